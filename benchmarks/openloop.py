@@ -1,0 +1,247 @@
+"""Sends requests at set times whatever the answers do, and tells the latencies from those times.
+
+A client that waits for an answer before it sends again slows down with the server and hides its pauses. This one has a
+process of its own (`python -m benchmarks.openloop`), little more than sockets and a parser, so that it takes little
+of the processor that the server needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httptools
+
+from benchmarks.numbers import percentile
+
+CONNECTIONS_MAX = 256
+GRACE_SECONDS = 30.0
+
+
+class _Connection(asyncio.Protocol):
+    """One kept connection, with one request under way at most."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+        self._parser: Any = None
+        self.due = 0.0
+
+    def send(self, request: bytes, due: float) -> None:
+        assert self._transport is not None
+        self.due = due
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport.write(request)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is not None:
+            self._parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        status, keep = self._parser.get_status_code(), self._parser.should_keep_alive()
+        self._parser = None
+        self._pool.answered(self, status, keep=keep)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._transport = None
+        if self._parser is not None:
+            self._parser = None
+            self._pool.answered(self, 0, keep=False)
+        self._pool.forget(self)
+
+
+class Pool:
+    """Sends each request when it is due, over a free connection or a new one, and writes down when it was answered."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._loop = asyncio.get_running_loop()
+        # First in, first out: every connection stays in use, so the server has no reason to close one.
+        self._free: deque[_Connection] = deque()
+        self._open: set[_Connection] = set()
+        self._queue: deque[tuple[bytes, float]] = deque()
+        self._opening = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.latencies: list[float] = []
+        self.statuses: Counter[int] = Counter()
+        self.waiting = 0
+        self.idle = asyncio.Event()
+
+    async def warm(self, connections: int) -> None:
+        """Open connections before the clock runs."""
+        await asyncio.gather(*(self._connect() for _ in range(connections)))
+
+    def send(self, request: bytes, due: float) -> None:
+        """Send now, or as soon as there is a connection; the latency counts from `due` either way."""
+        self.waiting += 1
+        self.idle.clear()
+        if self._free:
+            self._free.popleft().send(request, due)
+            return
+        self._queue.append((request, due))
+        if len(self._open) + self._opening < CONNECTIONS_MAX:
+            task = self._loop.create_task(self._connect())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def answered(self, connection: _Connection, status: int, *, keep: bool) -> None:
+        self.latencies.append(self._loop.time() - connection.due)
+        self.statuses[status] += 1
+        self.waiting -= 1
+        if self.waiting == 0:
+            self.idle.set()
+        if keep:
+            self._ready(connection)
+        else:
+            connection.close()
+
+    def forget(self, connection: _Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._free:
+            self._free.remove(connection)
+
+    def reset(self) -> None:
+        """Forget what was measured so far."""
+        self.latencies.clear()
+        self.statuses.clear()
+
+    def close(self) -> None:
+        for connection in list(self._open):
+            connection.close()
+
+    async def _connect(self) -> None:
+        self._opening += 1
+        try:
+            _, connection = await self._loop.create_connection(lambda: _Connection(self), self._host, self._port)
+        except OSError:
+            self._refused()
+            return
+        finally:
+            self._opening -= 1
+        self._open.add(connection)
+        self._ready(connection)
+
+    def _ready(self, connection: _Connection) -> None:
+        if self._queue:
+            request, due = self._queue.popleft()
+            connection.send(request, due)
+        else:
+            self._free.append(connection)
+
+    def _refused(self) -> None:
+        if self._queue:
+            _, due = self._queue.popleft()
+            self.latencies.append(self._loop.time() - due)
+            self.statuses[0] += 1
+            self.waiting -= 1
+            if self.waiting == 0:
+                self.idle.set()
+
+
+def request_bytes(address: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return a POST as it goes over the wire."""
+    lines = [f"POST {path} HTTP/1.1", f"host: {urlsplit(address).netloc}", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def drive(
+    address: str, requests: Sequence[bytes], rate: float, *, warm_up: int = 0, connections: int = 8
+) -> dict[str, Any]:
+    """Send the requests at `rate` a second, the first `warm_up` of them unmeasured; return what was measured."""
+    parts = urlsplit(address)
+    loop = asyncio.get_running_loop()
+    pool = Pool(parts.hostname or "127.0.0.1", parts.port or 80)
+    await pool.warm(connections)
+    late = 0.0
+    if warm_up:
+        await _send_all(pool, requests[:warm_up], rate)
+        pool.reset()
+    started = loop.time()
+    late = await _send_all(pool, requests[warm_up:], rate)
+    seconds = loop.time() - started
+    pool.close()
+    unanswered = pool.waiting
+    return _told(pool, rate, seconds, late, unanswered)
+
+
+async def _send_all(pool: Pool, requests: Sequence[bytes], rate: float) -> float:
+    """Send each at its time and wait for the answers; return by how much the sender itself was late at worst."""
+    loop = asyncio.get_running_loop()
+    start = loop.time() + 0.01
+    late = 0.0
+    for number, request in enumerate(requests):
+        due = start + number / rate
+        wait = due - loop.time()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        late = max(late, loop.time() - due)
+        pool.send(request, due)
+    if pool.waiting:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(pool.idle.wait(), GRACE_SECONDS)
+    return late
+
+
+def _told(pool: Pool, rate: float, seconds: float, late: float, unanswered: int) -> dict[str, Any]:
+    ordered = sorted(pool.latencies)
+
+    def ms(share: float) -> float:
+        return round(percentile(ordered, share) * 1_000, 2)
+
+    return {
+        "rate": rate,
+        "seconds": round(seconds, 2),
+        "answered": len(ordered),
+        "unanswered": unanswered,
+        "statuses": {str(status): count for status, count in sorted(pool.statuses.items())},
+        "p50_ms": ms(0.5),
+        "p90_ms": ms(0.9),
+        "p99_ms": ms(0.99),
+        "p999_ms": ms(0.999),
+        "max_ms": ms(1.0),
+        "sender_late_ms_max": round(late * 1_000, 2),
+    }
+
+
+def main() -> None:
+    """Read bodies, one a line, and send them; print what was measured as JSON."""
+    import uvloop
+
+    parser = argparse.ArgumentParser(description="Send requests at set times and tell their latencies.")
+    parser.add_argument("--address", required=True)
+    parser.add_argument("--path", required=True)
+    parser.add_argument("--key-file", required=True, type=Path)
+    parser.add_argument("--bodies", required=True, type=Path)
+    parser.add_argument("--rate", required=True, type=float)
+    parser.add_argument("--warm-up", type=int, default=0)
+    arguments = parser.parse_args()
+    headers = {
+        "authorization": f"Bearer {arguments.key_file.read_text(encoding='utf-8').strip()}",
+        "content-type": "application/json",
+        "prefer": "wait=30",
+    }
+    bodies = arguments.bodies.read_bytes().splitlines()
+    requests = [request_bytes(arguments.address, arguments.path, body, headers) for body in bodies]
+    measured = uvloop.run(drive(arguments.address, requests, arguments.rate, warm_up=arguments.warm_up))
+    json.dump(measured, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

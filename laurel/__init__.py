@@ -1,0 +1,1 @@
+"""What Laurel's services share: values, errors, the program model, contracts, and the edges (`io`)."""

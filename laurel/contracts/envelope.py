@@ -1,0 +1,53 @@
+"""What events have in common, and the three bases: a part of what is said, an event, a body of HTTP.
+
+Readers of events ignore fields they do not know, so that fields can be added; a body with an unknown field is
+refused.
+"""
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from laurel.values import Id, Instant, Name, ProgramId, Reference, Version
+
+
+class Said(BaseModel):
+    """A part of an event."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    omits_defaults: ClassVar[bool] = False
+    """Whether JSON made of the Struct leaves out what is at its default."""
+
+
+class Body(BaseModel):
+    """What a caller sends: unknown fields are refused, nothing is coerced."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    omits_defaults: ClassVar[bool] = True
+
+
+class Cause(Said):
+    """What led to an event, such as an activity, a redemption or a timer."""
+
+    kind: Name
+    id: Reference
+
+
+class Versions(Said):
+    """The newest versions that the gateway had published when it accepted a request; none newer judges it."""
+
+    program: Version
+    partners: Version = 0
+
+
+class Event(Said):
+    """Base of every event. `at` is stamped once, by the entry that accepted what caused it."""
+
+    TYPE: ClassVar[str]
+
+    program: ProgramId
+    member: Id | None = None
+    at: Instant
+    cause: Cause

@@ -1,0 +1,150 @@
+"""What callers send to the gateway, beside activities. Names and meanings are the contract's."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from laurel.contracts.activity import Identifier, Word
+from laurel.contracts.envelope import Body
+from laurel.contracts.rewards import Money, Reward
+from laurel.values import (
+    Attributes,
+    Id,
+    Instant,
+    JsonObject,
+    Name,
+    PartnerId,
+    Positive,
+    ProgramId,
+    Text,
+)
+
+Scope = Literal["earn", "redeem", "members", "read", "adjust", "admin"]
+ProgramNames = Annotated[list[ProgramId], Field(min_length=1, max_length=100)]
+
+
+class TurnClock(Body):
+    """Do what is due up to an instant, in a program with a manual clock."""
+
+    as_of: Instant
+
+
+class CopyProgram(Body):
+    """Make a new, empty program from the document in force, with some of its values changed."""
+
+    to: ProgramId
+    changes: JsonObject = Field(default_factory=dict)
+
+
+class SavePartner(Body):
+    """A partner, whose id is in the path."""
+
+    name: Name | None = None
+
+
+class KeyLimits(Body):
+    """How much a key may do at once; `adjust` is the largest adjustment in points."""
+
+    adjust: Positive | None = None
+
+
+class CreateKey(Body):
+    """A key belongs to the partner in the path and to the programs named."""
+
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=6)]
+    programs: ProgramNames
+    expires_at: Instant | None = None
+    limits: KeyLimits | None = None
+
+
+Score = Annotated[int, Field(ge=0, le=100)]
+
+
+class Scores(Body):
+    """How a partner was judged before it was let in."""
+
+    brand_fit: Score
+    customers: Score
+    information_system: Score
+    service: Score
+    database_marketing: Score
+
+
+class JoinPartner(Body):
+    """The terms on which a partner takes part in a program; `since` may lie in the past."""
+
+    state: Literal["applicant", "approved", "suspended", "terminated"] | None = None
+    since: Instant | None = None
+    scores: Scores | None = None
+    billing: Literal["netting", "prepaid"] | None = None
+
+
+class EnrolMember(Body):
+    """Without `member` the gateway makes an id; without `enrolled_at` it is the program's now."""
+
+    member: Id | None = None
+    identifiers: Annotated[list[Identifier], Field(max_length=20)] = Field(default_factory=list)
+    enrolled_at: Instant | None = None
+    referred_by: Id | None = None
+    person: Id | None = None
+    attributes: Attributes = Field(default_factory=dict)
+
+
+class FindMember(Body):
+    """Find a member by an identifier, without putting it into a URL."""
+
+    scheme: Word
+    value: Name
+
+
+class AddIdentifier(Body):
+    """A further identifier; `replaces` is the value of the one that it takes the place of."""
+
+    scheme: Word
+    value: Name
+    replaces: Name | None = None
+
+
+class ChangeMember(Body):
+    """What may be changed of a member; attributes not named stay as they are."""
+
+    person: Id | None = None
+    attributes: Attributes = Field(default_factory=dict)
+
+
+class ClaimActivity(Body):
+    """Whose purchase it was, when it was reported without a member."""
+
+    member: Id | Identifier
+
+
+class MoneyBody(Money):
+    """An amount in minor units of a currency, as callers send it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PublishReward(Reward):
+    """A reward, whose id is in the path and may be repeated in the body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    value: MoneyBody | None = None
+
+
+class RequestRedemption(Body):
+    """What a member wants. What would change price or payment is refused until it is understood."""
+
+    id: Id | None = None
+    member: Id | Identifier
+    reward: Id
+    quantity: Annotated[int, Field(ge=1, le=1000)] = 1
+    partner: PartnerId | None = None
+    attributes: Attributes = Field(default_factory=dict)
+
+
+class CancelRedemption(Body):
+    """By whom a redemption is taken back: it decides what becomes of points that have expired since."""
+
+    by: Literal["member", "provider"]
+    reason: Text

@@ -1,0 +1,233 @@
+"""What the points service says."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from laurel.contracts.envelope import Event, Said
+from laurel.values import (
+    Amount,
+    Attributes,
+    Day,
+    Id,
+    Instant,
+    JsonObject,
+    Name,
+    NotNegative,
+    PartnerId,
+    Reference,
+    Text,
+    Version,
+)
+
+
+class Lifetime(Said):
+    """What ever happened to a member's points of a unit; `spent` is net of what was cancelled."""
+
+    earned: NotNegative = 0
+    spent: Amount = 0
+    expired: NotNegative = 0
+    reversed: NotNegative = 0
+    adjusted: Amount = 0
+
+
+class NextExpiry(Said):
+    """How many points end next; `on` is the last day on which they are good."""
+
+    amount: NotNegative
+    on: Day
+
+
+class Balance(Said):
+    """What a member has of a unit:
+    available + held - owed = earned - spent - expired - reversed + adjusted.
+    """
+
+    unit: Name
+    available: NotNegative
+    pending: NotNegative = 0
+    held: NotNegative = 0
+    owed: NotNegative = 0
+    lifetime: Lifetime
+    next_expiry: NextExpiry | None = None
+
+
+class Funding(Said):
+    """Which partner pays for how many of the points."""
+
+    partner: PartnerId
+    amount: Amount
+
+
+class Award(Said):
+    """Points that one rule gave, and the lot they lie in."""
+
+    member: Id
+    activity: Id
+    rule: Name
+    unit: Name
+    amount: NotNegative
+    state: Literal["available", "pending"] = "available"
+    available_at: Instant
+    expires_at: Instant | None = None
+    lot: Reference
+    funding: list[Funding] = Field(default_factory=list)
+
+
+class Cut(Said):
+    """What a cap took off."""
+
+    cap: Name
+    cut: NotNegative
+
+
+class RuleDecision(Said):
+    """Why a rule gave what it gave: `computed` before caps, `amount` granted."""
+
+    rule: Name
+    fired: bool
+    reason: Text = ""
+    computed: Amount = 0
+    amount: Amount = 0
+    capped_by: list[Cut] = Field(default_factory=list)
+
+
+class TierSeen(Said):
+    """The member's tier after an activity, and whether it changed."""
+
+    name: Name
+    changed: bool = False
+
+
+class LotAmount(Said):
+    """A part of a lot."""
+
+    lot: Reference
+    amount: NotNegative
+
+
+class ExpiredLot(Said):
+    """What was left in a lot when it ended."""
+
+    lot: Reference
+    unit: Name
+    amount: NotNegative
+
+
+class Reversal(Said):
+    """What a return took back of one rule's award: taken from lots, already expired, or owed."""
+
+    rule: Name
+    unit: Name
+    amount: NotNegative
+    taken: NotNegative = 0
+    expired: NotNegative = 0
+    owed: NotNegative = 0
+
+
+class WalletEvent(Event):
+    """An event after which the member's wallet stands at `version`, with these balances."""
+
+    balances: list[Balance] = Field(default_factory=list)
+    version: Version = 0
+
+
+class MemberEnrolled(Event):
+    """Somebody is a member now."""
+
+    TYPE: ClassVar[str] = "member.enrolled.v1"
+
+    enrolled_at: Instant
+    person: Id | None = None
+    attributes: Attributes = Field(default_factory=dict)
+    version: Version = 0
+
+
+class PointsAwarded(WalletEvent):
+    """An activity was judged and posted. It may have earned nothing; `decision` says why."""
+
+    TYPE: ClassVar[str] = "points.awarded.v1"
+
+    activity: Id
+    partner: PartnerId
+    awards: list[Award] = Field(default_factory=list)
+    decision: list[RuleDecision] = Field(default_factory=list)
+    tier: TierSeen | None = None
+    vouchers: list[JsonObject] = Field(default_factory=list)
+
+
+class ActivityRefused(WalletEvent):
+    """An activity was refused. `facts` explain it, such as which program had credited it."""
+
+    TYPE: ClassVar[str] = "activity.refused.v1"
+
+    activity: Id
+    partner: PartnerId
+    code: Name
+    detail: Text = ""
+    facts: JsonObject = Field(default_factory=dict)
+
+
+class PointsClawedBack(WalletEvent):
+    """A return, `activity`, took back `of`, or a part of it; `awards` are what a refill granted."""
+
+    TYPE: ClassVar[str] = "points.clawed_back.v1"
+
+    activity: Id
+    of: Id
+    partner: PartnerId
+    reversals: list[Reversal] = Field(default_factory=list)
+    awards: list[Award] = Field(default_factory=list)
+    decision: list[RuleDecision] = Field(default_factory=list)
+    tier: TierSeen | None = None
+    vouchers: list[JsonObject] = Field(default_factory=list)
+
+
+class HoldEvent(WalletEvent):
+    """An event about points that are set aside."""
+
+    hold: Id
+    unit: Name
+    amount: NotNegative
+
+
+class PointsHeld(HoldEvent):
+    """Points are set aside: they cannot be spent again, and are not spent yet."""
+
+    TYPE: ClassVar[str] = "points.held.v1"
+
+    lots: list[LotAmount] = Field(default_factory=list)
+
+
+class HoldRefused(HoldEvent):
+    """Points could not be set aside."""
+
+    TYPE: ClassVar[str] = "points.hold_refused.v1"
+
+    code: Name
+    available: NotNegative = 0
+    shortfall: NotNegative = 0
+
+
+class PointsCaptured(HoldEvent):
+    """Points that were held are spent."""
+
+    TYPE: ClassVar[str] = "points.captured.v1"
+
+    lots: list[LotAmount] = Field(default_factory=list)
+
+
+class PointsReleased(HoldEvent):
+    """Points that were held are available again."""
+
+    TYPE: ClassVar[str] = "points.released.v1"
+
+    lots: list[LotAmount] = Field(default_factory=list)
+
+
+class PointsExpired(WalletEvent):
+    """Lots came to their end."""
+
+    TYPE: ClassVar[str] = "points.expired.v1"
+
+    lots: list[ExpiredLot]

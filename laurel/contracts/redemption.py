@@ -1,0 +1,140 @@
+"""What the redemption service says: outcomes for everybody, and what it asks of points."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from laurel.contracts.envelope import Event, Said
+from laurel.contracts.points import Balance, LotAmount
+from laurel.contracts.rewards import Money, Reward
+from laurel.values import (
+    Currency,
+    Id,
+    Instant,
+    JsonObject,
+    Name,
+    NotNegative,
+    Positive,
+    ShortText,
+    Text,
+    Version,
+)
+
+Suffix = Annotated[str, Field(max_length=8, pattern=r"^[A-Za-z0-9]*$")]
+"""The last characters of a voucher's code; the code itself is in no event."""
+
+
+class HoldRequested(Event):
+    """Points are to be set aside for a redemption."""
+
+    TYPE: ClassVar[str] = "hold.requested.v1"
+
+    hold: Id
+    unit: Name
+    amount: Positive
+    redemption: Id
+
+
+class HoldCaptureRequested(Event):
+    """The points held for a redemption are to be spent. This cannot be refused."""
+
+    TYPE: ClassVar[str] = "hold.capture_requested.v1"
+
+    hold: Id
+    redemption: Id
+
+
+class HoldReleaseRequested(Event):
+    """The points held for a redemption are to become available again."""
+
+    TYPE: ClassVar[str] = "hold.release_requested.v1"
+
+    hold: Id
+    redemption: Id
+    reason: Text = ""
+
+
+class RewardPublished(Event):
+    """A reward is offered, or changed."""
+
+    TYPE: ClassVar[str] = "reward.published.v1"
+
+    reward: Id
+    document: Reward
+
+
+class Price(Said):
+    """What a redemption costs in points."""
+
+    unit: Name
+    amount: NotNegative
+
+
+class VoucherMade(Said):
+    """A voucher by its id and the end of its code."""
+
+    voucher: Id
+    suffix: Suffix
+    value: Money | None = None
+    expires_at: Instant | None = None
+
+
+class WalletSeen(Said):
+    """The points event that an outcome builds on, so that balances can be shown in the same breath."""
+
+    source: ShortText
+    sequence: Version
+    balances: list[Balance] = Field(default_factory=list)
+    version: Version = 0
+
+
+class RedemptionEvent(Event):
+    """What became of a redemption."""
+
+    redemption: Id
+    reward: Id
+    price: Price | None = None
+    points: NotNegative = 0
+    lots: list[LotAmount] = Field(default_factory=list)
+    vouchers: list[VoucherMade] = Field(default_factory=list)
+    code: Name | None = None
+    detail: Text | None = None
+    facts: JsonObject = Field(default_factory=dict)
+    wallet: WalletSeen | None = None
+
+
+class RedemptionHeld(RedemptionEvent):
+    """Points, stock and price are held."""
+
+    TYPE: ClassVar[str] = "redemption.held.v1"
+
+
+class RedemptionFulfilled(RedemptionEvent):
+    """The member has the reward."""
+
+    TYPE: ClassVar[str] = "redemption.fulfilled.v1"
+
+
+class RedemptionRefused(RedemptionEvent):
+    """The member does not get the reward; `code` says why."""
+
+    TYPE: ClassVar[str] = "redemption.refused.v1"
+
+
+class RedemptionCancelled(RedemptionEvent):
+    """A redemption was taken back."""
+
+    TYPE: ClassVar[str] = "redemption.cancelled.v1"
+
+
+class VoucherIssued(Event):
+    """A voucher exists. It is worth `value` of `currency`, or, without them, the thing it was made for."""
+
+    TYPE: ClassVar[str] = "voucher.issued.v1"
+
+    voucher: Id
+    suffix: Suffix
+    value: NotNegative | None = None
+    currency: Currency | None = None
+    expires_at: Instant | None = None
+    redemption: Id | None = None

@@ -1,0 +1,78 @@
+"""Every event there is: its type name, its class, and the topics on which it is said."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from laurel.contracts import asking, parking, points, programs, redemption
+from laurel.contracts.envelope import Event
+from laurel.shapes import ShapeDecoder, decoder_of
+
+GATEWAY_TOPIC: Final = "laurel.gateway.v1"
+POINTS_TOPIC: Final = "laurel.points.v1"
+REDEMPTION_TOPIC: Final = "laurel.redemption.v1"
+PROGRAMS_TOPIC: Final = "laurel.programs.v1"
+DEAD_TOPICS: Final = tuple(f"laurel.{service}.dead.v1" for service in ("gateway", "points", "redemption"))
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """A type of event."""
+
+    name: str
+    model: type[Event]
+    topics: tuple[str, ...]
+
+    @property
+    def decoder(self) -> ShapeDecoder[Event]:
+        """The decoder of its JSON into its Struct."""
+        return decoder_of(self.model)
+
+
+_SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
+    (
+        (GATEWAY_TOPIC,),
+        (
+            asking.EnrolmentRequested,
+            asking.ActivityReported,
+            asking.RewardPublishRequested,
+            asking.RedemptionRequested,
+        ),
+    ),
+    (
+        (POINTS_TOPIC,),
+        (
+            points.MemberEnrolled,
+            points.PointsAwarded,
+            points.ActivityRefused,
+            points.PointsClawedBack,
+            points.PointsHeld,
+            points.HoldRefused,
+            points.PointsCaptured,
+            points.PointsReleased,
+            points.PointsExpired,
+        ),
+    ),
+    (
+        (REDEMPTION_TOPIC,),
+        (
+            redemption.HoldRequested,
+            redemption.HoldCaptureRequested,
+            redemption.HoldReleaseRequested,
+            redemption.RewardPublished,
+            redemption.RedemptionHeld,
+            redemption.RedemptionFulfilled,
+            redemption.RedemptionRefused,
+            redemption.RedemptionCancelled,
+            redemption.VoucherIssued,
+        ),
+    ),
+    ((PROGRAMS_TOPIC,), (programs.ProgramPublished,)),
+    (DEAD_TOPICS, (parking.MessageParked, parking.MessageDiscarded)),
+)
+
+EVENTS: Final[dict[str, EventKind]] = {
+    model.TYPE: EventKind(model.TYPE, model, topics) for topics, models in _SAID for model in models
+}
+TOPICS: Final[dict[str, tuple[EventKind, ...]]] = {
+    topic: tuple(EVENTS[model.TYPE] for model in models) for topics, models in _SAID for topic in topics
+}

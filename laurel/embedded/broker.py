@@ -1,0 +1,109 @@
+"""A Kafka-protocol broker from a wheel: quick, in memory only, and forgetful.
+
+What it forgets the relays say again, because every start gives the cluster another id.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import struct
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from laurel.embedded.binaries import broker_program
+from laurel.embedded.children import Child
+from laurel.embedded.ports import LOCALHOST, free_port
+from laurel.errors import LaurelError
+
+START_SECONDS_MAX = 20.0
+
+
+class BrokerFailedError(LaurelError):
+    """The embedded broker did not start."""
+
+
+class EmbeddedBroker:
+    """One broker process; it keeps its port through `restart_empty`, so clients find it again."""
+
+    def __init__(self, data_dir: Path, *, port: int | None = None) -> None:
+        self.data_dir = data_dir
+        self.port = port or free_port()
+        self.cluster_id = ""
+        self._child: Child | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{LOCALHOST}:{self.port}"
+
+    @property
+    def child(self) -> Child | None:
+        return self._child
+
+    def start(self) -> Self:
+        """Start, and return when it answers."""
+        self.launch()
+        self.wait_until_ready()
+        return self
+
+    def launch(self) -> Child:
+        """As `start`, without waiting."""
+        self.cluster_id = f"embedded-{secrets.token_hex(8)}"
+        self._child = Child(
+            "broker",
+            [
+                str(broker_program()), "broker",
+                "--cluster-id", self.cluster_id,
+                "--listener-url", f"tcp://{self.bootstrap}",
+                "--advertised-listener-url", f"tcp://{self.bootstrap}",
+                "--storage-engine", "memory://tansu/",
+                "--silent",
+            ],
+            log=self.data_dir / "logs" / "broker.log",
+        )  # fmt: skip
+        return self._child
+
+    def wait_until_ready(self) -> None:
+        """Return when a request for metadata is answered; raise BrokerFailedError when that does not happen."""
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not answers_metadata(self.port):
+            assert self._child is not None
+            if not self._child.running or time.monotonic() > deadline:
+                words = self._child.last_words()
+                self.stop()
+                raise BrokerFailedError(f"The broker did not start. The end of its log:\n{words}")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        if self._child is not None:
+            # It keeps nothing that a slow goodbye could save.
+            self._child.stop(grace_seconds=2.0)
+            self._child = None
+
+    def restart_empty(self) -> None:
+        """Lose everything, as a crash of this broker does: same address, new cluster id."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def answers_metadata(port: int, timeout_seconds: float = 1.0) -> bool:
+    """Whether a Kafka broker answers a metadata request (version 1, no topics) on the port."""
+    client = b"laurel"
+    request = struct.pack(">hhih", 3, 1, 1, len(client)) + client + struct.pack(">i", 0)
+    try:
+        with socket.create_connection((LOCALHOST, port), timeout=timeout_seconds) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            answer = connection.recv(8)
+    except OSError:
+        return False
+    return len(answer) == 8 and answer[4:] == struct.pack(">i", 1)

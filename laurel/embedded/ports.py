@@ -1,0 +1,70 @@
+"""Finding free ports, and saying who holds one that is not."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from laurel.errors import LaurelError
+
+LOCALHOST = "127.0.0.1"
+
+
+class PortTakenError(LaurelError):
+    """The port asked for belongs to another process."""
+
+    def __init__(self, port: int, holder: str) -> None:
+        super().__init__(
+            f"Port {port} on {LOCALHOST} is taken by {holder}. "
+            f"Stop that process, or choose another port with --port."
+        )
+        self.port = port
+        self.holder = holder
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment; another process may still be faster."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((LOCALHOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def ensure_free(port: int) -> None:
+    """Raise PortTakenError when somebody listens on the port already."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # Without this a port that was left a minute ago would count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOCALHOST, port))
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                raise PortTakenError(port, "the system (ports below 1024 need more rights)") from error
+            raise PortTakenError(port, holder_of(port)) from error
+
+
+def holder_of(port: int) -> str:
+    """The name and process id of who listens on the port, as far as we may know."""
+    import psutil
+
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        return "another process"
+    for connection in connections:
+        listening = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        if listening and connection.pid is not None:
+            try:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+            except psutil.Error:
+                return f"process {connection.pid}"
+    return "another process"
+
+
+def accepts(port: int, host: str = LOCALHOST, timeout_seconds: float = 0.2) -> bool:
+    """Whether somebody answers on the port."""
+    try:
+        with socket.create_connection((host, port), timeout=timeout_seconds):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,91 @@
+"""Which processes `laurel up` runs, and what each is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from laurel.embedded.ports import LOCALHOST, free_port
+from laurel.io.migrating import DatabaseUrls
+
+GATEWAY_PORT = 8080
+EMBEDDED_FETCH_MAX_WAIT_MS = 10
+REAL_FETCH_MAX_WAIT_MS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One process of a service."""
+
+    name: str
+    service: str
+    mode: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all services are told alike."""
+
+    databases: DatabaseUrls
+    kafka: str
+    embedded_broker: bool
+    admin_key_file: Path
+    gateway_secret: str
+
+
+def roles(gateway_port: int, points_workers: int) -> list[Role]:
+    """The gateway's port is the one people know; everybody else takes what is free."""
+    points = [Role(f"points-worker-{n}", "points", "worker", free_port()) for n in range(1, points_workers + 1)]
+    return [
+        Role("gateway", "gateway", "api", gateway_port),
+        Role("gateway-worker", "gateway", "worker", free_port()),
+        Role("points", "points", "both", free_port()),
+        *points,
+        Role("redemption", "redemption", "both", free_port()),
+    ]
+
+
+def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict[str, str]:
+    """The settings of one process, on top of what the caller's environment says of Laurel."""
+    prefix = f"LAUREL_{role.service.upper()}_"
+    wait_ms = EMBEDDED_FETCH_MAX_WAIT_MS if around.embedded_broker else REAL_FETCH_MAX_WAIT_MS
+    settings: dict[str, object] = {
+        "DATABASE_URL": around.databases.of(role.service),
+        "KAFKA_BOOTSTRAP": around.kafka,
+        # The embedded broker does not know idempotent producers, and its long poll does not wake early.
+        "KAFKA_IDEMPOTENCE": not around.embedded_broker,
+        "FETCH_MAX_WAIT_MS": wait_ms,
+        "HTTP_HOST": LOCALHOST,
+        "HTTP_PORT": role.port,
+        "LOG_JSON": False,
+    }
+    if role.service == "gateway":
+        settings |= {
+            "POINTS_URL": _address_of("points", everybody),
+            "REDEMPTION_URL": _address_of("redemption", everybody),
+            "ADMIN_KEY_FILE": around.admin_key_file,
+            "SECRET": around.gateway_secret,
+        }
+    own = {prefix + name: _as_text(value) for name, value in settings.items()}
+    return {**_given(), **own}
+
+
+def _address_of(name: str, everybody: list[Role]) -> str:
+    port = next(role.port for role in everybody if role.name == name)
+    return f"http://{LOCALHOST}:{port}"
+
+
+def _as_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _given() -> Mapping[str, str]:
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        # Many arenas of a threaded allocator keep memory that one would have given back.
+        "MALLOC_ARENA_MAX": "2",
+    }

@@ -1,0 +1,1 @@
+"""Where Laurel meets the database, the broker and HTTP."""

@@ -1,0 +1,119 @@
+"""Postgres by hand: a pool of one service's connections, and what its errors mean."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+Connection = asyncpg.Connection  # type: ignore[type-arg]
+"""The connection that transactions hand out."""
+
+# Every hot statement reaches its rows by key. On tables that are young, and so have no statistics yet, the planner
+# would now and then rather hash a whole table; these settings leave it no such choice, and spare it planning anew.
+KEYED_PLANS: Mapping[str, str] = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+_FREE_PLANS = "set local plan_cache_mode = auto; " + "".join(
+    f"set local {name} = on; " for name in KEYED_PLANS if name.startswith("enable_")
+)
+
+
+class Database:
+    """The connections of one role to one schema. `Database.connect` opens it."""
+
+    def __init__(self, pool: asyncpg.Pool, schema: str) -> None:  # type: ignore[type-arg]
+        self._pool = pool
+        self.schema = schema
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        schema: str,
+        application: str,
+        pool_min: int = 1,
+        pool_max: int = 8,
+        keyed_plans: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> Database:
+        """Open a pool whose connections see `schema` only. `keyed_plans`: every statement goes by an index."""
+        server_settings = {
+            "search_path": schema,
+            "application_name": application,
+            "timezone": "UTC",
+            "jit": "off",
+            **(KEYED_PLANS if keyed_plans else {}),
+            **(settings or {}),
+        }
+        pool = await asyncpg.create_pool(
+            url.replace("postgresql+asyncpg://", "postgresql://", 1),
+            min_size=pool_min,
+            max_size=pool_max,
+            server_settings=server_settings,
+            command_timeout=60,
+            max_inactive_connection_lifetime=0,
+        )
+        return cls(pool, schema)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    def terminate(self) -> None:
+        """Drop every connection at once, as a crash would."""
+        self._pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Run the block in one READ COMMITTED transaction: committed at its end, rolled back by an error."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            yield connection  # type: ignore[misc]
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """Run the block on one unchanging, read-only snapshot, with the planner left to itself."""
+        async with self._pool.acquire() as connection:
+            await connection.execute(
+                f"begin isolation level repeatable read read only; {_FREE_PLANS}"
+            )
+            try:
+                yield connection  # type: ignore[misc]
+            finally:
+                if not connection.is_closed():
+                    await connection.execute("rollback")
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection outside any transaction: each statement commits by itself."""
+        async with self._pool.acquire() as connection:
+            yield connection  # type: ignore[misc]
+
+    async def ping(self) -> None:
+        """Ask the server anything, to see that it answers."""
+        async with self._pool.acquire() as connection:
+            await connection.execute("select 1", timeout=5)
+
+
+def sqlstate(error: BaseException) -> str:
+    """Return the SQLSTATE of a Postgres error, '' of any other."""
+    code: Any = getattr(error, "sqlstate", None)
+    return code if isinstance(error, asyncpg.PostgresError) and isinstance(code, str) else ""
+
+
+def is_data_error(error: BaseException) -> bool:
+    """Say whether the database refused the data (SQLSTATE 22, 23): some message of the batch is to blame."""
+    # asyncpg refuses some values itself, before the server sees them, such as an integer too large for its column.
+    return sqlstate(error)[:2] in {"22", "23"} or isinstance(error, asyncpg.DataError)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Say whether transactions got in each other's way (SQLSTATE 40): the same again will do."""
+    return sqlstate(error)[:2] == "40"

@@ -1,0 +1,212 @@
+"""Producers, consumers and the questions that are asked of a broker."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Iterable
+
+    from laurel.io.settings import KafkaSettings
+    from laurel.io.topics import Topic
+
+REQUEST_TIMEOUT_MS = 10_000
+BATCH_BYTES_MAX = 900_000
+BROKER_ERRORS: tuple[type[BaseException], ...] = (KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
+"""What calls to a broker that is not there raise."""
+
+
+async def start_producer(settings: KafkaSettings) -> Any:
+    """Start a producer that is told of success only when all replicas have the event."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        acks="all",
+        enable_idempotence=settings.kafka_idempotence,
+        max_batch_size=BATCH_BYTES_MAX,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=30_000,
+        connections_max_idle_ms=None,
+    )
+    try:
+        await producer.start()
+    except BaseException:
+        await _stop_quietly(producer)
+        raise
+    return producer
+
+
+def new_consumer(settings: KafkaSettings, group: str | None, *, max_records: int | None = None) -> Any:
+    """Make a consumer that commits only when told, and begins at the earliest event."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=settings.fetch_max_wait_ms,
+        fetch_max_bytes=8_388_608,
+        max_partition_fetch_bytes=1_048_576,
+        max_poll_records=max_records,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=2_000,
+        rebalance_timeout_ms=30_000,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=10_000,
+        connections_max_idle_ms=None,
+        # Assignors that move as little as possible would need the group protocol to agree; this one needs nothing.
+    )
+
+
+async def _stop_quietly(client: Any) -> None:
+    """Stop a client of a broker that may be gone: its own farewell may fail, and that changes nothing."""
+    with suppress(*BROKER_ERRORS, AssertionError):
+        await asyncio.wait_for(client.stop(), 5)
+
+
+stop_quietly = _stop_quietly
+
+
+@asynccontextmanager
+async def admin(settings: KafkaSettings) -> AsyncIterator[Any]:
+    """Open an admin client."""
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS, retry_backoff_ms=50
+    )
+    try:
+        await client.start()
+        yield client
+    finally:
+        with suppress(*BROKER_ERRORS):
+            await asyncio.wait_for(client.close(), 5)
+
+
+async def cluster_id(settings: KafkaSettings) -> str:
+    """Return the id that the broker gives itself. A broker that forgot everything gives another one."""
+    async with admin(settings) as client:
+        return str((await client.describe_cluster())["cluster_id"])
+
+
+class ClusterWatch:
+    """Asks the broker for its id again and again over one connection."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._client: Any = None
+
+    async def ask(self) -> str:
+        """Return the broker's id. Raises one of `BROKER_ERRORS` when there is no broker."""
+        try:
+            if self._client is None:
+                client = AIOKafkaAdminClient(
+                    bootstrap_servers=self._settings.kafka_bootstrap,
+                    request_timeout_ms=3_000,
+                    retry_backoff_ms=50,
+                    connections_max_idle_ms=None,
+                )
+                self._client = client
+                await client.start()
+            described = await asyncio.wait_for(self._client.describe_cluster(), 5)
+        except BaseException:
+            await self.close()
+            raise
+        return str(described["cluster_id"])
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(*BROKER_ERRORS):
+                await asyncio.wait_for(client.close(), 5)
+
+
+async def ensure_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> None:
+    """Make the topics that are missing, with their partition counts."""
+    async with admin(settings) as client:
+        await _create_missing(client, list(topics), settings.kafka_replication)
+
+
+async def _create_missing(client: Any, topics: list[Topic], replication: int) -> None:
+    present = set(await client.list_topics())
+    missing = [
+        NewTopic(
+            topic.name,
+            topic.partitions,
+            replication,
+            topic_configs={"cleanup.policy": "compact"} if topic.compacted else {},
+        )
+        for topic in topics
+        if topic.name not in present
+    ]
+    if not missing:
+        return
+    answer = await client.create_topics(missing)
+    for error in answer.topic_errors:
+        kind = for_code(error[1])
+        if error[1] != 0 and kind is not TopicAlreadyExistsError:
+            raise kind(str(error))
+
+
+async def end_offsets(settings: KafkaSettings, topics: Collection[str]) -> dict[tuple[str, int], int]:
+    """Return the end of every partition of these topics; of a topic that is missing, nothing."""
+    consumer = new_consumer(settings, None)
+    try:
+        await consumer.start()
+        partitions = [
+            TopicPartition(topic, partition)
+            for topic in topics
+            for partition in await _partitions(consumer, topic)
+        ]
+        if not partitions:
+            return {}
+        ends = await consumer.end_offsets(partitions)
+        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+    finally:
+        await _stop_quietly(consumer)
+
+
+async def partitions_of(consumer: Any, topic: str) -> list[int]:
+    """Return the partitions of a topic, none if it does not exist (yet)."""
+    return await _partitions(consumer, topic)
+
+
+async def _partitions(consumer: Any, topic: str) -> list[int]:
+    known = consumer.partitions_for_topic(topic)
+    if known is None:
+        await consumer._client.fetch_all_metadata()  # noqa: SLF001 - the public way only waits for the next refresh
+        known = consumer.partitions_for_topic(topic)
+    return sorted(known or ())
+
+
+async def committed_offsets(settings: KafkaSettings, group: str) -> dict[tuple[str, int], int]:
+    """Return what a group has committed."""
+    async with admin(settings) as client:
+        offsets = await client.list_consumer_group_offsets(group)
+        return {(tp.topic, tp.partition): found.offset for tp, found in offsets.items()}
+
+
+class Backoff:
+    """Ever longer pauses with jitter, begun anew by `reset`."""
+
+    def __init__(self, first_seconds: float = 0.05, most_seconds: float = 5.0) -> None:
+        self._first = first_seconds
+        self._most = most_seconds
+        self._next = first_seconds
+
+    def reset(self) -> None:
+        self._next = self._first
+
+    def seconds(self) -> float:
+        """Return how long to pause this time."""
+        pause = self._next
+        self._next = min(self._next * 2, self._most)
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+    async def pause(self) -> None:
+        await asyncio.sleep(self.seconds())

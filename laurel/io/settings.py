@@ -1,0 +1,60 @@
+"""Settings that every service has."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class KafkaSettings(BaseSettings):
+    """How a service reaches its broker."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    """`host:port`, several separated by commas."""
+    kafka_prefix: str = "laurel"
+    """What topics and groups begin with; another prefix keeps two installations on one broker apart."""
+    kafka_idempotence: bool = True
+    """Whether producers are idempotent. Off for the embedded broker, which does not know how."""
+    kafka_partitions: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Partitions of each service's topic; fixed before the first event."""
+    kafka_replication: Annotated[int, Field(ge=1, le=9)] = 1
+    """Replicas of each topic."""
+    fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 500
+    """How long the broker may hold a fetch that finds nothing. 10 for the embedded broker, which does not wake early."""
+
+
+class ServiceSettings(KafkaSettings):
+    """What every service is told. A service's own class adds to it and sets the prefix of the environment."""
+
+    database_url: SecretStr = SecretStr("postgresql://127.0.0.1:5432/laurel")
+    """The database, with the service's own role."""
+    database_pool_max: Annotated[int, Field(ge=2, le=100)] = 8
+    """The most connections that one process opens."""
+    http_host: str = "127.0.0.1"
+    """Where the service listens."""
+    http_port: Port = 8080
+    """The port it listens on."""
+    http_body_bytes_max: Annotated[int, Field(ge=1024)] = 1_048_576
+    """The largest body of an ordinary request."""
+    log_json: bool = True
+    """One JSON object per line; off for people."""
+    log_level: str = "INFO"
+    """The least that is logged."""
+    batch_max: Annotated[int, Field(ge=1, le=5000)] = 500
+    """The most messages that one transaction takes."""
+    gap_report_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """A gap in a key's numbers that lasts longer is reported."""
+    relay_sweep_seconds: Annotated[float, Field(gt=0)] = 1.0
+    """Rows of the outbox that are older than this and unpublished are looked for in the table."""
+    outbox_retention_hours: Annotated[float, Field(ge=0)] = 168.0
+    """Published events are kept at least this long, for a broker that lost them."""
+    outbox_groups: str = ""
+    """The consumer groups, separated by commas, that must have committed behind an event before it is dropped."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return tuple(group for group in (part.strip() for part in self.outbox_groups.split(",")) if group)

@@ -1,0 +1,70 @@
+"""The unit of work: change and outbox rows commit together, then the relay is handed the rows."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from laurel.io import failpoints
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from laurel.io.database import Connection, Database
+    from laurel.io.outbox import Outbox, OutboxRow
+    from laurel.io.saying import Saying
+
+
+class TakesRows(Protocol):
+    """What is told of rows once they are committed; the relay."""
+
+    def hand(self, rows: list[OutboxRow]) -> None:
+        """Take note of committed rows. Never waits, never fails."""
+
+
+class Work:
+    """One transaction in the making."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.sayings: list[Saying] = []
+        self.rows: list[OutboxRow] = []
+        self._after: list[Callable[[], None]] = []
+
+    def say(self, *sayings: Saying) -> None:
+        """Say these when the work commits, after what was said before."""
+        self.sayings.extend(sayings)
+
+    def say_all(self, sayings: Iterable[Saying]) -> None:
+        self.sayings.extend(sayings)
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call this once the work is committed; it must not wait and must not fail."""
+        self._after.append(call)
+
+    def committed(self) -> None:
+        for call in self._after:
+            call()
+
+
+class UnitOfWork:
+    """Opens pieces of work on one database. Nothing outside of it commits."""
+
+    def __init__(self, database: Database, outbox: Outbox, relay: TakesRows | None = None) -> None:
+        self.database = database
+        self.outbox = outbox
+        self._relay = relay
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Work]:
+        """Run the block in a transaction. When it ends cleanly, what was said is numbered, stored and committed."""
+        async with self.database.transaction() as connection:
+            work = Work(connection)
+            yield work
+            work.rows = await self.outbox.add(connection, work.sayings)
+            await failpoints.reach(failpoints.BEFORE_COMMIT)
+        # From here on the change stands. What follows only makes it known sooner: the relay sweeps anyway.
+        work.committed()
+        await failpoints.reach(failpoints.AFTER_COMMIT)
+        if self._relay is not None and work.rows:
+            self._relay.hand(work.rows)

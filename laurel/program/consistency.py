@@ -1,0 +1,203 @@
+"""What is wrong across the parts of a document: references, choices of exactly one, conditions.
+
+Works on whatever parts could be read, so that an author sees these faults together with those of single fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from laurel.calendars import zone_named
+from laurel.errors import Fault
+from laurel.program.conditions import condition_faults
+from laurel.program.document import Attributes, ProgramDocument, Rolling, Rule, Unit, Validity
+from laurel.program.expressions import RESERVED
+from laurel.program.faults import pointer
+from laurel.program.scopes import lines_scope, where_scope
+
+if TYPE_CHECKING:
+    from laurel.program.scopes import Scope
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The parts of a document that could be read by themselves; None or a missing key where one could not."""
+
+    time_zone: str | None
+    attributes: Attributes | None
+    units: Mapping[str, Unit | None] | None
+    rules: Mapping[int, Rule]
+    rule_ids: Mapping[int, str]
+
+
+def outline_of(document: ProgramDocument) -> Outline:
+    """Return the outline of a document whose fields are all right."""
+    rules = dict(enumerate(document.earning))
+    return Outline(
+        time_zone=document.time_zone,
+        attributes=document.attributes,
+        units=document.units,
+        rules=rules,
+        rule_ids={index: rule.rule for index, rule in rules.items()},
+    )
+
+
+def outline_of_parts(data: Mapping[str, Any]) -> Outline:
+    """Return the outline of a document of which some fields are wrong."""
+    zone, units, earning = data.get("time_zone"), data.get("units"), data.get("earning")
+    rules = _readable(Rule, dict(enumerate(earning)) if isinstance(earning, list) else {})
+    named = enumerate(earning) if isinstance(earning, list) else ()
+    attributes = _readable(Attributes, {"": data.get("attributes", {})})
+    return Outline(
+        time_zone=zone if isinstance(zone, str) else None,
+        attributes=attributes.get(""),
+        units={name: None for name in units} | _readable(Unit, units) if isinstance(units, dict) else None,
+        rules=rules,
+        rule_ids={
+            index: rule["rule"] for index, rule in named if isinstance(rule, dict) and isinstance(rule.get("rule"), str)
+        },
+    )
+
+
+def inconsistencies(outline: Outline) -> Iterator[Fault]:
+    """Yield what is wrong across the parts, in document order."""
+    yield from _zone(outline.time_zone)
+    yield from _attributes(outline.attributes)
+    for name, unit in (outline.units or {}).items():
+        if unit is not None:
+            yield from _validity(unit.validity, ("units", name, "validity"))
+    for index, rule in outline.rules.items():
+        for path, code, detail in _rule(index, rule, outline):
+            yield Fault(pointer(("earning", index, *path)), code, detail)
+
+
+_Found = tuple[Path, str, str]
+
+
+def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
+    for before, name in outline.rule_ids.items():
+        if before < index and name == rule.rule:
+            yield ("rule",), "repeated", f"earning/{before} has this name already"
+            break
+    yield from _types(rule)
+    if outline.units is not None and rule.unit not in outline.units:
+        yield ("unit",), "unknown_reference", f"there is no unit {rule.unit} under units"
+    if outline.attributes is not None:
+        yield from _conditions(rule, outline.attributes)
+    yield from _measure(rule)
+    if rule.multiplier is not None:
+        yield from _multiplied(index, rule, outline)
+    if rule.funding.currency is not None and rule.funding.price is None:
+        yield ("funding", "currency"), "not_allowed", "a currency goes with a price"
+    if rule.validity is not None:
+        for fault in _validity(rule.validity, ("validity",)):
+            yield ("validity",), fault.code, fault.detail
+
+
+def _types(rule: Rule) -> Iterator[_Found]:
+    for position, name in enumerate(rule.on):
+        if name in rule.on[:position]:
+            yield ("on", position), "repeated", f"{name} is named twice"
+        if name == "return":
+            yield (
+                ("on", position),
+                "not_allowed",
+                "a return takes back what its activity earned and earns nothing itself",
+            )
+
+
+def _conditions(rule: Rule, attributes: Attributes) -> Iterator[_Found]:
+    scopes: list[tuple[str, str | None, Scope]] = [
+        ("where", rule.where, where_scope(attributes.activity, attributes.member)),
+        ("lines", rule.lines, lines_scope(attributes.line)),
+    ]
+    for key, source, scope in scopes:
+        for fault in condition_faults(source, scope) if source is not None else ():
+            yield (key,), fault.code, str(fault)
+
+
+def _measure(rule: Rule) -> Iterator[_Found]:
+    said = [key for key in ("rate", "multiplier", "fixed") if getattr(rule, key) is not None]
+    if not said:
+        yield (), "missing", "a rule needs one of rate, multiplier and fixed"
+    for extra in said[1:]:
+        yield (extra,), "not_allowed", f"a rule has one of rate, multiplier and fixed; this one has {said[0]}"
+    if rule.multiplier is None:
+        return
+    if rule.lines is not None:
+        yield ("lines",), "not_allowed", "a multiplier takes the lines of the rule it multiplies"
+    shares = [key for key in ("percent", "fraction") if getattr(rule.multiplier, key) is not None]
+    if not shares:
+        yield ("multiplier",), "missing", "a multiplier needs one of percent and fraction"
+    elif len(shares) > 1:
+        yield ("multiplier", "fraction"), "not_allowed", "a multiplier has one of percent and fraction"
+
+
+def _multiplied(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
+    assert rule.multiplier is not None
+    path = ("multiplier", "of")
+    place = next((at for at, name in outline.rule_ids.items() if name == rule.multiplier.of), None)
+    if place is None:
+        yield path, "unknown_reference", f"there is no rule {rule.multiplier.of}"
+        return
+    if place >= index:
+        yield path, "unknown_reference", f"{rule.multiplier.of} must stand before the rule that multiplies it"
+        return
+    base = outline.rules.get(place)
+    if base is None:
+        return
+    if base.unit != rule.unit:
+        yield path, "unknown_reference", f"{base.rule} earns {base.unit}, this rule {rule.unit}"
+    if not set(base.on) & set(rule.on):
+        yield path, "unknown_reference", f"{base.rule} earns on none of the types of this rule"
+
+
+def _validity(validity: Validity, path: Path) -> Iterator[Fault]:
+    if isinstance(validity, Rolling):
+        said = [key for key in ("years", "months", "days") if getattr(validity, key) is not None]
+        if not said:
+            yield Fault(pointer(path), "missing", "rolling needs one of years, months and days")
+        for extra in said[1:]:
+            yield Fault(pointer((*path, extra)), "not_allowed", "rolling has one of years, months and days")
+
+
+def _zone(name: str | None) -> Iterator[Fault]:
+    if name is None:
+        return
+    try:
+        zone_named(name)
+    except ValueError as error:
+        yield Fault("/time_zone", "unknown_time_zone", str(error))
+
+
+def _attributes(attributes: Attributes | None) -> Iterator[Fault]:
+    if attributes is None:
+        return
+    for subject in ("activity", "line", "member"):
+        for name in getattr(attributes, subject):
+            if name in RESERVED:
+                path = pointer(("attributes", subject, name))
+                yield Fault(path, "not_allowed", f"{name} is a reserved word of CEL, so no condition could read it")
+
+
+def _readable(kind: Any, parts: Mapping[Any, Any]) -> dict[Any, Any]:
+    adapter = TypeAdapter(kind)
+    readable = {}
+    for key, part in parts.items():
+        try:
+            readable[key] = adapter.validate_json(_json(part))
+        except (ValidationError, ValueError):
+            continue
+    return readable
+
+
+def _json(part: object) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(part)

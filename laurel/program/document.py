@@ -1,0 +1,168 @@
+"""A program as its author writes it: units, how long they last, and what earns them.
+
+Every class is frozen and refuses keys it does not know, with a pointer, so a misspelt key is never silently ignored.
+What is here is what the platform does; docs/programs.md shows where later parts will fit.
+"""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from laurel.program.rationals import Rational
+from laurel.program.scopes import Kind
+from laurel.rounding import Mode
+from laurel.values import Currency, Instant, PartnerId, Positive, ProgramId, ShortText
+
+WORD_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,63}$"
+NAME_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+ATTRIBUTE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+PRICE_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
+
+ActivityType = Annotated[str, Field(pattern=WORD_PATTERN)]
+RuleId = Annotated[str, Field(pattern=NAME_PATTERN)]
+UnitName = Annotated[str, Field(pattern=NAME_PATTERN)]
+AttributeName = Annotated[str, Field(pattern=ATTRIBUTE_PATTERN)]
+ConditionText = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(strict=True, ge=1, le=1_200)]
+
+
+class Part(BaseModel):
+    """Any part of a program document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ser_json_inf_nan="strings")
+
+
+class NeverExpires(Part):
+    """Points that do not expire."""
+
+    kind: Literal["never"]
+
+
+class Rolling(Part):
+    """Good for some years, months or days from the day of the activity, to the local midnight that ends them."""
+
+    kind: Literal["rolling"]
+    years: Count | None = None
+    months: Count | None = None
+    days: Annotated[int, Field(strict=True, ge=1, le=40_000)] | None = None
+
+
+class EndOfPeriod(Part):
+    """Good to the last day of the calendar period that lies `after` periods behind that of the activity.
+
+    A flight of 2021 under `{period: year, after: 3}` is good through 31 December 2024.
+    """
+
+    kind: Literal["end_of_period"]
+    period: Literal["month", "quarter", "year"]
+    after: Annotated[int, Field(strict=True, ge=0, le=1_200)]
+
+
+class Inactivity(Part):
+    """All points of a member expire together when none of these activities happened for some months."""
+
+    kind: Literal["inactivity"]
+    months: Count
+    kept_by: Annotated[tuple[ActivityType, ...], Field(min_length=1)]
+
+
+Validity = Annotated[NeverExpires | Rolling | EndOfPeriod | Inactivity, Field(discriminator="kind")]
+LotValidity = Annotated[NeverExpires | Rolling | EndOfPeriod, Field(discriminator="kind")]
+
+
+class Unit(Part):
+    """A kind of points. `scale` says how many decimals it is shown with; every amount counts its smallest part."""
+
+    scale: Annotated[int, Field(strict=True, ge=0, le=6)]
+    validity: Validity
+
+
+class Rate(Part):
+    """So many points per so much of an amount, both in their smallest parts, as an exact fraction."""
+
+    points: Rational
+    per: Positive
+    of: Literal["amount"] = "amount"
+
+
+class Multiplier(Part):
+    """Extra points as a share of what an earlier rule computed. Exactly one of `percent` and `fraction`."""
+
+    of: RuleId
+    percent: Rational | None = None
+    fraction: Rational | None = None
+
+
+class Fixed(Part):
+    """A number of points once per activity, per matching line, or per piece on the matching lines."""
+
+    points: Positive
+    per: Literal["activity", "line", "quantity"] = "activity"
+
+
+class Funding(Part):
+    """Who pays for the points, and how much for one: a decimal in minor units, such as "1.5".
+
+    Without a price the points are the funder's own and are not billed.
+    """
+
+    funder: PartnerId
+    price: Annotated[str, Field(pattern=PRICE_PATTERN)] | None = None
+    currency: Currency | None = None
+
+
+class Rule(Part):
+    """One component of what an activity earns. Exactly one of `rate`, `multiplier` and `fixed` says how much.
+
+    `where` asks the activity and the member, `lines` picks lines; both are CEL. A multiplier takes no `lines`: its base has.
+    """
+
+    rule: RuleId
+    on: Annotated[tuple[ActivityType, ...], Field(min_length=1)]
+    unit: UnitName
+    where: ConditionText | None = None
+    lines: ConditionText | None = None
+    rate: Rate | None = None
+    multiplier: Multiplier | None = None
+    fixed: Fixed | None = None
+    rounding: Mode = "down"
+    paid_by_points_and_vouchers: Literal["excluded", "earns"] = "excluded"
+    funding: Funding
+    validity: LotValidity | None = None
+
+
+class LateClaim(Part):
+    """How long after an activity it may still be reported, that day included."""
+
+    months: Annotated[int, Field(strict=True, ge=0, le=1_200)] = 6
+
+
+class Returns(Part):
+    """What a return does besides taking back what the activity earned."""
+
+    refill_on_return: bool = False
+
+
+class Attributes(Part):
+    """The attributes that the program reads, and their types. No other may be named, and no other of a member is told to the world."""
+
+    activity: dict[AttributeName, Kind] = {}
+    line: dict[AttributeName, Kind] = {}
+    member: dict[AttributeName, Kind] = {}
+
+
+class ProgramDocument(Part):
+    """A whole program. See docs/programs.md for a guided tour."""
+
+    program: ProgramId
+    name: Annotated[ShortText, Field(min_length=1)]
+    effective_from: Instant
+    time_zone: Annotated[str, Field(min_length=1, max_length=64)]
+    clock: Literal["wall", "manual"]
+    currency: Currency
+    exclusive_group: ProgramId | None = None
+    attributes: Attributes = Attributes()
+    units: Annotated[dict[UnitName, Unit], Field(min_length=1, max_length=32)]
+    late_claim: LateClaim = LateClaim()
+    earning: Annotated[tuple[Rule, ...], Field(max_length=500)]
+    returns: Returns = Returns()

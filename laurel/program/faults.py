@@ -1,0 +1,93 @@
+"""Where a document is wrong: JSON Pointers, and the error that carries every fault at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from laurel.errors import Fault, LaurelError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pydantic import ValidationError
+
+
+class ProgramFaults(LaurelError):
+    """A document that cannot be a program. `faults` names everything that is wrong with it, in document order."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in self.faults))
+
+    def problem(self) -> Problem:
+        """Tell it as the problem that a caller who publishes the document gets."""
+        return Problem("invalid", "The program document is not valid", errors=self.faults)
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """Return the JSON Pointer (RFC 6901) of a path of keys and positions."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def faults_of(error: ValidationError, document: object) -> list[Fault]:
+    """Turn what Pydantic found into faults that point into the document as it was written."""
+    return [
+        Fault(pointer(_written(found["loc"], document)), _code(found["type"]), _detail(found))
+        for found in error.errors(include_url=False)
+    ]
+
+
+_CODES = {
+    "missing": "missing",
+    "extra_forbidden": "unknown_field",
+    "string_pattern_mismatch": "bad_format",
+    "string_type": "wrong_type",
+    "int_type": "wrong_type",
+    "int_from_float": "wrong_type",
+    "bool_type": "wrong_type",
+    "dict_type": "wrong_type",
+    "tuple_type": "wrong_type",
+    "list_type": "wrong_type",
+    "model_type": "wrong_type",
+    "model_attributes_type": "wrong_type",
+    "literal_error": "unknown_value",
+    "union_tag_invalid": "unknown_value",
+    "union_tag_not_found": "missing",
+    "greater_than": "out_of_range",
+    "greater_than_equal": "out_of_range",
+    "less_than": "out_of_range",
+    "less_than_equal": "out_of_range",
+    "too_short": "out_of_range",
+    "too_long": "out_of_range",
+    "string_too_short": "out_of_range",
+    "string_too_long": "out_of_range",
+}
+
+
+def _code(kind: str) -> str:
+    return _CODES.get(kind, kind)
+
+
+def _detail(found: Any) -> str:
+    if found["type"] == "extra_forbidden":
+        return "This field is not known here"
+    if found["type"] == "union_tag_not_found":
+        return "kind is missing"
+    return str(found["msg"])
+
+
+def _written(steps: Sequence[str | int], document: object) -> list[str | int]:
+    """Leave out what Pydantic adds to a path, such as the tag of a union: only written keys and positions stay."""
+    path: list[str | int] = []
+    here = document
+    for place, step in enumerate(steps):
+        last = place == len(steps) - 1
+        if isinstance(here, dict) and (step in here or last):
+            path.append(step)
+            here = here.get(step)
+        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+            path.append(step)
+            here = here[step]
+        elif step == "[key]":
+            break
+    return path

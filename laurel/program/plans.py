@@ -1,0 +1,161 @@
+"""How the activities of one type are judged.
+
+A plan starts from the outcomes of rules that find nothing, made once, and touches only those rules that the activity
+or a line leads to. Every outcome of a rule that did not fire is one shared value, so what is derived from it may
+be remembered by identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from laurel.program.picking import LinePicker, Table
+from laurel.program.rules import (
+    BASE_NOT_FIRED,
+    CONDITION_FALSE,
+    EARNED,
+    NO_LINE_MATCHES,
+    NOTHING_KEPT,
+    NOTHING_PAID,
+    ROUNDS_TO_ZERO,
+    TYPE_NOT_COVERED,
+    CompiledRule,
+    RuleOutcome,
+)
+from laurel.rounding import scaled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from laurel.program.bases import Basis
+
+
+def unfired(rules: Iterable[CompiledRule], activity_type: str, reason: str) -> list[RuleOutcome]:
+    """Return an outcome for each rule that did not fire for a reason, or because it is not for that type."""
+    return [
+        RuleOutcome(
+            rule=rule,
+            fired=False,
+            reason=reason if activity_type in rule.on else TYPE_NOT_COVERED,
+            computed=0,
+        )
+        for rule in rules
+    ]
+
+
+class Plan:
+    """Judges the activities of one type."""
+
+    __slots__ = (
+        "_by_field",
+        "_condition_false",
+        "_multipliers",
+        "_nothing_kept",
+        "_picker",
+        "_plain",
+        "_silent",
+        "_template",
+    )
+
+    def __init__(self, activity_type: str, rules: Sequence[CompiledRule]) -> None:
+        self._condition_false = unfired(rules, activity_type, CONDITION_FALSE)
+        self._silent = unfired(rules, activity_type, BASE_NOT_FIRED)
+        self._nothing_kept = unfired(rules, activity_type, NOTHING_KEPT)
+        no_line = unfired(rules, activity_type, NO_LINE_MATCHES)
+        self._template = [
+            no_line[rule.index] if rule.lines is not None else self._condition_false[rule.index] for rule in rules
+        ]
+        covered = [rule for rule in rules if activity_type in rule.on]
+        whole = [rule for rule in covered if rule.kind != "multiplier" and rule.lines is None]
+        picking = [rule for rule in covered if rule.lines is not None]
+        self._multipliers = tuple(rule for rule in covered if rule.kind == "multiplier")
+        self._plain = tuple(rule for rule in whole if rule.where is None or rule.where.guard is None)
+        self._by_field = _by_field(whole)
+        self._picker = LinePicker(picking) if picking else None
+
+    def evaluate(self, basis: Basis, member: Mapping[str, Any]) -> Sequence[RuleOutcome]:
+        """Return what each rule makes of a basis, in the order of the rules."""
+        if not basis.kept:
+            return self._nothing_kept
+        outcomes = self._template.copy()
+        for rule in self._plain:
+            if rule.where is None or rule.where.holds_beyond(basis, member):
+                outcomes[rule.index] = _outcome(rule, basis, None)
+        for read, table in self._by_field:
+            for rule in table.get(read(basis, member), ()):
+                if rule.where.holds_beyond(basis, member):  # type: ignore[union-attr]  # it came by its guard
+                    outcomes[rule.index] = _outcome(rule, basis, None)
+        if self._picker is not None and basis.lines:
+            for rule, places in self._picker.matched(basis.lines, member).items():
+                if rule.where is None or rule.where.holds(basis, member):
+                    outcomes[rule.index] = _outcome(rule, basis, places)
+                else:
+                    outcomes[rule.index] = self._condition_false[rule.index]
+        for rule in self._multipliers:
+            outcomes[rule.index] = self._multiplied(rule, outcomes, basis, member)
+        return outcomes
+
+    def _multiplied(
+        self,
+        rule: CompiledRule,
+        outcomes: Sequence[RuleOutcome],
+        basis: Basis,
+        member: Mapping[str, Any],
+    ) -> RuleOutcome:
+        if rule.where is not None and not rule.where.holds(basis, member):
+            return self._condition_false[rule.index]
+        base = outcomes[rule.base]  # type: ignore[index]  # a multiplier has its base
+        if not base.fired:
+            return self._silent[rule.index]
+        return _fired(rule, _share(rule, base.computed), ROUNDS_TO_ZERO)
+
+
+def _outcome(rule: CompiledRule, basis: Basis, places: list[int] | None) -> RuleOutcome:
+    """What a rule whose conditions hold computes; `places` are the lines it picked, None where it picks none."""
+    if rule.kind == "fixed":
+        count = _count(rule, basis, places)
+        return RuleOutcome(rule, count > 0, EARNED if count else NO_LINE_MATCHES, rule.numerator * count)
+    if places is None:
+        amount = basis.amount or 0
+        if rule.excludes_tenders:
+            amount -= basis.tender_excluded
+    else:
+        lines = basis.lines
+        amount = sum([lines[place].amount or 0 for place in places])
+        if rule.excludes_tenders and basis.line_excluded:
+            amount -= sum([basis.line_excluded[place] for place in places])
+    return _fired(rule, _share(rule, amount), ROUNDS_TO_ZERO if amount else NOTHING_PAID)
+
+
+def _count(rule: CompiledRule, basis: Basis, places: list[int] | None) -> int:
+    if rule.per == "activity":
+        return 1
+    lines = basis.lines if places is None else [basis.lines[place] for place in places]
+    if rule.per == "line":
+        return len(lines)
+    return sum(1 if line.quantity is None else line.quantity for line in lines)
+
+
+def _share(rule: CompiledRule, amount: int) -> int:
+    # The rounding that nearly every rule has, without the call: amounts are never negative here.
+    if rule.rounding == "down":
+        return amount * rule.numerator // rule.denominator
+    return scaled(amount, rule.numerator, rule.denominator, rule.rounding)
+
+
+def _fired(rule: CompiledRule, computed: int, why_nothing: str) -> RuleOutcome:
+    return RuleOutcome(rule, True, EARNED if computed else why_nothing, computed)
+
+
+def _by_field(rules: Iterable[CompiledRule]) -> tuple[tuple[Callable[..., Any], Table], ...]:
+    """Rules by the value of the field that the guard of their `where` asks for."""
+    tables: dict[str, tuple[Callable[..., Any], Table]] = {}
+    for rule in rules:
+        guard = rule.where.guard if rule.where is not None else None
+        if guard is None:
+            continue
+        _, table = tables.setdefault(guard.field.path, (guard.field.read, {}))
+        for value in guard.values:
+            table[value] = (*table.get(value, ()), rule)
+    return tuple(tables.values())

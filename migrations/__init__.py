@@ -1,0 +1,1 @@
+"""One Alembic history per schema."""

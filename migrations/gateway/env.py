@@ -1,0 +1,5 @@
+"""Alembic's entry into the history of `gateway`."""
+
+from migrations.environment import run
+
+run("gateway")

@@ -1,0 +1,1 @@
+"""Three services that speak through Kafka; they share nothing but `laurel`."""

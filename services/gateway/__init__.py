@@ -1,0 +1,1 @@
+"""The public face: partners, keys, requests and their outcomes, batches, projections."""

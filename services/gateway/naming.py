@@ -1,0 +1,73 @@
+"""What identifies a request, and the correlation id under which its outcome comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from typing import Final, NamedTuple
+
+ACTIVITY: Final = "activity"
+MEMBER: Final = "member"
+REWARD: Final = "reward"
+REDEMPTION: Final = "redemption"
+
+_LETTERS: Final = {ACTIVITY: "a", MEMBER: "m", REWARD: "w", REDEMPTION: "r"}
+_KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
+_PARTS: Final = 4
+
+
+class RequestKey(NamedTuple):
+    """The natural key of a request: within one program, kind and partner an id means one thing for ever.
+
+    Its order is the order in which request rows are locked.
+    """
+
+    program: str
+    kind: str
+    partner: str
+    id: str
+
+
+class Correlation(NamedTuple):
+    """A request and which attempt of it: an id that a refusal left free may be asked again."""
+
+    key: RequestKey
+    attempt: int
+
+    def __str__(self) -> str:
+        key = self.key
+        return f"{_LETTERS[key.kind]}:{key.program}:{key.partner}:{self.attempt}:{key.id}"
+
+
+def parse_correlation(text: str) -> Correlation | None:
+    """Read what `str(Correlation)` wrote; None for anything that is not ours.
+
+    Programs and partners hold no colon, so the id, which may, comes last.
+    """
+    parts = text.split(":", _PARTS)
+    if len(parts) != _PARTS + 1 or not parts[3].isdecimal() or parts[0] not in _KINDS:
+        return None
+    letter, program, partner, attempt, id_ = parts
+    return Correlation(RequestKey(program, _KINDS[letter], partner, id_), int(attempt))
+
+
+def idempotency_id(key: str) -> str:
+    """An `Idempotency-Key` is the caller's own text; only its hash is kept and travels."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def new_id(prefix: str) -> str:
+    """An opaque id that sorts roughly by time (which keeps indexes small) and cannot be guessed."""
+    return f"{prefix}-{_base36(time.time_ns() // 1_000_000, 9)}{_base36(secrets.randbits(64), 13)}"
+
+
+def _base36(number: int, width: int) -> str:
+    digits: list[str] = []
+    for _ in range(width):
+        number, digit = divmod(number, 36)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))

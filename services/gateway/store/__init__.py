@@ -1,0 +1,1 @@
+"""The gateway's tables and its SQL: nothing outside this room knows a row."""

@@ -1,0 +1,106 @@
+"""Partners and their keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from laurel.io.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerRow:
+    """A partner: somebody who reports, redeems or pays."""
+
+    partner: str
+    name: str | None
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key as it is kept: its secret only as a hash."""
+
+    key: str
+    prefix: str
+    hash: bytes
+    partner: str
+    scopes: tuple[str, ...]
+    programs: tuple[str, ...]
+    adjust_limit: int | None
+    expires_at: datetime | None
+    created_at: datetime
+    created_by: str | None
+    revoked_at: datetime | None
+
+
+_PARTNER = "select partner, name, created_by, created_at from partners where partner = $1"
+_PUT = """
+    insert into partners (partner, name, created_by, created_at, updated_at) values ($1, $2, $3, $4, $4)
+    on conflict (partner) do update set name = excluded.name, updated_at = excluded.updated_at
+    returning partner, name, created_by, created_at, xmax = 0 as created
+"""
+
+
+async def partner(connection: Connection, name: str) -> PartnerRow | None:
+    row = await connection.fetchrow(_PARTNER, name)
+    return None if row is None else PartnerRow(*row)
+
+
+async def put_partner(
+    connection: Connection, partner_id: str, name: str | None, *, created_by: str, at: datetime
+) -> tuple[PartnerRow, bool]:
+    """Make or change a partner, and say whether it is new."""
+    row = await connection.fetchrow(_PUT, partner_id, name, created_by, at)
+    assert row is not None  # noqa: S101  (an upsert without a condition always returns its row)
+    return PartnerRow(*row[:4]), row[4]
+
+
+_KEY_COLUMNS = (
+    "key, prefix, hash, partner, scopes, programs, adjust_limit, expires_at, created_at, created_by, revoked_at"
+)
+_BY_PREFIX = f"select {_KEY_COLUMNS} from api_keys where prefix = $1"  # noqa: S608  (constants of this file)
+_BY_ID = f"select {_KEY_COLUMNS} from api_keys where key = $1 for update"  # noqa: S608
+_ADD = f"insert into api_keys ({_KEY_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, null)"  # noqa: S608
+_REVOKE = "update api_keys set revoked_at = $2 where key = $1 and revoked_at is null"
+
+
+async def key_by_prefix(connection: Connection, prefix: str) -> KeyRow | None:
+    row = await connection.fetchrow(_BY_PREFIX, prefix)
+    return None if row is None else _key_row(row)
+
+
+async def key_by_id(connection: Connection, key: str) -> KeyRow | None:
+    """Read a key and hold its row."""
+    row = await connection.fetchrow(_BY_ID, key)
+    return None if row is None else _key_row(row)
+
+
+async def add_key(connection: Connection, row: KeyRow) -> None:
+    await connection.execute(
+        _ADD,
+        row.key,
+        row.prefix,
+        row.hash,
+        row.partner,
+        list(row.scopes),
+        list(row.programs),
+        row.adjust_limit,
+        row.expires_at,
+        row.created_at,
+        row.created_by,
+    )
+
+
+async def revoke_key(connection: Connection, key: str, at: datetime) -> None:
+    await connection.execute(_REVOKE, key, at)
+
+
+def _key_row(row: Sequence[object]) -> KeyRow:
+    values = list(row)
+    return KeyRow(*values[:4], tuple(values[4]), tuple(values[5]), *values[6:])  # type: ignore[arg-type]

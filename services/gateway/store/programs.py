@@ -1,0 +1,99 @@
+"""Published program versions, and where each program's clock stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from laurel.io.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramHead:
+    """What a request must know of a program: its newest version and its now."""
+
+    program: str
+    version: int
+    clock: str
+    as_of: datetime | None
+
+    @property
+    def is_manual(self) -> bool:
+        return self.clock == "manual"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version, which never changes."""
+
+    program: str
+    version: int
+    hash: str
+    document: bytes
+    effective_from: datetime
+    published_at: datetime
+
+
+_HEADS = "select program, version, clock, as_of from programs where program = any($1::text[])"
+_LOCK = "select program, version, clock, as_of from programs where program = $1 for update"
+_PUT_HEAD = """
+    insert into programs (program, version, clock, changed_at) values ($1, $2, $3, $4)
+    on conflict (program) do update
+    set version = excluded.version, clock = excluded.clock, changed_at = excluded.changed_at
+"""
+_ADD = """
+    insert into program_versions (program, version, hash, document, effective_from, published_at)
+    values ($1, $2, $3, $4, $5, $6)
+"""
+_COLUMNS = "program, version, hash, document, effective_from, published_at"
+_VERSION = f"select {_COLUMNS} from program_versions where program = $1 and version = $2"  # noqa: S608
+_PAGE = """
+    select program, version, hash, ''::bytea, effective_from, published_at from program_versions
+    where program = $1 and version > $2 order by version limit $3
+"""
+_IN_FORCE = f"""
+    select {_COLUMNS} from program_versions where program = $1
+    order by (effective_from <= $2) desc,
+        case when effective_from <= $2 then effective_from end desc nulls last,
+        case when effective_from <= $2 then version end desc nulls last, version
+    limit 1
+"""  # noqa: S608
+
+
+async def heads(connection: Connection, programs: Iterable[str]) -> dict[str, ProgramHead]:
+    rows = await connection.fetch(_HEADS, sorted(set(programs)))
+    return {row[0]: ProgramHead(*row) for row in rows}
+
+
+async def lock_head(connection: Connection, program: str) -> ProgramHead | None:
+    """Hold the program, so that versions are counted one after the other."""
+    row = await connection.fetchrow(_LOCK, program)
+    return None if row is None else ProgramHead(*row)
+
+
+async def add_version(connection: Connection, row: VersionRow, clock: str) -> None:
+    """Add a version and make it the newest. Of two first ones at once, the second fails as a conflict."""
+    await connection.execute(
+        _ADD, row.program, row.version, row.hash, row.document, row.effective_from, row.published_at
+    )
+    await connection.execute(_PUT_HEAD, row.program, row.version, clock, row.published_at)
+
+
+async def version(connection: Connection, program: str, number: int) -> VersionRow | None:
+    row = await connection.fetchrow(_VERSION, program, number)
+    return None if row is None else VersionRow(*row)
+
+
+async def in_force(connection: Connection, program: str, at: datetime) -> VersionRow | None:
+    """Return the version by which something at `at` is judged: before the first one, the first."""
+    row = await connection.fetchrow(_IN_FORCE, program, at)
+    return None if row is None else VersionRow(*row)
+
+
+async def versions(connection: Connection, program: str, after: int, limit: int) -> list[VersionRow]:
+    """Return a page of versions, without their documents."""
+    return [VersionRow(*row) for row in await connection.fetch(_PAGE, program, after, limit)]

@@ -1,0 +1,123 @@
+"""Request rows: what was asked under which id, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from services.gateway.naming import Correlation, RequestKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from laurel.io.database import Connection
+
+PENDING: Final = "pending"
+POSTED: Final = "posted"
+REFUSED: Final = "refused"
+FREED: Final = "freed"
+"""Refused without being kept: it is shown, but the id is free and the next request under it is judged again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A request as it stands."""
+
+    key: RequestKey
+    attempt: int
+    hash: str
+    state: str
+    member: str | None
+    subject: str | None
+    code: str | None
+    outcome: bytes | None
+    delayed: bool
+
+    @property
+    def correlation(self) -> Correlation:
+        return Correlation(self.key, self.attempt)
+
+    @property
+    def is_pending(self) -> bool:
+        return self.state == PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """A request to be recorded. `subject` is what it is about where that is not its id, such as a redemption."""
+
+    key: RequestKey
+    hash: str
+    member: str | None
+    subject: str | None = None
+    batch: str | None = None
+    line: int | None = None
+
+
+# Rows are taken in the order of their key, so two sets that share ids cannot wait for each other in a circle.
+# A reward may be published again under its id; everything else is asked once, unless the id was freed.
+_INSERT = """
+    insert into requests as r (program, kind, partner, id, attempt, hash, state, member, subject, batch, line, created_at)
+    select program, kind, partner, id, 1, hash, 'pending', member, subject, batch, line, $10
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int8[])
+        as asked(program, kind, partner, id, hash, member, subject, batch, line)
+    on conflict (program, kind, partner, id) do update
+    set attempt = r.attempt + 1, hash = excluded.hash, state = 'pending', member = excluded.member,
+        subject = excluded.subject, batch = excluded.batch, line = excluded.line, created_at = excluded.created_at,
+        code = null, outcome = null, delayed = false, answered_at = null
+    where r.state = 'freed' or (r.kind = 'reward' and r.hash <> excluded.hash)
+    returning program, kind, partner, id, attempt
+"""
+
+
+async def insert(
+    connection: Connection, asked: Sequence[NewRequest], at: datetime
+) -> dict[RequestKey, int]:
+    """Record what is new, and answer the attempt of each that was recorded; keys must differ."""
+    ordered = sorted(asked, key=lambda request: request.key)
+    rows = await connection.fetch(
+        _INSERT,
+        [request.key.program for request in ordered],
+        [request.key.kind for request in ordered],
+        [request.key.partner for request in ordered],
+        [request.key.id for request in ordered],
+        [request.hash for request in ordered],
+        [request.member for request in ordered],
+        [request.subject for request in ordered],
+        [request.batch for request in ordered],
+        [request.line for request in ordered],
+        at,
+    )
+    return {RequestKey(row[0], row[1], row[2], row[3]): row[4] for row in rows}
+
+
+_FIND = """
+    select r.program, r.kind, r.partner, r.id, r.attempt, r.hash, r.state, r.member, r.subject, r.code, r.outcome,
+        r.delayed
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as asked(program, kind, partner, id)
+    join requests r using (program, kind, partner, id)
+"""
+
+
+async def find_all(connection: Connection, keys: Iterable[RequestKey]) -> dict[RequestKey, RequestRow]:
+    """Read the rows of these keys, as far as there are any."""
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    rows = await connection.fetch(_FIND, *(list(column) for column in zip(*wanted, strict=True)))
+    found = (RequestRow(RequestKey(*row[:4]), *row[4:]) for row in (tuple(row) for row in rows))
+    return {row.key: row for row in found}
+
+
+async def find(connection: Connection, key: RequestKey) -> RequestRow | None:
+    """Read one request."""
+    return (await find_all(connection, [key])).get(key)
+
+
+_DROP = "delete from requests where program = $1 and kind = $2 and partner = $3 and id = $4"
+
+
+async def drop(connection: Connection, key: RequestKey) -> None:
+    """Take back a request that was recorded in this same transaction."""
+    await connection.execute(_DROP, *key)

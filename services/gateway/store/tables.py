@@ -1,0 +1,282 @@
+"""The schema `gateway` as SQLAlchemy describes it; migrations make it, and a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from laurel.io.tables import hash_partitioned, messaging_tables
+
+metadata = MetaData(schema="gateway")
+messaging_tables(metadata, "gateway")
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, Text(collation="C"), nullable=False)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+def _instant(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=text("false"))
+
+
+partners = Table(
+    "partners",
+    metadata,
+    _key("partner"),
+    Column("name", Text),
+    _key("created_by"),
+    _instant("created_at"),
+    _instant("updated_at"),
+    PrimaryKeyConstraint("partner"),
+    comment="Who reports, redeems or pays. created_by: the partner whose key made it, which may see it.",
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _key("key"),
+    _key("prefix"),
+    Column("hash", LargeBinary, nullable=False),
+    _key("partner"),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("programs", ARRAY(Text), nullable=False),
+    Column("adjust_limit", BigInteger),
+    _instant("expires_at", nullable=True),
+    _instant("created_at"),
+    Column("created_by", Text),
+    _instant("revoked_at", nullable=True),
+    PrimaryKeyConstraint("key"),
+    UniqueConstraint("prefix", name="api_keys_prefix_key"),
+    comment="Keys by the prefix of their secret; of the secret only its hash. programs {*}: all of them.",
+)
+
+programs = Table(
+    "programs",
+    metadata,
+    _key("program"),
+    Column("version", Integer, nullable=False),
+    Column("clock", Text, nullable=False),
+    _instant("as_of", nullable=True),
+    _instant("changed_at"),
+    PrimaryKeyConstraint("program"),
+    comment="The newest version of each program and, on a manual clock, its now.",
+)
+
+program_versions = Table(
+    "program_versions",
+    metadata,
+    _key("program"),
+    Column("version", Integer, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    _instant("effective_from"),
+    _instant("published_at"),
+    PrimaryKeyConstraint("program", "version"),
+    comment="Append-only: every version as it was published.",
+)
+
+members = Table(
+    "members",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("status", Text, nullable=False),
+    _instant("enrolled_at"),
+    Column("person", Text),
+    Column("referred_by", Text),
+    Column("attributes", LargeBinary, nullable=False),
+    Column("tier", LargeBinary),
+    Column("balances", LargeBinary),
+    _count("version"),
+    Column("epoch", Integer, nullable=False, server_default=text("0")),
+    _count("sequence"),
+    _instant("created_at"),
+    PrimaryKeyConstraint("program", "member"),
+    comment="Who is a member (decided here), and the summary that points' events tell, up to epoch and sequence.",
+    **hash_partitioned("program", "member"),
+)
+
+identifiers = Table(
+    "identifiers",
+    metadata,
+    _key("program"),
+    _key("scheme"),
+    Column("hash", LargeBinary, nullable=False),
+    _key("member"),
+    _instant("created_at"),
+    PrimaryKeyConstraint("program", "scheme", "hash"),
+    Index("identifiers_member", "program", "member"),
+    comment="Whose identifier it is, by its keyed hash; the identifier itself is nowhere.",
+    **hash_partitioned("program", "scheme", "hash"),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    _key("program"),
+    _key("kind"),
+    _key("partner"),
+    _key("id"),
+    Column("attempt", Integer, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("member", Text),
+    Column("subject", Text),
+    Column("code", Text),
+    Column("outcome", LargeBinary),
+    Column("batch", Text),
+    Column("line", BigInteger),
+    _flag("delayed"),
+    _instant("created_at"),
+    _instant("answered_at", nullable=True),
+    PrimaryKeyConstraint("program", "kind", "partner", "id"),
+    comment="What was asked, for ever, and what came of it: pending, posted, refused, or freed to be asked again.",
+    **hash_partitioned("program", "id"),
+)
+
+redemptions = Table(
+    "redemptions",
+    metadata,
+    _key("program"),
+    _key("redemption"),
+    _key("partner"),
+    _key("member"),
+    _key("reward"),
+    _key("request"),
+    Column("state", Text, nullable=False),
+    Column("body", LargeBinary),
+    Column("epoch", Integer, nullable=False, server_default=text("0")),
+    _count("sequence"),
+    _instant("created_at"),
+    PrimaryKeyConstraint("program", "redemption"),
+    comment="Redemptions as redemption's events tell them; request is the id of the row in requests.",
+    **hash_partitioned("program", "redemption"),
+)
+
+rewards = Table(
+    "rewards",
+    metadata,
+    _key("program"),
+    _key("reward"),
+    Column("document", LargeBinary, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    _instant("published_at"),
+    PrimaryKeyConstraint("program", "reward"),
+    comment="The catalogue as redemption's events tell it.",
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    _key("program"),
+    _key("batch"),
+    _key("partner"),
+    Column("state", Text, nullable=False),
+    _count("received"),
+    _count("read_through"),
+    _count("asked"),
+    _count("posted"),
+    _count("refused"),
+    _count("rejected"),
+    _count("duplicate"),
+    _count("body_offset"),
+    _flag("broken"),
+    _instant("created_at"),
+    _instant("touched_at"),
+    _instant("finished_at", nullable=True),
+    PrimaryKeyConstraint("program", "batch"),
+    Index("batches_open", "created_at", postgresql_where=text("finished_at is null")),
+    comment="A file of activities and its counts. Lines up to read_through have been asked of points.",
+)
+
+batch_lines = Table(
+    "batch_lines",
+    metadata,
+    _key("program"),
+    _key("batch"),
+    Column("line", BigInteger, nullable=False),
+    _key("id"),
+    Column("member", Text),
+    Column("hash", Text, nullable=False),
+    _instant("occurred_at"),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "batch", "line"),
+    comment="Append-only: the lines of a file that are right by themselves, members resolved.",
+    **hash_partitioned("program", "batch"),
+)
+
+batch_faults = Table(
+    "batch_faults",
+    metadata,
+    _key("program"),
+    _key("batch"),
+    Column("line", BigInteger, nullable=False),
+    Column("id", Text),
+    Column("state", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("errors", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "batch", "line"),
+    comment="Append-only: lines that were rejected on arrival, or refused.",
+    **hash_partitioned("program", "batch"),
+)
+
+batch_following = Table(
+    "batch_following",
+    metadata,
+    _key("program"),
+    _key("batch"),
+    Column("line", BigInteger, nullable=False),
+    _key("partner"),
+    _key("id"),
+    PrimaryKeyConstraint("program", "batch", "line"),
+    comment="Lines that repeat a request whose outcome is not known yet; a batch is not done before they are.",
+    **hash_partitioned("program", "batch"),
+)
+
+batch_awarded = Table(
+    "batch_awarded",
+    metadata,
+    _key("program"),
+    _key("batch"),
+    _key("unit"),
+    Column("amount", Numeric(30, 0), nullable=False),
+    PrimaryKeyConstraint("program", "batch", "unit"),
+    comment="What the lines of a batch were awarded, by unit.",
+)
+
+batch_turn = Table(
+    "batch_turn",
+    metadata,
+    Column("only", Boolean, nullable=False, server_default=text("true")),
+    PrimaryKeyConstraint("only"),
+    CheckConstraint("only", name="batch_turn_only"),
+    comment="One row: whoever holds it moves lines of batches to the outbox.",
+)

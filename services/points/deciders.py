@@ -1,0 +1,42 @@
+"""Everything this service reacts to: which message is answered by which decider. Read this file first.
+
+A decider takes a wallet, what was asked and the moment, and returns facts, or none where nothing is to be done.
+Refusals are facts too. A message that stands in neither table is a request from a newer gateway, and parks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.points.domain.asked import Asked, CaptureHold, Enrol, PlaceHold, ReleaseHold, Report
+from services.points.domain.capturing import capture
+from services.points.domain.enrolling import enrol
+from services.points.domain.facts import AnyFact
+from services.points.domain.holding import hold
+from services.points.domain.judging import judge
+from services.points.domain.moment import Moment
+from services.points.domain.releasing import release
+from services.points.domain.state import Wallet
+
+
+class Decider(NamedTuple):
+    """How one type of message is read and answered; `kind` names its journals."""
+
+    kind: str
+    decode: Callable[[bytes], Asked]
+    decide: Callable[[Wallet, Any, Moment], tuple[AnyFact, ...]]
+
+
+DECIDERS: dict[str, Decider] = {
+    "member.enrolment_requested.v1": Decider("enrolment", msgspec.json.Decoder(Enrol).decode, enrol),
+    "activity.reported.v1": Decider("activity", msgspec.json.Decoder(Report).decode, judge),
+    "hold.requested.v1": Decider("hold", msgspec.json.Decoder(PlaceHold).decode, hold),
+    "hold.capture_requested.v1": Decider("capture", msgspec.json.Decoder(CaptureHold).decode, capture),
+    "hold.release_requested.v1": Decider("release", msgspec.json.Decoder(ReleaseHold).decode, release),
+}
+
+NOT_FOR_US = ("redemption.", "reward.", "voucher.", "message.")
+"""How the types begin that are meant for others; they are counted and skipped."""

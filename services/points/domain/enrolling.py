@@ -1,0 +1,19 @@
+"""A member joins: a wallet is opened."""
+
+from __future__ import annotations
+
+from services.points.domain.asked import Enrol
+from services.points.domain.facts import AnyFact, MemberEnrolled
+from services.points.domain.moment import Moment
+from services.points.domain.state import Wallet
+
+
+def enrol(wallet: Wallet, asked: Enrol, _moment: Moment) -> tuple[AnyFact, ...]:
+    """Open the wallet; one that is open already stays as it is (the gateway alone decides who exists)."""
+    if wallet.exists:
+        return ()
+    return (
+        MemberEnrolled(
+            enrolled_at=asked.enrolled_at, person=asked.person, attributes=asked.attributes
+        ),
+    )

@@ -1,0 +1,37 @@
+"""What a decider knows besides the wallet: when, under which journal number, and which programs are in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from laurel.contracts.activity import ReportedActivity
+from laurel.program.compiled import CompiledProgram
+
+
+class Programs(Protocol):
+    """The published versions of all programs, as far as they are known here."""
+
+    def in_force(self, program: str, occurred_at: datetime, newest: int) -> CompiledProgram | None:
+        """Return the version in force at `occurred_at` among those up to `newest`; before the first, the first."""
+
+    def version(self, program: str, version: int) -> CompiledProgram | None:
+        """Return one version."""
+
+    def zone(self, program: str) -> ZoneInfo:
+        """Return the time zone of a program."""
+
+    def runs_by_itself(self, program: str) -> bool:
+        """Say whether time passes by the wall clock; in a sandbox it passes only when told."""
+
+
+@dataclass(slots=True, frozen=True)
+class Moment:
+    """The instant of a decision (never earlier than the wallet's own) and the number its journal will get; an activity comes decoded."""
+
+    at: datetime
+    journal: int
+    programs: Programs
+    activity: ReportedActivity | None = None

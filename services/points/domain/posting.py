@@ -1,0 +1,84 @@
+"""Facts as double entry: which accounts a fact moves, and by how much.
+
+Accounts of a wallet: `available`, `held`, `owed` (negative while the member owes). Accounts of the house:
+`issued:<funder>`, `redeemed`, `expired`. They are summed, never locked. Every journal sums to zero per unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from services.points.domain import facts as f
+from services.points.domain.facts import AnyFact
+
+
+class Entry(NamedTuple):
+    """One side of a posting: `amount` is what the account gains."""
+
+    unit: str
+    account: str
+    amount: int
+
+
+def entries(facts: Iterable[AnyFact]) -> list[Entry]:
+    """Return the entries of a journal, one an account and unit; they sum to zero per unit."""
+    sums: dict[tuple[str, str], int] = {}
+    for fact in facts:
+        post = _POST.get(type(fact))
+        if post is not None:
+            for unit, account, amount in post(fact):
+                sums[unit, account] = sums.get((unit, account), 0) + amount
+    return [Entry(unit, account, amount) for (unit, account), amount in sums.items() if amount]
+
+
+def _sum(parts: tuple[f.LotPart, ...]) -> int:
+    return sum(part.amount for part in parts)
+
+
+def _move(unit: str, source: str, target: str, amount: int) -> list[Entry]:
+    return [Entry(unit, source, -amount), Entry(unit, target, amount)]
+
+
+def _granted(fact: f.PointsGranted) -> list[Entry]:
+    return _move(fact.unit, f"issued:{fact.funder}", "available", fact.amount)
+
+
+def _debt_paid(fact: f.DebtPaid) -> list[Entry]:
+    return _move(fact.unit, "available", "owed", _sum(fact.parts))
+
+
+def _clawed_back(fact: f.PointsClawedBack) -> list[Entry]:
+    taken = _sum(fact.taken)
+    return [
+        Entry(fact.unit, "available", -taken),
+        Entry(fact.unit, "owed", -fact.owed),
+        Entry(fact.unit, f"issued:{fact.funder}", taken + fact.owed),
+    ]
+
+
+def _held(fact: f.PointsHeld) -> list[Entry]:
+    return _move(fact.unit, "available", "held", _sum(fact.parts))
+
+
+def _captured(fact: f.PointsCaptured) -> list[Entry]:
+    return _move(fact.unit, "held", "redeemed", _sum(fact.parts))
+
+
+def _released(fact: f.PointsReleased) -> list[Entry]:
+    return _move(fact.unit, "held", "available", _sum(fact.parts))
+
+
+def _expired(fact: f.LotsExpired) -> list[Entry]:
+    return _move(fact.unit, "available", "expired", fact.amount)
+
+
+_POST: dict[type, Callable[[Any], list[Entry]]] = {
+    f.PointsGranted: _granted,
+    f.DebtPaid: _debt_paid,
+    f.PointsClawedBack: _clawed_back,
+    f.PointsHeld: _held,
+    f.PointsCaptured: _captured,
+    f.PointsReleased: _released,
+    f.LotsExpired: _expired,
+}

@@ -1,0 +1,1 @@
+"""Where points knows tables, rows and locks."""

@@ -1,0 +1,53 @@
+"""The store of the road: loading and writing joined to one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from services.points.domain.facts import decode_facts
+from services.points.domain.state import Wallet
+from services.points.ports import Journal, Loaded, Needs
+from services.points.store.loading import load
+from services.points.store.writing import write
+
+_JOURNALS = """
+    select j.program, j.member, j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version, j.facts
+    from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, member, journal)
+    join journals j on j.program = k.program and j.member = k.member and j.journal = k.journal"""
+
+
+class Ledger:
+    """Points' store inside one transaction."""
+
+    def __init__(self, connection: asyncpg.Connection[Any]) -> None:
+        self._connection = connection
+
+    async def load(self, needs: Needs) -> Loaded:
+        return await load(self._connection, needs)
+
+    async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
+        await write(self._connection, journals, touched)
+
+    async def facts_of(
+        self, journals: Sequence[tuple[str, str, int]]
+    ) -> dict[tuple[str, str, int], Journal]:
+        if not journals:
+            return {}
+        columns = [list(column) for column in zip(*journals, strict=True)]
+        return {
+            (row["program"], row["member"], row["journal"]): Journal(
+                Wallet(row["program"], row["member"]),
+                row["journal"],
+                row["kind"],
+                row["cause"],
+                row["at"],
+                decode_facts(row["facts"]),
+                row["occurred_at"],
+                partner=row["partner"],
+                version=row["version"],
+            )
+            for row in await self._connection.fetch(_JOURNALS, *columns)
+        }

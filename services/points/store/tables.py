@@ -1,0 +1,207 @@
+"""The schema `points` as SQLAlchemy describes it; migrations make it, and a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+from laurel.io.tables import hash_partitioned, messaging_tables
+
+metadata = MetaData()
+messaging_tables(metadata, "points")
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, Text(collation="C"), nullable=False)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+def _instant(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+programs = Table(
+    "programs",
+    metadata,
+    _key("program"),
+    Column("version", Integer, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    _instant("effective_from"),
+    _instant("published_at"),
+    PrimaryKeyConstraint("program", "version"),
+    schema="points",
+)
+"""Copies of laurel.programs.v1: every version that a wallet here was or may be judged by."""
+
+wallets = hash_partitioned(
+    "wallets",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("status", Text, nullable=False),
+    _instant("at"),
+    Column("version", BigInteger, nullable=False),
+    _instant("enrolled_at", nullable=True),
+    Column("person", Text),
+    Column("attributes", LargeBinary),
+    _instant("next_due_at", nullable=True),
+    PrimaryKeyConstraint("program", "member"),
+    Index("wallets_due", "next_due_at", postgresql_where=text("next_due_at is not null")),
+    schema="points",
+)
+"""One row a member; its lock is the lock of all that the member owns. version = last journal."""
+
+balances = hash_partitioned(
+    "balances",
+    metadata,
+    _key("program"),
+    _key("member"),
+    _key("unit"),
+    _count("available"),
+    _count("pending"),
+    _count("held"),
+    _count("owed"),
+    _count("earned"),
+    _count("spent"),
+    _count("expired"),
+    _count("reversed"),
+    _count("adjusted"),
+    _instant("active_until", nullable=True),
+    _instant("next_expiry_at", nullable=True),
+    _count("next_expiry_amount"),
+    PrimaryKeyConstraint("program", "member", "unit"),
+    schema="points",
+)
+"""Totals per unit: available + held - owed = earned - spent - expired - reversed + adjusted."""
+
+journals = hash_partitioned(
+    "journals",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("journal", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("partner", Text, nullable=False, server_default=text("''")),
+    _instant("at"),
+    _instant("occurred_at"),
+    Column("version", Integer, nullable=False, server_default=text("0")),
+    Column("message", Text, nullable=False, server_default=text("''")),
+    Column("facts", LargeBinary, nullable=False),
+    Column("body", LargeBinary),
+    PrimaryKeyConstraint("program", "member", "journal"),
+    schema="points",
+)
+"""Append-only: one decision a row, with its facts; numbered without gap in each wallet."""
+
+entries = hash_partitioned(
+    "entries",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("journal", BigInteger, nullable=False),
+    Column("entry", SmallInteger, nullable=False),
+    _key("unit"),
+    _key("account"),
+    Column("amount", BigInteger, nullable=False),
+    PrimaryKeyConstraint("program", "member", "journal", "entry"),
+    schema="points",
+)
+"""Append-only double entry: the entries of a journal sum to zero per unit."""
+
+lots = hash_partitioned(
+    "lots",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("journal", BigInteger, nullable=False),
+    Column("lot", SmallInteger, nullable=False),
+    _key("unit"),
+    Column("rule", Text, nullable=False),
+    Column("activity", Text, nullable=False),
+    Column("partner", Text, nullable=False),
+    Column("granted", BigInteger, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    _count("held"),
+    _count("expired"),
+    _instant("earned_at"),
+    _instant("available_at"),
+    _instant("expires_at", nullable=True),
+    Column("funder", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    PrimaryKeyConstraint("program", "member", "journal", "lot"),
+    Index(
+        "lots_spendable",
+        "program",
+        "member",
+        "unit",
+        "expires_at",
+        "earned_at",
+        "journal",
+        "lot",
+        postgresql_where=text("remaining > held"),
+    ),
+    schema="points",
+)
+"""One lot a grant; spending order is the order of lots_spendable."""
+
+holds = hash_partitioned(
+    "holds",
+    metadata,
+    _key("program"),
+    _key("member"),
+    _key("hold"),
+    _key("unit"),
+    Column("amount", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("saga", Boolean, nullable=False),
+    Column("parts", LargeBinary, nullable=False),
+    Column("journal", BigInteger, nullable=False),
+    PrimaryKeyConstraint("program", "member", "hold"),
+    schema="points",
+)
+"""Points set aside: held, captured, released or refused."""
+
+activities = hash_partitioned(
+    "activities",
+    metadata,
+    _key("program"),
+    _key("partner"),
+    _key("activity"),
+    _key("member"),
+    Column("journal", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("code", Text),
+    PrimaryKeyConstraint("program", "partner", "activity"),
+    schema="points",
+    by="program, activity",
+)
+"""Every activity id for ever, with hash and outcome (S8); code is null where it was posted."""
+
+returns = hash_partitioned(
+    "returns",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("of_journal", BigInteger, nullable=False),
+    Column("journal", BigInteger, nullable=False),
+    PrimaryKeyConstraint("program", "member", "of_journal", "journal"),
+    schema="points",
+)
+"""Which return journals belong to which original."""

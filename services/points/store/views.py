@@ -1,0 +1,208 @@
+"""Reads for callers: statement, lots, decisions and liability, as plain rows in the contract's shapes.
+
+Lists go by journal number, newest first for statements; a cursor is the last number seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import msgspec
+
+from services.points.announcing import balances_of
+from services.points.domain import facts as f
+from services.points.domain.state import Balance
+
+_STATEMENT = """
+    select j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version
+    from journals j
+    where j.program = $1 and j.member = $2 and j.journal < $3
+      and exists (select from entries e where e.program = j.program and e.member = j.member
+                  and e.journal = j.journal)
+    order by j.journal desc limit $4"""
+
+_ENTRIES = """
+    select journal, unit, account, amount from entries
+    where program = $1 and member = $2 and journal = any($3::bigint[]) order by journal, entry"""
+
+_LOTS = """
+    select journal, lot, unit, rule, activity, partner, granted, remaining, held, expired, earned_at, available_at,
+           expires_at, funder, version
+    from lots where program = $1 and member = $2 and (journal, lot) > ($3, $4)
+    order by journal, lot limit $5"""
+
+_DECISIONS = """
+    select journal, kind, cause, partner, at, occurred_at, version, facts from journals
+    where program = $1 and member = $2 and journal < $3 and kind in ('activity', 'return')
+    order by journal desc limit $4"""
+
+_BALANCES = """
+    select unit, available, pending, held, owed, earned, spent, expired, reversed, adjusted, active_until,
+           next_expiry_at, next_expiry_amount
+    from balances where program = $1 and member = $2 order by unit"""
+
+_TOTALS = """
+    select unit, sum(earned)::bigint as granted, sum(spent)::bigint as redeemed, sum(expired)::bigint as expired,
+           sum(reversed)::bigint as reversed, sum(adjusted)::bigint as adjusted,
+           sum(available)::bigint as available, sum(held)::bigint as held, sum(owed)::bigint as owed,
+           sum(pending)::bigint as pending
+    from balances where program = $1 group by unit order by unit"""
+
+_BY_FUNDER = """
+    select unit, funder, sum(remaining)::bigint as outstanding from lots
+    where program = $1 and remaining > 0 group by unit, funder order by unit, funder"""
+
+_BY_EXPIRY_YEAR = """
+    select unit, extract(year from (expires_at at time zone $2) - interval '1 day')::int as year,
+           sum(remaining)::bigint as outstanding
+    from lots where program = $1 and remaining > 0 group by unit, year order by unit, year"""
+
+_FIRST = 2**62
+
+
+class MemberNotFoundError(LookupError):
+    """No wallet of this name in this program."""
+
+
+async def _exists(connection: asyncpg.Connection[Any], program: str, member: str) -> None:
+    row = await connection.fetchval(
+        "select 1 from wallets where program = $1 and member = $2 and status <> 'unknown'", program, member
+    )
+    if row is None:
+        raise MemberNotFoundError(member)
+
+
+def _page(data: list[dict[str, Any]], limit: int, cursor: str | None) -> dict[str, Any]:
+    return {"data": data, "next_cursor": cursor if len(data) == limit else None}
+
+
+async def statement(
+    connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: int | None
+) -> dict[str, Any]:
+    """Return journals with their entries, newest first. Raises `MemberNotFoundError`."""
+    await _exists(connection, program, member)
+    journals = await connection.fetch(_STATEMENT, program, member, cursor or _FIRST, limit)
+    numbers = [row["journal"] for row in journals]
+    entries: dict[int, list[dict[str, Any]]] = {number: [] for number in numbers}
+    for row in await connection.fetch(_ENTRIES, program, member, numbers):
+        entries[row["journal"]].append({
+            "unit": row["unit"],
+            "account": row["account"],
+            "amount": row["amount"],
+        })
+    data = [
+        {
+            "journal": row["journal"],
+            "kind": row["kind"],
+            "cause": row["cause"],
+            "partner": row["partner"] or None,
+            "at": row["at"],
+            "occurred_at": row["occurred_at"],
+            "version": row["version"],
+            "entries": entries[row["journal"]],
+        }
+        for row in journals
+    ]
+    return _page(data, limit, str(numbers[-1]) if numbers else None)
+
+
+async def lots(
+    connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: tuple[int, int]
+) -> dict[str, Any]:
+    """Return lots in order of posting. Raises `MemberNotFoundError`."""
+    await _exists(connection, program, member)
+    rows = await connection.fetch(_LOTS, program, member, *cursor, limit)
+    data = [
+        {
+            "lot": f"{row['journal']}.{row['lot']}",
+            "unit": row["unit"],
+            "rule": row["rule"],
+            "activity": row["activity"],
+            "partner": row["partner"],
+            "state": _state(row),
+            "granted": row["granted"],
+            "remaining": row["remaining"],
+            "held": row["held"],
+            "earned_at": row["earned_at"],
+            "available_at": row["available_at"],
+            "expires_at": row["expires_at"],
+            "funding": [{"partner": row["funder"], "amount": row["granted"]}],
+            "version": row["version"],
+        }
+        for row in rows
+    ]
+    return _page(data, limit, data[-1]["lot"] if data else None)
+
+
+def _state(row: Any) -> str:
+    if row["remaining"] > 0:
+        return "open"
+    return "expired" if row["expired"] > 0 else "spent"
+
+
+async def decisions(
+    connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: int | None
+) -> dict[str, Any]:
+    """Return why each activity earned what it did, newest first. Raises `MemberNotFoundError`."""
+    await _exists(connection, program, member)
+    rows = await connection.fetch(_DECISIONS, program, member, cursor or _FIRST, limit)
+    data = [_decision(row) for row in rows]
+    return _page(data, limit, str(rows[-1]["journal"]) if rows else None)
+
+
+def _decision(row: Any) -> dict[str, Any]:
+    facts = f.decode_facts(row["facts"])
+    first = facts[0]
+    decision = getattr(first, "decision", ())
+    return {
+        "journal": row["journal"],
+        "activity": row["cause"],
+        "kind": row["kind"],
+        "partner": row["partner"],
+        "at": row["at"],
+        "occurred_at": row["occurred_at"],
+        "version": row["version"],
+        "state": "refused" if isinstance(first, f.ActivityRefused) else "posted",
+        "code": getattr(first, "code", None),
+        "decision": [
+            {
+                "rule": judged.rule,
+                "fired": judged.fired,
+                "reason": judged.reason,
+                "computed": judged.computed,
+                "amount": judged.amount,
+            }
+            for judged in decision
+        ],
+        "facts": msgspec.json.decode(row["facts"]),
+    }
+
+
+async def balances(
+    connection: asyncpg.Connection[Any], program: str, member: str, zone: ZoneInfo
+) -> list[dict[str, Any]]:
+    """Return a member's balances in the contract's shape."""
+    rows = await connection.fetch(_BALANCES, program, member)
+    said = balances_of([Balance(*row) for row in rows], zone)
+    return msgspec.json.decode(msgspec.json.encode(said), type=list[dict[str, Any]])
+
+
+async def liability(connection: asyncpg.Connection[Any], program: str, zone: ZoneInfo) -> dict[str, Any]:
+    """Return what is outstanding, from both sides (S17): by totals, and by lots for funder and year of expiry.
+
+    Lots still outstanding sum to available + held; what members owe stands beside them.
+    """
+    units = {row["unit"]: dict(row) for row in await connection.fetch(_TOTALS, program)}
+    for unit in units.values():
+        unit["outstanding"] = unit["available"] + unit["held"] - unit["owed"]
+        unit["by_funder"] = []
+        unit["by_expiry_year"] = []
+    for row in await connection.fetch(_BY_FUNDER, program):
+        units[row["unit"]]["by_funder"].append({"partner": row["funder"], "outstanding": row["outstanding"]})
+    for row in await connection.fetch(_BY_EXPIRY_YEAR, program, zone.key):
+        units[row["unit"]]["by_expiry_year"].append({"year": row["year"], "outstanding": row["outstanding"]})
+    return {"units": list(units.values())}
+
+

@@ -1,0 +1,100 @@
+"""Shipped fakes of the road's ports: a ledger and a book of programs that live in memory.
+
+They let the whole road run without a database, in microseconds, for tests and for trying programs out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from laurel.program import CompiledProgram, ProgramDocument
+from services.points.domain.posting import entries
+from services.points.domain.state import Wallet
+from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, WalletKey
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A message that came from nowhere: what the road reads, and no more."""
+
+    type: str
+    program: str
+    member: str
+    body: bytes
+    id: str = "note"
+    correlation: str = ""
+    traceparent: str = ""
+
+
+@dataclass(slots=True)
+class MemoryLedger:
+    """Wallets with all their lots, and every journal; each journal is checked to sum to zero when it is written."""
+
+    wallets: dict[WalletKey, Wallet] = field(default_factory=dict)
+    known: dict[ActivityKey, Known] = field(default_factory=dict)
+    journals: list[Journal] = field(default_factory=list)
+
+    async def load(self, needs: Needs) -> Loaded:
+        for key in sorted(needs.wallets):
+            self.wallets.setdefault(key, Wallet(*key))
+        return Loaded(self.wallets, self.known)
+
+    async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
+        for journal in journals:
+            sums: dict[str, int] = {}
+            for unit, _, amount in entries(journal.facts):
+                sums[unit] = sums.get(unit, 0) + amount
+            assert not any(sums.values()), f"journal {journal.number} does not balance: {sums}"
+            if journal.kind == "activity" and journal.code is None and journal.body is not None:
+                posting = journal.wallet.postings.get((journal.partner, journal.cause))
+                if posting is not None:
+                    posting.body = journal.body
+            self.journals.append(journal)
+        del touched
+
+    async def facts_of(
+        self, journals: Sequence[tuple[str, str, int]]
+    ) -> dict[tuple[str, str, int], Journal]:
+        found = {(j.wallet.program, j.wallet.member, j.number): j for j in self.journals}
+        return {name: found[name] for name in journals}
+
+
+class FixedPrograms:
+    """A book that holds the programs it was given, each as version 1 and on."""
+
+    def __init__(self, *documents: ProgramDocument) -> None:
+        self._versions: dict[str, list[CompiledProgram]] = {}
+        for document in documents:
+            versions = self._versions.setdefault(document.program, [])
+            versions.append(CompiledProgram.from_document(document, len(versions) + 1))
+
+    async def ensure(self, versions: Mapping[str, int]) -> None:
+        for program, version in versions.items():
+            if version > len(self._versions.get(program, ())):
+                raise TimeoutError(f"version {version} of {program} was never published")
+
+    def in_force(self, program: str, occurred_at: datetime, newest: int) -> CompiledProgram | None:
+        versions = self._versions.get(program, [])[:newest]
+        in_force = [version for version in versions if version.effective_from <= occurred_at]
+        return in_force[-1] if in_force else versions[0] if versions else None
+
+    def version(self, program: str, version: int) -> CompiledProgram | None:
+        versions = self._versions.get(program, [])
+        return versions[version - 1] if 0 < version <= len(versions) else None
+
+    def zone(self, program: str) -> ZoneInfo:
+        return self._versions[program][-1].zone
+
+    def runs_by_itself(self, program: str) -> bool:
+        return program in self._versions and self._versions[program][-1].clock == "wall"
+
+
+def note(type_: str, program: str, member: str, **fields: object) -> Note:
+    """Write a message of a type, with `at` and the rest of its fields."""
+    body = msgspec.json.encode({"program": program, "member": member, **fields})
+    return Note(type_, program, member, body)

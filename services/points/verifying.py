@@ -1,0 +1,181 @@
+"""Proofs over the whole ledger, read with the auditor's eyes: what must hold after any run, crash or replay.
+
+Sums are proved by the database in sets; then every journal is folded again, member by member, and the fold is
+compared with the tables. Memory does not grow with the ledger: journals are streamed in the order of their keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from services.points.domain.facts import decode_facts
+from services.points.domain.state import Balance, Wallet
+
+FAULTS_MAX = 100
+"""How many faults of one kind are named; more would not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not hold: which proof, where, and what was found."""
+
+    proof: str
+    where: str
+    what: str
+
+
+_SETS = {
+    "every journal sums to zero per unit": """
+        select program || '/' || member || ' journal ' || journal as place,
+               unit || ' sums to ' || sum(amount) as what
+        from points.entries group by program, member, journal, unit having sum(amount) <> 0""",
+    "journals are numbered without gap": """
+        select w.program || '/' || w.member as place,
+               'version ' || w.version || ', journals ' || coalesce(j.n, 0) || ' up to ' || coalesce(j.last, 0)
+        from points.wallets w
+        left join (select program, member, count(*) as n, max(journal) as last
+                   from points.journals group by program, member) j using (program, member)
+        where w.version <> coalesce(j.n, 0) or w.version <> coalesce(j.last, 0)""",
+    "balances are the sums of the entries": """
+        select b.program || '/' || b.member || ' ' || b.unit,
+               'available ' || b.available || ' held ' || b.held || ' owed ' || b.owed || ', entries say '
+               || coalesce(e.available, 0) || ', ' || coalesce(e.held, 0) || ', ' || coalesce(e.owed, 0)
+        from points.balances b
+        full join (select program, member, unit,
+                     coalesce(sum(amount) filter (where account = 'available'), 0) as available,
+                     coalesce(sum(amount) filter (where account = 'held'), 0) as held,
+                     coalesce(-sum(amount) filter (where account = 'owed'), 0) as owed
+                   from points.entries group by program, member, unit) e using (program, member, unit)
+        where coalesce(b.available, 0) <> coalesce(e.available, 0) or coalesce(b.held, 0) <> coalesce(e.held, 0)
+           or coalesce(b.owed, 0) <> coalesce(e.owed, 0)""",
+    "balances are what lots hold": """
+        select b.program || '/' || b.member || ' ' || b.unit,
+               'available ' || b.available || ' held ' || b.held || ', lots say '
+               || coalesce(l.remaining, 0) || ' of which held ' || coalesce(l.held, 0)
+        from points.balances b
+        left join (select program, member, unit, sum(remaining) as remaining, sum(held) as held
+                   from points.lots group by program, member, unit) l using (program, member, unit)
+        where b.available + b.held <> coalesce(l.remaining, 0) or b.held <> coalesce(l.held, 0)""",
+    "available + held - owed = earned - spent - expired - reversed + adjusted": """
+        select program || '/' || member || ' ' || unit,
+               (available + held - owed) || ' against ' || (earned - spent - expired - reversed + adjusted)
+        from points.balances
+        where available + held - owed <> earned - spent - expired - reversed + adjusted
+           or available < 0 or held < 0 or owed < 0 or (owed > 0 and available > 0)""",
+    "what is held is what open holds hold": """
+        select b.program || '/' || b.member || ' ' || b.unit,
+               'held ' || b.held || ', open holds ' || coalesce(h.amount, 0)
+        from points.balances b
+        left join (select program, member, unit, sum(amount) as amount from points.holds
+                   where state = 'held' group by program, member, unit) h using (program, member, unit)
+        where b.held <> coalesce(h.amount, 0)""",
+    "lots stay within their grant": """
+        select program || '/' || member || ' lot ' || journal || '.' || lot,
+               'granted ' || granted || ' remaining ' || remaining || ' held ' || held
+        from points.lots where remaining < 0 or held < 0 or held > remaining or remaining > granted""",
+    "every kept activity has its journal": """
+        select a.program || '/' || a.partner || '/' || a.activity, 'no journal ' || a.journal || ' of ' || a.member
+        from points.activities a
+        left join points.journals j on j.program = a.program and j.member = a.member and j.journal = a.journal
+          and j.cause = a.activity
+        where j.journal is null""",
+}
+
+_FOLD = """
+    select program, member, journal, facts from points.journals order by program, member, journal"""
+_BALANCES = """
+    select program, member, unit, available, pending, held, owed, earned, spent, expired, reversed, adjusted
+    from points.balances order by program, member, unit"""
+_LOTS = """
+    select program, member, journal, lot, remaining, held, expired
+    from points.lots order by program, member, journal, lot"""
+
+
+async def verify(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
+    """Yield findings, and now and then the number of journals folded so far. No finding means that all holds."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        for proof, query in _SETS.items():
+            for place, what in await connection.fetch(f"{query} limit {FAULTS_MAX}"):
+                yield Finding(proof, place, what)
+        async for found in _refold(connection):
+            yield found
+
+
+class _Merged:
+    """Walks rows that are ordered by (program, member, ...) beside the journals, member by member."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._rows = cursor.__aiter__()
+        self._next: Any = None
+        self._ended = False
+
+    async def of(self, key: tuple[str, str]) -> list[Any]:
+        """Return the rows of one member. Keys must be asked for in order."""
+        rows: list[Any] = []
+        while not self._ended:
+            if self._next is None:
+                self._next = await anext(self._rows, None)
+                if self._next is None:
+                    self._ended = True
+                    break
+            if (self._next["program"], self._next["member"]) > key:
+                break
+            if (self._next["program"], self._next["member"]) == key:
+                rows.append(self._next)
+            self._next = None
+        return rows
+
+
+async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
+    """Fold every journal over an empty wallet and compare with the tables."""
+    balances = _Merged(connection.cursor(_BALANCES, prefetch=2000))
+    lots = _Merged(connection.cursor(_LOTS, prefetch=2000))
+    wallet: Wallet | None = None
+    count = 0
+    async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
+        if wallet is None or (wallet.program, wallet.member) != (program, member):
+            if wallet is not None:
+                for finding in await _compare(wallet, balances, lots):
+                    yield finding
+            wallet = Wallet(program, member)
+        for fact in decode_facts(facts):
+            wallet.apply(journal, fact)
+        count += 1
+        if count % 10_000 == 0:
+            yield count
+    if wallet is not None:
+        for finding in await _compare(wallet, balances, lots):
+            yield finding
+    yield count
+
+
+_PROOF = "tables are folds of the journals"
+
+
+def _totals(balance: Balance) -> tuple[int, ...]:
+    return (
+        balance.available, balance.pending, balance.held, balance.owed, balance.earned, balance.spent,
+        balance.expired, balance.reversed, balance.adjusted,
+    )  # fmt: skip
+
+
+async def _compare(wallet: Wallet, balances: _Merged, lots: _Merged) -> list[Finding]:
+    key = (wallet.program, wallet.member)
+    where = "/".join(key)
+    findings = []
+    stored = {row["unit"]: tuple(row)[3:] for row in await balances.of(key)}
+    folded = {unit: _totals(balance) for unit, balance in wallet.balances.items()}
+    if stored != folded:
+        findings.append(Finding(_PROOF, where, f"balances {stored}, folded {folded}"))
+    rows = {(row["journal"], row["lot"]): tuple(row)[4:] for row in await lots.of(key)}
+    fold = {
+        (name.journal, name.lot): (lot.remaining, lot.held, lot.expired) for name, lot in wallet.lots.items()
+    }
+    if rows != fold:
+        wrong = [name for name in rows.keys() | fold.keys() if rows.get(name) != fold.get(name)]
+        findings.append(Finding(_PROOF, where, f"lots {sorted(wrong)[:5]} differ"))
+    return findings

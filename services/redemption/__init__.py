@@ -1,0 +1,1 @@
+"""Rewards, stock, redemption sagas and vouchers."""

@@ -1,0 +1,223 @@
+"""Facts become events of the contract: what other services and systems hear of a decision.
+
+No event holds a voucher's code: those who may see it ask for it (`entry/http.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from laurel.contracts import redemption as said
+from laurel.contracts.envelope import Cause
+from laurel.contracts.points import LotAmount
+from laurel.contracts.rewards import Money, Reward
+from laurel.shapes import encode, struct_of
+from services.redemption.domain import facts as f
+from services.redemption.domain import heard as h
+from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.state import Saga
+from services.redemption.ports import Announcement, Decision, Incoming
+
+# Structs are built without a check, so what is passed through (the wallet's balances) may stay raw JSON.
+_Cause: Any = struct_of(Cause)
+_LotAmount: Any = struct_of(LotAmount)
+_Money: Any = struct_of(Money)
+_Price: Any = struct_of(said.Price)
+_Reward: Any = struct_of(Reward)
+_VoucherMade: Any = struct_of(said.VoucherMade)
+_WalletSeen: Any = struct_of(said.WalletSeen)
+
+MISMATCH: Final = "idempotency_mismatch"
+
+
+@dataclass(slots=True)
+class Occasion:
+    """A decision just applied, the saga as it now stands, and the message that was answered, if it was one."""
+
+    decision: Decision
+    saga: Saga | None
+    heard: h.Heard
+    message: Incoming | None
+
+    @property
+    def correlation(self) -> str:
+        """Return the gateway's request id: points pass it on, and our own timer remembers it."""
+        if self.message is not None and self.message.correlation:
+            return self.message.correlation
+        return self.saga.correlation if self.saga is not None else ""
+
+
+def announce(occasion: Occasion) -> Iterator[Announcement]:
+    """Return the events of one decision, in order. An outcome is also kept with its saga, to be said again."""
+    for fact in occasion.decision.facts:
+        build = _EVENTS.get(type(fact))
+        if build is not None:
+            for type_, body in build(fact, occasion):
+                yield _announcement(occasion, type_, body)
+
+
+def _announcement(occasion: Occasion, type_: str, body: bytes) -> Announcement:
+    message = occasion.message
+    return Announcement(
+        occasion.decision.program,
+        occasion.heard.member or "",
+        type_,
+        body,
+        occasion.decision.at,
+        message.id if message is not None else "",
+        occasion.correlation,
+        message.traceparent if message is not None else "",
+    )
+
+
+_Built = Iterable[tuple[str, bytes]]
+
+
+def _event(occasion: Occasion, contract: Any, **fields: Any) -> tuple[str, bytes]:
+    decision = occasion.decision
+    kind = "timer" if occasion.message is None else "redemption"
+    cause = _Cause(kind=kind, id=decision.key.redemption) if decision.key else None
+    common: dict[str, Any] = {
+        "program": decision.program,
+        "member": occasion.heard.member,
+        "at": decision.at,
+        "cause": cause,
+    }
+    shape: Any = struct_of(contract)
+    return contract.TYPE, encode(shape(**{**common, **fields}))
+
+
+def _published(fact: f.RewardPublished, occasion: Occasion) -> _Built:
+    terms = fact.terms
+    document = _Reward(
+        reward=fact.reward,
+        name=terms.name,
+        kind=terms.kind,
+        unit=terms.unit,
+        price=terms.price,
+        stock=terms.stock,
+        value=_money(terms.value),
+        valid_days=terms.valid_days,
+    )
+    cause = _Cause(kind="reward", id=fact.reward)
+    yield _event(occasion, said.RewardPublished, cause=cause, reward=fact.reward, document=document)
+
+
+def _points_asked(_fact: f.PointsAsked, occasion: Occasion) -> _Built:
+    saga = _saga(occasion)
+    yield _event(occasion, said.HoldRequested, **_hold(saga), unit=saga.unit, amount=saga.points)
+
+
+def _release_asked(fact: f.ReleaseAsked, occasion: Occasion) -> _Built:
+    yield _event(occasion, said.HoldReleaseRequested, **_hold(_saga(occasion)), reason=fact.reason)
+
+
+def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:
+    """Say the outcome, each voucher, and, in the same breath, that the points are to be spent."""
+    saga, facts = _saga(occasion), occasion.decision.facts
+    vouchers = [fact for fact in facts if isinstance(fact, f.VoucherIssued)]
+    lots = [_LotAmount(lot=part.lot, amount=part.amount) for part in _begun(facts).lots]
+    made = [
+        _VoucherMade(
+            voucher=fact.voucher, suffix=fact.suffix, value=_money(fact.value), expires_at=fact.expires_at
+        )
+        for fact in vouchers
+    ]
+    outcome = {**_outcome(saga), "lots": lots, "vouchers": made, "wallet": _wallet(occasion)}
+    yield _kept(saga, _event(occasion, said.RedemptionFulfilled, **outcome))
+    for fact in vouchers:
+        yield _voucher_issued(fact, saga, occasion)
+    yield _event(occasion, said.HoldCaptureRequested, **_hold(saga))
+
+
+def _voucher_issued(fact: f.VoucherIssued, saga: Saga, occasion: Occasion) -> tuple[str, bytes]:
+    return _event(
+        occasion,
+        said.VoucherIssued,
+        voucher=fact.voucher,
+        suffix=fact.suffix,
+        value=fact.value.amount if fact.value else None,
+        currency=fact.value.currency if fact.value else None,
+        expires_at=fact.expires_at,
+        redemption=saga.key.redemption,
+    )
+
+
+def _refused(fact: f.RedemptionRefused, occasion: Occasion) -> _Built:
+    saga = _saga(occasion)
+    explained = {"code": fact.code, "detail": fact.detail, "facts": fact.facts, "wallet": _wallet(occasion)}
+    yield _kept(saga, _event(occasion, said.RedemptionRefused, **{**_outcome(saga), "points": 0, **explained}))
+
+
+def _repeated(_fact: f.RequestRepeated, occasion: Occasion) -> _Built:
+    saga = _saga(occasion)
+    yield saga.outcome_type, saga.outcome
+
+
+def _mismatched(_fact: f.RequestMismatched, occasion: Occasion) -> _Built:
+    heard = occasion.heard
+    assert isinstance(heard, h.Redeem)
+    yield _event(
+        occasion,
+        said.RedemptionRefused,
+        redemption=heard.redemption,
+        reward=heard.reward,
+        code=MISMATCH,
+        detail="The id was used before with another request",
+    )
+
+
+def _saga(occasion: Occasion) -> Saga:
+    assert occasion.saga is not None
+    return occasion.saga
+
+
+def _kept(saga: Saga, event: tuple[str, bytes]) -> tuple[str, bytes]:
+    saga.outcome_type, saga.outcome = event
+    return event
+
+
+def _hold(saga: Saga) -> dict[str, str]:
+    """Name the hold: it bears the id of its redemption."""
+    return {"hold": saga.key.redemption, "redemption": saga.key.redemption}
+
+
+def _outcome(saga: Saga) -> dict[str, Any]:
+    price = _Price(unit=saga.unit, amount=saga.points) if saga.unit else None
+    return {
+        "redemption": saga.key.redemption,
+        "reward": saga.reward,
+        "price": price,
+        "points": saga.points,
+    }
+
+
+def _wallet(occasion: Occasion) -> Any:
+    """Return what the answer of points said of the wallet, so that balances can be shown with the outcome."""
+    heard, message = occasion.heard, occasion.message
+    if message is None or not isinstance(heard, h.HoldAnswer):
+        return None
+    return _WalletSeen(
+        source=message.source, sequence=message.sequence, balances=heard.balances, version=heard.version
+    )
+
+
+def _begun(facts: Iterable[AnyFact]) -> f.FulfilmentBegun:
+    return next(fact for fact in facts if isinstance(fact, f.FulfilmentBegun))
+
+
+def _money(value: h.Money | None) -> Any:
+    return None if value is None else _Money(amount=value.amount, currency=value.currency)
+
+
+_EVENTS: dict[type, Callable[[Any, Occasion], _Built]] = {
+    f.RewardPublished: _published,
+    f.PointsAsked: _points_asked,
+    f.ReleaseAsked: _release_asked,
+    f.RedemptionFulfilled: _fulfilled,
+    f.RedemptionRefused: _refused,
+    f.RequestRepeated: _repeated,
+    f.RequestMismatched: _mismatched,
+}

@@ -1,0 +1,54 @@
+"""Everything this service reacts to: which message is answered by which decider. Read this file first.
+
+A decider takes the state, what was heard and the moment, and returns facts, or none where nothing is to be done.
+Refusals are facts too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.redemption.domain import heard as h
+from services.redemption.domain.closing import see_capture, see_release
+from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.fulfilling import fulfil
+from services.redemption.domain.moment import Moment
+from services.redemption.domain.publishing import publish
+from services.redemption.domain.refusing import refuse
+from services.redemption.domain.requesting import request
+from services.redemption.domain.state import State
+from services.redemption.domain.timing_out import end_wait
+
+Decide = Callable[[State, Any, Moment], tuple[AnyFact, ...]]
+
+
+class Decider(NamedTuple):
+    """How one type of message is read and answered; `kind` names its decisions."""
+
+    kind: str
+    decode: Callable[[bytes], h.Heard]
+    decide: Decide
+
+
+DECIDERS: dict[str, Decider] = {
+    # asked by callers, through the gateway
+    "reward.publish_requested.v1": Decider("publish", msgspec.json.Decoder(h.PublishReward).decode, publish),
+    "redemption.requested.v1": Decider("request", msgspec.json.Decoder(h.Redeem).decode, request),
+    # answered by points
+    "points.held.v1": Decider("held", msgspec.json.Decoder(h.PointsHeld).decode, fulfil),
+    "points.hold_refused.v1": Decider("hold_refused", msgspec.json.Decoder(h.HoldRefused).decode, refuse),
+    "points.captured.v1": Decider("captured", msgspec.json.Decoder(h.PointsCaptured).decode, see_capture),
+    "points.released.v1": Decider("released", msgspec.json.Decoder(h.PointsReleased).decode, see_release),
+}
+
+TIMER = "timer"
+"""The kind of decisions that our own timer led to."""
+ON_TIME: Decide = end_wait
+"""What answers our own timer."""
+
+OURS = ("redemption.", "reward.", "resource.", "voucher.")
+"""How requests to this service begin. One that the table does not know comes from a newer gateway, and parks;
+every other type that is not in the table is meant for others, or a fact of no concern, and is skipped."""

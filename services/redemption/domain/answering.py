@@ -1,0 +1,32 @@
+"""What all answers of points have in common: whose hold it is, and whether it came in time."""
+
+from __future__ import annotations
+
+from laurel.errors import LaurelError
+from services.redemption.domain.heard import HoldAnswer, HoldRefused, PointsHeld
+from services.redemption.domain.state import Saga, SagaKey, SagaState, State
+
+
+class ImpossibleAnswerError(LaurelError):
+    """An answer that no correct peer gives; its message is parked for a person to look at."""
+
+
+def saga_of(state: State, heard: HoldAnswer) -> Saga | None:
+    """Return the saga whose hold this is; a hold that nobody redeems with belongs to somebody else."""
+    if heard.member is None:
+        return None
+    return state.sagas.get(SagaKey(heard.program, heard.member, heard.hold))
+
+
+def awaits_points(saga: Saga) -> bool:
+    """Say whether the saga still waits to hear whether its points are held."""
+    return saga.state is SagaState.HOLDING
+
+
+def check_price(saga: Saga, heard: PointsHeld | HoldRefused) -> None:
+    """Raise if points answered about another price than was asked for: no reward goes out for less."""
+    if (heard.unit, heard.amount) != (saga.unit, saga.points):
+        message = (
+            f"hold {heard.hold} answers {heard.amount} {heard.unit}, asked for were {saga.points} {saga.unit}"
+        )
+        raise ImpossibleAnswerError(message)

@@ -1,0 +1,65 @@
+"""Voucher codes: fifteen characters of chance and one that checks them, in four groups of four.
+
+The alphabet is Crockford's: no I, L, O or U, so a code can be read out and typed. The check character makes a
+weighted sum over the field of 32 elements zero; it catches every single wrong character and every swap of two.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+CHANCES: Final = 32**15
+"""How many codes there are: 75 bits."""
+
+_GROUP = 4
+_LENGTH = 16
+_VALUES = {character: value for value, character in enumerate(ALPHABET)} | {"O": 0, "I": 1, "L": 1}
+_POLYNOMIAL = 0b100101
+
+
+def code_of(chance: int) -> str:
+    """Return the code that belongs to a number below `CHANCES`."""
+    if not 0 <= chance < CHANCES:
+        raise ValueError("a code is made of a number in range")
+    values = [(chance >> 5 * place) & 31 for place in range(_LENGTH - 1)]
+    characters = [ALPHABET[value] for value in (*values, _check(values))]
+    groups = (characters[start : start + _GROUP] for start in range(0, _LENGTH, _GROUP))
+    return "-".join("".join(group) for group in groups)
+
+
+def read_code(text: str) -> str | None:
+    """Return a code as it was printed, however it was typed; None if it cannot be one."""
+    plain = text.replace("-", "").replace(" ", "").upper()
+    values = [_VALUES.get(character, -1) for character in plain]
+    if len(values) != _LENGTH or min(values) < 0 or _check(values[:-1]) != values[-1]:
+        return None
+    plain = "".join(ALPHABET[value] for value in values)
+    return "-".join(plain[start : start + _GROUP] for start in range(0, _LENGTH, _GROUP))
+
+
+def suffix_of(code: str) -> str:
+    """Return the end of a code by which people tell vouchers apart; it tells nobody the rest."""
+    return code[-_GROUP:]
+
+
+def _check(values: list[int]) -> int:
+    """Return the sum of the values, each times another power of 2 in the field."""
+    total, weight = 0, 1
+    for value in values:
+        weight = _times(weight, 2)
+        total ^= _times(value, weight)
+    return total
+
+
+def _times(left: int, right: int) -> int:
+    """Multiply in GF(32)."""
+    product = 0
+    while right:
+        if right & 1:
+            product ^= left
+        left <<= 1
+        if left & 32:
+            left ^= _POLYNOMIAL
+        right >>= 1
+    return product

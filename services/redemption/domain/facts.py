@@ -1,0 +1,158 @@
+"""What happened to a saga, its stock and its vouchers, in past tense: the only things that move state.
+
+A decision row keeps its facts as one JSON array, each tagged with its name, so that they can be folded again years
+later. Fields are therefore only ever added, with a default. No fact holds a voucher's code.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from services.redemption.domain.heard import LotAmount, Money, Terms
+
+
+class Fact(msgspec.Struct, frozen=True, tag_field="fact", omit_defaults=True, kw_only=True):
+    """The root of all facts."""
+
+
+class RewardPublished(Fact, frozen=True, tag=True):
+    """A reward is offered under a new version of its terms."""
+
+    reward: str
+    version: int
+    terms: Terms
+
+
+class RedemptionRequested(Fact, frozen=True, tag=True):
+    """A member asked for a reward; price and terms are those of `reward_version`, whatever is published later."""
+
+    partner: str
+    hash: str
+    reward: str
+    quantity: int
+    version: int
+    zone: str
+    correlation: str = ""
+    reward_version: int = 0
+    unit: str = ""
+    points: int = 0
+
+
+class RequestRepeated(Fact, frozen=True, tag=True):
+    """The same request came again after the saga had ended; its outcome is said again."""
+
+
+class RequestMismatched(Fact, frozen=True, tag=True):
+    """Another request came under an id that is taken; the saga of that id is not touched."""
+
+    hash: str
+
+
+class StockReserved(Fact, frozen=True, tag=True):
+    """Pieces were set aside for a saga."""
+
+    reward: str
+    quantity: int
+
+
+class StockReturned(Fact, frozen=True, tag=True):
+    """Pieces set aside are on offer again."""
+
+    reward: str
+    quantity: int
+
+
+class StockTaken(Fact, frozen=True, tag=True):
+    """Pieces set aside are gone for good."""
+
+    reward: str
+    quantity: int
+
+
+class PointsAsked(Fact, frozen=True, tag=True):
+    """Points were asked to hold the price; `waits_until` is absent where only a told clock moves time."""
+
+    waits_until: datetime | None = None
+
+
+class FulfilmentBegun(Fact, frozen=True, tag=True):
+    """The points are held. This is the point of no return."""
+
+    lots: tuple[LotAmount, ...] = ()
+
+
+class VoucherIssued(Fact, frozen=True, tag=True):
+    """A voucher was made; `number` counts the vouchers of its redemption from 1."""
+
+    voucher: str
+    number: int
+    suffix: str
+    value: Money | None = None
+    expires_at: datetime | None = None
+
+
+class RedemptionFulfilled(Fact, frozen=True, tag=True):
+    """The member has the reward, and points were asked for the capture, which cannot be refused."""
+
+
+class RedemptionRefused(Fact, frozen=True, tag=True):
+    """The member does not get the reward."""
+
+    code: str
+    detail: str
+    facts: dict[str, Any] = {}
+
+
+class ReleaseAsked(Fact, frozen=True, tag=True):
+    """Points were asked to give back whatever they hold, or will hold, for this saga."""
+
+    reason: str
+
+
+class CaptureSeen(Fact, frozen=True, tag=True):
+    """Points said that the hold is spent: nothing is open any more."""
+
+
+class ReleaseSeen(Fact, frozen=True, tag=True):
+    """Points said that the hold is given back: nothing is open any more."""
+
+
+class HoldRefusalSeen(Fact, frozen=True, tag=True):
+    """Points refused a hold that the saga had no more use for: nothing is open any more."""
+
+
+StockFact = StockReserved | StockReturned | StockTaken
+AnyFact = (
+    RewardPublished
+    | RedemptionRequested
+    | RequestRepeated
+    | RequestMismatched
+    | StockReserved
+    | StockReturned
+    | StockTaken
+    | PointsAsked
+    | FulfilmentBegun
+    | VoucherIssued
+    | RedemptionFulfilled
+    | RedemptionRefused
+    | ReleaseAsked
+    | CaptureSeen
+    | ReleaseSeen
+    | HoldRefusalSeen
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(tuple[AnyFact, ...])
+
+
+def encode_facts(facts: tuple[AnyFact, ...]) -> bytes:
+    """Write facts as the JSON that a decision row keeps."""
+    return _encoder.encode(facts)
+
+
+def decode_facts(raw: bytes) -> tuple[AnyFact, ...]:
+    """Read what `encode_facts` wrote; raises `msgspec.ValidationError` on anything else."""
+    return _decoder.decode(raw)

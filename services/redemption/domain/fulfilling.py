@@ -1,0 +1,75 @@
+"""The points are held: the saga passes the point of no return, and the member gets the reward."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import date, datetime, timedelta
+
+from laurel.calendars import local_date, local_midnight, zone_named
+from services.redemption.domain import facts as f
+from services.redemption.domain.answering import awaits_points, check_price, saga_of
+from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.heard import PointsHeld, Terms
+from services.redemption.domain.moment import Moment
+from services.redemption.domain.state import HoldState, Saga, SagaKey, State
+from services.redemption.domain.timing_out import is_over, time_out
+
+CAME_LATE = "came_late"
+
+
+def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ...]:
+    """Make the vouchers and say so together with the request for the capture, which cannot be refused.
+
+    Points that come for a saga that gave up are asked back; a repeat changes nothing.
+    """
+    saga = saga_of(state, heard)
+    if saga is None:
+        return ()
+    if not awaits_points(saga):
+        return (f.ReleaseAsked(reason=CAME_LATE),) if saga.hold is HoldState.RELEASE_ASKED else ()
+    check_price(saga, heard)
+    if is_over(saga, moment.at):
+        return time_out(saga)
+    out: list[AnyFact] = [f.FulfilmentBegun(lots=heard.lots)]
+    out.extend(_vouchers(saga, state.terms_of(saga), moment))
+    if saga.counted:
+        out.append(f.StockTaken(reward=saga.reward, quantity=saga.quantity))
+    out.append(f.RedemptionFulfilled())
+    return tuple(out)
+
+
+def vouchers_needed(state: State, heard: PointsHeld) -> int:
+    """Return how many blanks `fulfil` may use up."""
+    saga = saga_of(state, heard)
+    if saga is None or not awaits_points(saga) or state.terms_of(saga).kind != "voucher":
+        return 0
+    return saga.quantity
+
+
+def voucher_id(key: SagaKey, number: int) -> str:
+    """Return the id of a saga's voucher. The same saga can only ever make the same ids, so none is issued twice."""
+    name = "\n".join((*key, str(number))).encode()
+    return "v-" + base64.b32encode(hashlib.sha256(name).digest()[:15]).decode().lower()
+
+
+def _vouchers(saga: Saga, terms: Terms, moment: Moment) -> list[f.VoucherIssued]:
+    if terms.kind != "voucher":
+        return []
+    expires_at = _expiry(terms, saga.zone, moment.at)
+    return [
+        f.VoucherIssued(
+            voucher=blank.voucher, number=number, suffix=blank.suffix, value=terms.value, expires_at=expires_at
+        )
+        for number, blank in zip(range(1, saga.quantity + 1), moment.blanks, strict=True)
+    ]
+
+
+def _expiry(terms: Terms, zone: str, at: datetime) -> datetime | None:
+    """Return the local midnight so many days after today's (S3); the last good day is the one before it."""
+    if terms.valid_days is None:
+        return None
+    today = local_date(at, zone_named(zone))
+    if terms.valid_days >= (date.max - today).days:
+        return None  # good for longer than there are dates
+    return local_midnight(today + timedelta(days=terms.valid_days), zone_named(zone))

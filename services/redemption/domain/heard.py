@@ -1,0 +1,111 @@
+"""What redemption hears: requests of callers, answers of points, and its own timer.
+
+Only the fields that decisions need are read; the checks of the contract were made by whoever spoke.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """The newest versions that the gateway had published when it accepted the request."""
+
+    program: int = 0
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """The root of all that is heard; `at` was stamped once by the entry that accepted it."""
+
+    program: str
+    at: datetime
+    member: str | None = None
+
+
+class Money(msgspec.Struct, frozen=True):
+    """An amount in minor units of a currency."""
+
+    amount: int
+    currency: str
+
+
+class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a reward is and costs. Without `stock` there is always one more; without `valid_days` a voucher lasts."""
+
+    name: str
+    kind: str
+    unit: str
+    price: int
+    stock: int | None = None
+    value: Money | None = None
+    valid_days: int | None = None
+
+
+class PublishReward(Heard, frozen=True, kw_only=True):
+    """Offer a reward, or change it."""
+
+    reward: str
+    document: Terms
+
+
+class Redeem(Heard, frozen=True, kw_only=True):
+    """Get a reward for points. `hash` tells a repeat from another request under the same id."""
+
+    redemption: str
+    partner: str
+    hash: str
+    reward: str
+    versions: Versions
+    quantity: int = 1
+
+
+class LotAmount(msgspec.Struct, frozen=True):
+    """A part of a lot that pays."""
+
+    lot: str
+    amount: int
+
+
+class HoldAnswer(Heard, frozen=True, kw_only=True):
+    """The root of what points says about a hold; the hold of a redemption bears its id.
+
+    `balances` and `version` are the wallet's after it, passed on as they came.
+    """
+
+    hold: str
+    balances: msgspec.Raw = msgspec.Raw(b"[]")
+    version: int = 0
+
+
+class PointsHeld(HoldAnswer, frozen=True, kw_only=True):
+    """The points are set aside."""
+
+    unit: str
+    amount: int
+    lots: tuple[LotAmount, ...] = ()
+
+
+class HoldRefused(HoldAnswer, frozen=True, kw_only=True):
+    """The points could not be set aside."""
+
+    unit: str
+    amount: int
+    code: str
+    available: int = 0
+    shortfall: int = 0
+
+
+class PointsCaptured(HoldAnswer, frozen=True, kw_only=True):
+    """The points are spent."""
+
+
+class PointsReleased(HoldAnswer, frozen=True, kw_only=True):
+    """The points are available again."""
+
+
+class TimeIsUp(Heard, frozen=True, kw_only=True):
+    """Our own timer: a saga may have waited long enough for points."""
+
+    redemption: str

@@ -1,0 +1,35 @@
+"""The points could not be held: stock goes back on the stock, and the member is told why."""
+
+from __future__ import annotations
+
+from services.redemption.domain import facts as f
+from services.redemption.domain.answering import awaits_points, check_price, saga_of
+from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.heard import HoldRefused
+from services.redemption.domain.moment import Moment
+from services.redemption.domain.state import HoldState, State
+from services.redemption.domain.stock import give_back
+
+
+def refuse(state: State, heard: HoldRefused, _moment: Moment) -> tuple[AnyFact, ...]:
+    """End the saga. A refusal for a saga that gave up earlier only closes its hold; a repeat changes nothing."""
+    saga = saga_of(state, heard)
+    if saga is None:
+        return ()
+    if not awaits_points(saga):
+        return (f.HoldRefusalSeen(),) if saga.hold is HoldState.RELEASE_ASKED else ()
+    check_price(saga, heard)
+    return (
+        f.HoldRefusalSeen(),
+        *give_back(saga),
+        f.RedemptionRefused(
+            code=heard.code,
+            detail=f"{heard.amount} {heard.unit} could not be held, {heard.available} are available",
+            facts={
+                "unit": heard.unit,
+                "amount": heard.amount,
+                "available": heard.available,
+                "shortfall": heard.shortfall,
+            },
+        ),
+    )

@@ -1,0 +1,80 @@
+"""A member asks for a reward: stock is set aside at once, then points are asked for the price."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from laurel.errors import PROBLEMS
+from laurel.values import AMOUNT_MAX
+from services.redemption.domain import facts as f
+from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.heard import Redeem
+from services.redemption.domain.moment import Moment
+from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, Stock, State
+
+QUANTITY_MAX: Final = 1000
+"""The most pieces of one redemption: all its vouchers are made in one transaction."""
+
+
+def request(state: State, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
+    """Reserve and ask for points, or refuse at once."""
+    assert heard.member is not None
+    saga = state.sagas.get(SagaKey(heard.program, heard.member, heard.redemption))
+    if saga is not None and not _may_be_judged_again(saga):
+        return _again(saga, heard)
+    stock = state.stock.get(RewardKey(heard.program, heard.reward))
+    if stock is None or stock.version == 0:
+        detail = f"There is no reward {heard.reward}"
+        return (_asked(heard, moment), f.RedemptionRefused(code="reward_unknown", detail=detail))
+    return _reserve(state, stock, heard, moment)
+
+
+def _reserve(state: State, stock: Stock, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
+    terms = state.terms[stock.key, stock.version]
+    points = terms.price * heard.quantity
+    if heard.quantity > QUANTITY_MAX or points > AMOUNT_MAX:
+        detail = f"At most {QUANTITY_MAX} pieces and {AMOUNT_MAX} {terms.unit} at once"
+        return (_asked(heard, moment), f.RedemptionRefused(code="limit_reached", detail=detail))
+    asked = _asked(heard, moment, reward_version=stock.version, unit=terms.unit, points=points)
+    if not stock.has(heard.quantity):
+        detail = f"{heard.quantity} of {heard.reward} were asked for, {stock.left} are left"
+        return (asked, f.RedemptionRefused(code="sold_out", detail=detail, facts={"left": stock.left}))
+    waits_until = None if moment.program.manual else moment.at + moment.hold_wait
+    waiting = f.PointsAsked(waits_until=waits_until)
+    if stock.total is None:
+        return (asked, waiting)
+    return (asked, f.StockReserved(reward=heard.reward, quantity=heard.quantity), waiting)
+
+
+def _asked(
+    heard: Redeem, moment: Moment, *, reward_version: int = 0, unit: str = "", points: int = 0
+) -> f.RedemptionRequested:
+    return f.RedemptionRequested(
+        partner=heard.partner,
+        hash=heard.hash,
+        reward=heard.reward,
+        quantity=heard.quantity,
+        version=heard.versions.program,
+        zone=moment.program.zone,
+        correlation=moment.correlation,
+        reward_version=reward_version,
+        unit=unit,
+        points=points,
+    )
+
+
+def _may_be_judged_again(saga: Saga) -> bool:
+    """Say whether the contract left the id free: a refusal that is not kept, and nothing that points know of it."""
+    return (
+        saga.state is SagaState.REFUSED
+        and saga.hold is HoldState.NONE
+        and saga.code in PROBLEMS
+        and not PROBLEMS[saga.code].kept
+    )
+
+
+def _again(saga: Saga, heard: Redeem) -> tuple[AnyFact, ...]:
+    """Answer an id that is taken: a saga on its way will end by itself, one that has ended says so again."""
+    if saga.hash != heard.hash:
+        return (f.RequestMismatched(hash=heard.hash),)
+    return (f.RequestRepeated(),) if saga.ended else ()

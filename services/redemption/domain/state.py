@@ -1,0 +1,251 @@
+"""Sagas and stock as deciders see them, and the one way in which they move: `State.apply`.
+
+Folding the facts of all decision rows over an empty state gives every saga and every count of stock again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from services.redemption.domain import facts as f
+from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.heard import Terms
+
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+"""The `at` of a saga that nothing has happened to."""
+
+
+class SagaState(StrEnum):
+    """How far a redemption is. Nothing leads out of the last three."""
+
+    REQUESTED = "requested"
+    HOLDING = "holding"
+    FULFILLING = "fulfilling"
+    FULFILLED = "fulfilled"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+
+
+class HoldState(StrEnum):
+    """What the saga knows of its hold in points. `asked`, `capture_asked` and `release_asked` await an answer."""
+
+    NONE = "none"
+    ASKED = "asked"
+    HELD = "held"
+    REFUSED = "refused"
+    CAPTURE_ASKED = "capture_asked"
+    CAPTURED = "captured"
+    RELEASE_ASKED = "release_asked"
+    RELEASED = "released"
+
+
+ENDED = frozenset({SagaState.FULFILLED, SagaState.REFUSED, SagaState.CANCELLED})
+AWAITED = frozenset({HoldState.ASKED, HoldState.HELD, HoldState.CAPTURE_ASKED, HoldState.RELEASE_ASKED})
+
+
+class RewardKey(NamedTuple):
+    """Names a reward, and orders the locks on its stock."""
+
+    program: str
+    reward: str
+
+
+class SagaKey(NamedTuple):
+    """Names a saga, and orders the locks on it."""
+
+    program: str
+    member: str
+    redemption: str
+
+
+@dataclass(slots=True)
+class Saga:
+    """One redemption on its way. `counted` says whether it has pieces of counted stock, set aside or gone."""
+
+    key: SagaKey
+    state: SagaState = SagaState.REQUESTED
+    hold: HoldState = HoldState.NONE
+    partner: str = ""
+    hash: str = ""
+    reward: str = ""
+    reward_version: int = 0
+    quantity: int = 0
+    unit: str = ""
+    points: int = 0
+    version: int = 0
+    zone: str = "UTC"
+    correlation: str = ""
+    code: str = ""
+    counted: bool = False
+    waits_until: datetime | None = None
+    at: datetime = BEGINNING
+    step: int = 0
+    outcome_type: str = ""
+    outcome: bytes = b""
+
+    @property
+    def ended(self) -> bool:
+        """Say whether the member has an answer that will not change by itself."""
+        return self.state in ENDED
+
+    @property
+    def open(self) -> bool:
+        """Say whether anything is still expected: an end, or the last word of points about the hold."""
+        return not self.ended or self.hold in AWAITED
+
+    @property
+    def reward_key(self) -> RewardKey:
+        """Name the reward asked for."""
+        return RewardKey(self.key.program, self.reward)
+
+
+@dataclass(slots=True)
+class Stock:
+    """The stock of one reward: `total` pieces ever on offer (None: not counted), of which some are set aside or gone.
+
+    `version` is the newest version of the reward's terms; 0 says that it was never published.
+    """
+
+    key: RewardKey
+    version: int = 0
+    total: int | None = None
+    reserved: int = 0
+    taken: int = 0
+
+    @property
+    def left(self) -> int | None:
+        """Return how many pieces can still be asked for; None: always one more."""
+        return None if self.total is None else max(0, self.total - self.reserved - self.taken)
+
+    def has(self, quantity: int) -> bool:
+        """Say whether so many pieces can be set aside."""
+        return self.left is None or self.left >= quantity
+
+
+@dataclass(slots=True)
+class State:
+    """What the messages of one batch concern: their sagas, the stock they may draw from, the terms they need."""
+
+    sagas: dict[SagaKey, Saga] = field(default_factory=dict)
+    stock: dict[RewardKey, Stock] = field(default_factory=dict)
+    terms: dict[tuple[RewardKey, int], Terms] = field(default_factory=dict)
+
+    def terms_of(self, saga: Saga) -> Terms:
+        """Return the terms that a saga was promised."""
+        return self.terms[saga.reward_key, saga.reward_version]
+
+    def apply(self, program: str, key: SagaKey | None, fact: AnyFact) -> None:
+        """Move by one fact. Facts are trusted: a fact that cannot be applied is a defect, not a refusal."""
+        if isinstance(fact, f.RewardPublished):
+            self._published(RewardKey(program, fact.reward), fact)
+            return
+        assert key is not None
+        saga = self.sagas.get(key)
+        if saga is None:
+            saga = self.sagas[key] = Saga(key)
+        if isinstance(fact, f.StockFact):
+            # Stock facts are made only for rewards that were counted then, so their pieces are counted for ever,
+            # even when a later version of the reward no longer counts.
+            stock = self.stock.setdefault(saga.reward_key, Stock(saga.reward_key))
+            _MOVE[type(fact)](stock, fact.quantity)
+        _APPLY[type(fact)](saga, fact)
+
+    def _published(self, key: RewardKey, fact: f.RewardPublished) -> None:
+        stock = self.stock.setdefault(key, Stock(key))
+        stock.version = fact.version
+        stock.total = fact.terms.stock
+        self.terms[key, fact.version] = fact.terms
+
+
+def _requested(saga: Saga, fact: f.RedemptionRequested) -> None:
+    saga.state, saga.hold, saga.code = SagaState.REQUESTED, HoldState.NONE, ""
+    saga.partner, saga.hash, saga.correlation = fact.partner, fact.hash, fact.correlation
+    saga.reward, saga.reward_version, saga.quantity = fact.reward, fact.reward_version, fact.quantity
+    saga.unit, saga.points, saga.version, saga.zone = fact.unit, fact.points, fact.version, fact.zone
+    saga.outcome_type, saga.outcome = "", b""
+
+
+def _stays(_saga: Saga, _fact: AnyFact) -> None:
+    """Move nothing: the fact is kept, that is all."""
+
+
+def _reserved(saga: Saga, _fact: f.StockReserved) -> None:
+    saga.counted = True
+
+
+def _returned(saga: Saga, _fact: f.StockReturned) -> None:
+    saga.counted = False
+
+
+def _points_asked(saga: Saga, fact: f.PointsAsked) -> None:
+    saga.state, saga.hold, saga.waits_until = SagaState.HOLDING, HoldState.ASKED, fact.waits_until
+
+
+def _begun(saga: Saga, _fact: f.FulfilmentBegun) -> None:
+    saga.state, saga.hold, saga.waits_until = SagaState.FULFILLING, HoldState.HELD, None
+
+
+def _fulfilled(saga: Saga, _fact: f.RedemptionFulfilled) -> None:
+    saga.state, saga.hold = SagaState.FULFILLED, HoldState.CAPTURE_ASKED
+
+
+def _refused(saga: Saga, fact: f.RedemptionRefused) -> None:
+    saga.state, saga.code, saga.waits_until = SagaState.REFUSED, fact.code, None
+
+
+def _release_asked(saga: Saga, _fact: f.ReleaseAsked) -> None:
+    saga.hold = HoldState.RELEASE_ASKED
+
+
+def _capture_seen(saga: Saga, _fact: f.CaptureSeen) -> None:
+    saga.hold = HoldState.CAPTURED
+
+
+def _release_seen(saga: Saga, _fact: f.ReleaseSeen) -> None:
+    saga.hold = HoldState.RELEASED
+
+
+def _refusal_seen(saga: Saga, _fact: f.HoldRefusalSeen) -> None:
+    saga.hold = HoldState.REFUSED
+
+
+def _set_aside(stock: Stock, quantity: int) -> None:
+    stock.reserved += quantity
+
+
+def _give_back(stock: Stock, quantity: int) -> None:
+    stock.reserved -= quantity
+
+
+def _take(stock: Stock, quantity: int) -> None:
+    stock.reserved -= quantity
+    stock.taken += quantity
+
+
+_MOVE: dict[type, Callable[[Stock, int], None]] = {
+    f.StockReserved: _set_aside,
+    f.StockReturned: _give_back,
+    f.StockTaken: _take,
+}
+
+_APPLY: dict[type, Callable[[Saga, Any], None]] = {
+    f.RedemptionRequested: _requested,
+    f.RequestRepeated: _stays,
+    f.RequestMismatched: _stays,
+    f.StockReserved: _reserved,
+    f.StockReturned: _returned,
+    f.StockTaken: _stays,
+    f.PointsAsked: _points_asked,
+    f.FulfilmentBegun: _begun,
+    f.VoucherIssued: _stays,
+    f.RedemptionFulfilled: _fulfilled,
+    f.RedemptionRefused: _refused,
+    f.ReleaseAsked: _release_asked,
+    f.CaptureSeen: _capture_seen,
+    f.ReleaseSeen: _release_seen,
+    f.HoldRefusalSeen: _refusal_seen,
+}

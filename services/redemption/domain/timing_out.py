@@ -1,0 +1,37 @@
+"""A saga waits for points only so long (S12); then it gives stock back and wants no points any more."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from services.redemption.domain import facts as f
+from services.redemption.domain.answering import awaits_points
+from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.heard import TimeIsUp
+from services.redemption.domain.moment import Moment
+from services.redemption.domain.state import Saga, SagaKey, State
+from services.redemption.domain.stock import give_back
+
+HOLD_EXPIRED: Final = "hold_expired"
+
+
+def end_wait(state: State, heard: TimeIsUp, moment: Moment) -> tuple[AnyFact, ...]:
+    """End a saga that has waited long enough; one that has moved on since the timer saw it is left alone."""
+    assert heard.member is not None
+    saga = state.sagas.get(SagaKey(heard.program, heard.member, heard.redemption))
+    return time_out(saga) if saga is not None and is_over(saga, moment.at) else ()
+
+
+def is_over(saga: Saga, at: datetime) -> bool:
+    """Say whether the wait was over by `at`, so that no outcome depends on when the timer ran."""
+    return awaits_points(saga) and saga.waits_until is not None and saga.waits_until <= at
+
+
+def time_out(saga: Saga) -> tuple[AnyFact, ...]:
+    """Ask for the release of whatever is or will be held, give stock back, and refuse."""
+    return (
+        f.ReleaseAsked(reason=HOLD_EXPIRED),
+        *give_back(saga),
+        f.RedemptionRefused(code=HOLD_EXPIRED, detail="The points could not be held in time"),
+    )

@@ -1,0 +1,101 @@
+"""What the road needs from outside: a store that loads and writes in sets, and the programs' versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.moment import Blank, ProgramTerms
+from services.redemption.domain.state import RewardKey, SagaKey, State
+
+
+@dataclass(slots=True)
+class Needs:
+    """What the messages of a batch can touch.
+
+    `requested` are sagas that may have to be opened, `answered` those that somebody speaks of; `rewards` may be
+    drawn from, `published` may have to be made first.
+    """
+
+    requested: set[SagaKey] = field(default_factory=set)
+    answered: set[SagaKey] = field(default_factory=set)
+    rewards: set[RewardKey] = field(default_factory=set)
+    published: set[RewardKey] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Decision:
+    """What one message led to: its facts, kept for ever. `key` is None where a reward was published.
+
+    `message` is the id of the message that was answered, '' where it was our own timer.
+    """
+
+    program: str
+    key: SagaKey | None
+    step: int
+    kind: str
+    message: str
+    at: datetime
+    facts: tuple[AnyFact, ...]
+
+
+class Incoming(Protocol):
+    """A message as the road reads it."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def program(self) -> str: ...
+    @property
+    def member(self) -> str: ...
+    @property
+    def correlation(self) -> str: ...
+    @property
+    def traceparent(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class Announcement(NamedTuple):
+    """One event to be said: a contract type, its JSON, and what it answers."""
+
+    program: str
+    member: str
+    type: str
+    body: bytes
+    at: datetime
+    causation: str
+    correlation: str
+    traceparent: str
+
+
+class ProgramBook(Protocol):
+    """Programs that can be waited for (rule 12)."""
+
+    async def ensure(self, versions: Mapping[str, int]) -> None:
+        """Return once these versions are known; raises `TimeoutError` when they do not come."""
+
+    def terms(self, program: str, version: int) -> ProgramTerms:
+        """Return what redemption needs of a version that is known."""
+
+
+class Store(Protocol):
+    """Loads and writes in sets, inside the caller's transaction."""
+
+    async def load(self, needs: Needs) -> State:
+        """Lock members, then their sagas, then stock, each in order; then read what the needs name."""
+
+    def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
+        """Make codes for a loaded saga; `write` keeps those that were issued. Nobody else ever sees a code."""
+
+    async def write(self, decisions: Sequence[Decision], state: State) -> None:
+        """Write decisions, vouchers and reward versions, and set the sagas and stock that they touched."""

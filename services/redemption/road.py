@@ -1,0 +1,195 @@
+"""The one road that every change takes, whether one message or five hundred came.
+
+decode -> load (sets, locked in order) -> decide (pure) -> write (sets) -> announce; the caller commits. Messages
+arrive sifted: none was applied before, and those of one key are in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import msgspec
+
+from services.redemption.announcing import Occasion, announce
+from services.redemption.deciders import DECIDERS, ON_TIME, OURS, TIMER, Decide
+from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.fulfilling import vouchers_needed
+from services.redemption.domain.heard import Heard, HoldAnswer, PointsHeld, PublishReward, Redeem, TimeIsUp
+from services.redemption.domain.moment import Moment, ProgramTerms
+from services.redemption.domain.state import RewardKey, SagaKey, State
+from services.redemption.ports import Announcement, Decision, Incoming, Needs, ProgramBook, Store
+
+
+class CannotProcessError(Exception):
+    """One message can not be processed and must not take others with it: the caller parks it."""
+
+    def __init__(self, message: Incoming, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.message = message
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class Step:
+    """A message on the road, decoded; `key` is None where it concerns a reward, not a saga."""
+
+    heard: Heard
+    key: SagaKey | None
+    kind: str
+    decide: Decide
+    message: Incoming | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What deciding a batch has led to so far."""
+
+    state: State
+    decisions: list[Decision] = field(default_factory=list)
+    said: list[Announcement] = field(default_factory=list)
+
+
+class Road:
+    """Runs batches of messages from bytes to announcements, inside the caller's transaction."""
+
+    def __init__(self, programs: ProgramBook, *, hold_wait: timedelta = timedelta(minutes=15)) -> None:
+        self._programs = programs
+        self._hold_wait = hold_wait
+
+    async def run(self, store: Store, messages: Sequence[Incoming]) -> list[Announcement]:
+        """Decide and write the messages; return what is to be said, in order.
+
+        Raises `CannotProcessError` naming the message that stands in the way (nothing of the batch may then be
+        kept), `TimeoutError` when a program version that a message carries does not come.
+        """
+        steps = decode(messages)
+        await self._programs.ensure(newest_versions(steps))
+        return await self._travel(store, steps)
+
+    async def run_due(self, store: Store, due: Sequence[TimeIsUp]) -> list[Announcement]:
+        """Decide for sagas that have waited long enough, as a message would have done."""
+        return await self._travel(store, [_timer_step(heard) for heard in due])
+
+    async def _travel(self, store: Store, steps: Sequence[Step]) -> list[Announcement]:
+        if not steps:
+            return []
+        batch = Batch(await store.load(needs(steps)))
+        for step in steps:
+            try:
+                self._decide(batch, store, step)
+            except Exception as error:
+                if step.message is None:
+                    raise
+                # Whatever a decider trips over is this message's matter; it is parked alone, with its reason.
+                raise CannotProcessError(step.message, "undecidable", repr(error)) from error
+        await store.write(batch.decisions, batch.state)
+        return batch.said
+
+    def _decide(self, batch: Batch, store: Store, step: Step) -> None:
+        facts = step.decide(batch.state, step.heard, self._moment(batch.state, store, step))
+        if facts:
+            self._enter(batch, step, facts)
+
+    def _moment(self, state: State, store: Store, step: Step) -> Moment:
+        heard, message = step.heard, step.message
+        saga = state.sagas.get(step.key) if step.key is not None else None
+        at = heard.at if saga is None else max(heard.at, saga.at)
+        blanks = ()
+        if isinstance(heard, PointsHeld) and step.key is not None:
+            count = vouchers_needed(state, heard)
+            blanks = store.print_vouchers(step.key, count) if count else ()
+        program = ProgramTerms()
+        if isinstance(heard, Redeem) and heard.versions.program:
+            program = self._programs.terms(heard.program, heard.versions.program)
+        return Moment(
+            at=at,
+            program=program,
+            hold_wait=self._hold_wait,
+            correlation=message.correlation if message is not None else "",
+            blanks=blanks,
+        )
+
+    def _enter(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...]) -> None:
+        """Move the state by the facts, make the decision's row, and say what follows before anything else moves."""
+        program, key, heard = step.heard.program, step.key, step.heard
+        for fact in facts:
+            batch.state.apply(program, key, fact)
+        saga = batch.state.sagas[key] if key is not None else None
+        at = heard.at
+        if saga is not None:
+            saga.at = at = max(saga.at, heard.at)
+            saga.step += 1
+        message_id = step.message.id if step.message is not None else ""
+        number = saga.step if saga is not None else 0
+        decision = Decision(program, key, number, step.kind, message_id, at, facts)
+        batch.decisions.append(decision)
+        batch.said.extend(announce(Occasion(decision, saga, heard, step.message)))
+
+
+def decode(messages: Sequence[Incoming]) -> list[Step]:
+    """Read the messages that are for redemption; raises `CannotProcessError` for what cannot be read."""
+    steps = []
+    for message in messages:
+        decider = DECIDERS.get(message.type)
+        if decider is None:
+            if message.type.startswith(OURS):
+                raise CannotProcessError(message, "unknown_type", f"No decider answers {message.type}")
+            continue
+        try:
+            heard = decider.decode(message.body)
+        except msgspec.MsgspecError as error:
+            raise CannotProcessError(message, "undecodable", str(error)) from error
+        _check(message, heard)
+        steps.append(Step(heard, _key(heard), decider.kind, decider.decide, message))
+    return steps
+
+
+def _check(message: Incoming, heard: Heard) -> None:
+    """Refuse a body that speaks of another member than its key: the order of keys would not protect it."""
+    if (heard.program, heard.member or "") != (message.program, message.member):
+        raise CannotProcessError(message, "undecodable", "The body names another member than its key")
+    if (heard.member is None) != isinstance(heard, PublishReward):
+        raise CannotProcessError(message, "undecodable", "A reward has no member, everything else has one")
+
+
+def _key(heard: Heard) -> SagaKey | None:
+    match heard:
+        case Redeem() | TimeIsUp():
+            return SagaKey(heard.program, heard.member or "", heard.redemption)
+        case HoldAnswer():
+            return SagaKey(heard.program, heard.member or "", heard.hold)
+        case _:
+            return None
+
+
+def _timer_step(heard: TimeIsUp) -> Step:
+    return Step(heard, _key(heard), TIMER, ON_TIME)
+
+
+def needs(steps: Sequence[Step]) -> Needs:
+    """Say what the messages can touch."""
+    out = Needs()
+    for step in steps:
+        match step.heard:
+            case Redeem() as heard if step.key is not None:
+                out.requested.add(step.key)
+                out.rewards.add(RewardKey(heard.program, heard.reward))
+            case PublishReward() as heard:
+                out.published.add(RewardKey(heard.program, heard.reward))
+            case _ if step.key is not None:
+                out.answered.add(step.key)
+    return out
+
+
+def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
+    """Return the newest version of each program that any of the messages was accepted under."""
+    newest: dict[str, int] = {}
+    for step in steps:
+        if isinstance(step.heard, Redeem):
+            version = step.heard.versions.program
+            if version > newest.get(step.heard.program, 0):
+                newest[step.heard.program] = version
+    return newest

@@ -1,0 +1,1 @@
+"""Where redemption knows tables, rows, locks and secrets."""

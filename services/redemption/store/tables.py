@@ -1,0 +1,146 @@
+"""The schema `redemption` as SQLAlchemy describes it; migrations make it, and a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+from laurel.io.tables import hash_partitioned, key_text, messaging_tables
+
+SCHEMA = "redemption"
+
+metadata = MetaData()
+messaging_tables(metadata, SCHEMA)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default=text("''"))
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+def _instant(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+members = hash_partitioned(
+    "members",
+    metadata,
+    key_text("program"),
+    key_text("member"),
+    # The key under which the member's voucher codes are sealed, itself sealed; forgetting it forgets them.
+    Column("key", LargeBinary),
+    PrimaryKeyConstraint("program", "member"),
+    schema=SCHEMA,
+)
+
+rewards = Table(
+    "rewards",
+    metadata,
+    key_text("program"),
+    key_text("reward"),
+    Column("version", Integer, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    _instant("at"),
+    Column("message", Text, nullable=False),
+    PrimaryKeyConstraint("program", "reward", "version"),
+    schema=SCHEMA,
+)
+
+stock = Table(
+    "stock",
+    metadata,
+    key_text("program"),
+    key_text("reward"),
+    Column("version", Integer, nullable=False, server_default=text("0")),
+    Column("total", BigInteger),
+    _count("reserved"),
+    _count("taken"),
+    PrimaryKeyConstraint("program", "reward"),
+    CheckConstraint("reserved >= 0 AND taken >= 0", name="stock_counts"),
+    schema=SCHEMA,
+)
+
+sagas = hash_partitioned(
+    "sagas",
+    metadata,
+    key_text("program"),
+    key_text("member"),
+    key_text("redemption"),
+    Column("state", Text, nullable=False),
+    Column("hold", Text, nullable=False),
+    Column("partner", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("reward", Text(collation="C"), nullable=False),
+    Column("reward_version", Integer, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("correlation", Text, nullable=False),
+    _text("code"),
+    Column("counted", Boolean, nullable=False),
+    _instant("waits_until", nullable=True),
+    _instant("at"),
+    Column("step", Integer, nullable=False),
+    _text("outcome_type"),
+    Column("outcome", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "member", "redemption"),
+    schema=SCHEMA,
+)
+Index("sagas_waiting", sagas.c.waits_until, postgresql_where=sagas.c.waits_until.is_not(None))
+
+saga_decisions = hash_partitioned(
+    "saga_decisions",
+    metadata,
+    key_text("program"),
+    key_text("member"),
+    key_text("redemption"),
+    Column("step", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    _instant("at"),
+    Column("facts", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "member", "redemption", "step"),
+    schema=SCHEMA,
+)
+
+vouchers = hash_partitioned(
+    "vouchers",
+    metadata,
+    key_text("program"),
+    key_text("member"),
+    key_text("voucher"),
+    Column("redemption", Text(collation="C"), nullable=False),
+    Column("number", SmallInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("value", BigInteger),
+    Column("currency", Text),
+    _instant("issued_at"),
+    _instant("expires_at", nullable=True),
+    Column("suffix", Text, nullable=False),
+    # The code as a keyed hash, for look-up, and sealed under the member's key, for display.
+    Column("digest", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "member", "voucher"),
+    schema=SCHEMA,
+)
+Index("vouchers_by_code", vouchers.c.program, vouchers.c.digest)
+Index("vouchers_by_redemption", vouchers.c.program, vouchers.c.redemption)

@@ -1,0 +1,80 @@
+"""Secrets of vouchers: a code is kept as a keyed hash, for look-up, and sealed under its member's key, for display.
+
+Each member has a key of its own, sealed under the service's; forgetting it makes all the member's codes unreadable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from laurel.errors import LaurelError
+
+KEY_BYTES: Final = 32
+_NONCE_BYTES = 12
+_FORMAT = b"\x01"
+"""The first byte of everything sealed, so that another way of sealing can follow."""
+
+
+class SealBrokenError(LaurelError):
+    """What was sealed cannot be opened: another key sealed it, or it was changed."""
+
+
+class Vault:
+    """Seals and opens with one secret, from which the keys for sealing and for hashing are derived."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < KEY_BYTES:
+            raise ValueError(f"the secret of vouchers has at least {KEY_BYTES} bytes")
+        self._members = AESGCM(_derived(secret, b"laurel voucher member keys"))
+        self._hashing = _derived(secret, b"laurel voucher look-up")
+
+    def new_member_key(self, program: str, member: str) -> bytes:
+        """Return a new key for a member, sealed."""
+        return _seal(self._members, secrets.token_bytes(KEY_BYTES), _name(program, member))
+
+    def seal(self, member_key: bytes, program: str, member: str, voucher: str, code: str) -> bytes:
+        """Return the code, readable only with the member's key and only as this voucher's."""
+        aead = self._opened(member_key, program, member)
+        return _seal(aead, code.encode(), _name(program, member, voucher))
+
+    def open(self, member_key: bytes, program: str, member: str, voucher: str, sealed: bytes) -> str:
+        """Return the code; raises `SealBrokenError`."""
+        aead = self._opened(member_key, program, member)
+        return _open(aead, sealed, _name(program, member, voucher)).decode()
+
+    def digest(self, program: str, code: str) -> bytes:
+        """Return what a code is looked up by; without the secret it cannot be tried out."""
+        return hmac.digest(self._hashing, _name(program, code), hashlib.sha256)
+
+    def _opened(self, member_key: bytes, program: str, member: str) -> AESGCM:
+        return AESGCM(_open(self._members, member_key, _name(program, member)))
+
+
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(secret)
+
+
+def _name(*parts: str) -> bytes:
+    return "\n".join(parts).encode()
+
+
+def _seal(aead: AESGCM, plain: bytes, name: bytes) -> bytes:
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return _FORMAT + nonce + aead.encrypt(nonce, plain, name)
+
+
+def _open(aead: AESGCM, sealed: bytes, name: bytes) -> bytes:
+    if sealed[:1] != _FORMAT:
+        raise SealBrokenError("sealed in a way that is not known here")
+    try:
+        return aead.decrypt(sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :], name)
+    except (InvalidTag, ValueError):
+        raise SealBrokenError("sealed by another key, or changed") from None

@@ -1,0 +1,92 @@
+"""Reads for screens: plain rows, no locks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from services.redemption.domain.heard import Terms
+from services.redemption.domain.state import RewardKey, Stock
+from services.redemption.store.loading import Connection
+from services.redemption.store.vault import SealBrokenError, Vault
+
+_REWARDS = """
+    select s.reward, s.version, s.total, s.reserved, s.taken, r.document, r.at
+    from stock s join rewards r on r.program = s.program and r.reward = s.reward and r.version = s.version
+    where s.program = $1 and s.reward > $2
+    order by s.reward limit $3"""
+
+_VOUCHERS = """
+    select v.member, v.voucher, v.state, v.value, v.currency, v.issued_at, v.expires_at, v.suffix, v.sealed, m.key
+    from vouchers v join members m on m.program = v.program and m.member = v.member
+    where v.program = $1 and v.redemption = $2 and ($3::text is null or v.member = $3)
+    order by v.member, v.number"""
+
+_OPEN = "select count(*), min(waits_until) from sagas where waits_until is not null"
+
+_decode_terms = msgspec.json.Decoder(Terms).decode
+
+
+async def rewards(connection: Connection, program: str, *, after: str, limit: int) -> list[dict[str, Any]]:
+    """Return a page of a program's catalogue in the order of reward ids, with what is left of each."""
+    return [_reward(row, program) for row in await connection.fetch(_REWARDS, program, after, limit)]
+
+
+async def vouchers(
+    connection: Connection, vault: Vault, program: str, redemption: str, member: str | None
+) -> list[dict[str, Any]]:
+    """Return the vouchers of a redemption with their codes; a forgotten member's codes are null."""
+    rows = await connection.fetch(_VOUCHERS, program, redemption, member)
+    return [_voucher(row, vault, program) for row in rows]
+
+
+async def waiting(connection: Connection) -> int:
+    """Return how many sagas wait for points and have a time limit."""
+    count: int = (await connection.fetchrow(_OPEN))[0]
+    return count
+
+
+def _reward(row: Sequence[Any], program: str) -> dict[str, Any]:
+    reward, version, total, reserved, taken, document, at = row
+    terms = _decode_terms(document)
+    stock = Stock(RewardKey(program, reward), version, total, reserved, taken)
+    return {
+        "reward": reward,
+        "name": terms.name,
+        "kind": terms.kind,
+        "price": {"unit": terms.unit, "amount": terms.price},
+        "value": None if terms.value is None else {"amount": terms.value.amount, "currency": terms.value.currency},
+        "valid_days": terms.valid_days,
+        "stock": total,
+        "left": stock.left,
+        "version": version,
+        "published_at": at.isoformat(),
+    }
+
+
+def _voucher(row: Sequence[Any], vault: Vault, program: str) -> dict[str, Any]:
+    member, voucher, state, value, currency, issued_at, expires_at, suffix, sealed, member_key = row
+    return {
+        "voucher": voucher,
+        "member": member,
+        "code": _code(vault, program, member, voucher, sealed, member_key),
+        "suffix": suffix,
+        "state": state,
+        "value": value,
+        "currency": currency,
+        "issued_at": issued_at.isoformat(),
+        "expires_at": expires_at.isoformat() if expires_at is not None else None,
+    }
+
+
+def _code(
+    vault: Vault, program: str, member: str, voucher: str, sealed: bytes, member_key: bytes | None
+) -> str | None:
+    if member_key is None:
+        return None
+    try:
+        return vault.open(member_key, program, member, voucher, sealed)
+    except SealBrokenError:
+        return None

@@ -1,0 +1,148 @@
+"""Write: the facts of a batch as rows, in sets. Decisions, vouchers and reward versions are only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.redemption.domain import facts as f
+from services.redemption.domain.facts import encode_facts
+from services.redemption.domain.state import RewardKey, Saga, SagaKey, State, Stock
+from services.redemption.ports import Decision
+from services.redemption.store.loading import Connection, MemberKey, columns
+
+_REWARDS = """
+    insert into rewards (program, reward, version, document, at, message)
+    select * from unnest($1::text[], $2::text[], $3::int[], $4::bytea[], $5::timestamptz[], $6::text[])"""
+
+_STOCK = """
+    update stock s set version = k.version, total = k.total, reserved = k.reserved, taken = k.taken
+    from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
+        as k (program, reward, version, total, reserved, taken)
+    where s.program = k.program and s.reward = k.reward"""
+
+_SAGAS = """
+    insert into sagas (program, member, redemption, state, hold, partner, hash, reward, reward_version, quantity,
+        unit, points, version, zone, correlation, code, counted, waits_until, at, step, outcome_type, outcome)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::text[], $9::int[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], $14::text[],
+        $15::text[], $16::text[], $17::boolean[], $18::timestamptz[], $19::timestamptz[], $20::int[],
+        $21::text[], $22::bytea[])
+    on conflict (program, member, redemption) do update set state = excluded.state, hold = excluded.hold,
+        partner = excluded.partner, hash = excluded.hash, reward = excluded.reward,
+        reward_version = excluded.reward_version, quantity = excluded.quantity, unit = excluded.unit,
+        points = excluded.points, version = excluded.version, zone = excluded.zone,
+        correlation = excluded.correlation, code = excluded.code, counted = excluded.counted,
+        waits_until = excluded.waits_until, at = excluded.at, step = excluded.step,
+        outcome_type = excluded.outcome_type, outcome = excluded.outcome"""
+
+_DECISIONS = """
+    insert into saga_decisions (program, member, redemption, step, kind, message, at, facts)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[],
+        $7::timestamptz[], $8::bytea[])"""
+
+_VOUCHERS = """
+    insert into vouchers (program, member, voucher, redemption, number, state, value, currency, issued_at,
+        expires_at, suffix, digest, sealed)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::bigint[],
+        $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::bytea[], $13::bytea[])"""
+
+_MEMBER_KEYS = """
+    update members m set key = k.key from unnest($1::text[], $2::text[], $3::bytea[]) as k (program, member, key)
+    where m.program = k.program and m.member = k.member"""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Secret(NamedTuple):
+    """What is kept of a voucher's code."""
+
+    digest: bytes
+    sealed: bytes
+
+
+async def write(
+    connection: Connection, decisions: Sequence[Decision], state: State, secrets: Mapping[str, Secret]
+) -> None:
+    """Add what was decided, then set the sagas and the stock that it touched."""
+    await _run(connection, _REWARDS, _reward_rows(decisions))
+    await _run(connection, _DECISIONS, _decision_rows(decisions))
+    await _run(connection, _VOUCHERS, _voucher_rows(decisions, secrets))
+    sagas = {decision.key: state.sagas[decision.key] for decision in decisions if decision.key is not None}
+    await _run(connection, _SAGAS, [_saga_row(saga) for saga in sagas.values()])
+    await _run(connection, _STOCK, [_stock_row(stock) for stock in _touched(decisions, state)])
+
+
+async def keep_member_keys(connection: Connection, keys: Mapping[MemberKey, bytes]) -> None:
+    """Keep the keys of members who got their first voucher."""
+    await _run(connection, _MEMBER_KEYS, [(*member, key) for member, key in keys.items()])
+
+
+async def _run(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        await connection.execute(statement, *columns(rows))
+
+
+def _reward_rows(decisions: Sequence[Decision]) -> list[Sequence[Any]]:
+    return [
+        (
+            decision.program, fact.reward, fact.version, _encode(fact.terms), decision.at, decision.message,
+        )
+        for decision in decisions
+        for fact in decision.facts
+        if isinstance(fact, f.RewardPublished)
+    ]  # fmt: skip
+
+
+def _decision_rows(decisions: Sequence[Decision]) -> list[Sequence[Any]]:
+    return [
+        (
+            *decision.key, decision.step, decision.kind, decision.message, decision.at,
+            encode_facts(decision.facts),
+        )
+        for decision in decisions
+        if decision.key is not None
+    ]  # fmt: skip
+
+
+def _voucher_rows(decisions: Sequence[Decision], secrets: Mapping[str, Secret]) -> list[Sequence[Any]]:
+    return [
+        _voucher_row(decision.key, fact, decision, secrets[fact.voucher])
+        for decision in decisions
+        if decision.key is not None
+        for fact in decision.facts
+        if isinstance(fact, f.VoucherIssued)
+    ]
+
+
+def _voucher_row(key: SagaKey, fact: f.VoucherIssued, decision: Decision, secret: Secret) -> Sequence[Any]:
+    value = fact.value
+    return (
+        key.program, key.member, fact.voucher, key.redemption, fact.number, "issued",
+        value.amount if value else None, value.currency if value else None, decision.at, fact.expires_at,
+        fact.suffix, secret.digest, secret.sealed,
+    )  # fmt: skip
+
+
+def _saga_row(saga: Saga) -> Sequence[Any]:
+    return (
+        *saga.key, str(saga.state), str(saga.hold), saga.partner, saga.hash, saga.reward, saga.reward_version,
+        saga.quantity, saga.unit, saga.points, saga.version, saga.zone, saga.correlation, saga.code, saga.counted,
+        saga.waits_until, saga.at, saga.step, saga.outcome_type, saga.outcome,
+    )  # fmt: skip
+
+
+def _touched(decisions: Sequence[Decision], state: State) -> Iterable[Stock]:
+    keys = {
+        RewardKey(decision.program, fact.reward)
+        for decision in decisions
+        for fact in decision.facts
+        if isinstance(fact, f.StockFact | f.RewardPublished)
+    }
+    return [state.stock[key] for key in sorted(keys)]
+
+
+def _stock_row(stock: Stock) -> Sequence[Any]:
+    return (*stock.key, stock.version, stock.total, stock.reserved, stock.taken)

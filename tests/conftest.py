@@ -1,0 +1,149 @@
+"""Fixtures on real components: an embedded Postgres, a broker, databases made by running the migrations."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+import pytest
+
+from laurel.embedded.broker import EmbeddedBroker
+from laurel.embedded.postgres import EmbeddedPostgres
+from laurel.io.migrating import DatabaseUrls, bootstrap, migrate, urls_beside
+from laurel.testing.real_kafka import RealKafka, fetch_jars
+
+ROOT = Path(__file__).parent.parent
+JARS = ROOT / ".laurel-cache"
+TEMPLATE = "laurel_template"
+LOCAL = ("127.", "::1", "localhost", "0.0.0.0", "testserver")  # noqa: S104
+
+
+class BrokerHandle(Protocol):
+    """A broker that a test may lose; the address stays."""
+
+    @property
+    def bootstrap(self) -> str: ...
+    def restart_empty(self) -> None: ...
+    def start(self) -> Any: ...
+    def stop(self) -> None: ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kafka-real",
+        action="store_true",
+        help="give tests a real Apache Kafka, with idempotent producers, in place of the embedded broker",
+    )
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _network_off() -> Iterator[None]:
+    """Nothing in a test may ask for a name or an address beyond this machine."""
+    asked, connected = socket.getaddrinfo, socket.socket.connect
+
+    def getaddrinfo(host: Any, *rest: Any, **named: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name and not str(name).startswith(LOCAL):
+            raise OSError(f"The network is off in tests; {name} was asked for.")
+        return asked(host, *rest, **named)
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and not str(address[0]).startswith(LOCAL):
+            raise OSError(f"The network is off in tests; {address} was asked for.")
+        connected(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        patch.setattr(socket.socket, "connect", connect)
+        yield
+
+
+@pytest.fixture(scope="session")
+def reachable_dir() -> Iterator[Path]:
+    """A directory that an unprivileged user can pass through, which pytest's own are not."""
+    place = Path(tempfile.mkdtemp(prefix="laurel-tests-"))
+    place.chmod(0o711)
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(reachable_dir: Path) -> Iterator[EmbeddedPostgres]:
+    """A server with Laurel's roles and one migrated database, which tests copy."""
+    # Tests lose nothing that a crash of the machine could take, so they need not wait for the disk.
+    speed = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+    server = EmbeddedPostgres(reachable_dir / "postgres", settings=speed)
+    try:
+        server.start()
+        asyncio.run(_make_template(server))
+        yield server
+    finally:
+        server.destroy()
+
+
+@pytest.fixture
+def database_urls(postgres: EmbeddedPostgres) -> Iterator[DatabaseUrls]:
+    """A migrated database of the test's own: where owner, points, redemption, gateway and auditor connect."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = postgres.url("admin", "postgres")
+    asyncio.run(_run(admin, f"create database {name} template {TEMPLATE} owner laurel_owner strategy file_copy"))
+    yield urls_beside(admin, postgres.secrets.passwords, name)
+    asyncio.run(_run(admin, f"drop database {name} with (force)"))
+
+
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest, reachable_dir: Path) -> Iterator[str]:
+    """The address of a broker that many tests share: use topics, or programs, of the test's own."""
+    with _new_broker(request, reachable_dir / "broker") as shared:
+        yield shared.bootstrap
+
+
+@pytest.fixture
+def fresh_broker(request: pytest.FixtureRequest, reachable_dir: Path) -> Iterator[BrokerHandle]:
+    """An empty broker of the test's own, which it may stop and lose."""
+    with _new_broker(request, reachable_dir / f"broker-{uuid.uuid4().hex[:8]}") as own:
+        yield own
+
+
+@pytest.fixture(scope="session")
+def kafka_idempotence(request: pytest.FixtureRequest) -> bool:
+    """Whether the broker at hand takes idempotent producers."""
+    return bool(request.config.getoption("--kafka-real"))
+
+
+@pytest.fixture(scope="session")
+def fetch_max_wait_ms(kafka_idempotence: bool) -> int:
+    """The long poll of the embedded broker does not wake early, that of a real one does."""
+    return 500 if kafka_idempotence else 10
+
+
+def _new_broker(request: pytest.FixtureRequest, place: Path) -> EmbeddedBroker | RealKafka:
+    if not request.config.getoption("--kafka-real"):
+        return EmbeddedBroker(place)
+    return RealKafka(fetch_jars(Path(os.environ.get("LAUREL_KAFKA_JARS", JARS))), place)
+
+
+async def _make_template(server: EmbeddedPostgres) -> None:
+    urls = await bootstrap(server.url("admin", "postgres"), server.secrets.passwords, TEMPLATE)
+    await migrate(urls.owner)
+
+
+async def _run(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,70 @@
+"""Holds: all or nothing, from what expires first, spent or given back once (S5, S12)."""
+
+import pytest
+
+from tests.points.till import Till, document
+
+pytestmark = pytest.mark.anyio
+
+
+async def grocery(**changes: object) -> Till:
+    till = Till(document("grocery", **changes))
+    await till.enrol()
+    return till
+
+
+async def test_hold_takes_what_expires_first() -> None:
+    till = await grocery()
+    till.pass_time(days=40)
+    await till.buy("late", 1000, currency="USD")
+    till.pass_time(days=-40)
+    await till.buy("early", 1000, currency="USD")
+    said = await till.hold("h-1", 15)
+    assert [(lot["lot"], lot["amount"]) for lot in said[0]["lots"]] == [("3.1", 10), ("2.1", 5)]
+
+
+async def test_one_too_many_is_refused_with_the_shortfall() -> None:
+    till = await grocery()
+    await till.buy("b-1", 1000, currency="USD")
+    refused = (await till.hold("h-1", 11))[0]
+    assert (refused["code"], refused["available"], refused["shortfall"]) == ("insufficient_points", 10, 1)
+    assert till.balance.held == 0
+
+
+async def test_capture_spends_once() -> None:
+    till = await grocery()
+    await till.buy("b-1", 1000, currency="USD")
+    await till.hold("h-1", 10)
+    assert (await till.capture("h-1"))[0]["type"] == "points.captured.v1"
+    assert await till.capture("h-1") == []
+    assert (till.balance.available, till.balance.held, till.balance.spent) == (0, 0, 10)
+
+
+async def test_hold_that_comes_after_its_release_is_refused() -> None:
+    till = await grocery()
+    await till.buy("b-1", 1000, currency="USD")
+    await till.release("h-1")
+    refused = (await till.hold("h-1", 5))[0]
+    assert refused["code"] == "hold_released"
+    assert till.balance.available == 10
+
+
+async def test_last_lot_expires_while_held() -> None:
+    till = await grocery(clock="wall")
+    await till.buy("b-1", 1000, currency="USD")
+    till.pass_time(days=729)
+    await till.hold("h-1", 10)
+    till.pass_time(days=10)
+    said = await till.release("h-1")
+    assert [one["type"] for one in said] == ["points.released.v1", "points.expired.v1"]
+    assert (till.balance.available, till.balance.held, till.balance.expired) == (0, 0, 10)
+
+
+async def test_held_points_may_still_be_captured_after_their_expiry() -> None:
+    till = await grocery(clock="wall")
+    await till.buy("b-1", 1000, currency="USD")
+    till.pass_time(days=729)
+    await till.hold("h-1", 10)
+    till.pass_time(days=10)
+    await till.capture("h-1")
+    assert (till.balance.spent, till.balance.expired) == (10, 0)

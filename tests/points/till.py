@@ -1,0 +1,128 @@
+"""A till that speaks the domain: activities, returns, holds and steps in time, over any ledger the road can use."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from laurel.program import ProgramDocument, load_program
+from services.points.domain.state import Balance, Wallet
+from services.points.ports import Announcement, WalletKey
+from services.points.road import Road
+from services.points.testing import FixedPrograms, MemoryLedger, Note, note
+
+PROGRAMS = Path(__file__).parents[2] / "programs"
+START = datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+
+def document(name: str, **changes: Any) -> ProgramDocument:
+    """Return a shipped program, with top-level changes."""
+    plain = msgspec.json.decode(msgspec.json.encode(_plain(name)))
+    return load_program({**plain, **changes})
+
+
+def _plain(name: str) -> dict[str, Any]:
+    from laurel.program import dump_program
+
+    return dump_program(load_program((PROGRAMS / f"{name}.yaml").read_text()))
+
+
+def enrolment(program: str, member: str, at: datetime = START, **fields: Any) -> Note:
+    return note(
+        "member.enrolment_requested.v1",
+        program,
+        member,
+        at=at,
+        cause={"kind": "member", "id": member},
+        enrolled_at=at,
+        versions={"program": 1},
+        **fields,
+    )
+
+
+def report(program: str, member: str, activity: dict[str, Any], at: datetime, **fields: Any) -> Note:
+    partner = fields.pop("partner", "shop")
+    digest = fields.pop("hash", str(hash(msgspec.json.encode(activity))))
+    return note(
+        "activity.reported.v1",
+        program,
+        member,
+        at=at,
+        cause={"kind": "activity", "id": activity["id"]},
+        partner=partner,
+        hash=digest,
+        activity={"member": member, **activity},
+        versions={"program": fields.pop("version", 1)},
+    )
+
+
+def purchase(id_: str, amount: int, at: datetime = START, *, currency: str = "GBP", **fields: Any) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "type": "purchase",
+        "occurred_at": at.isoformat(),
+        "currency": currency,
+        "amount": amount,
+        **fields,
+    }
+
+
+class Till:
+    """One member of one program, and what became of it."""
+
+    def __init__(self, program: ProgramDocument, member: str = "m-1") -> None:
+        self.program = program.program
+        self.member = member
+        self.ledger = MemoryLedger()
+        self.road = Road(FixedPrograms(program))
+        self.at = START
+
+    async def send(self, *notes: Note) -> list[dict[str, Any]]:
+        said: list[Announcement] = await self.road.run(self.ledger, notes)
+        return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
+
+    async def enrol(self, **fields: Any) -> None:
+        await self.send(enrolment(self.program, self.member, self.at, **fields))
+
+    async def report(self, activity: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        said = await self.send(report(self.program, self.member, activity, self.at, **fields))
+        return said[-1]
+
+    async def buy(self, id_: str, amount: int, **fields: Any) -> dict[str, Any]:
+        return await self.report(purchase(id_, amount, self.at, **fields))
+
+    async def give_back(self, id_: str, of: str, **fields: Any) -> dict[str, Any]:
+        return await self.report({
+            "id": id_,
+            "type": "return",
+            "of": of,
+            "occurred_at": self.at.isoformat(),
+            **fields,
+        })
+
+    async def ask(self, type_: str, **fields: Any) -> list[dict[str, Any]]:
+        common = {"at": self.at, "cause": {"kind": "redemption", "id": "r"}}
+        return await self.send(note(type_, self.program, self.member, **common, **fields))
+
+    async def hold(self, hold: str, amount: int) -> list[dict[str, Any]]:
+        return await self.ask("hold.requested.v1", hold=hold, unit="point", amount=amount, redemption=hold)
+
+    async def capture(self, hold: str) -> list[dict[str, Any]]:
+        return await self.ask("hold.capture_requested.v1", hold=hold, redemption=hold)
+
+    async def release(self, hold: str) -> list[dict[str, Any]]:
+        return await self.ask("hold.release_requested.v1", hold=hold, redemption=hold, reason="test")
+
+    def pass_time(self, **delta: int) -> None:
+        self.at += timedelta(**delta)
+
+    @property
+    def wallet(self) -> Wallet:
+        return self.ledger.wallets[WalletKey(self.program, self.member)]
+
+    @property
+    def balance(self) -> Balance:
+        return self.wallet.balance("point")
