@@ -37,7 +37,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 def struct_of(model: type[M]) -> type[M]:
     """Return the frozen, keyword-only Struct with the fields of a Pydantic class.
 
-    It is typed as the model, whose fields it has; nothing else of the model is there. A class with
+    It is typed as the model, whose fields and class variables it has; nothing else of the model is there. A class with
     extra="forbid" gives a Struct that refuses unknown fields, and one whose `omits_defaults` is true leaves
     what is at its default out of its JSON. Only decoding checks: a Struct built by hand is believed.
     """
@@ -100,6 +100,7 @@ def _struct_of(model: type[BaseModel]) -> type[msgspec.Struct]:
         frozen=True,
         kw_only=True,
         rename=renamed or None,
+        namespace={name: getattr(model, name) for name in model.__class_vars__ if hasattr(model, name)},
         forbid_unknown_fields=model.model_config.get("extra") == "forbid",
         omit_defaults=omits_defaults,
     )

@@ -23,7 +23,7 @@ from laurel.testing.real_kafka import RealKafka, fetch_jars
 ROOT = Path(__file__).parent.parent
 JARS = ROOT / ".laurel-cache"
 TEMPLATE = "laurel_template"
-LOCAL = ("127.", "::1", "localhost", "0.0.0.0", "testserver")  # noqa: S104
+LOCAL = ("127.", "::1", "localhost", "0.0.0.0", "testserver")
 
 
 class BrokerHandle(Protocol):

@@ -13,20 +13,24 @@ from laurel.errors import LaurelError
 from laurel.io.migrating import DATABASE, ROLES, bootstrap, is_current, urls_beside
 from laurel.io.migrating import migrate as migrate_schemas
 
-PASSWORDS_PREFIX = "LAUREL_PASSWORD_"  # noqa: S105 - the name of a variable
+PASSWORDS_PREFIX = "LAUREL_PASSWORD_"
 
 
 def migrate(
     admin_url: Annotated[
         str,
-        typer.Option(envvar="LAUREL_ADMIN_DATABASE_URL", help="An administrator's URL of the server (CREATEROLE, CREATEDB)."),
+        typer.Option(
+            envvar="LAUREL_ADMIN_DATABASE_URL", help="An administrator's URL of the server (CREATEROLE, CREATEDB)."
+        ),
     ],
     passwords: Annotated[
         list[str] | None,
         typer.Option("--password", help=f"ROLE=PASSWORD, for {', '.join(ROLES)}; else {PASSWORDS_PREFIX}<ROLE>."),
     ] = None,
     database: Annotated[str, typer.Option(help="The database to make and migrate.")] = DATABASE,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether something is left to do (exit code 1).")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether something is left to do (exit code 1).")
+    ] = False,
 ) -> None:
     """Make roles, database and schemas where they are missing, and bring the schemas to their newest version."""
     known = _passwords(passwords or [])

@@ -20,10 +20,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from laurel.embedded.status import DATA_DIR
 from laurel.errors import LaurelError
 from laurel.replaying.complete_journey import BASKETS, baskets, products
 from laurel.replaying.gateway import Gateway
-from laurel.replaying.place import DATA_DIR, Place, find_place
+from laurel.replaying.place import Place, find_place
 from laurel.replaying.sending import HowToSend, Replay
 from laurel.replaying.summary import ReplaySummary
 

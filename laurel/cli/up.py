@@ -21,9 +21,7 @@ def up(
     database: Annotated[
         str | None, typer.Option(help="Use this Postgres, named by an administrator's URL, not the embedded one.")
     ] = None,
-    kafka: Annotated[
-        str | None, typer.Option(help="Use this Kafka (HOST:PORT), not the embedded broker.")
-    ] = None,
+    kafka: Annotated[str | None, typer.Option(help="Use this Kafka (HOST:PORT), not the embedded broker.")] = None,
     points_workers: Annotated[
         int, typer.Option(min=0, max=32, help="Worker processes of points, beside the one with its API.")
     ] = 1,

@@ -1,7 +1,7 @@
 """Where the embedded programs lie, and as whom they run.
 
-Postgres refuses to run as root. Started by root it runs as an unprivileged user, who must be able to reach the program and
-its data; nobody's permissions are widened for that, what cannot be reached is put elsewhere.
+Postgres refuses to run as root. Started by root it runs as an unprivileged user, who must be able to reach the program
+and its data; no permissions are widened for that, what cannot be reached is put elsewhere.
 """
 
 from __future__ import annotations

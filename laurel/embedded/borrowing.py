@@ -24,10 +24,10 @@ class StartFailedError(LaurelError):
 def start_if_needed(
     data_dir: Path = DATA_DIR, *arguments: str, tell: Callable[[str], None] = lambda _: None
 ) -> Iterator[Status]:
-    """Use what runs on the data directory and leave it running; else start `laurel up` below us, and stop it afterwards.
+    """Use what runs on the data directory and leave it running; else start `laurel up` below us, and stop it then.
 
-    `arguments` are further ones of `laurel up` (only read when it has to be started); `tell` is given each line that it says.
-    Call it from the main thread, as every start of a child.
+    `arguments` are further ones of `laurel up`, for when it has to be started; `tell` is given each line that it
+    says. Call it from the main thread, as every start of a child.
     """
     if is_held(data_dir):
         yield _started(data_dir, None, tell)

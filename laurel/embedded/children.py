@@ -16,8 +16,8 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 class Child:
     """One process of ours: its name for people, its log, and how it is told to stop.
 
-    Start children from the main thread: on Linux a child is told to stop when the *thread* that started it ends, which is how
-    it also goes when the parent is killed without a chance to clean up.
+    Start children from the main thread: on Linux a child is told to stop when the *thread* that started it ends, which
+    is how it also goes when the parent is killed without a chance to clean up.
     """
 
     def __init__(

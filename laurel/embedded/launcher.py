@@ -1,6 +1,6 @@
 """Become another program that dies with the process that started it.
 
-Run by path and without site-packages (`python -I -S launcher.py …`), because it stands between every start and its program.
+Run by path and without site-packages (`python -I -S launcher.py …`), since it stands before every program.
 A function run between fork and exec could do the same, but is unsafe in a process with threads.
 """
 
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
         if os.getppid() != parent:
             # The parent died before the wish was heard.
             os.kill(os.getpid(), signal.SIGKILL)
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - becoming the program is the point
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ class PortTakenError(LaurelError):
 
     def __init__(self, port: int, holder: str) -> None:
         super().__init__(
-            f"Port {port} on {LOCALHOST} is taken by {holder}. "
-            f"Stop that process, or choose another port with --port."
+            f"Port {port} on {LOCALHOST} is taken by {holder}. Stop that process, or choose another port with --port."
         )
         self.port = port
         self.holder = holder

@@ -198,7 +198,9 @@ class EmbeddedPostgres:
                 check=False,
                 cwd="/",
                 env=_plain_environment(),
-                **_as(account),
+                user=None if account is None else account.uid,
+                group=None if account is None else account.gid,
+                extra_groups=None if account is None else [],
             )  # fmt: skip
             if done.returncode != 0:
                 raise PostgresFailedError(f"initdb failed:\n{done.stdout}\n{done.stderr}")
@@ -252,10 +254,6 @@ class EmbeddedPostgres:
 
 def _ids(account: Account | None) -> tuple[int, int] | None:
     return None if account is None else (account.uid, account.gid)
-
-
-def _as(account: Account | None) -> dict[str, object]:
-    return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def _plain_environment() -> dict[str, str]:

@@ -33,7 +33,7 @@ def program_files() -> list[Path]:
 
 
 def publish_programs(port: int, key: str, files: list[Path] | None = None) -> Iterator[Published]:
-    """Publish each file with `clock: manual`, so that time moves only when told; what is there already stays as it is."""
+    """Publish each file with `clock: manual`, so that time moves only when told; what is there already stays."""
     connection = http.client.HTTPConnection(LOCALHOST, port, timeout=TIMEOUT_SECONDS)
     try:
         for file in program_files() if files is None else files:

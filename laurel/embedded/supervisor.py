@@ -49,7 +49,7 @@ class NotReadyError(LaurelError):
     """A service runs, and does not become ready."""
 
 
-class StopAsked(BaseException):  # noqa: N818 - asked for, not an error
+class StopAsked(BaseException):
     """Ctrl-C or SIGTERM; not an Exception, so that nothing on the way takes it for a failure."""
 
 
@@ -125,7 +125,8 @@ class Supervisor:
         status = self._status(around)
         write_status(self._data_dir, status)
         self._tell("laurel", f"ready after {_since(began)} at {status.gateway}")
-        self._tell("laurel", f"the admin key lies in {_shown(around.admin_key_file)}, logs in {_shown(self._data_dir / 'logs')}")
+        key, logs = _shown(around.admin_key_file), _shown(self._data_dir / "logs")
+        self._tell("laurel", f"the admin key lies in {key}, logs in {logs}")
         return status
 
     def _start_servers(self) -> tuple[str, str]:

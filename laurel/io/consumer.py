@@ -16,8 +16,16 @@ from aiokafka.errors import KafkaError
 from laurel.io import failpoints, inbox, parking
 from laurel.io.database import is_conflict, is_data_error
 from laurel.io.inbox import Key, Place, Sifted, Wrong
-from laurel.io.kafka import BROKER_ERRORS, Backoff, ClusterWatch, new_consumer, stop_quietly
+from laurel.io.kafka import (
+    BROKER_ERRORS,
+    Backoff,
+    ClusterWatch,
+    ensure_topics,
+    new_consumer,
+    stop_quietly,
+)
 from laurel.io.message import Message, Undecodable, decode
+from laurel.io.topics import topic_named
 from laurel.io.telemetry import BATCH_SECONDS, CONSUMED, GAPS, RERUNS, logger
 
 if TYPE_CHECKING:
@@ -140,6 +148,10 @@ class Consumer:
         consumer: Any = None
         try:
             self._cluster = await watch.ask()
+            # A group that subscribes to what does not exist yet would learn of it only much later.
+            await ensure_topics(
+                self._kafka, [topic_named(topic, self._kafka.kafka_partitions) for topic in self.topics]
+            )
             consumer = new_consumer(self._kafka, self.group)
             self._consumer = consumer
             self._offsets.clear()

@@ -1,7 +1,7 @@
 """Database, roles and schemas: made once by an administrator, then migrated by their owner.
 
-One database holds three schemas. `laurel_owner` owns and migrates them; each service has a role that reads and writes rows of its
-own schema and cannot see the others; `laurel_auditor` reads everything, for `laurel verify`.
+One database holds three schemas. `laurel_owner` owns and migrates them; each service has a role that reads and writes
+rows of its own schema and cannot see the others; `laurel_auditor` reads everything, for `laurel verify`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ def urls_beside(admin_url: str, passwords: Mapping[str, str], database: str = DA
 async def bootstrap(admin_url: str, passwords: Mapping[str, str], database: str = DATABASE) -> DatabaseUrls:
     """Make roles, database and schemas where they are missing; safe to repeat.
 
-    The administrator needs CREATEROLE and CREATEDB, not more. Passwords are set again each time, so the ones given hold.
+    The administrator needs CREATEROLE and CREATEDB, not more. Passwords are set anew, so the ones given hold.
     """
     urls = urls_beside(admin_url, passwords, database)
     async with _connected(admin_url) as admin:
@@ -96,11 +96,12 @@ async def migrate(owner_url: str) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    engine = create_async_engine(_for_sqlalchemy(owner_url), poolclass=NullPool)
+    engine = create_async_engine(for_sqlalchemy(owner_url), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            # Two migrations at once would both find the same work. This is not the services' road, which needs no such lock.
-            await connection.execute(text(f"select pg_advisory_lock({_MIGRATING})"))  # house: allow portable-sql
+            # Two migrations at once would both find the same work.
+            # house: allow portable-sql, since this is not the road that the services take
+            await connection.execute(text(f"select pg_advisory_lock({_MIGRATING})"))
             await connection.commit()
             for schema in SCHEMAS:
                 await connection.run_sync(_upgrade, schema)
@@ -190,22 +191,20 @@ def _assigned(file: Path) -> dict[str, Any]:
 
 async def _ensure_role(admin: asyncpg.Connection, name: str, password: str) -> None:
     if not await admin.fetchval("select true from pg_roles where rolname = $1", name):
-        try:
+        # Another start may be faster.
+        with suppress(asyncpg.DuplicateObjectError):
             await admin.execute(f"create role {name} login")
-        except asyncpg.DuplicateObjectError:
-            # Another start was faster.
-            pass
     # Utility statements take no parameters, so the server quotes the password for us.
-    statement = await admin.fetchval("select format('alter role %I login password %L', $1::text, $2::text)", name, password)
+    statement = await admin.fetchval(
+        "select format('alter role %I login password %L', $1::text, $2::text)", name, password
+    )
     await admin.execute(statement)
 
 
 async def _ensure_database(admin: asyncpg.Connection, database: str) -> None:
     if not await admin.fetchval("select true from pg_database where datname = $1", database):
-        try:
+        with suppress(asyncpg.DuplicateDatabaseError):
             await admin.execute(f'create database "{database}" owner {OWNER_ROLE}')
-        except asyncpg.DuplicateDatabaseError:
-            pass
     await admin.execute(f'revoke all on database "{database}" from public')
     await admin.execute(f'grant connect on database "{database}" to {", ".join(ROLES.values())}')
 
@@ -241,7 +240,6 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-def _for_sqlalchemy(url: str) -> str:
+def for_sqlalchemy(url: str) -> str:
+    """The same place, as SQLAlchemy wants it written."""
     return "postgresql+asyncpg://" + url.partition("://")[2]
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from laurel.io.saying import Saying
 
@@ -31,6 +31,11 @@ class OutboxRow:
     correlation: str
     traceparent: str
 
+
+ROW_COLUMNS = (
+    "program, member, stream, number, aggregateid, type, payload, at, causation, correlation, traceparent"
+)
+"""What `row_from` reads, in its order."""
 
 _TAKE_NUMBERS = """
 insert into outbox_keys as k (program, member, stream, number)
@@ -131,3 +136,18 @@ class Outbox:
             await connection.copy_records_to_table("outbox", records=records, columns=_COLUMNS)
         else:
             await connection.execute(_INSERT, *zip(*records, strict=True))
+
+
+def row_from(record: Any) -> OutboxRow:
+    """Make a row of a record that selects `ROW_COLUMNS`."""
+    return OutboxRow(
+        (record[0], record[1], record[2]),
+        record[3],
+        record[4],
+        record[5],
+        record[6],
+        record[7],
+        record[8] or "",
+        record[9] or "",
+        record[10] or "",
+    )

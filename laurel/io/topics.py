@@ -35,6 +35,13 @@ def programs_topic(prefix: str = "laurel") -> str:
     return f"{prefix}.programs.v1"
 
 
+def topic_named(name: str, partitions: int = PARTITIONS) -> Topic:
+    """Return the topic of that name as it has to be, whoever speaks on it."""
+    if name.endswith(".programs.v1"):
+        return Topic(name, 1, compacted=True)
+    return Topic(name, 1 if name.endswith(".dead.v1") else partitions)
+
+
 class Topics:
     """The topics that one service publishes to, by stream."""
 

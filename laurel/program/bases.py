@@ -253,8 +253,10 @@ def excluded_of(tenders: Sequence[TenderLike], amount: int) -> int:
 
 
 def spread(total: int, weights: Sequence[int]) -> tuple[int, ...]:
-    """Split a total by weights into whole parts that sum to it: each gets its share rounded down, and what is missing goes,
-    one each, to the largest remainders, earlier ones first. No part exceeds its weight unless the total exceeds them all.
+    """Split a total by weights into whole parts that sum to it, by largest remainder.
+
+    Each part is its share rounded down; what is missing goes, one each, to the largest remainders, earlier ones first.
+    No part exceeds its weight unless the total exceeds them all.
     """
     whole = sum(weights)
     if whole == 0:

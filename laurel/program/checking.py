@@ -14,11 +14,13 @@ from laurel.program.expressions import (
     ConditionFault,
     Has,
     Items,
-    Literal as Constant,
     Method,
     Name,
     Node,
     Unary,
+)
+from laurel.program.expressions import (
+    Literal as Constant,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class _Checker:
         if found not in {wanted, "unknown"}:
             self._fault("condition_type", node, f"{why}; this is {_WORDS[found]}")
 
-    def type_of(self, node: Node) -> Type:
+    def type_of(self, node: Node) -> Type:  # noqa: PLR0911  # one for each kind of node
         match node:
             case Constant():
                 return _constant(node)

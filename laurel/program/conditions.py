@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import cel
 
+from laurel.program.checking import type_faults
 from laurel.program.expressions import (
     Binary,
     ConditionFault,
@@ -33,7 +34,6 @@ from laurel.program.expressions import (
     render,
 )
 from laurel.program.scopes import Member, Read, Scope, ScopeField, Subject
-from laurel.program.checking import type_faults
 
 MEMO_MAX: Final = 8_192
 _EVALUATION_ERRORS: Final = (TypeError, ValueError, RuntimeError, ArithmeticError)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
+from pydantic import ValidationError
 
 from laurel.calendars import zone_named
 from laurel.errors import Fault
 from laurel.program.conditions import condition_faults
-from laurel.program.document import Attributes, ProgramDocument, Rolling, Rule, Unit, Validity
+from laurel.program.document import Attributes, Part, ProgramDocument, Rolling, Rule, Unit, Validity
 from laurel.program.expressions import RESERVED
 from laurel.program.faults import pointer
 from laurel.program.scopes import lines_scope, where_scope
@@ -22,6 +23,7 @@ from laurel.program.scopes import lines_scope, where_scope
 if TYPE_CHECKING:
     from laurel.program.scopes import Scope
 
+P = TypeVar("P", bound=Part)
 Path = tuple[str | int, ...]
 
 
@@ -57,7 +59,7 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
     return Outline(
         time_zone=zone if isinstance(zone, str) else None,
         attributes=attributes.get(""),
-        units={name: None for name in units} | _readable(Unit, units) if isinstance(units, dict) else None,
+        units=dict.fromkeys(units) | _readable(Unit, units) if isinstance(units, dict) else None,
         rules=rules,
         rule_ids={
             index: rule["rule"] for index, rule in named if isinstance(rule, dict) and isinstance(rule.get("rule"), str)
@@ -186,18 +188,12 @@ def _attributes(attributes: Attributes | None) -> Iterator[Fault]:
                 yield Fault(path, "not_allowed", f"{name} is a reserved word of CEL, so no condition could read it")
 
 
-def _readable(kind: Any, parts: Mapping[Any, Any]) -> dict[Any, Any]:
-    adapter = TypeAdapter(kind)
-    readable = {}
+def _readable(kind: type[P], parts: Mapping[Any, Any]) -> dict[Any, P]:
+    """The parts that are right by themselves."""
+    readable: dict[Any, P] = {}
     for key, part in parts.items():
         try:
-            readable[key] = adapter.validate_json(_json(part))
-        except (ValidationError, ValueError):
+            readable[key] = kind.model_validate_json(msgspec.json.encode(part))
+        except ValidationError:
             continue
     return readable
-
-
-def _json(part: object) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode(part)

@@ -6,7 +6,7 @@ What is here is what the platform does; docs/programs.md shows where later parts
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from laurel.program.rationals import Rational
 from laurel.program.scopes import Kind
@@ -17,11 +17,13 @@ WORD_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,63}$"
 NAME_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 ATTRIBUTE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 PRICE_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
+_NO_OTHER_KEYS: Final[dict[str, JsonValue]] = {"additionalProperties": False}
 
 ActivityType = Annotated[str, Field(pattern=WORD_PATTERN)]
 RuleId = Annotated[str, Field(pattern=NAME_PATTERN)]
 UnitName = Annotated[str, Field(pattern=NAME_PATTERN)]
 AttributeName = Annotated[str, Field(pattern=ATTRIBUTE_PATTERN)]
+DeclaredAttributes = Annotated[dict[AttributeName, Kind], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)]
 ConditionText = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_200)]
 
@@ -114,7 +116,8 @@ class Funding(Part):
 class Rule(Part):
     """One component of what an activity earns. Exactly one of `rate`, `multiplier` and `fixed` says how much.
 
-    `where` asks the activity and the member, `lines` picks lines; both are CEL. A multiplier takes no `lines`: its base has.
+    `where` asks the activity and the member, `lines` picks lines; both are CEL. A multiplier takes no `lines`:
+    its base has them.
     """
 
     rule: RuleId
@@ -144,11 +147,14 @@ class Returns(Part):
 
 
 class Attributes(Part):
-    """The attributes that the program reads, and their types. No other may be named, and no other of a member is told to the world."""
+    """The attributes that the program reads, and their types.
 
-    activity: dict[AttributeName, Kind] = {}
-    line: dict[AttributeName, Kind] = {}
-    member: dict[AttributeName, Kind] = {}
+    Conditions can name no other, and no other attribute of a member is told to the world.
+    """
+
+    activity: DeclaredAttributes = {}
+    line: DeclaredAttributes = {}
+    member: DeclaredAttributes = {}
 
 
 class ProgramDocument(Part):
@@ -162,7 +168,7 @@ class ProgramDocument(Part):
     currency: Currency
     exclusive_group: ProgramId | None = None
     attributes: Attributes = Attributes()
-    units: Annotated[dict[UnitName, Unit], Field(min_length=1, max_length=32)]
+    units: Annotated[dict[UnitName, Unit], Field(min_length=1, max_length=32, json_schema_extra=_NO_OTHER_KEYS)]
     late_claim: LateClaim = LateClaim()
     earning: Annotated[tuple[Rule, ...], Field(max_length=500)]
     returns: Returns = Returns()

@@ -12,16 +12,18 @@ import re
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from laurel.errors import LaurelError
+
 LENGTH_MAX: Final = 2_000
 DEPTH_MAX: Final = 32
 TEXT_METHODS: Final = frozenset({"startsWith", "endsWith", "contains"})
-RESERVED: Final = frozenset(
-    """as break const continue else false for function if import in let loop null namespace package return true var
-    void while""".split()
-)
+RESERVED: Final = frozenset({
+    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
+    "namespace", "null", "package", "return", "true", "var", "void", "while",
+})  # fmt: skip
 
 
-class ConditionFault(Exception):
+class ConditionFault(LaurelError):  # noqa: N818  # it becomes a Fault, and is named like one
     """What is wrong with a condition, and at which column (counted from 1)."""
 
     def __init__(self, code: str, column: int, detail: str) -> None:
@@ -130,7 +132,7 @@ def asked(path: str) -> str:
     return "has__" + flat(path)
 
 
-def render(node: Node) -> str:
+def render(node: Node) -> str:  # noqa: PLR0911  # one for each kind of node
     """The tree as CEL over flat scalars, fully bracketed."""
     match node:
         case Literal(value=bool() as value):
@@ -228,8 +230,8 @@ class _Parser:
         if self._depth > DEPTH_MAX:
             raise ConditionFault("condition_too_deep", self._next.column, f"nested deeper than {DEPTH_MAX}")
         test = self._either()
+        column = self._next.column
         if self._taken("?"):
-            column = self._next.column
             then = self._either()
             self._expect(":")
             test = Choice(test, then, self.choice(), column)

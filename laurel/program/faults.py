@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from laurel.errors import Fault, LaurelError, Problem
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
-class ProgramFaults(LaurelError):
+class ProgramFaults(LaurelError):  # noqa: N818  # a list of faults, named for what it carries
     """A document that cannot be a program. `faults` names everything that is wrong with it, in document order."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
@@ -31,10 +32,18 @@ def pointer(path: Iterable[str | int]) -> str:
 
 def faults_of(error: ValidationError, document: object) -> list[Fault]:
     """Turn what Pydantic found into faults that point into the document as it was written."""
+    found = error.errors(include_url=False)
+    places = [item["loc"] for item in found]
     return [
-        Fault(pointer(_written(found["loc"], document)), _code(found["type"]), _detail(found))
-        for found in error.errors(include_url=False)
+        Fault(pointer(_written(item["loc"], document)), _code(item["type"]), _detail(item))
+        for item in found
+        if not (item["type"] == "too_short" and _has_deeper(item["loc"], places))
     ]
+
+
+def _has_deeper(place: tuple[str | int, ...], places: Sequence[tuple[str | int, ...]]) -> bool:
+    # Pydantic counts only the items that are right, so a list whose only item is wrong is also called too short.
+    return any(len(other) > len(place) and other[: len(place)] == place for other in places)
 
 
 _CODES = {
@@ -68,7 +77,7 @@ def _code(kind: str) -> str:
     return _CODES.get(kind, kind)
 
 
-def _detail(found: Any) -> str:
+def _detail(found: ErrorDetails) -> str:
     if found["type"] == "extra_forbidden":
         return "This field is not known here"
     if found["type"] == "union_tag_not_found":

@@ -1,8 +1,8 @@
 """Text into plain values, and nothing that a program may not contain.
 
-YAML here is what an author expects of it: only `true` and `false` are booleans (so `on:` is a key like any other), dates
-stay text, keys are text and stand once, there are no anchors, tags or fractions with a decimal point. A fault names the place
-by pointer and, for YAML, by line.
+YAML here is what an author expects of it: only `true` and `false` are booleans (so `on:` is a key like any other),
+dates stay text, keys are text and stand once, there are no anchors, tags or numbers with a decimal point. A fault
+names the place by pointer and, for YAML, by line.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ TEXT_MAX: Final = 1_048_576
 _INTEGER_DIGITS_MAX: Final = 18
 
 Path = tuple[str | int, ...]
+Event = Any
+"""An event of PyYAML, whose classes carry no types."""
 
 _FLOAT_ADVICE = 'Numbers with a decimal point are not exact here; put it in quotes, such as "0.05" or "1/20"'
 
@@ -79,7 +81,7 @@ class _TooLarge(str):
     __slots__ = ()
 
 
-def _plain(value: object, path: Path, faults: list[Fault]) -> object:
+def _plain(value: object, path: Path, faults: list[Fault]) -> object:  # noqa: PLR0911  # one for each kind of value
     if len(path) > DEPTH_MAX:
         faults.append(Fault(pointer(path), "too_deep", f"Nested deeper than {DEPTH_MAX}"))
         return None
@@ -131,7 +133,12 @@ def _text(value: str, path: Path, faults: list[Fault]) -> str:
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)", re.ASCII)
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", re.ASCII)  # fmt: skip
+_FLOAT = re.compile(
+    r"""[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?
+      | [-+]?[0-9]+[eE][-+]?[0-9]+
+      | [-+]?\.(?:inf|Inf|INF) | \.(?:nan|NaN|NAN)""",
+    re.ASCII | re.VERBOSE,
+)
 _OTHER_INTEGER = re.compile(r"[-+]?0[0-9]+|0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|[-+]?[0-9]+(?:_[0-9]+)+", re.ASCII)
 _WORDS: Final[Mapping[str, bool | None]] = {
     "true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False,
@@ -162,7 +169,7 @@ class _YamlReader:
         event = next(self._events)
         assert isinstance(event, kind)
 
-    def _value(self, event: Any, path: Path) -> object:
+    def _value(self, event: Event, path: Path) -> object:
         if len(path) > DEPTH_MAX:
             raise ProgramFaults([Fault(pointer(path), "too_deep", f"Nested deeper than {DEPTH_MAX}")])
         if isinstance(event, yaml.AliasEvent):
@@ -196,7 +203,7 @@ class _YamlReader:
             mapping[key] = self._value(next(self._events), (*path, key))
         return mapping
 
-    def _scalar(self, event: Any, path: Path) -> object:
+    def _scalar(self, event: Event, path: Path) -> object:  # noqa: PLR0911  # one for each kind of scalar
         value: str = event.value
         if not event.implicit[0]:
             faults: list[Fault] = []
@@ -220,7 +227,7 @@ class _YamlReader:
             return None
         return value
 
-    def _fault(self, path: Path, code: str, detail: str, event: Any = None) -> None:
+    def _fault(self, path: Path, code: str, detail: str, event: Event = None) -> None:
         where = "" if event is None else f" (line {event.start_mark.line + 1})"
         self.faults.append(Fault(pointer(path), code, detail + where))
 

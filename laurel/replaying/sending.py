@@ -6,13 +6,12 @@ import asyncio
 import gzip
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 from laurel.replaying.complete_journey import Basket, Product
-from laurel.replaying.gateway import Gateway, GatewayError, problem_of, require
+from laurel.replaying.gateway import Gateway, GatewayError, problem_of, require, together
 from laurel.replaying.mapping import encode, enrolment, member_id, ndjson, purchase
 from laurel.replaying.pacing import Pace
 from laurel.replaying.summary import ReplaySummary
@@ -130,7 +129,7 @@ class Replay:
 
     async def _one_by_one(self, baskets: Iterable[Basket]) -> None:
         queues = [asyncio.Queue[Basket | None](maxsize=4) for _ in range(self._how.lanes)]
-        async with _together() as lanes:
+        async with together() as lanes:
             for queue in queues:
                 lanes.create_task(self._lane(queue))
             async for chunk in self._chunks(baskets, 1):
@@ -204,7 +203,7 @@ class Replay:
             for basket in waiting:
                 await self._enrol_one(basket)
 
-        async with _together() as lanes:
+        async with together() as lanes:
             for _ in range(min(self._how.lanes, len(first))):
                 lanes.create_task(lane())
 
@@ -244,13 +243,3 @@ class Replay:
                 chunk = []
         if chunk:
             yield chunk
-
-
-@asynccontextmanager
-async def _together() -> AsyncIterator[asyncio.TaskGroup]:
-    """Run tasks that fail as one: the first reason is raised by itself, as if there had been one task."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None

@@ -85,17 +85,14 @@ class RealKafka:
         self._storage = Path(tempfile.mkdtemp(dir=self._work_dir, prefix="kraft-"))
         properties = self._storage / "server.properties"
         properties.write_text(
-            PROPERTIES.format(
-                host=LOCALHOST, port=self.port, controller_port=free_port(), logs=self._storage / "logs"
-            ),
+            PROPERTIES.format(host=LOCALHOST, port=self.port, controller_port=free_port(), logs=self._storage / "logs"),
             encoding="utf-8",
         )
         format_storage = ["kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(properties)]
-        formatted = subprocess.run(
-            [*self._java("128m"), *format_storage], capture_output=True, text=True, check=False
-        )
+        formatted = subprocess.run([*self._java("128m"), *format_storage], capture_output=True, text=True, check=False)
         if formatted.returncode != 0:
-            raise KafkaUnavailableError(f"Kafka's storage could not be formatted:\n{formatted.stdout}{formatted.stderr}")
+            words = f"{formatted.stdout}{formatted.stderr}"
+            raise KafkaUnavailableError(f"Kafka's storage could not be formatted:\n{words}")
         self._child = Child(
             "kafka",
             [*self._java("512m"), "kafka.Kafka", str(properties)],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from laurel.contracts import redemption as said
 from laurel.contracts.envelope import Cause
@@ -28,8 +28,6 @@ _Price: Any = struct_of(said.Price)
 _Reward: Any = struct_of(Reward)
 _VoucherMade: Any = struct_of(said.VoucherMade)
 _WalletSeen: Any = struct_of(said.WalletSeen)
-
-MISMATCH: Final = "idempotency_mismatch"
 
 
 @dataclass(slots=True)
@@ -156,19 +154,6 @@ def _repeated(_fact: f.RequestRepeated, occasion: Occasion) -> _Built:
     yield saga.outcome_type, saga.outcome
 
 
-def _mismatched(_fact: f.RequestMismatched, occasion: Occasion) -> _Built:
-    heard = occasion.heard
-    assert isinstance(heard, h.Redeem)
-    yield _event(
-        occasion,
-        said.RedemptionRefused,
-        redemption=heard.redemption,
-        reward=heard.reward,
-        code=MISMATCH,
-        detail="The id was used before with another request",
-    )
-
-
 def _saga(occasion: Occasion) -> Saga:
     assert occasion.saga is not None
     return occasion.saga
@@ -219,5 +204,4 @@ _EVENTS: dict[type, Callable[[Any, Occasion], _Built]] = {
     f.RedemptionFulfilled: _fulfilled,
     f.RedemptionRefused: _refused,
     f.RequestRepeated: _repeated,
-    f.RequestMismatched: _mismatched,
 }

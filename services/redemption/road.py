@@ -14,22 +14,27 @@ import msgspec
 
 from services.redemption.announcing import Occasion, announce
 from services.redemption.deciders import DECIDERS, ON_TIME, OURS, TIMER, Decide
+from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import vouchers_needed
 from services.redemption.domain.heard import Heard, HoldAnswer, PointsHeld, PublishReward, Redeem, TimeIsUp
-from services.redemption.domain.moment import Moment, ProgramTerms
+from services.redemption.domain.moment import Blank, Moment, ProgramTerms
 from services.redemption.domain.state import RewardKey, SagaKey, State
 from services.redemption.ports import Announcement, Decision, Incoming, Needs, ProgramBook, Store
 
 
 class CannotProcessError(Exception):
-    """One message can not be processed and must not take others with it: the caller parks it."""
+    """One message can not be processed and must not take others with it: the caller parks it.
+
+    `also` names further ones, so that a batch with many of them need not be run again for each.
+    """
 
     def __init__(self, message: Incoming, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.message = message
         self.reason = reason
         self.detail = detail
+        self.also: tuple[CannotProcessError, ...] = ()
 
 
 @dataclass(slots=True)
@@ -78,26 +83,26 @@ class Road:
             return []
         batch = Batch(await store.load(needs(steps)))
         for step in steps:
+            moment = self._moment(batch.state, store, step)
             try:
-                self._decide(batch, store, step)
+                facts = step.decide(batch.state, step.heard, moment)
+                if facts:
+                    self._enter(batch, step, facts)
             except Exception as error:
                 if step.message is None:
                     raise
+                if isinstance(error, ImpossibleMessageError):
+                    raise CannotProcessError(step.message, "impossible", str(error)) from error
                 # Whatever a decider trips over is this message's matter; it is parked alone, with its reason.
                 raise CannotProcessError(step.message, "undecidable", repr(error)) from error
         await store.write(batch.decisions, batch.state)
         return batch.said
 
-    def _decide(self, batch: Batch, store: Store, step: Step) -> None:
-        facts = step.decide(batch.state, step.heard, self._moment(batch.state, store, step))
-        if facts:
-            self._enter(batch, step, facts)
-
     def _moment(self, state: State, store: Store, step: Step) -> Moment:
         heard, message = step.heard, step.message
         saga = state.sagas.get(step.key) if step.key is not None else None
         at = heard.at if saga is None else max(heard.at, saga.at)
-        blanks = ()
+        blanks: tuple[Blank, ...] = ()
         if isinstance(heard, PointsHeld) and step.key is not None:
             count = vouchers_needed(state, heard)
             blanks = store.print_vouchers(step.key, count) if count else ()
@@ -130,29 +135,40 @@ class Road:
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
-    """Read the messages that are for redemption; raises `CannotProcessError` for what cannot be read."""
-    steps = []
+    """Read the messages that are for redemption; raises `CannotProcessError` naming all that cannot be read."""
+    steps: list[Step] = []
+    wrong: list[CannotProcessError] = []
     for message in messages:
-        decider = DECIDERS.get(message.type)
-        if decider is None:
-            if message.type.startswith(OURS):
-                raise CannotProcessError(message, "unknown_type", f"No decider answers {message.type}")
-            continue
         try:
-            heard = decider.decode(message.body)
-        except msgspec.MsgspecError as error:
-            raise CannotProcessError(message, "undecodable", str(error)) from error
-        _check(message, heard)
-        steps.append(Step(heard, _key(heard), decider.kind, decider.decide, message))
+            step = _read(message)
+        except CannotProcessError as error:
+            wrong.append(error)
+            continue
+        if step is not None:
+            steps.append(step)
+    if wrong:
+        wrong[0].also = tuple(wrong[1:])
+        raise wrong[0]
     return steps
 
 
-def _check(message: Incoming, heard: Heard) -> None:
-    """Refuse a body that speaks of another member than its key: the order of keys would not protect it."""
+def _read(message: Incoming) -> Step | None:
+    decider = DECIDERS.get(message.type)
+    if decider is None:
+        if message.type.startswith(OURS):
+            raise CannotProcessError(message, "unknown_type", f"No decider answers {message.type}")
+        return None
+    try:
+        heard = decider.decode(message.body)
+    except msgspec.MsgspecError as error:
+        raise CannotProcessError(message, "undecodable", str(error)) from error
     if (heard.program, heard.member or "") != (message.program, message.member):
+        # The order of keys would not protect it.
         raise CannotProcessError(message, "undecodable", "The body names another member than its key")
     if (heard.member is None) != isinstance(heard, PublishReward):
-        raise CannotProcessError(message, "undecodable", "A reward has no member, everything else has one")
+        detail = "A reward has no member, everything else has one"
+        raise CannotProcessError(message, "undecodable", detail)
+    return Step(heard, _key(heard), decider.kind, decider.decide, message)
 
 
 def _key(heard: Heard) -> SagaKey | None:

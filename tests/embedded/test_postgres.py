@@ -23,7 +23,8 @@ async def ask(url: str, question: str) -> object:
 
 @pytest.fixture
 def own_dir(reachable_dir: Path, request: pytest.FixtureRequest) -> Path:
-    return reachable_dir / request.node.name[:40]
+    name: str = request.node.name
+    return reachable_dir / name[:40]
 
 
 def test_stopped_server_starts_again_quickly_with_its_data(own_dir: Path) -> None:

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laurel.calendars import (
@@ -45,6 +45,7 @@ def test_a_day_that_a_country_left_out_begins_with_the_next() -> None:
     assert local_midnight(date(2011, 12, 30), apia) == local_midnight(date(2011, 12, 31), apia)
 
 
+@settings(deadline=None)
 @given(days, zones)
 def test_the_first_moment_of_a_day_lies_in_it_and_the_one_before_does_not(day: date, zone: ZoneInfo) -> None:
     began = local_midnight(day, zone)
@@ -52,6 +53,7 @@ def test_the_first_moment_of_a_day_lies_in_it_and_the_one_before_does_not(day: d
     assert local_date(began - timedelta(microseconds=1), zone) < day
 
 
+@settings(deadline=None)
 @given(instants, zones)
 def test_the_next_midnight_lies_ahead_and_on_another_day(instant: datetime, zone: ZoneInfo) -> None:
     following = next_local_midnight(instant, zone)
@@ -90,6 +92,7 @@ def test_months_after_fall_back_to_the_end_of_a_shorter_month(day: date, months:
     assert months_after(day, months) == result
 
 
+@settings(deadline=None)
 @given(days, st.integers(0, 600))
 def test_months_after_land_in_the_month_counted(day: date, months: int) -> None:
     later = months_after(day, months)
@@ -113,6 +116,7 @@ def test_the_account_year_of_a_leap_day_comes_back_to_it() -> None:
     assert account_year(enrolled, date(2028, 2, 29)) == (date(2028, 2, 29), date(2029, 2, 28))
 
 
+@settings(deadline=None)
 @given(days, st.integers(-3000, 12000))
 def test_a_day_lies_in_its_account_year(enrolled: date, offset: int) -> None:
     day = enrolled + timedelta(days=offset)

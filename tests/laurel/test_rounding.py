@@ -2,7 +2,7 @@ from fractions import Fraction
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laurel.rounding import Mode, scaled, shares
@@ -32,6 +32,7 @@ def test_each_mode_rounds_as_it_says(amount: int, numerator: int, denominator: i
     assert scaled(amount, numerator, denominator, mode) == result
 
 
+@settings(deadline=None)
 @given(amounts, rates, denominators, modes)
 def test_rounding_is_less_than_one_off_and_towards_the_side_it_names(
     amount: int, numerator: int, denominator: int, mode: Mode
@@ -48,6 +49,7 @@ def test_rounding_is_less_than_one_off_and_towards_the_side_it_names(
             assert abs(result - exact) <= Fraction(1, 2)
 
 
+@settings(deadline=None)
 @given(amounts, rates, denominators, modes)
 def test_taking_back_mirrors_giving(amount: int, numerator: int, denominator: int, mode: Mode) -> None:
     given_points = scaled(amount, numerator, denominator, mode)
@@ -56,6 +58,7 @@ def test_taking_back_mirrors_giving(amount: int, numerator: int, denominator: in
     assert scaled(amount, numerator, -denominator, mode) == -given_points
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15), st.integers(0, 10**15), rates.map(abs), denominators)
 def test_rounding_each_line_down_never_gives_more_than_rounding_once(
     one: int, other: int, numerator: int, denominator: int
@@ -74,6 +77,7 @@ def test_nothing_is_divided_by_zero() -> None:
         scaled(1, 1, 0, "down")
 
 
+@settings(deadline=None)
 @given(amounts, st.lists(st.integers(0, 10**9), min_size=1, max_size=20))
 def test_shares_make_the_total_again(total: int, weights: list[int]) -> None:
     parts = shares(total, weights)
@@ -81,6 +85,7 @@ def test_shares_make_the_total_again(total: int, weights: list[int]) -> None:
     assert sum(parts) == total
 
 
+@settings(deadline=None)
 @given(amounts, st.lists(st.integers(1, 10**9), min_size=1, max_size=20))
 def test_a_share_is_less_than_one_off(total: int, weights: list[int]) -> None:
     for part, weight in zip(shares(total, weights), weights, strict=True):

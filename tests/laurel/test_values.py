@@ -115,7 +115,8 @@ def test_a_name_is_not_empty() -> None:
 
 def test_attributes_are_integers_text_and_truths() -> None:
     assert accepts(Attributes, {"miles": 5, "cabin": "economy", "no_show": False})
-    for wrong in (1.5, None, [], {}, 10**16, "a\x00"):
+    unfit: tuple[object, ...] = (1.5, None, [], {}, 10**16, "a\x00")
+    for wrong in unfit:
         assert not accepts(Attributes, {"a": wrong})
     assert not accepts(Attributes, {"": 1})
     assert not accepts(Attributes, {str(n): n for n in range(101)})

@@ -50,9 +50,7 @@ class FakeGateway:
         path = request.url.path.removeprefix("/v1/programs/grocery")
         if request.method == "GET":
             return self._shown(path)
-        return {"/members": self._member, "/batches": self._batch, "/activities": self._activity}[path](
-            request
-        )
+        return {"/members": self._member, "/batches": self._batch, "/activities": self._activity}[path](request)
 
     def _member(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
@@ -71,10 +69,7 @@ class FakeGateway:
             {
                 "state": "done",
                 "received": len(outcomes),
-                **{
-                    state: outcomes.count(state)
-                    for state in ("posted", "refused", "duplicate", "rejected", "pending")
-                },
+                **{state: outcomes.count(state) for state in ("posted", "refused", "duplicate", "rejected", "pending")},
                 "awarded": [{"unit": "point", "amount": outcomes.count("posted")}],
             }
         )
@@ -114,9 +109,7 @@ class FakeGateway:
             number = int(path.rpartition("/")[2])
             self.polls[number] += 1
             if self.polls[number] == 1:
-                return httpx.Response(
-                    200, json={"state": "running", "received": 1, "posted": 1, "awarded": []}
-                )
+                return httpx.Response(200, json={"state": "running", "received": 1, "posted": 1, "awarded": []})
             return httpx.Response(200, json=self.batches[number])
         return httpx.Response(200, json={"state": "posted", "awards": [{"unit": "point", "amount": 1}]})
 

@@ -38,7 +38,7 @@ PLAIN = {
         PRIMARY KEY (program, batch)) WITH (fillfactor = 40)""",
     "batch_awarded": f"""(program {KEY}, batch {KEY}, unit {KEY}, amount numeric(30, 0) NOT NULL,
         PRIMARY KEY (program, batch, unit)) WITH (fillfactor = 40)""",
-    "batch_turn": "(only boolean PRIMARY KEY DEFAULT true, CONSTRAINT batch_turn_only CHECK (only))",
+    "batch_turn": '("only" boolean PRIMARY KEY DEFAULT true, CONSTRAINT batch_turn_only CHECK ("only"))',
 }
 
 PARTITIONED = {
@@ -56,7 +56,7 @@ PARTITIONED = {
     ),
     "requests": (
         f"""(program {KEY}, kind {KEY}, partner {KEY}, id {KEY}, attempt integer NOT NULL, hash text NOT NULL,
-        state text NOT NULL, member text, subject text, code text, outcome bytea, batch text, line bigint,
+        state text NOT NULL, member text, subject text, code text, outcome bytea, body bytea, batch text, line bigint,
         delayed boolean NOT NULL DEFAULT false, created_at timestamptz NOT NULL, answered_at timestamptz,
         PRIMARY KEY (program, kind, partner, id)) PARTITION BY HASH (program, id)""",
         20,
@@ -70,7 +70,7 @@ PARTITIONED = {
     ),
     "batch_lines": (
         f"""(program {KEY}, batch {KEY}, line bigint NOT NULL, id {KEY}, member text, hash text NOT NULL,
-        occurred_at timestamptz NOT NULL, body bytea NOT NULL,
+        occurred_at timestamptz NOT NULL, of_id text, body bytea NOT NULL,
         PRIMARY KEY (program, batch, line)) PARTITION BY HASH (program, batch)""",
         100,
     ),

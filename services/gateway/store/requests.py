@@ -53,19 +53,25 @@ class NewRequest:
     subject: str | None = None
     batch: str | None = None
     line: int | None = None
+    outcome: bytes | None = None
+    """Set where nobody needs to be asked: the request is posted as it is recorded."""
+    body: bytes | None = None
 
 
 # Rows are taken in the order of their key, so two sets that share ids cannot wait for each other in a circle.
 # A reward may be published again under its id; everything else is asked once, unless the id was freed.
 _INSERT = """
-    insert into requests as r (program, kind, partner, id, attempt, hash, state, member, subject, batch, line, created_at)
-    select program, kind, partner, id, 1, hash, 'pending', member, subject, batch, line, $10
-    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int8[])
-        as asked(program, kind, partner, id, hash, member, subject, batch, line)
+    insert into requests as r (program, kind, partner, id, attempt, hash, state, member, subject, batch, line,
+        outcome, body, created_at)
+    select program, kind, partner, id, 1, hash, case when outcome is null then 'pending' else 'posted' end, member,
+        subject, batch, line, outcome, body, $12
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+        $9::int8[], $10::bytea[], $11::bytea[])
+        as asked(program, kind, partner, id, hash, member, subject, batch, line, outcome, body)
     on conflict (program, kind, partner, id) do update
-    set attempt = r.attempt + 1, hash = excluded.hash, state = 'pending', member = excluded.member,
+    set attempt = r.attempt + 1, hash = excluded.hash, state = excluded.state, member = excluded.member,
         subject = excluded.subject, batch = excluded.batch, line = excluded.line, created_at = excluded.created_at,
-        code = null, outcome = null, delayed = false, answered_at = null
+        code = null, outcome = excluded.outcome, body = excluded.body, delayed = false, answered_at = null
     where r.state = 'freed' or (r.kind = 'reward' and r.hash <> excluded.hash)
     returning program, kind, partner, id, attempt
 """
@@ -87,6 +93,8 @@ async def insert(
         [request.subject for request in ordered],
         [request.batch for request in ordered],
         [request.line for request in ordered],
+        [request.outcome for request in ordered],
+        [request.body for request in ordered],
         at,
     )
     return {RequestKey(row[0], row[1], row[2], row[3]): row[4] for row in rows}

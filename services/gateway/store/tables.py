@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from laurel.io.tables import hash_partitioned, messaging_tables
 
-metadata = MetaData(schema="gateway")
+metadata = MetaData()
 messaging_tables(metadata, "gateway")
 
 
@@ -53,8 +53,9 @@ partners = Table(
     _instant("created_at"),
     _instant("updated_at"),
     PrimaryKeyConstraint("partner"),
-    comment="Who reports, redeems or pays. created_by: the partner whose key made it, which may see it.",
+    schema="gateway",
 )
+"""Who reports, redeems or pays. created_by: the partner whose key made it, which may see it."""
 
 api_keys = Table(
     "api_keys",
@@ -72,8 +73,9 @@ api_keys = Table(
     _instant("revoked_at", nullable=True),
     PrimaryKeyConstraint("key"),
     UniqueConstraint("prefix", name="api_keys_prefix_key"),
-    comment="Keys by the prefix of their secret; of the secret only its hash. programs {*}: all of them.",
+    schema="gateway",
 )
+"""Keys by the prefix of their secret; of the secret only its hash. programs {*}: all of them."""
 
 programs = Table(
     "programs",
@@ -84,8 +86,9 @@ programs = Table(
     _instant("as_of", nullable=True),
     _instant("changed_at"),
     PrimaryKeyConstraint("program"),
-    comment="The newest version of each program and, on a manual clock, its now.",
+    schema="gateway",
 )
+"""The newest version of each program and, on a manual clock, its now."""
 
 program_versions = Table(
     "program_versions",
@@ -97,10 +100,11 @@ program_versions = Table(
     _instant("effective_from"),
     _instant("published_at"),
     PrimaryKeyConstraint("program", "version"),
-    comment="Append-only: every version as it was published.",
+    schema="gateway",
 )
+"""Append-only: every version as it was published."""
 
-members = Table(
+members = hash_partitioned(
     "members",
     metadata,
     _key("program"),
@@ -117,11 +121,11 @@ members = Table(
     _count("sequence"),
     _instant("created_at"),
     PrimaryKeyConstraint("program", "member"),
-    comment="Who is a member (decided here), and the summary that points' events tell, up to epoch and sequence.",
-    **hash_partitioned("program", "member"),
+    schema="gateway",
 )
+"""Who is a member (decided here), and the summary that points' events tell, up to epoch and sequence."""
 
-identifiers = Table(
+identifiers = hash_partitioned(
     "identifiers",
     metadata,
     _key("program"),
@@ -131,11 +135,12 @@ identifiers = Table(
     _instant("created_at"),
     PrimaryKeyConstraint("program", "scheme", "hash"),
     Index("identifiers_member", "program", "member"),
-    comment="Whose identifier it is, by its keyed hash; the identifier itself is nowhere.",
-    **hash_partitioned("program", "scheme", "hash"),
+    schema="gateway",
+    by="program, scheme, hash",
 )
+"""Whose identifier it is, by its keyed hash; the identifier itself is nowhere."""
 
-requests = Table(
+requests = hash_partitioned(
     "requests",
     metadata,
     _key("program"),
@@ -149,17 +154,22 @@ requests = Table(
     Column("subject", Text),
     Column("code", Text),
     Column("outcome", LargeBinary),
+    Column("body", LargeBinary),
     Column("batch", Text),
     Column("line", BigInteger),
     _flag("delayed"),
     _instant("created_at"),
     _instant("answered_at", nullable=True),
     PrimaryKeyConstraint("program", "kind", "partner", "id"),
-    comment="What was asked, for ever, and what came of it: pending, posted, refused, or freed to be asked again.",
-    **hash_partitioned("program", "id"),
+    schema="gateway",
+    by="program, id",
 )
+"""What was asked, for ever, and what came of it: pending, posted, refused, or freed to be asked again.
 
-redemptions = Table(
+`body` is kept where nobody was asked yet: a purchase whose member is not known, until it is claimed.
+"""
+
+redemptions = hash_partitioned(
     "redemptions",
     metadata,
     _key("program"),
@@ -174,9 +184,10 @@ redemptions = Table(
     _count("sequence"),
     _instant("created_at"),
     PrimaryKeyConstraint("program", "redemption"),
-    comment="Redemptions as redemption's events tell them; request is the id of the row in requests.",
-    **hash_partitioned("program", "redemption"),
+    schema="gateway",
+    by="program, redemption",
 )
+"""Redemptions as redemption's events tell them; request is the id of the row in requests."""
 
 rewards = Table(
     "rewards",
@@ -188,8 +199,9 @@ rewards = Table(
     Column("sequence", BigInteger, nullable=False),
     _instant("published_at"),
     PrimaryKeyConstraint("program", "reward"),
-    comment="The catalogue as redemption's events tell it.",
+    schema="gateway",
 )
+"""The catalogue as redemption's events tell it."""
 
 batches = Table(
     "batches",
@@ -212,10 +224,11 @@ batches = Table(
     _instant("finished_at", nullable=True),
     PrimaryKeyConstraint("program", "batch"),
     Index("batches_open", "created_at", postgresql_where=text("finished_at is null")),
-    comment="A file of activities and its counts. Lines up to read_through have been asked of points.",
+    schema="gateway",
 )
+"""A file of activities and its counts. Lines up to read_through have been asked of points."""
 
-batch_lines = Table(
+batch_lines = hash_partitioned(
     "batch_lines",
     metadata,
     _key("program"),
@@ -225,13 +238,15 @@ batch_lines = Table(
     Column("member", Text),
     Column("hash", Text, nullable=False),
     _instant("occurred_at"),
+    Column("of_id", Text),
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("program", "batch", "line"),
-    comment="Append-only: the lines of a file that are right by themselves, members resolved.",
-    **hash_partitioned("program", "batch"),
+    schema="gateway",
+    by="program, batch",
 )
+"""Append-only: the lines of a file that are right by themselves, members resolved."""
 
-batch_faults = Table(
+batch_faults = hash_partitioned(
     "batch_faults",
     metadata,
     _key("program"),
@@ -244,11 +259,12 @@ batch_faults = Table(
     Column("detail", Text, nullable=False),
     Column("errors", LargeBinary, nullable=False),
     PrimaryKeyConstraint("program", "batch", "line"),
-    comment="Append-only: lines that were rejected on arrival, or refused.",
-    **hash_partitioned("program", "batch"),
+    schema="gateway",
+    by="program, batch",
 )
+"""Append-only: lines that were rejected on arrival, or refused."""
 
-batch_following = Table(
+batch_following = hash_partitioned(
     "batch_following",
     metadata,
     _key("program"),
@@ -257,9 +273,10 @@ batch_following = Table(
     _key("partner"),
     _key("id"),
     PrimaryKeyConstraint("program", "batch", "line"),
-    comment="Lines that repeat a request whose outcome is not known yet; a batch is not done before they are.",
-    **hash_partitioned("program", "batch"),
+    schema="gateway",
+    by="program, batch",
 )
+"""Lines that repeat a request whose outcome is not known yet; a batch is not done before they are."""
 
 batch_awarded = Table(
     "batch_awarded",
@@ -269,8 +286,9 @@ batch_awarded = Table(
     _key("unit"),
     Column("amount", Numeric(30, 0), nullable=False),
     PrimaryKeyConstraint("program", "batch", "unit"),
-    comment="What the lines of a batch were awarded, by unit.",
+    schema="gateway",
 )
+"""What the lines of a batch were awarded, by unit."""
 
 batch_turn = Table(
     "batch_turn",
@@ -278,5 +296,6 @@ batch_turn = Table(
     Column("only", Boolean, nullable=False, server_default=text("true")),
     PrimaryKeyConstraint("only"),
     CheckConstraint("only", name="batch_turn_only"),
-    comment="One row: whoever holds it moves lines of batches to the outbox.",
+    schema="gateway",
 )
+"""One row: whoever holds it moves lines of batches to the outbox."""

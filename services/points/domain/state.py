@@ -15,7 +15,7 @@ from laurel.program import NOTHING_RETURNED, Returned
 from services.points.domain import facts as f
 from services.points.domain.facts import AnyFact, LotName, LotPart
 
-BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 """The `at` of a wallet that nothing has happened to."""
 
 

@@ -7,8 +7,8 @@ from services.redemption.domain.heard import HoldAnswer, HoldRefused, PointsHeld
 from services.redemption.domain.state import Saga, SagaKey, SagaState, State
 
 
-class ImpossibleAnswerError(LaurelError):
-    """An answer that no correct peer gives; its message is parked for a person to look at."""
+class ImpossibleMessageError(LaurelError):
+    """A message that no correct peer sends; it is parked for a person to look at."""
 
 
 def saga_of(state: State, heard: HoldAnswer) -> Saga | None:
@@ -29,4 +29,4 @@ def check_price(saga: Saga, heard: PointsHeld | HoldRefused) -> None:
         message = (
             f"hold {heard.hold} answers {heard.amount} {heard.unit}, asked for were {saga.points} {saga.unit}"
         )
-        raise ImpossibleAnswerError(message)
+        raise ImpossibleMessageError(message)

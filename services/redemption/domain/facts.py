@@ -45,12 +45,6 @@ class RequestRepeated(Fact, frozen=True, tag=True):
     """The same request came again after the saga had ended; its outcome is said again."""
 
 
-class RequestMismatched(Fact, frozen=True, tag=True):
-    """Another request came under an id that is taken; the saga of that id is not touched."""
-
-    hash: str
-
-
 class StockReserved(Fact, frozen=True, tag=True):
     """Pieces were set aside for a saga."""
 
@@ -129,7 +123,6 @@ AnyFact = (
     RewardPublished
     | RedemptionRequested
     | RequestRepeated
-    | RequestMismatched
     | StockReserved
     | StockReturned
     | StockTaken

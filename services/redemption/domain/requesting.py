@@ -7,6 +7,7 @@ from typing import Final
 from laurel.errors import PROBLEMS
 from laurel.values import AMOUNT_MAX
 from services.redemption.domain import facts as f
+from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import Redeem
 from services.redemption.domain.moment import Moment
@@ -74,7 +75,11 @@ def _may_be_judged_again(saga: Saga) -> bool:
 
 
 def _again(saga: Saga, heard: Redeem) -> tuple[AnyFact, ...]:
-    """Answer an id that is taken: a saga on its way will end by itself, one that has ended says so again."""
+    """Answer an id that is taken: a saga on its way will end by itself, one that has ended says so again.
+
+    Another request under a taken id is the gateway's to refuse. One that comes here all the same (a gateway that
+    lost its memory) is parked: a second outcome would contradict the first one before everybody who listens.
+    """
     if saga.hash != heard.hash:
-        return (f.RequestMismatched(hash=heard.hash),)
+        raise ImpossibleMessageError(f"redemption {heard.redemption} was asked for before with another request")
     return (f.RequestRepeated(),) if saga.ended else ()

@@ -235,7 +235,6 @@ _MOVE: dict[type, Callable[[Stock, int], None]] = {
 _APPLY: dict[type, Callable[[Saga, Any], None]] = {
     f.RedemptionRequested: _requested,
     f.RequestRepeated: _stays,
-    f.RequestMismatched: _stays,
     f.StockReserved: _reserved,
     f.StockReturned: _returned,
     f.StockTaken: _stays,

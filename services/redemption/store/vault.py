@@ -40,6 +40,10 @@ class Vault:
         """Return a new key for a member, sealed."""
         return _seal(self._members, secrets.token_bytes(KEY_BYTES), _name(program, member))
 
+    def try_member_key(self, member_key: bytes, program: str, member: str) -> None:
+        """Raise `SealBrokenError` unless the key was sealed by this secret, for this member."""
+        self._opened(member_key, program, member)
+
     def seal(self, member_key: bytes, program: str, member: str, voucher: str, code: str) -> bytes:
         """Return the code, readable only with the member's key and only as this voucher's."""
         aead = self._opened(member_key, program, member)

@@ -24,28 +24,27 @@ _VOUCHERS = """
     where v.program = $1 and v.redemption = $2 and ($3::text is null or v.member = $3)
     order by v.member, v.number"""
 
-_OPEN = "select count(*), min(waits_until) from sagas where waits_until is not null"
-
 _decode_terms = msgspec.json.Decoder(Terms).decode
 
 
-async def rewards(connection: Connection, program: str, *, after: str, limit: int) -> list[dict[str, Any]]:
-    """Return a page of a program's catalogue in the order of reward ids, with what is left of each."""
-    return [_reward(row, program) for row in await connection.fetch(_REWARDS, program, after, limit)]
+class PostgresViews:
+    """The reads of the internal door."""
 
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
 
-async def vouchers(
-    connection: Connection, vault: Vault, program: str, redemption: str, member: str | None
-) -> list[dict[str, Any]]:
-    """Return the vouchers of a redemption with their codes; a forgotten member's codes are null."""
-    rows = await connection.fetch(_VOUCHERS, program, redemption, member)
-    return [_voucher(row, vault, program) for row in rows]
+    async def rewards(
+        self, connection: Connection, program: str, *, after: str, limit: int
+    ) -> list[dict[str, Any]]:
+        """Return a page of a program's catalogue in the order of reward ids, with what is left of each."""
+        return [_reward(row, program) for row in await connection.fetch(_REWARDS, program, after, limit)]
 
-
-async def waiting(connection: Connection) -> int:
-    """Return how many sagas wait for points and have a time limit."""
-    count: int = (await connection.fetchrow(_OPEN))[0]
-    return count
+    async def vouchers(
+        self, connection: Connection, program: str, redemption: str, member: str | None
+    ) -> list[dict[str, Any]]:
+        """Return the vouchers of a redemption with their codes; a forgotten member's codes are null."""
+        rows = await connection.fetch(_VOUCHERS, program, redemption, member)
+        return [_voucher(row, self._vault, program) for row in rows]
 
 
 def _reward(row: Sequence[Any], program: str) -> dict[str, Any]:

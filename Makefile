@@ -1,0 +1,60 @@
+# `make help` says what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DATA_DIR ?= .laurel
+BASKETS ?=
+
+.PHONY: help install up demo test test-kafka bench lint types imports contracts check clean clean-data
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Laurel needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,demo,dev]'
+	@touch $@
+
+install: $(INSTALLED) ## make the environment in .venv
+
+up: $(INSTALLED) ## run everything on this machine until Ctrl-C
+	@exec $(BIN)/laurel up --data-dir $(DATA_DIR)
+
+demo: $(INSTALLED) ## real baskets through the gateway, and what they earned (BASKETS=155848 for the full year)
+	@exec $(BIN)/laurel demo --data-dir $(DATA_DIR) $(if $(BASKETS),--baskets $(BASKETS))
+
+test: $(INSTALLED) ## everything that must pass
+	@exec $(BIN)/pytest
+
+test-kafka: $(INSTALLED) ## flow, crash and rebalance tests against a real Apache Kafka (Maven and Java 17)
+	@exec $(BIN)/python scripts/test_kafka.py
+
+bench: $(INSTALLED) ## the benchmarks, as ratios to pgbench
+	@exec $(BIN)/python -m benchmarks
+
+lint: $(INSTALLED) ## ruff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## mypy, strict
+	@$(BIN)/mypy
+
+imports: $(INSTALLED) ## who may import whom
+	@$(BIN)/lint-imports
+
+contracts: $(INSTALLED) ## schemas and AsyncAPI document say what the classes say
+	@$(BIN)/python -m laurel.contracts.generate --check
+
+check: lint types imports contracts ## all of the four above
+
+clean: ## remove the environment and caches, keep the data
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .laurel-cache
+
+clean-data: ## remove the data directory of `make up`, with everything earned
+	@if [ -L $(DATA_DIR)/postgres ]; then rm -rf "$$(dirname "$$(readlink -f $(DATA_DIR)/postgres)")"; fi
+	rm -rf $(DATA_DIR)

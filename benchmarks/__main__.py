@@ -1,0 +1,76 @@
+"""`python -m benchmarks [WHAT ...] [--quick]`: measure, keep the results, show them beside their bars."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import points_stage, start_time, till, whole_year
+from benchmarks.results import keep, show
+
+Rows = list[dict[str, Any]]
+
+ACTIVITIES = 300_000
+QUICK_ACTIVITIES = 20_000
+QUICK_BASKETS = 5_000
+
+
+def main() -> int:
+    """Run what was asked for, one after the other; a benchmark that breaks does not take the others with it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="*", help=f"any of: {', '.join(_measures(quick=False, count=0))}; all by default")
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes, to see that it works")
+    parser.add_argument("--activities", type=int, default=0, help="how many the points stage is given")
+    arguments = parser.parse_args()
+    count = arguments.activities or (QUICK_ACTIVITIES if arguments.quick else ACTIVITIES)
+    measures = _measures(quick=arguments.quick, count=count)
+    unknown = set(arguments.what) - set(measures)
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+
+    console = Console(highlight=False)
+    rows: Rows = []
+    broken = 0
+    for name in arguments.what or measures:
+        try:
+            found = asyncio.run(measures[name](partial(_tell, console, name)))
+        except Exception:  # noqa: BLE001 (shown in full, and the exit code says so)
+            console.print_exception()
+            broken += 1
+            continue
+        rows += found
+        if not arguments.quick:
+            _tell(console, name, f"kept in {keep(name, found)}")
+    show(rows, console)
+    return 1 if broken else 0
+
+
+def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str], None]], Coroutine[Any, Any, Rows]]]:
+    tpcb_seconds = 3 if quick else 15
+    stage = {
+        variant.name: partial(_one, points_stage.run, variant, count, tpcb_seconds) for variant in points_stage.VARIANTS
+    }
+    return {
+        "start": partial(_one, start_time.run),
+        **stage,
+        "year": partial(_one, whole_year.run, QUICK_BASKETS if quick else None, tpcb_seconds),
+        "till": partial(till.run, 5 if quick else 30, tpcb_seconds),
+    }
+
+
+async def _one(measure: Callable[..., Coroutine[Any, Any, dict[str, Any]]], *arguments: Any) -> Rows:  # noqa: ANN401
+    return [await measure(*arguments)]
+
+
+def _tell(console: Console, who: str, what: str) -> None:
+    console.print(f"[cyan]{who:<16}[/cyan] {what}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

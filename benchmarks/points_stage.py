@@ -1,0 +1,243 @@
+"""The points stage by itself: from events on Kafka to a committed ledger and published events, two workers.
+
+Everything is on the topic before the workers start, so they are never short of work and nothing else takes the
+processor. What is counted is what they have published: one event for each activity, which they say only after
+its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import asyncpg
+from aiokafka import TopicPartition
+
+from benchmarks import tpcb
+from benchmarks.feed import Event, Feed, enrolments, household_ids, one_liners, real_baskets
+from benchmarks.machine import ROOT
+from benchmarks.numbers import Counted, rates
+from benchmarks.results import bar
+from benchmarks.servers import Servers, servers
+from benchmarks.watching import Watch
+from laurel.contracts.registry import POINTS_TOPIC
+from laurel.embedded.children import Child, stop_all
+from laurel.embedded.ports import LOCALHOST, free_port
+from laurel.io.kafka import new_consumer, stop_quietly
+from laurel.io.topics import PARTITIONS
+
+PROGRAM = "grocery"
+WORKERS = 2
+WINDOW_SECONDS = 10.0
+SHORTEST_SECONDS = 30.0
+_EVERY_SECONDS = 0.25
+_STALLED_SECONDS = 60.0
+_LONGEST_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to load the stage, and what it is held to."""
+
+    name: str
+    what: str
+    households: int | None
+    events: Callable[[str, int, int | None], Iterator[Event]]
+    rate_min: float
+    ratio_min: float = 0.0
+
+
+def _baskets(program: str, count: int, households: int | None) -> Iterator[Event]:
+    return real_baskets(program, count, households=households)
+
+
+def _one_line(program: str, count: int, households: int | None) -> Iterator[Event]:
+    return one_liners(program, count, households or 1)
+
+
+VARIANTS = (
+    Variant("points", "real baskets, 2,469 households", None, _baskets, 6_000),
+    Variant("points-250k", "real baskets over 250,000 members", 250_000, _baskets, 4_000),
+    Variant("points-one-line", "one-line activities over 100,000 members", 100_000, _one_line, 7_000, 1.75),
+)
+
+
+async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Measure one variant on servers of its own, with TPC-B on the same Postgres before and after."""
+    async with servers() as place:
+        tell("TPC-B before")
+        await tpcb.prepare(place.admin_url, place.pgbench)
+        before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+        feed = Feed(place.kafka, PROGRAM)
+        await feed.publish_program((ROOT / "programs" / f"{PROGRAM}.yaml").read_text(encoding="utf-8"))
+        tell("enrolling")
+        enrolled = await feed.produce(enrolments(PROGRAM, household_ids(variant.households)))
+        async with _published(place) as published, _workers(place):
+            await _until(published, enrolled, [])
+        tell(f"producing {count:,} activities")
+        await feed.produce(variant.events(PROGRAM, count, variant.households))
+        tell("working")
+        samples: list[Counted] = []
+        async with _published(place) as published, _workers(place) as workers:
+            pids = {**place.pids, **{worker.name: worker.pid for worker in workers}}
+            async with Watch(pids, families=("postgres",)) as watch:
+                complete = await _until(published, enrolled + count, samples, less=enrolled, workers=workers)
+            await _all_marked(place)
+        tell("checking the ledger")
+        faults, journals, refused = await _verify(place)
+        tell("TPC-B after")
+        after = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+    found = rates(samples, WINDOW_SECONDS)
+    ratio = found.mean / ((before + after) / 2)
+    return {
+        "name": variant.name,
+        "what": variant.what,
+        "activities": count,
+        "workers": WORKERS,
+        "complete": complete,
+        "seconds": round(found.seconds, 2),
+        "rate": round(found.mean, 1),
+        "rate_first": round(found.first, 1),
+        "rate_last": round(found.last, 1),
+        "long_enough": found.seconds >= SHORTEST_SECONDS,
+        "tpcb_before": round(before, 1),
+        "tpcb_after": round(after, 1),
+        "ratio": round(ratio, 3),
+        "processes": watch.document(),
+        "cpu_seconds_a_thousand": _cpu_a_thousand(watch, count),
+        "journals": journals,
+        "refused": refused,
+        "faults": faults,
+        "bars": [
+            bar(variant.what, found.mean, variant.rate_min, unit="/s"),
+            *([bar("as a multiple of TPC-B", ratio, variant.ratio_min)] if variant.ratio_min else []),
+            bar("last 10 s as a share of the first", found.last / (found.first or 1), 0.9),
+            *(
+                bar(f"memory of {process.name}", process.peak_mb, 200, at_most=True, unit=" MB")
+                for process in watch.watched
+                if process.name.startswith("worker")
+            ),
+        ],
+    }
+
+
+@asynccontextmanager
+async def _workers(place: Servers) -> AsyncIterator[list[Child]]:
+    """Run the workers; afterwards they are gone, having finished what they had in hand."""
+    workers = [_worker(place, number) for number in range(1, WORKERS + 1)]
+    try:
+        yield workers
+    finally:
+        await asyncio.to_thread(stop_all, workers, 15.0)
+
+
+def _worker(place: Servers, number: int) -> Child:
+    settings = {
+        "DATABASE_URL": place.databases.points,
+        "KAFKA_BOOTSTRAP": place.broker.bootstrap,
+        "KAFKA_IDEMPOTENCE": "false",
+        "FETCH_MAX_WAIT_MS": str(place.kafka.fetch_max_wait_ms),
+        "HTTP_HOST": LOCALHOST,
+        "HTTP_PORT": str(free_port()),
+    }
+    return Child(
+        f"worker-{number}",
+        [sys.executable, "-m", "services.points", "worker"],
+        log=place.data_dir / "logs" / f"worker-{number}.log",
+        environment={
+            **os.environ,
+            "MALLOC_ARENA_MAX": "2",
+            **{f"LAUREL_POINTS_{name}": value for name, value in settings.items()},
+        },
+        cwd=ROOT,
+    )
+
+
+@asynccontextmanager
+async def _published(place: Servers) -> AsyncIterator[Callable[[], Any]]:
+    """Give a function that tells how many events points has published, by the ends of its partitions."""
+    consumer = new_consumer(place.kafka, None)
+    await consumer.start()
+    partitions = [TopicPartition(POINTS_TOPIC, number) for number in range(PARTITIONS)]
+
+    async def count() -> int:
+        return sum((await consumer.end_offsets(partitions)).values())
+
+    try:
+        yield count
+    finally:
+        await stop_quietly(consumer)
+
+
+async def _until(
+    published: Callable[[], Any],
+    wanted: int,
+    samples: list[Counted],
+    *,
+    less: int = 0,
+    workers: list[Child] | None = None,
+) -> bool:
+    """Sample until all is published; give up when nothing moves for a minute, a worker dies, or it takes too long."""
+    started = moved = perf_counter()
+    last = -1
+    while True:
+        count = await published()
+        now = perf_counter()
+        samples.append(Counted(now - started, count - less))
+        if count >= wanted:
+            return True
+        if count != last:
+            last, moved = count, now
+        for worker in workers or ():
+            if not worker.running:
+                raise RuntimeError(f"{worker.name} ended (exit code {worker.exit_code}):\n{worker.last_words()}")
+        if now - moved > _STALLED_SECONDS or now - started > _LONGEST_SECONDS:
+            return False
+        await asyncio.sleep(_EVERY_SECONDS)
+
+
+async def _all_marked(place: Servers) -> None:
+    """Wait until every outbox row is marked as published, which the relay gathers for a moment."""
+    connection = await asyncpg.connect(place.databases.auditor)
+    try:
+        for _ in range(200):
+            left = await connection.fetchval("select true from points.outbox where published_at is null limit 1")
+            if not left:
+                return
+            await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
+
+
+async def _verify(place: Servers) -> tuple[list[str], int, int]:
+    """Prove the ledger; return what does not hold, how many journals there are, and how many were refused."""
+    from services.points.verifying import Finding, verify
+
+    connection = await asyncpg.connect(place.databases.auditor)
+    faults: list[str] = []
+    journals = 0
+    try:
+        async for found in verify(connection):
+            if isinstance(found, Finding):
+                faults.append(f"{found.proof}: {found.where}: {found.what}")
+            else:
+                journals = found
+        refused = await connection.fetchval("select count(*) from points.activities where code is not null")
+    finally:
+        await connection.close()
+    return faults, journals, int(refused)
+
+
+def _cpu_a_thousand(watch: Watch, count: int) -> dict[str, float]:
+    """Tell the processor time of a thousand activities, by who used it."""
+    shares: dict[str, float] = {"python": 0.0}
+    for process in watch.watched:
+        name = "python" if process.name.startswith("worker") else process.name
+        shares[name] = shares.get(name, 0.0) + process.cpu_seconds
+    return {name: round(seconds / count * 1_000, 4) for name, seconds in shares.items()}

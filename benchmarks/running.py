@@ -1,0 +1,112 @@
+"""A whole Laurel for one benchmark: `laurel up` in a process and a data directory of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from urllib.parse import urlsplit
+
+from benchmarks.machine import ROOT
+from benchmarks.watching import PROC, children
+from laurel.embedded.binaries import postgres_bin, unprivileged
+from laurel.embedded.children import Child
+from laurel.embedded.ports import LOCALHOST, free_port
+from laurel.embedded.secret_file import Secrets
+from laurel.embedded.status import Status, ask_status
+from laurel.io.migrating import ADMIN_ROLE
+
+START_SECONDS_MAX = 120.0
+STOP_SECONDS_MAX = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs, and how long it took to be ready."""
+
+    data_dir: Path
+    status: Status
+    start_seconds: float
+
+    @property
+    def admin_url(self) -> str:
+        """Where the cluster's administrator connects, for TPC-B in a database of its own."""
+        place = urlsplit(self.status.database).netloc.rpartition("@")[2]
+        password = Secrets.of(self.data_dir).passwords["admin"]
+        return f"postgresql://{ADMIN_ROLE}:{password}@{place}/postgres"
+
+    @property
+    def pgbench(self) -> Path:
+        return postgres_bin(unprivileged()) / "pgbench"
+
+    @property
+    def key_file(self) -> Path:
+        return Path(self.status.admin_key_file)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Every process by name: the services, and the servers that run below the supervisor."""
+        found = {name: service.pid for name, service in self.status.services.items()}
+        for pid in children(self.status.supervisor):
+            program = _program(pid)
+            if program == "postgres":
+                found["postgres"] = pid
+            elif program == "tansu":
+                found["broker"] = pid
+        return found
+
+
+@asynccontextmanager
+async def running(data_dir: Path, *arguments: str) -> AsyncIterator[Running]:
+    """Start it and wait until it says that it is ready; afterwards nothing of it runs."""
+    port = free_port()
+    started = perf_counter()
+    supervisor = Child(
+        "laurel up",
+        [sys.executable, "-m", "laurel.cli.app", "up", "--data-dir", str(data_dir), "--port", str(port), *arguments],
+        log=data_dir / "logs" / "up.log",
+        cwd=ROOT,
+    )
+    try:
+        status = await _ready(data_dir, supervisor, started)
+        yield Running(data_dir, status, perf_counter() - started)
+    finally:
+        await asyncio.to_thread(supervisor.stop, STOP_SECONDS_MAX)
+
+
+async def _ready(data_dir: Path, supervisor: Child, started: float) -> Status:
+    while perf_counter() - started < START_SECONDS_MAX:
+        status = ask_status(data_dir)
+        if status is not None and status.ready:
+            return status
+        if not supervisor.running:
+            break
+        await asyncio.sleep(0.02)
+    raise RuntimeError(f"`laurel up` was not ready on {LOCALHOST}:\n{supervisor.last_words(40)}")
+
+
+async def command(*arguments: str) -> tuple[int, str, str]:
+    """Run a command of `laurel`; return its exit code and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "laurel.cli.app",
+        *arguments,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complained = await process.communicate()
+    return process.returncode or 0, said.decode(errors="replace"), complained.decode(errors="replace")
+
+
+def _program(pid: int) -> str:
+    try:
+        command_line = (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return ""
+    return Path(command_line.split(b"\0", 1)[0].decode(errors="replace")).name

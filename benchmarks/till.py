@@ -1,0 +1,163 @@
+"""The till: `POST activities` with `Prefer: wait` at a set rate, from the moment it was due to the posted points."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks import tpcb
+from benchmarks.machine import ROOT
+from benchmarks.results import bar
+from benchmarks.running import Running, running
+from benchmarks.servers import bench_dir
+from benchmarks.watching import Watch
+from laurel.replaying.complete_journey import baskets, products
+from laurel.replaying.gateway import Gateway
+from laurel.replaying.mapping import Enrolment, encode, purchase
+from laurel.replaying.sending import HowToSend, Replay
+from laurel.replaying.summary import ReplaySummary
+
+PROGRAM = "grocery"
+HOUSEHOLDS = 500
+WARM_UP_SECONDS = 3
+# The households at the till are not those of the batch.
+_TILL = 1_000_000
+_BATCH_BEGINS_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A rate, and what it is held to."""
+
+    name: str
+    rate: int
+    p50_ms_max: float | None
+    p99_ms_max: float
+    beside_batch: bool = False
+
+
+LOADS = (
+    Load("till-100", 100, 20, 50),
+    Load("till-200", 200, 30, 80),
+    Load("till-50-batch", 50, None, 100, beside_batch=True),
+)
+
+
+async def run(seconds: int, tpcb_seconds: int, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Measure every load on one `laurel up`."""
+    rows = []
+    with bench_dir() as data_dir:
+        async with running(data_dir) as place:
+            tell("TPC-B before")
+            await tpcb.prepare(place.admin_url, place.pgbench)
+            before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+            tell("enrolling")
+            await _enrol(place)
+            for number, load in enumerate(LOADS):
+                tell(load.name)
+                rows.append({**await _measure(place, load, number, seconds), "tpcb_before": round(before, 1)})
+    return rows
+
+
+async def _measure(place: Running, load: Load, number: int, seconds: int) -> dict[str, Any]:
+    count = load.rate * (seconds + WARM_UP_SECONDS)
+    bodies = place.data_dir / f"{load.name}.ndjson"
+    await asyncio.to_thread(_write_bodies, bodies, number, count)
+    async with _batch(place, beside=load.beside_batch) as still_running:
+        async with Watch(place.pids, families=("postgres",)) as watch:
+            told = await _drive(place, load, bodies)
+        ran_beside = still_running()
+    posted = told["statuses"].get("201", 0)
+    everything = told["answered"] + told["unanswered"]
+    bars = [bar(f"p99 at {load.rate}/s", told["p99_ms"], load.p99_ms_max, at_most=True, unit=" ms")]
+    if load.p50_ms_max is not None:
+        bars.insert(0, bar(f"p50 at {load.rate}/s", told["p50_ms"], load.p50_ms_max, at_most=True, unit=" ms"))
+    bars.append(bar("answered 201, in per cent", 100 * posted / (everything or 1), 100, unit=" %"))
+    return {
+        "name": load.name,
+        **told,
+        "batch_ran_to_the_end": ran_beside if load.beside_batch else None,
+        "processes": watch.document(),
+        "bars": bars,
+    }
+
+
+async def _drive(place: Running, load: Load, bodies: Path) -> dict[str, Any]:
+    """Run the sender in a process of its own, so that our sampling does not make it late."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "benchmarks.openloop",
+        *("--address", place.status.gateway),
+        *("--path", f"/v1/programs/{PROGRAM}/activities"),
+        *("--key-file", str(place.key_file)),
+        *("--bodies", str(bodies)),
+        *("--rate", str(load.rate)),
+        *("--warm-up", str(load.rate * WARM_UP_SECONDS)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"The sender ended with {process.returncode}")
+    told: dict[str, Any] = json.loads(said)
+    return told
+
+
+def _write_bodies(path: Path, number: int, count: int) -> None:
+    """Write real baskets under ids of their own, spread over the households of the till."""
+    known = products()
+    with path.open("wb") as sink:
+        for position, basket in enumerate(islice(baskets(), count)):
+            household = _TILL + (position * 7 + number) % HOUSEHOLDS
+            told = replace(basket, id=basket.id * 10 + number, household=household)
+            sink.write(encode(purchase(told, known)) + b"\n")
+
+
+async def _enrol(place: Running) -> None:
+    key = place.key_file.read_text(encoding="utf-8").strip()
+    numbers = iter(range(HOUSEHOLDS))
+    async with Gateway(place.status.gateway, key) as gateway, asyncio.TaskGroup() as lanes:
+
+        async def lane() -> None:
+            for number in numbers:
+                enrolment = Enrolment(member=f"hh-{_TILL + number}", enrolled_at="2017-01-01T00:00:00-05:00")
+                await gateway.send("POST", f"/v1/programs/{PROGRAM}/members", encode(enrolment))
+
+        for _ in range(8):
+            lanes.create_task(lane())
+
+
+@asynccontextmanager
+async def _batch(place: Running, *, beside: bool) -> AsyncIterator[Callable[[], bool]]:
+    """Send batches of real baskets meanwhile, if asked; give a function that says whether they still run."""
+    if not beside:
+        yield lambda: False
+        return
+    key = place.key_file.read_text(encoding="utf-8").strip()
+    known = await asyncio.to_thread(products)
+    others = (replace(basket, id=basket.id * 10 + 9) for basket in baskets())
+    async with Gateway(place.status.gateway, key) as gateway:
+        sending = asyncio.Event()
+
+        def progress(so_far: ReplaySummary) -> None:
+            if so_far.sent:
+                sending.set()
+
+        replay = Replay(gateway, PROGRAM, known, HowToSend(batch_size=5_000), progress)
+        task = asyncio.create_task(replay.run(others))
+        # The households of the first batch are enrolled before it is sent.
+        await asyncio.wait_for(sending.wait(), _BATCH_BEGINS_SECONDS)
+        try:
+            yield lambda: not task.done()
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

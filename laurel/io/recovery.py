@@ -1,0 +1,94 @@
+"""When the broker has lost what it was told: everything that the outbox retains is published again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from laurel.io.kafka import end_offsets, ensure_topics
+from laurel.io.outbox import ROW_COLUMNS, OutboxRow, row_from
+from laurel.io.telemetry import REPUBLISHED, logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from laurel.io.database import Connection, Database
+    from laurel.io.settings import KafkaSettings
+    from laurel.io.topics import Topics
+
+log = logger(__name__)
+
+_PAGE_ROWS = 1000
+_PAGE = f"""
+select {ROW_COLUMNS} from outbox
+where (program, member, stream, number) > ($1, $2, $3, $4::bigint) and (stream = 'programs') = $5
+order by program, member, stream, number
+limit $6
+"""
+
+
+class Recovery:
+    """Knows from the database which broker the service last worked with, and how far its logs had grown."""
+
+    def __init__(self, database: Database, kafka: KafkaSettings, topics: Topics) -> None:
+        self._database = database
+        self._kafka = kafka
+        self._topics = topics
+
+    async def settle(self, cluster: str, publish: Callable[[Sequence[OutboxRow]], Awaitable[None]]) -> bool:
+        """See whether the broker has what it was told, and publish everything again if not.
+
+        One process of a service does it, under a row lock; False tells the others to ask again later.
+        """
+        async with self._database.connection() as connection:
+            await connection.execute(
+                "insert into broker_state (cluster_id) values ('') on conflict (\"only\") do nothing"
+            )
+        async with self._database.transaction() as connection:
+            known = await connection.fetchval("select cluster_id from broker_state for update skip locked")
+            if known is None:
+                return False
+            lost = await self._lost(connection, known, cluster)
+            if lost:
+                log.warning("broker has lost events, publishing all again", cluster=cluster, why=lost)
+                await ensure_topics(self._kafka, self._topics.all())
+                count = await self._republish(publish)
+                await connection.execute("delete from relay_positions")
+                log.warning("all events published again", cluster=cluster, events=count)
+            if known != cluster:
+                await connection.execute("update broker_state set cluster_id = $1", cluster)
+        return True
+
+    async def _lost(self, connection: Connection, known: str, cluster: str) -> str:
+        """Say what shows that the broker has lost events, '' if nothing does."""
+        if known != cluster:
+            # On a schema that has never met a broker nothing is published yet, and the sweep does what there is.
+            return "another broker" if known else ""
+        positions = await connection.fetch("select topic, partition, next_offset from relay_positions")
+        if not positions:
+            return ""
+        ends = await end_offsets(self._kafka, sorted({row["topic"] for row in positions}))
+        for row in positions:
+            end = ends.get((row["topic"], row["partition"]), 0)
+            if end < row["next_offset"]:
+                return f"{row['topic']}/{row['partition']} ends at {end}, not {row['next_offset']}"
+        return ""
+
+    async def _republish(self, publish: Callable[[Sequence[OutboxRow]], Awaitable[None]]) -> int:
+        """Publish what consumers judge by first, then every row in the order of its key."""
+        count = 0
+        for programs in (True, False):
+            after: tuple[str, str, str, int] = ("", "", "", 0)
+            while True:
+                rows = await self._page(after, programs=programs)
+                if not rows:
+                    break
+                await publish(rows)
+                count += len(rows)
+                REPUBLISHED.labels(self._topics.service).inc(len(rows))
+                after = (*rows[-1].key, rows[-1].number)
+        return count
+
+    async def _page(self, after: tuple[str, str, str, int], *, programs: bool) -> list[OutboxRow]:
+        async with self._database.connection() as connection:
+            found = await connection.fetch(_PAGE, *after, programs, _PAGE_ROWS)
+        return [row_from(record) for record in found]

@@ -1,0 +1,128 @@
+"""The cases file of a program: worked examples that say, to the last point, what the program must award.
+
+A case is a member and a list of steps in order of time. A step reports an activity (a purchase, a return, anything that
+`POST …/activities` takes, without its member), spends points, or only waits until an instant; what it expects is
+checked right after. What a case does not mention is not checked; `awards` and `reversals`, once mentioned, are complete.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from laurel.errors import Fault
+from laurel.program.document import RuleId, UnitName
+from laurel.program.faults import ProgramFaults, faults_of
+from laurel.program.reading import read_yaml
+from laurel.values import Amount, Attributes, Day, Instant, NotNegative, PartnerId, Positive, ProgramId
+
+
+class CasePart(BaseModel):
+    """Any part of a cases file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Reversal(CasePart):
+    """What a return takes back of one rule: so much in all, from lots, expired before, and owed."""
+
+    amount: Positive
+    taken: NotNegative | None = None
+    expired: NotNegative | None = None
+    owed: NotNegative | None = None
+
+
+class Balance(CasePart):
+    """What a member has of a unit."""
+
+    available: Amount | None = None
+    owed: Amount | None = None
+
+
+class Expected(CasePart):
+    """What must be true after a step.
+
+    `awards` and `reversals` are by rule, `reasons` says why each named rule did what it did, `good_through` the last
+    good day of the points just awarded (null where none is fixed), `billed` what each funder owes so far, in minor
+    units.
+    """
+
+    awards: dict[RuleId, Positive] | None = None
+    reasons: dict[RuleId, str] | None = None
+    reversals: dict[RuleId, Reversal] | None = None
+    good_through: dict[RuleId, Day | None] | None = None
+    balances: dict[UnitName, Balance] | None = None
+    billed: dict[PartnerId, Amount] | None = None
+    refused: str | None = None
+
+
+class Spending(CasePart):
+    """Points held and captured in one go."""
+
+    unit: UnitName
+    amount: Positive
+    at: Instant
+
+
+class Step(CasePart):
+    """Exactly one of an activity, a spending and a wait, and what is expected after it."""
+
+    activity: dict[str, Any] | None = None
+    spend: Spending | None = None
+    wait_until: Instant | None = None
+    expect: Expected
+
+
+def _one_deed(step: Step) -> Step:
+    if sum(deed is not None for deed in (step.activity, step.spend, step.wait_until)) != 1:
+        raise PydanticCustomError("one_of", "A step has exactly one of activity, spend and wait_until")
+    return step
+
+
+class Member(CasePart):
+    """The member of a case. Without `enrolled_at` it is enrolled at its first step."""
+
+    attributes: Attributes = {}
+    enrolled_at: Instant | None = None
+
+
+class Case(CasePart):
+    """One worked example."""
+
+    case: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")]
+    says: Annotated[str, Field(min_length=1)]
+    member: Member = Member()
+    steps: Annotated[tuple[Annotated[Step, AfterValidator(_one_deed)], ...], Field(min_length=1)]
+
+
+class CasesFile(CasePart):
+    """All examples of a program. `clock` says that they run in a sandbox, each on a throwaway copy of the program."""
+
+    program: ProgramId
+    clock: Literal["manual"] = "manual"
+    cases: Annotated[tuple[Case, ...], Field(min_length=1)]
+
+
+def load_cases(text: str) -> CasesFile:
+    """Return the cases that a YAML text describes; raises ProgramFaults with everything that is wrong."""
+    data = read_yaml(text)
+    if not isinstance(data, dict):
+        raise ProgramFaults([Fault("", "wrong_type", "A cases file is a mapping of keys to values")])
+    try:
+        file = CasesFile.model_validate_json(msgspec.json.encode(data))
+    except ValidationError as error:
+        raise ProgramFaults(faults_of(error, data)) from None
+    names = [case.case for case in file.cases]
+    repeated = [place for place, name in enumerate(names) if name in names[:place]]
+    if repeated:
+        raise ProgramFaults(
+            [Fault(f"/cases/{place}/case", "repeated", "There is a case of this name already") for place in repeated]
+        )
+    return file
+
+
+def cases_path(program_file: Path) -> Path:
+    """Return where the cases of a program file lie: beside it."""
+    return program_file.with_suffix("").with_suffix(".cases.yaml")

@@ -1,0 +1,210 @@
+"""A request becomes a row, a number of its key and an outbox row, in one transaction with those that came with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from laurel.contracts.envelope import Versions
+from laurel.errors import Problem
+from laurel.shapes import struct_of
+from services.gateway.naming import Correlation, RequestKey
+from services.gateway.store import members, programs, redemptions, requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from laurel.io.database import Connection
+    from laurel.io.saying import Saying
+    from laurel.io.unit import UnitOfWork
+    from services.gateway.store.members import NewMember
+    from services.gateway.store.programs import ProgramHead
+    from services.gateway.store.requests import NewRequest, RequestRow
+    from services.gateway.waiting import Waiter, Waiting
+
+_Versions = struct_of(Versions)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What an entry adds to a request when it accepts it: its id, its time, the versions to judge by."""
+
+    correlation: Correlation
+    head: ProgramHead
+    now: datetime
+
+    @property
+    def versions(self) -> Versions:
+        return _Versions(program=self.head.version)
+
+    def at(self, otherwise: datetime) -> datetime:
+        """The message's time: now, or on a manual clock its last instant.
+
+        Before a manual clock was ever set nothing is late and nothing is due, so the request's own time serves.
+        """
+        if not self.head.is_manual:
+            return self.now
+        return self.head.as_of or otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request to be recorded. `say` makes the message once the stamp is known."""
+
+    request: NewRequest
+    say: Callable[[Stamp], Saying] | None
+    waits: bool
+    enrolment: NewMember | None = None
+    redemption: tuple[str, str, str, str, str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A request as it is recorded now. `before`: its row, if it had been asked before with the same content."""
+
+    correlation: Correlation
+    before: RequestRow | None
+    waiter: Waiter | None
+
+
+class Asking:
+    """Records requests in sets; `record` is what the gatherer of writes calls."""
+
+    def __init__(self, unit: UnitOfWork, waiting: Waiting, clock: Callable[[], datetime]) -> None:
+        self._unit = unit
+        self._waiting = waiting
+        self._clock = clock
+
+    async def record(self, asks: Sequence[Ask]) -> list[Recorded | Exception]:
+        """Record each request, or say why not: 404, 409 or 422 as a problem, at its own place."""
+        waiters: list[Waiter] = []
+        try:
+            async with self._unit.begin() as work:
+                results = await self._decide(work.connection, asks, work.say, waiters)
+        except BaseException:
+            for waiter in waiters:
+                waiter.close()
+            raise
+        return results
+
+    async def _decide(
+        self,
+        connection: Connection,
+        asks: Sequence[Ask],
+        say: Callable[[Saying], None],
+        waiters: list[Waiter],
+    ) -> list[Recorded | Exception]:
+        now = self._clock()
+        heads = await programs.heads(connection, (ask.request.key.program for ask in asks))
+        firsts = _first_of_each(asks, heads)
+        new, refused = await self._insert(connection, [asks[index] for index in firsts.values()], now)
+        before = await requests.find_all(
+            connection,
+            {ask.request.key for ask in asks if ask.enrolment is None} - new.keys() - refused.keys(),
+        )
+        results: list[Recorded | Exception] = []
+        for index, ask in enumerate(asks):
+            key = ask.request.key
+            head = heads.get(key.program)
+            if head is None:
+                results.append(Problem("program_unknown"))
+            elif key in refused:
+                results.append(refused[key])
+            elif key in new and firsts[key] == index:
+                stamp = Stamp(Correlation(key, new[key]), head, now)
+                if ask.say is not None:
+                    say(ask.say(stamp))
+                results.append(Recorded(stamp.correlation, None, self._expect(ask, stamp.correlation, waiters)))
+            else:
+                results.append(self._again(ask, asks[firsts[key]], new, before, waiters))
+        return await self._read_again(connection, results)
+
+    async def _insert(
+        self, connection: Connection, asks: Sequence[Ask], now: datetime
+    ) -> tuple[dict[RequestKey, int], dict[RequestKey, Problem]]:
+        """Insert what is new. Answers the attempts of what was recorded, and why others cannot be."""
+        new: dict[RequestKey, int] = {}
+        refused: dict[RequestKey, Problem] = {}
+        plain = [ask for ask in asks if ask.enrolment is None]
+        if plain:
+            new |= await requests.insert(connection, [ask.request for ask in plain], now)
+        wanted = [ask.redemption for ask in plain if ask.redemption is not None and ask.request.key in new]
+        if wanted:
+            ours = await redemptions.add(connection, wanted, now)
+            for ask in plain:
+                each, key = ask.redemption, ask.request.key
+                if each is not None and key in new and (each[0], each[1]) not in ours:
+                    # The id belongs to another request, so this one was never made.
+                    await requests.drop(connection, key)
+                    del new[key]
+                    refused[key] = Problem("idempotency_mismatch", "The id was used before with another key")
+        enrolling = [ask for ask in asks if ask.enrolment is not None]
+        if enrolling:
+            refusals = await members.enrol(
+                connection, [ask.enrolment for ask in enrolling if ask.enrolment is not None], now
+            )
+            for ask, refusal in zip(enrolling, refusals, strict=True):
+                if refusal is None:
+                    new[ask.request.key] = 1
+                else:
+                    refused[ask.request.key] = Problem(refusal)
+        return new, refused
+
+    def _again(
+        self,
+        ask: Ask,
+        first: Ask,
+        new: dict[RequestKey, int],
+        before: dict[RequestKey, RequestRow],
+        waiters: list[Waiter],
+    ) -> Recorded | Exception:
+        """The same id or key again: the same request, if its content is the same."""
+        key = ask.request.key
+        if ask.enrolment is not None:
+            return Problem(members.EXISTS)
+        row = before.get(key)
+        if row is None:
+            # Recorded in this very transaction, by a request that came with this one.
+            request = first.request
+            state = requests.PENDING if request.outcome is None else requests.POSTED
+            row = requests.RequestRow(
+                key, new[key], request.hash, state, request.member, request.subject, None, request.outcome, False
+            )
+        if row.hash != ask.request.hash:
+            return Problem("idempotency_mismatch")
+        waiter = self._expect(ask, row.correlation, waiters) if row.is_pending else None
+        return Recorded(row.correlation, row, waiter)
+
+    def _expect(self, ask: Ask, correlation: Correlation, waiters: list[Waiter]) -> Waiter | None:
+        if not ask.waits:
+            return None
+        waiter = self._waiting.expect(correlation)
+        waiters.append(waiter)
+        return waiter
+
+    async def _read_again(
+        self, connection: Connection, results: list[Recorded | Exception]
+    ) -> list[Recorded | Exception]:
+        """An old request may have been answered between reading its row and waiting for it: look once more."""
+        pending = {
+            result.correlation.key
+            for result in results
+            if isinstance(result, Recorded) and result.before is not None and result.waiter is not None
+        }
+        rows = await requests.find_all(connection, pending)
+        return [
+            Recorded(result.correlation, rows[result.correlation.key], result.waiter)
+            if isinstance(result, Recorded) and result.correlation.key in rows and result.before is not None
+            else result
+            for result in results
+        ]
+
+
+def _first_of_each(asks: Sequence[Ask], heads: dict[str, ProgramHead]) -> dict[RequestKey, int]:
+    """Of requests in one set that share a key, the first is recorded and the others are repeats of it."""
+    firsts: dict[RequestKey, int] = {}
+    for index, ask in enumerate(asks):
+        if ask.request.key.program in heads:
+            firsts.setdefault(ask.request.key, index)
+    return firsts

@@ -1,0 +1,120 @@
+"""What requests ask of programs, partners and members again and again, remembered for a moment.
+
+Only what cannot be taken back is remembered for long: that a member or a partner exists. A program's newest version
+is read in the transaction that records a request, never here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from services.gateway.store import members, partners, programs
+
+if TYPE_CHECKING:
+    from laurel.io.database import Database
+    from services.gateway.store.programs import ProgramHead
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+_PROGRAM_SECONDS = 1.0
+_EVER = float("inf")
+
+
+class Remembered(Generic[Key, Value]):
+    """A bounded memory that forgets the oldest first."""
+
+    def __init__(self, size_max: int, seconds: float) -> None:
+        self._size_max = size_max
+        self._seconds = seconds
+        self._values: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        found = self._values.get(key)
+        if found is None or found[0] < time.monotonic():
+            return None
+        return found[1]
+
+    def put(self, key: Key, value: Value) -> None:
+        self._values[key] = (time.monotonic() + self._seconds, value)
+        self._values.move_to_end(key)
+        while len(self._values) > self._size_max:
+            self._values.popitem(last=False)
+
+    def forget(self, key: Key) -> None:
+        self._values.pop(key, None)
+
+    def clear(self) -> None:
+        self._values.clear()
+
+
+class Known:
+    """Answers whether a program, partner or member exists, and whose an identifier is."""
+
+    def __init__(self, database: Database, secret: str) -> None:
+        self._database = database
+        self._secret = secret.encode()
+        self._programs: Remembered[str, ProgramHead] = Remembered(1_000, _PROGRAM_SECONDS)
+        self._partners: Remembered[str, bool] = Remembered(1_000, _EVER)
+        self._members: Remembered[tuple[str, str], bool] = Remembered(50_000, _EVER)
+
+    async def program(self, name: str) -> ProgramHead | None:
+        """Return a program's head, at most a second old."""
+        head = self._programs.get(name)
+        if head is None:
+            async with self._database.connection() as connection:
+                head = (await programs.heads(connection, [name])).get(name)
+            if head is not None:
+                self._programs.put(name, head)
+        return head
+
+    def forget_program(self, name: str) -> None:
+        self._programs.forget(name)
+
+    async def partner(self, name: str) -> bool:
+        if self._partners.get(name):
+            return True
+        async with self._database.connection() as connection:
+            found = await partners.partner(connection, name) is not None
+        if found:
+            self._partners.put(name, value=True)
+        return found
+
+    async def member(self, program: str, member: str) -> bool:
+        if self._members.get((program, member)):
+            return True
+        return bool(await self.members([(program, member)]))
+
+    async def members(self, asked: list[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return which of these (program, member) there are."""
+        unknown = [each for each in asked if not self._members.get(each)]
+        found = {each for each in asked if each not in set(unknown)}
+        if unknown:
+            async with self._database.connection() as connection:
+                fresh = await members.existing(connection, unknown)
+            for each in fresh:
+                self._members.put(each, value=True)
+            found |= fresh
+        return found
+
+    def hash_of(self, program: str, scheme: str, value: str) -> bytes:
+        """Hash an identifier under the gateway's secret; nobody without it can test a guess."""
+        text = "\x00".join((program, scheme, value))
+        return hmac.digest(self._secret, text.encode(), hashlib.sha256)
+
+    async def whose(self, program: str, scheme: str, value: str) -> str | None:
+        """Return whose an identifier is."""
+        return (await self.whose_all([(program, scheme, value)])).get((program, scheme, value))
+
+    async def whose_all(self, asked: list[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
+        if not asked:
+            return {}
+        hashed = {(program, scheme, self.hash_of(program, scheme, value)): (program, scheme, value)
+                  for program, scheme, value in asked}  # fmt: skip
+        async with self._database.connection() as connection:
+            found = await members.resolve(connection, hashed)
+        return {hashed[key]: member for key, member in found.items()}

@@ -1,0 +1,47 @@
+"""The gateway's settings: the environment's `LAUREL_GATEWAY_…`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from laurel.io.settings import ServiceSettings
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class GatewaySettings(ServiceSettings):
+    """What the gateway is told."""
+
+    model_config = SettingsConfigDict(env_prefix="LAUREL_GATEWAY_", frozen=True, extra="ignore")
+
+    secret: SecretStr
+    """The key under which identifiers are hashed. Another secret forgets every identifier."""
+    points_url: str = "http://127.0.0.1:8081"
+    """Where points answers questions."""
+    redemption_url: str = "http://127.0.0.1:8082"
+    """Where redemption answers questions."""
+    passed_on_seconds: Seconds = 5.0
+    """How long a question to another service may take."""
+    admin_key_file: Path | None = None
+    """Where the first admin key is written when there is none; nowhere if not set."""
+    wait_seconds: Annotated[int, Field(ge=0, le=30)] = 5
+    """How long a request waits for its outcome when it does not say."""
+    wait_seconds_max: Annotated[int, Field(ge=0, le=300)] = 30
+    """The longest that a request may ask to wait."""
+    key_cache_seconds: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """How long a key that was looked up is trusted; so long a revoked one may still be taken."""
+    gather_max: Count = 200
+    """The most requests that one transaction takes."""
+    gather_waiting_max: Count = 5_000
+    """The most requests that wait for their turn; above it callers are told to come back."""
+    batch_line_bytes_max: Annotated[int, Field(ge=1024)] = 1_048_576
+    """The longest line of a batch."""
+    batch_in_flight_max: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """How many lines of batches may be with points at a time, so that a file never starves the till."""
+    batch_poll_seconds: Seconds = 0.25
+    """How often the table of batches is looked at when nothing else tells that there is work."""
+    batch_silence_seconds: Seconds = 120.0
+    """A sender that says nothing for so long has gone; its batch is cut off."""

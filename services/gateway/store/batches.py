@@ -1,0 +1,301 @@
+"""Batches: files of activities, their lines, what is wrong with some, and how far each file is.
+
+Lines are only ever added. That a line was asked is said by `batches.read_through`, what came of it by its request,
+so a year of baskets costs one row a line here and no update of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from laurel.io.database import Connection
+
+RECEIVING: Final = "receiving"
+RUNNING: Final = "running"
+DONE: Final = "done"
+CUT_OFF: Final = "cut_off"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A batch and its counts."""
+
+    program: str
+    batch: str
+    partner: str
+    state: str
+    received: int
+    read_through: int
+    asked: int
+    posted: int
+    refused: int
+    rejected: int
+    duplicate: int
+    body_offset: int
+    broken: bool
+
+    @property
+    def in_flight(self) -> int:
+        """Lines that were asked and are not answered."""
+        return self.asked - self.posted - self.refused
+
+    @property
+    def pending(self) -> int:
+        """Lines without an outcome, asked or not."""
+        return self.received - self.posted - self.refused - self.rejected - self.duplicate
+
+
+@dataclass(frozen=True, slots=True)
+class LineRow:
+    """A line that is right by itself."""
+
+    line: int
+    id: str
+    member: str | None
+    hash: str
+    occurred_at: datetime
+    of_id: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """A line that was rejected; `errors` is JSON."""
+
+    line: int
+    id: str | None
+    status: int
+    code: str
+    detail: str
+    errors: bytes
+
+
+_COLUMNS = (
+    "program, batch, partner, state, received, read_through, asked, posted, refused, rejected, duplicate, "
+    "body_offset, broken"
+)
+_ADD = """
+    insert into batches (program, batch, partner, state, created_at, touched_at)
+    values ($1, $2, $3, 'receiving', $4, $4)
+"""
+_FIND = f"select {_COLUMNS} from batches where program = $1 and batch = $2"
+_AWARDED = "select unit, amount from batch_awarded where program = $1 and batch = $2 order by unit"
+
+
+async def add(connection: Connection, program: str, batch: str, partner: str, at: datetime) -> None:
+    await connection.execute(_ADD, program, batch, partner, at)
+
+
+async def find(connection: Connection, program: str, batch: str) -> BatchRow | None:
+    row = await connection.fetchrow(_FIND, program, batch)
+    return None if row is None else BatchRow(*row)
+
+
+async def awarded(connection: Connection, program: str, batch: str) -> list[tuple[str, int]]:
+    return [(row[0], int(row[1])) for row in await connection.fetch(_AWARDED, program, batch)]
+
+
+# Receiving. --------------------------------------------------------------------------------------------------
+
+_LINE_COLUMNS = ("program", "batch", "line", "id", "member", "hash", "occurred_at", "of_id", "body")
+_REJECT = """
+    insert into batch_faults (program, batch, line, id, state, status, code, detail, errors)
+    select $1, $2, line, id, 'rejected', status, code, detail, errors
+    from unnest($3::int8[], $4::text[], $5::int2[], $6::text[], $7::text[], $8::bytea[])
+        as f(line, id, status, code, detail, errors)
+    on conflict (program, batch, line) do nothing
+"""
+_RECEIVED = """
+    update batches set received = received + $3, rejected = rejected + $4, body_offset = $5, touched_at = $6
+    where program = $1 and batch = $2 and state = 'receiving'
+"""
+_END = """
+    update batches set state = 'running', broken = $3, touched_at = $4
+    where program = $1 and batch = $2 and state = 'receiving'
+"""
+
+
+async def receive(
+    connection: Connection,
+    program: str,
+    batch: str,
+    lines: Sequence[LineRow],
+    faults: Sequence[FaultRow],
+    *,
+    body_offset: int,
+    at: datetime,
+) -> bool:
+    """Store a part of a file; False if the batch was closed meanwhile and takes no more."""
+    status = await connection.execute(
+        _RECEIVED, program, batch, len(lines) + len(faults), len(faults), body_offset, at
+    )
+    if status == "UPDATE 0":
+        return False
+    if lines:
+        await connection.copy_records_to_table(
+            "batch_lines",
+            columns=_LINE_COLUMNS,
+            records=[
+                (program, batch, each.line, each.id, each.member, each.hash, each.occurred_at, each.of_id, each.body)
+                for each in lines
+            ],
+        )
+    await reject(connection, program, batch, faults)
+    return True
+
+
+async def reject(connection: Connection, program: str, batch: str, faults: Sequence[FaultRow]) -> None:
+    """Note what is wrong with lines; counting them is the caller's."""
+    if faults:
+        await connection.execute(
+            _REJECT,
+            program,
+            batch,
+            [each.line for each in faults],
+            [each.id for each in faults],
+            [each.status for each in faults],
+            [each.code for each in faults],
+            [each.detail for each in faults],
+            [each.errors for each in faults],
+        )
+
+
+async def end(connection: Connection, program: str, batch: str, *, broken: bool, at: datetime) -> None:
+    """Nothing more comes; `broken`: the file did not come to its own end."""
+    await connection.execute(_END, program, batch, broken, at)
+
+
+# Moving to the outbox. ---------------------------------------------------------------------------------------
+
+# The turn is a row, so it ends with the transaction of whoever held it, however that ended.
+_TURN = "select true from batch_turn for update skip locked"
+_OPEN = f"select {_COLUMNS} from batches where finished_at is null order by created_at"
+_NEXT = """
+    select line, id, member, hash, occurred_at, of_id, body from batch_lines
+    where program = $1 and batch = $2 and line > $3 order by program, batch, line limit $4
+"""
+_MOVED = """
+    update batches set read_through = $3, asked = asked + $4, posted = posted + $5, rejected = rejected + $6,
+        duplicate = duplicate + $7, touched_at = $8
+    where program = $1 and batch = $2
+"""
+_FOLLOW = """
+    insert into batch_following (program, batch, line, partner, id)
+    select $1, $2, line, $3, id from unnest($4::int8[], $5::text[]) as f(line, id)
+    on conflict (program, batch, line) do nothing
+"""
+_FOLLOWED = """
+    with known as (
+        delete from batch_following f using requests r
+        where f.program = $1 and f.batch = $2 and r.program = f.program and r.kind = 'activity'
+            and r.partner = f.partner and r.id = f.id and r.state <> 'pending'
+        returning f.line
+    )
+    select count(*) from known
+"""
+_DUPLICATES = "update batches set duplicate = duplicate + $3 where program = $1 and batch = $2"
+_ABANDONED = """
+    update batches set state = 'running', broken = true
+    where finished_at is null and state = 'receiving' and touched_at < $1
+"""
+_FINISH = """
+    update batches set state = case when broken then 'cut_off' else 'done' end, finished_at = $1
+    where finished_at is null and state = 'running' and received = posted + refused + rejected + duplicate
+    returning program, batch
+"""
+
+
+async def take_turn(connection: Connection) -> bool:
+    """Become the only one who moves lines, until the transaction ends; False while somebody else is."""
+    return bool(await connection.fetchval(_TURN))
+
+
+async def open_batches(connection: Connection) -> list[BatchRow]:
+    """Return the batches that are not finished, oldest first."""
+    return [BatchRow(*row) for row in await connection.fetch(_OPEN)]
+
+
+async def next_lines(connection: Connection, batch: BatchRow, limit: int) -> list[LineRow]:
+    """Return the next lines of a file in its order."""
+    rows = await connection.fetch(_NEXT, batch.program, batch.batch, batch.read_through, limit)
+    return [LineRow(*row) for row in rows]
+
+
+@dataclass(slots=True)
+class Moved:
+    """What became of some lines when their turn came; `posted`: those that nobody had to be asked about."""
+
+    read_through: int
+    asked: int = 0
+    posted: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+
+
+async def move(connection: Connection, batch: BatchRow, moved: Moved, at: datetime) -> None:
+    await connection.execute(
+        _MOVED,
+        batch.program,
+        batch.batch,
+        moved.read_through,
+        moved.asked,
+        moved.posted,
+        moved.rejected,
+        moved.duplicate,
+        at,
+    )
+
+
+async def follow(connection: Connection, batch: BatchRow, lines: Sequence[tuple[int, str]]) -> None:
+    """Note lines that repeat a request whose outcome is still to come."""
+    if lines:
+        await connection.execute(
+            _FOLLOW, batch.program, batch.batch, batch.partner, [line for line, _ in lines], [id_ for _, id_ in lines]
+        )
+
+
+async def count_followed(connection: Connection, batch: BatchRow) -> int:
+    """Count, as duplicates, the lines whose request has an outcome by now."""
+    known = int(await connection.fetchval(_FOLLOWED, batch.program, batch.batch))
+    if known:
+        await connection.execute(_DUPLICATES, batch.program, batch.batch, known)
+    return known
+
+
+async def finish(connection: Connection, at: datetime, *, abandoned_before: datetime) -> int:
+    """Close the batches whose every line has an outcome, and end those whose sender fell silent."""
+    await connection.execute(_ABANDONED, abandoned_before)
+    return len(await connection.fetch(_FINISH, at))
+
+
+# Reading. ----------------------------------------------------------------------------------------------------
+
+_ERRORS = """
+    select line, id, state, status, code, detail, errors from batch_faults
+    where program = $1 and batch = $2 and line > $3 order by program, batch, line limit $4
+"""
+_LINES = """
+    select l.line, l.id, r.state, r.code, r.outcome, r.batch is distinct from $2 or r.line is distinct from l.line
+    from batch_lines l
+    left join requests r on r.program = l.program and r.kind = 'activity' and r.partner = $5 and r.id = l.id
+        and l.line <= $6
+    where l.program = $1 and l.batch = $2 and l.line > $3
+    order by l.program, l.batch, l.line limit $4
+"""
+
+
+async def errors(connection: Connection, batch: BatchRow, after: int, limit: int) -> Sequence[Any]:
+    """Return (line, id, state, status, code, detail, errors) of lines that were rejected or refused."""
+    return await connection.fetch(_ERRORS, batch.program, batch.batch, after, limit)
+
+
+async def lines(connection: Connection, batch: BatchRow, after: int, limit: int) -> Sequence[Any]:
+    """Return (line, id, state, code, outcome, is a repeat) of lines that were right by themselves."""
+    return await connection.fetch(
+        _LINES, batch.program, batch.batch, after, limit, batch.partner, batch.read_through
+    )

@@ -1,0 +1,177 @@
+"""Members and their identifiers: who exists is decided here, by unique keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from laurel.io.database import Connection
+
+PENDING: Final = "pending"
+ACTIVE: Final = "active"
+
+EXISTS: Final = "member_exists"
+TAKEN: Final = "identifier_taken"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A member as reads show it. `tier` and `balances` are the JSON that points said last."""
+
+    program: str
+    member: str
+    status: str
+    enrolled_at: datetime
+    person: str | None
+    attributes: bytes
+    tier: bytes | None
+    balances: bytes | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewMember:
+    """Somebody to be enrolled; identifiers are (scheme, keyed hash)."""
+
+    program: str
+    member: str
+    enrolled_at: datetime
+    person: str | None
+    referred_by: str | None
+    attributes: bytes
+    identifiers: tuple[tuple[str, bytes], ...]
+
+
+_FIND = """
+    select m.program, m.member, m.status, m.enrolled_at, m.person, m.attributes, m.tier, m.balances, m.version
+    from members m where m.program = $1 and m.member = $2
+"""
+_EXISTING = """
+    select m.program, m.member from unnest($1::text[], $2::text[]) as asked(program, member)
+    join members m using (program, member)
+"""
+_RESOLVE = """
+    select i.program, i.scheme, i.hash, i.member from unnest($1::text[], $2::text[], $3::bytea[])
+        as asked(program, scheme, hash)
+    join identifiers i using (program, scheme, hash)
+"""
+_ADD = """
+    insert into members (program, member, status, enrolled_at, person, referred_by, attributes, created_at)
+    select program, member, 'pending', enrolled_at, person, referred_by, attributes, $7
+    from unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::bytea[])
+        as n(program, member, enrolled_at, person, referred_by, attributes)
+    on conflict (program, member) do nothing
+    returning program, member
+"""
+_ADD_IDENTIFIERS = """
+    insert into identifiers (program, scheme, hash, member, created_at)
+    select program, scheme, hash, member, $5
+    from unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) as n(program, scheme, hash, member)
+    on conflict (program, scheme, hash) do nothing
+    returning program, scheme, hash, member
+"""
+_DROP_IDENTIFIERS = "delete from identifiers where program = $1 and member = $2"
+_DROP = "delete from members where program = $1 and member = $2"
+
+
+async def find(connection: Connection, program: str, member: str) -> MemberRow | None:
+    row = await connection.fetchrow(_FIND, program, member)
+    return None if row is None else MemberRow(*row)
+
+
+async def existing(connection: Connection, asked: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return which of these (program, member) there are."""
+    wanted = sorted(set(asked))
+    if not wanted:
+        return set()
+    rows = await connection.fetch(_EXISTING, [each[0] for each in wanted], [each[1] for each in wanted])
+    return {(row[0], row[1]) for row in rows}
+
+
+async def resolve(
+    connection: Connection, asked: Iterable[tuple[str, str, bytes]]
+) -> dict[tuple[str, str, bytes], str]:
+    """Return whose these (program, scheme, hash) are, as far as anybody has them."""
+    wanted = sorted(set(asked))
+    if not wanted:
+        return {}
+    rows = await connection.fetch(_RESOLVE, *(list(column) for column in zip(*wanted, strict=True)))
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+async def enrol(connection: Connection, new: Sequence[NewMember], at: datetime) -> list[str | None]:
+    """Add members with their identifiers; answer for each why not, or None.
+
+    Of two that want the same id or identifier, in one set or in two transactions at once, exactly one gets it.
+    """
+    refusals: list[str | None] = [None] * len(new)
+    waiting = list(range(len(new)))
+    while waiting:
+        taken, waiting = _apart(new, waiting)
+        for index, refusal in zip(taken, await _enrol_apart(connection, [new[i] for i in taken], at), strict=True):
+            refusals[index] = refusal
+    return refusals
+
+
+def _apart(new: Sequence[NewMember], waiting: list[int]) -> tuple[list[int], list[int]]:
+    """Take those that want nothing in common; the others have their turn when these are decided."""
+    taken: list[int] = []
+    later: list[int] = []
+    wanted: set[tuple[object, ...]] = set()
+    for index in waiting:
+        member = new[index]
+        wants = {(member.program, member.member)}
+        wants |= {(member.program, *identifier) for identifier in member.identifiers}  # type: ignore[misc]
+        if wanted & wants:
+            later.append(index)
+        else:
+            wanted |= wants
+            taken.append(index)
+    return taken, later
+
+
+async def _enrol_apart(connection: Connection, new: list[NewMember], at: datetime) -> list[str | None]:
+    ordered = sorted(new, key=lambda member: (member.program, member.member))
+    rows = await connection.fetch(
+        _ADD,
+        [each.program for each in ordered],
+        [each.member for each in ordered],
+        [each.enrolled_at for each in ordered],
+        [each.person for each in ordered],
+        [each.referred_by for each in ordered],
+        [each.attributes for each in ordered],
+        at,
+    )
+    added = {(row[0], row[1]) for row in rows}
+    losers = await _add_identifiers(
+        connection, [each for each in ordered if (each.program, each.member) in added], at
+    )
+    for program, member in sorted(losers):
+        await connection.execute(_DROP_IDENTIFIERS, program, member)
+        await connection.execute(_DROP, program, member)
+    refusals: list[str | None] = []
+    for each in new:
+        key = (each.program, each.member)
+        refusals.append(EXISTS if key not in added else TAKEN if key in losers else None)
+    return refusals
+
+
+async def _add_identifiers(
+    connection: Connection, new: list[NewMember], at: datetime
+) -> set[tuple[str, str]]:
+    """Add the identifiers of these members, and return the members who did not get all of theirs."""
+    wanted = sorted(
+        (member.program, scheme, hash_, member.member)
+        for member in new
+        for scheme, hash_ in dict.fromkeys(member.identifiers)
+    )
+    if not wanted:
+        return set()
+    rows = await connection.fetch(_ADD_IDENTIFIERS, *(list(column) for column in zip(*wanted, strict=True)), at)
+    added = {tuple(row) for row in rows}
+    return {(program, member) for program, scheme, hash_, member in wanted
+            if (program, scheme, hash_, member) not in added}  # fmt: skip

@@ -1,0 +1,234 @@
+"""What came of requests, written in sets: request rows, member summaries, redemptions, rewards, batch counts.
+
+Whoever hears first writes first, an instance that answers a waiting caller or the projector. Requests are guarded
+by their state, summaries by the place of their event, so the second writer changes nothing. Rows are taken in one
+order everywhere: requests, members, redemptions, rewards, batches.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from laurel.errors import PROBLEMS
+from services.gateway.naming import Correlation, RequestKey
+from services.gateway.outcomes import POSTED, Outcome, RedemptionSeen, RewardSeen, Summary, Told
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from laurel.io.database import Connection
+
+# One statement, so that a single outcome at the till costs few round trips. The join runs along the arrays,
+# which are sorted: two writers lock rows in the same order.
+_RECORD = """
+    with answered as (
+        update requests r
+        set state = o.state, code = o.code, outcome = o.outcome, delayed = false, answered_at = $15
+        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int4[], $6::text[], $7::text[], $8::bytea[])
+            as o(program, kind, partner, id, attempt, state, code, outcome)
+        where r.program = o.program and r.kind = o.kind and r.partner = o.partner and r.id = o.id
+            and r.attempt = o.attempt and r.state = 'pending'
+        returning r.program, r.kind, r.partner, r.id, r.attempt, r.batch, r.line
+    ), seen as (
+        update members m
+        set epoch = s.epoch, sequence = s.sequence, version = s.version,
+            balances = coalesce(s.balances, m.balances), tier = coalesce(s.tier, m.tier),
+            status = case when m.status = 'pending' and s.version > 0 then 'active' else m.status end
+        from unnest($9::text[], $10::text[], $11::int4[], $12::int8[], $13::int8[], $14::bytea[], $16::bytea[])
+            as s(program, member, epoch, sequence, version, balances, tier)
+        where m.program = s.program and m.member = s.member
+            and (m.epoch, m.sequence) < (s.epoch, s.sequence)
+    )
+    select program, kind, partner, id, attempt, batch, line from answered where batch is not null
+"""
+
+
+async def record(connection: Connection, told: Sequence[Told], at: datetime) -> None:
+    """Write everything that these messages tell, in the caller's transaction."""
+    outcomes: dict[Correlation, Outcome] = {}
+    for each in told:
+        if each.outcome is not None:
+            outcomes.setdefault(each.outcome.correlation, each.outcome)
+    ordered = [outcomes[correlation] for correlation in sorted(outcomes)]
+    rows = await connection.fetch(_RECORD, *_outcome_columns(ordered), *_summary_columns(told, at))
+    await _redemptions(connection, [each.redemption for each in told if each.redemption is not None])
+    await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
+    await _delayed(connection, [each.parked for each in told if each.parked is not None])
+    if rows:
+        await _count(connection, rows, outcomes, at)
+
+
+def _outcome_columns(outcomes: Sequence[Outcome]) -> tuple[list[Any], ...]:
+    return (
+        [each.correlation.key.program for each in outcomes],
+        [each.correlation.key.kind for each in outcomes],
+        [each.correlation.key.partner for each in outcomes],
+        [each.correlation.key.id for each in outcomes],
+        [each.correlation.attempt for each in outcomes],
+        [each.state for each in outcomes],
+        [each.code for each in outcomes],
+        [each.body for each in outcomes],
+    )
+
+
+def _summary_columns(told: Sequence[Told], at: datetime) -> tuple[Any, ...]:
+    latest: dict[tuple[str, str], Summary] = {}
+    for each in told:
+        summary = each.summary
+        if summary is None:
+            continue
+        key = (summary.program, summary.member)
+        before = latest.get(key)
+        if before is None or _order(before) < _order(summary):
+            latest[key] = summary if before is None else _over(before, summary)
+    summaries = [latest[key] for key in sorted(latest)]
+    return (
+        [each.program for each in summaries],
+        [each.member for each in summaries],
+        [each.place.epoch for each in summaries],
+        [each.place.sequence for each in summaries],
+        [each.version for each in summaries],
+        [each.balances for each in summaries],
+        at,
+        [each.tier for each in summaries],
+    )
+
+
+def _order(summary: Summary) -> tuple[int, int]:
+    return (summary.place.epoch, summary.place.sequence)
+
+
+def _over(before: Summary, summary: Summary) -> Summary:
+    """The later of two summaries, with what only the earlier one says."""
+    return Summary(
+        summary.program,
+        summary.member,
+        summary.place,
+        summary.version,
+        before.balances if summary.balances is None else summary.balances,
+        before.tier if summary.tier is None else summary.tier,
+    )
+
+
+_REDEMPTIONS = """
+    update redemptions r set state = s.state, body = s.body, epoch = s.epoch, sequence = s.sequence
+    from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::int4[], $6::int8[])
+        as s(program, redemption, state, body, epoch, sequence)
+    where r.program = s.program and r.redemption = s.redemption and (r.epoch, r.sequence) < (s.epoch, s.sequence)
+"""
+
+
+async def _redemptions(connection: Connection, seen: Sequence[RedemptionSeen]) -> None:
+    latest: dict[tuple[str, str], RedemptionSeen] = {}
+    for each in seen:
+        key = (each.program, each.redemption)
+        before = latest.get(key)
+        if before is None or _placed(before) < _placed(each):
+            latest[key] = each
+    if not latest:
+        return
+    rows = [latest[key] for key in sorted(latest)]
+    await connection.execute(
+        _REDEMPTIONS,
+        [each.program for each in rows],
+        [each.redemption for each in rows],
+        [each.state for each in rows],
+        [each.body for each in rows],
+        [each.place.epoch for each in rows],
+        [each.place.sequence for each in rows],
+    )
+
+
+_REWARDS = """
+    insert into rewards as r (program, reward, document, epoch, sequence, published_at)
+    values ($1, $2, $3, $4, $5, $6)
+    on conflict (program, reward) do update
+    set document = excluded.document, epoch = excluded.epoch, sequence = excluded.sequence,
+        published_at = excluded.published_at
+    where (r.epoch, r.sequence) < (excluded.epoch, excluded.sequence)
+"""
+
+
+async def _rewards(connection: Connection, seen: Sequence[RewardSeen], at: datetime) -> None:
+    for each in sorted(seen, key=lambda reward: (reward.program, reward.reward, *_placed(reward))):
+        await connection.execute(
+            _REWARDS, each.program, each.reward, each.document, each.place.epoch, each.place.sequence, at
+        )
+
+
+def _placed(seen: RedemptionSeen | RewardSeen) -> tuple[int, int]:
+    return (seen.place.epoch, seen.place.sequence)
+
+
+_DELAYED = """
+    update requests set delayed = true
+    where program = $1 and kind = $2 and partner = $3 and id = $4 and attempt = $5 and state = 'pending'
+"""
+
+
+async def _delayed(connection: Connection, parked: Sequence[Correlation]) -> None:
+    for correlation in sorted(parked):
+        await connection.execute(_DELAYED, *correlation.key, correlation.attempt)
+
+
+# Batches. ----------------------------------------------------------------------------------------------------
+
+_FAULTS = """
+    insert into batch_faults (program, batch, line, id, state, status, code, detail, errors)
+    select program, batch, line, id, 'refused', status, code, detail, '[]'::bytea
+    from unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::int2[], $6::text[], $7::text[])
+        as f(program, batch, line, id, status, code, detail)
+    on conflict (program, batch, line) do nothing
+"""
+_COUNT = """
+    update batches b set posted = b.posted + c.posted, refused = b.refused + c.refused, touched_at = $5
+    from unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) as c(program, batch, posted, refused)
+    where b.program = c.program and b.batch = c.batch
+"""
+_AWARDED = """
+    insert into batch_awarded as a (program, batch, unit, amount)
+    select program, batch, unit, amount from unnest($1::text[], $2::text[], $3::text[], $4::numeric[])
+        as g(program, batch, unit, amount)
+    on conflict (program, batch, unit) do update set amount = a.amount + excluded.amount
+"""
+
+
+class _Award(msgspec.Struct):
+    unit: str
+    amount: int
+
+
+_decode_awards = msgspec.json.Decoder(list[_Award]).decode
+
+
+async def _count(
+    connection: Connection, rows: Sequence[Any], outcomes: dict[Correlation, Outcome], at: datetime
+) -> None:
+    """Count what was answered just now to the batches that asked; a second hearing answers nothing."""
+    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    awarded: dict[tuple[str, str, str], int] = defaultdict(int)
+    faults: list[tuple[Any, ...]] = []
+    for program, kind, partner, id_, attempt, batch, line in rows:
+        outcome = outcomes[Correlation(RequestKey(program, kind, partner, id_), attempt)]
+        if outcome.state == POSTED:
+            counts[program, batch][0] += 1
+            for award in _decode_awards(outcome.awards):
+                awarded[program, batch, award.unit] += award.amount
+        else:
+            counts[program, batch][1] += 1
+            known = PROBLEMS.get(outcome.code or "")
+            detail = msgspec.json.decode(outcome.body).get("detail", "")
+            faults.append((program, batch, line, id_, known.status if known else 409, outcome.code, detail))
+    if faults:
+        await connection.execute(_FAULTS, *_columns(faults))
+    await connection.execute(_COUNT, *_columns([(*key, *counts[key]) for key in sorted(counts)]), at)
+    if awarded:
+        await connection.execute(_AWARDED, *_columns([(*key, awarded[key]) for key in sorted(awarded)]))
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

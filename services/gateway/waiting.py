@@ -1,0 +1,92 @@
+"""Requests that wait for their outcome, and the tail of the topics on which it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from laurel.io.telemetry import logger
+from services.gateway.outcomes import ANSWERS, Told, told_by
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.gateway.naming import Correlation
+    from services.gateway.outcomes import Heard
+
+log = logger(__name__)
+
+_ANSWERS = frozenset(name.encode() for name in ANSWERS)
+
+
+class Waiter:
+    """One caller who waits for one request."""
+
+    def __init__(self, waiting: Waiting, correlation: str) -> None:
+        self._waiting = waiting
+        self._correlation = correlation
+        self._told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+
+    def tell(self, told: Told) -> None:
+        """Hand over the outcome; the first one counts."""
+        if not self._told.done():
+            self._told.set_result(told)
+
+    async def outcome(self, seconds: float) -> Told | None:
+        """Wait for the outcome, at most so long; then nobody waits here any more."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._told
+        except TimeoutError:
+            return None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._waiting.forget(self._correlation, self)
+
+
+class Waiting:
+    """Who waits for what on this instance. `wanted` and `hear` are what a tail of the topics is given."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, list[Waiter]] = defaultdict(list)
+        self._keys: dict[bytes, str] = {}
+
+    def expect(self, correlation: Correlation) -> Waiter:
+        """Wait for a request; begin before its row is committed, so that no outcome can be missed."""
+        name = str(correlation)
+        waiter = Waiter(self, name)
+        self._waiters[name].append(waiter)
+        self._keys[name.encode()] = name
+        return waiter
+
+    def wanted(self, headers: Mapping[str, bytes]) -> bool:
+        """Tell by its headers whether an event is an outcome that somebody here waits for."""
+        return headers.get("ce_correlationid", b"") in self._keys and headers.get("ce_type", b"") in _ANSWERS
+
+    def hear(self, message: Heard) -> None:
+        """Tell the waiting callers what a message says of their request."""
+        try:
+            told = told_by(message)
+        except (msgspec.MsgspecError, ValueError):
+            # The projector parks it, with the reason; here nobody can be told anything.
+            log.warning("an outcome could not be read", type=message.type, program=message.program)
+            return
+        if told.outcome is None:
+            return
+        for waiter in self._waiters.get(str(told.outcome.correlation), ()):
+            waiter.tell(told)
+
+    def forget(self, correlation: str, waiter: Waiter) -> None:
+        waiters = self._waiters.get(correlation)
+        if waiters is None:
+            return
+        if waiter in waiters:
+            waiters.remove(waiter)
+        if not waiters:
+            del self._waiters[correlation]
+            self._keys.pop(correlation.encode(), None)

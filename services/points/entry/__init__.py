@@ -1,0 +1,1 @@
+"""Where points knows messages, timers and HTTP."""

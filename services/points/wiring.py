@@ -1,0 +1,100 @@
+"""The one place where the concrete parts of points are joined."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from laurel.io.consumer import Consumer
+from laurel.io.database import Database
+from laurel.io.health import Health
+from laurel.io.outbox import Outbox
+from laurel.io.published import PublishedTopic
+from laurel.io.relay import Relay
+from laurel.io.topics import main_topic, programs_topic
+from laurel.io.unit import UnitOfWork
+from services.points.entry.consumers import PointsHandler
+from services.points.entry.timers import ExpiryTimer
+from services.points.road import Road
+from services.points.settings import PointsSettings
+from services.points.store.programs import KnownPrograms
+
+GROUP = "laurel-points"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What answering questions takes."""
+
+    settings: PointsSettings
+    health: Health
+    database: Database
+    programs: KnownPrograms
+    topic: PublishedTopic
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """What answering messages takes, besides."""
+
+    relay: Relay
+    consumer: Consumer
+    timer: ExpiryTimer
+
+
+@asynccontextmanager
+async def reading(settings: PointsSettings) -> AsyncIterator[Reading]:
+    """Open the database and the programs."""
+    health = Health()
+    database = await Database.connect(
+        settings.database_url.get_secret_value(),
+        schema="points",
+        application="laurel-points",
+        pool_max=settings.database_pool_max,
+    )
+    try:
+        known: list[KnownPrograms] = []
+        topic = PublishedTopic(
+            programs_topic(settings.kafka_prefix),
+            settings,
+            lambda message: known[0].take(message),
+            health=health,
+        )
+        programs = KnownPrograms(database, topic, deadline_seconds=settings.program_wait_seconds)
+        known.append(programs)
+        await programs.load()
+        yield Reading(settings, health, database, programs, topic)
+    finally:
+        await database.close()
+
+
+async def working(reading: Reading) -> Working:
+    """Join the road with what brings its messages and what carries its announcements."""
+    settings, database = reading.settings, reading.database
+    outbox = await Outbox.load("points", database)
+    relay = Relay(
+        database, outbox, settings, reading.health, sweep_seconds=settings.relay_sweep_seconds
+    )
+    unit = UnitOfWork(database, outbox, relay)
+    road = Road(reading.programs)
+    topics = [main_topic(service, settings.kafka_prefix) for service in ("gateway", "redemption")]
+    consumer = Consumer(
+        GROUP,
+        topics,
+        PointsHandler(road),
+        unit,
+        settings,
+        reading.health,
+        relay=relay,
+        batch_max=settings.batch_max,
+        gap_report_seconds=settings.gap_report_seconds,
+    )
+    timer = ExpiryTimer(
+        unit,
+        road,
+        reading.programs,
+        interval_seconds=settings.expiry_interval_seconds,
+        batch_max=settings.expiry_batch_max,
+    )
+    return Working(relay, consumer, timer)

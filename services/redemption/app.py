@@ -1,0 +1,17 @@
+"""The HTTP application of the redemption service."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from laurel.io.http import service_app
+from services.redemption.entry.http import routes
+from services.redemption.store.views import PostgresViews
+from services.redemption.wiring import Parts
+
+
+def application(parts: Parts) -> FastAPI:
+    """Make the application on parts that live at least as long."""
+    app = service_app("Laurel redemption", parts.settings, None, parts.health)
+    app.include_router(routes(parts.database, PostgresViews(parts.vault), parts.settings.codes_token))
+    return app

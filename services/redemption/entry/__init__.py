@@ -1,0 +1,1 @@
+"""Where redemption knows messages, timers and HTTP."""

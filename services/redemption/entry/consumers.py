@@ -1,0 +1,53 @@
+"""Messages come in: a batch from Kafka goes down the road, what it announces goes to the outbox."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
+
+import prometheus_client
+
+from laurel.io.consumer import Handled, Poison
+from laurel.io.database import Connection
+from laurel.io.message import Message
+from laurel.io.saying import MAIN, Saying
+from services.redemption.ports import Announcement, Store
+from services.redemption.road import CannotProcessError, Road
+
+SAID = prometheus_client.Counter("laurel_redemption_said_total", "Events of redemption, by type", ["type"])
+
+StoreOf = Callable[[Connection], Store]
+"""Opens the road's store in a transaction."""
+
+
+class RedemptionHandler:
+    """Answers the messages of the gateway and of points."""
+
+    def __init__(self, road: Road, store_of: StoreOf) -> None:
+        self._road = road
+        self._store_of = store_of
+
+    async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
+        """Apply the messages in the caller's transaction; what cannot be processed parks alone."""
+        try:
+            announcements = await self._road.run(self._store_of(connection), messages)
+        except CannotProcessError as error:
+            raise _poison(error) from error
+        return Handled(sayings_of(announcements), lambda: count(announcements))
+
+
+def sayings_of(announcements: Iterable[Announcement]) -> list[Saying]:
+    """Return what the outbox takes."""
+    return [Saying(MAIN, *said) for said in announcements]
+
+
+def count(announcements: Sequence[Announcement]) -> None:
+    """Count what was said, once it is committed."""
+    for type_, number in Counter(said.type for said in announcements).items():
+        SAID.labels(type_).inc(number)
+
+
+def _poison(error: CannotProcessError) -> Poison:
+    also = [_poison(each) for each in error.also]
+    return Poison(cast("Message", error.message), error.reason, error.detail, also=also)

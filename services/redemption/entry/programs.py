@@ -1,0 +1,57 @@
+"""Program versions come in: what redemption needs of each, read from the compacted topic."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from laurel.contracts.programs import ProgramPublished
+from laurel.io.message import Message
+from laurel.shapes import decoder_of
+from services.redemption.domain.moment import ProgramTerms
+
+_decode = decoder_of(ProgramPublished).decode
+
+
+class Followed(Protocol):
+    """The topic, as far as this book must wait for it."""
+
+    async def until(self, predicate: Callable[[], bool], deadline_seconds: float) -> None:
+        """Wait until the predicate holds; `TimeoutError` after the deadline."""
+
+
+class KnownPrograms:
+    """Every published version of every program, as far as it was read; grows while the topic is followed."""
+
+    def __init__(self, *, deadline_seconds: float) -> None:
+        self._deadline_seconds = deadline_seconds
+        self._terms: dict[tuple[str, int], ProgramTerms] = {}
+        self._until: Callable[[Callable[[], bool], float], Awaitable[None]] | None = None
+
+    def follow(self, topic: Followed) -> None:
+        """Say where versions come from."""
+        self._until = topic.until
+
+    def take(self, message: Message) -> None:
+        """Take one record of the topic; other records than programs are passed over."""
+        if message.type != ProgramPublished.TYPE:
+            return
+        published: Any = _decode(message.body)
+        document = published.document
+        terms = ProgramTerms(zone=document.get("time_zone", "UTC"), manual=document.get("clock") == "manual")
+        self._terms[published.program, published.version] = terms
+
+    async def ensure(self, versions: Mapping[str, int]) -> None:
+        """Wait until these versions were read (rule 12); raises `TimeoutError`."""
+
+        def known() -> bool:
+            return versions.items() <= self._terms.keys()
+
+        if not known():
+            if self._until is None:
+                raise TimeoutError(f"nothing brings the program versions {dict(versions)}")
+            await self._until(known, self._deadline_seconds)
+
+    def terms(self, program: str, version: int) -> ProgramTerms:
+        """Return what redemption needs of a version that is known."""
+        return self._terms[program, version]

@@ -1,0 +1,87 @@
+"""Time comes in: sagas that have waited long enough for points, in batches that can stop and go on anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+from laurel.io.database import Connection, is_conflict
+from laurel.io.health import Health
+from laurel.io.kafka import Backoff
+from laurel.io.telemetry import logger
+from laurel.io.unit import UnitOfWork
+from services.redemption.domain.heard import TimeIsUp
+from services.redemption.entry.consumers import StoreOf, count, sayings_of
+from services.redemption.road import Road
+
+PART = "timer"
+
+Overdue = Callable[[Connection, datetime, int], Awaitable[Sequence[TimeIsUp]]]
+"""Finds so many sagas whose wait was over by then."""
+
+log = logger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class WaitTimer:
+    """Ends sagas whose wait is over. Programs on a manual clock have none: their sagas bear no time limit."""
+
+    def __init__(
+        self,
+        unit: UnitOfWork,
+        road: Road,
+        store_of: StoreOf,
+        overdue: Overdue,
+        health: Health,
+        *,
+        interval_seconds: float,
+        batch_max: int,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._unit = unit
+        self._road = road
+        self._store_of = store_of
+        self._overdue = overdue
+        self._health = health
+        self._interval_seconds = interval_seconds
+        self._batch_max = batch_max
+        self._now = now
+
+    async def run(self) -> None:
+        """Do what is due, again and again, until cancelled; trouble is told and waited out."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self.run_once()
+            except Exception as error:
+                if not is_conflict(error):
+                    self._health.not_ready(PART, f"{type(error).__name__}: {error}")
+                    log.exception("the timer failed and will be tried again")
+                await backoff.pause()
+            else:
+                backoff.reset()
+                self._health.ready(PART)
+                await asyncio.sleep(self._interval_seconds)
+
+    async def run_once(self) -> int:
+        """Do all that is due now; return how many sagas were looked at."""
+        done, until = 0, self._now()
+        while True:
+            found = await self._batch(until)
+            done += found
+            if found < self._batch_max:
+                return done
+
+    async def _batch(self, until: datetime) -> int:
+        """Decide for one batch. Another worker's timer may be at the same sagas: whoever locks first decides."""
+        async with self._unit.begin() as work:
+            due = await self._overdue(work.connection, until, self._batch_max)
+            if due:
+                said = await self._road.run_due(self._store_of(work.connection), due)
+                work.say_all(sayings_of(said))
+                work.after_commit(lambda: count(said))
+        return len(due)

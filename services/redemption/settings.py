@@ -1,0 +1,30 @@
+"""Settings of the redemption service, read from LAUREL_REDEMPTION_*."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from laurel.io.settings import ServiceSettings
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class RedemptionSettings(ServiceSettings):
+    """What one redemption process is told."""
+
+    model_config = SettingsConfigDict(env_prefix="LAUREL_REDEMPTION_", frozen=True, extra="ignore")
+
+    secret: Annotated[SecretStr, Field(min_length=32)]
+    """What voucher codes are sealed and hashed with. Losing it loses the codes; it has no default on purpose."""
+    codes_token: SecretStr | None = None
+    """When set, only who shows it as a bearer token may read voucher codes from the internal HTTP."""
+    program_wait_seconds: Seconds = 10.0
+    """How long a batch waits for a program version that a message carries, before it is tried again."""
+    hold_wait: timedelta = timedelta(minutes=15)
+    """How long a saga waits for its points (S12)."""
+    wait_timer_seconds: Seconds = 5.0
+    """How often sagas that have waited long enough are looked for."""
+    wait_timer_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """How many of them one transaction takes."""

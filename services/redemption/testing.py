@@ -1,0 +1,253 @@
+"""Fakes and factories for tests: a store in memory, fixed programs, messages, and a points service on paper."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from laurel.contracts import asking, points
+from laurel.contracts.envelope import Cause, Versions
+from laurel.contracts.rewards import Money, Reward
+from laurel.shapes import encode
+from services.redemption.domain.codes import code_of, suffix_of
+from services.redemption.domain.fulfilling import voucher_id
+from services.redemption.domain.moment import Blank, ProgramTerms
+from services.redemption.domain.state import SagaKey, State
+from services.redemption.ports import Announcement, Decision, Needs
+
+PROGRAM = "grocery"
+NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
+
+T = TypeVar("T")
+
+
+class MemoryStore:
+    """Keeps one state for ever: what is loaded is simply there. Decisions pile up in `decisions`."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.decisions: list[Decision] = []
+
+    async def load(self, needs: Needs) -> State:
+        """Return the whole state."""
+        del needs
+        return self.state
+
+    def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
+        """Make the same codes each time."""
+        return tuple(
+            Blank(voucher_id(key, number), suffix_of(code_of(number))) for number in range(1, count + 1)
+        )
+
+    async def write(self, decisions: Sequence[Decision], state: State) -> None:
+        """Keep the decisions."""
+        del state
+        self.decisions.extend(decisions)
+
+
+class FixedPrograms:
+    """Knows every version of every program, all alike."""
+
+    def __init__(self, terms: ProgramTerms | None = None) -> None:
+        self._terms = terms or ProgramTerms()
+
+    async def ensure(self, versions: Mapping[str, int]) -> None:
+        """Know them all."""
+        del versions
+
+    def terms(self, program: str, version: int) -> ProgramTerms:
+        """Return the one answer."""
+        del program, version
+        return self._terms
+
+
+@dataclass(slots=True)
+class Told:
+    """A message as a test tells it; `sequence` is filled in by whoever sends it."""
+
+    type: str
+    program: str
+    member: str
+    body: bytes
+    source: str = "laurel/gateway/1"
+    sequence: int = 0
+    correlation: str = ""
+    traceparent: str = ""
+
+    @property
+    def id(self) -> str:
+        """Name the message as the relay would."""
+        return f"1.{self.program}.{self.member}.{self.sequence}"
+
+
+def reward_published(
+    reward: str = "cup", *, stock: int | None = 7, price: int = 100, at: datetime = NOON, **terms: Any
+) -> Told:
+    """Ask for a reward to be offered."""
+    document = Reward(
+        name=terms.pop("name", "A cup"),
+        kind=terms.pop("kind", "voucher"),
+        unit=terms.pop("unit", "point"),
+        price=price,
+        stock=stock,
+        value=terms.pop("value", Money(amount=250, currency="GBP")),
+        valid_days=terms.pop("valid_days", 30),
+    )
+    event = asking.RewardPublishRequested(
+        program=terms.pop("program", PROGRAM),
+        at=at,
+        cause=Cause(kind="request", id=reward),
+        reward=reward,
+        document=document,
+    )
+    return _told(event, correlation=f"reward:{reward}")
+
+
+def redemption_requested(
+    member: str, redemption: str, reward: str = "cup", *, quantity: int = 1, at: datetime = NOON, **more: Any
+) -> Told:
+    """Ask for a reward."""
+    event = asking.RedemptionRequested(
+        program=more.pop("program", PROGRAM),
+        member=member,
+        at=at,
+        cause=Cause(kind="request", id=redemption),
+        redemption=redemption,
+        partner=more.pop("partner", "acme"),
+        hash=more.pop("hash", f"{reward} x{quantity}"),
+        reward=reward,
+        quantity=quantity,
+        versions=Versions(program=more.pop("version", 1)),
+    )
+    return _told(event, correlation=more.pop("correlation", f"redemption:{redemption}"))
+
+
+def points_held(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
+    """Answer that points are held."""
+    return _answer(points.PointsHeld, member, hold, unit, amount, lots=[points.LotAmount(lot="1.1", amount=amount)],
+                   **more)  # fmt: skip
+
+
+def hold_refused(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
+    """Answer that points cannot be held."""
+    fields = {"code": "insufficient_points", "available": 0, "shortfall": amount} | more
+    return _answer(points.HoldRefused, member, hold, unit, amount, **fields)
+
+
+def points_captured(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
+    """Answer that points are spent."""
+    return _answer(points.PointsCaptured, member, hold, unit, amount, **more)
+
+
+def points_released(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
+    """Answer that points are given back."""
+    return _answer(points.PointsReleased, member, hold, unit, amount, **more)
+
+
+def _answer(model: Any, member: str, hold: str, unit: str, amount: int, **more: Any) -> Told:
+    correlation = more.pop("correlation", f"redemption:{hold}")
+    event = model(
+        program=more.pop("program", PROGRAM),
+        member=member,
+        at=more.pop("at", NOON),
+        cause=Cause(kind="hold", id=hold),
+        hold=hold,
+        unit=unit,
+        amount=amount,
+        version=more.pop("version", 1),
+        balances=more.pop("balances", [balance(unit, 1000)]),
+        **more,
+    )
+    return _told(event, source="laurel/points/1", correlation=correlation)
+
+
+def balance(unit: str, available: int) -> points.Balance:
+    """Return a balance in the contract's shape."""
+    return points.Balance(unit=unit, available=available, lifetime=points.Lifetime(earned=available))
+
+
+def _told(event: Any, *, source: str = "laurel/gateway/1", correlation: str = "") -> Told:
+    return Told(event.TYPE, event.program, event.member or "", encode(event), source, correlation=correlation)
+
+
+@dataclass(slots=True)
+class PaperPoints:
+    """Points as redemption may rely on them: asks of one key are answered in order, each hold ends once."""
+
+    balances: dict[str, int] = field(default_factory=dict)
+    holds: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    _numbers: dict[str, Any] = field(default_factory=dict)
+
+    def answer(self, asked: Announcement) -> list[Told]:
+        """Return what points say to one event of redemption."""
+        body = msgspec.json.decode(asked.body)
+        build = {
+            "hold.requested.v1": self._hold,
+            "hold.capture_requested.v1": self._capture,
+            "hold.release_requested.v1": self._release,
+        }.get(asked.type)
+        if build is None:
+            return []
+        told = build(asked.member, body)
+        for each in told:
+            each.program, each.correlation = asked.program, asked.correlation
+            each.sequence = next(self._numbers.setdefault(asked.member, itertools.count(1)))
+        return told
+
+    def _hold(self, member: str, body: dict[str, Any]) -> list[Told]:
+        key, amount, at = (member, body["hold"]), body["amount"], _at(body)
+        if key in self.holds:
+            state, _ = self.holds[key]
+            return [self._refused(body, 0, "hold_released")] if state == "released" else []
+        available = self.balances.get(member, 0)
+        if amount > available:
+            self.holds[key] = ("refused", amount)
+            return [self._refused(body, available, "insufficient_points")]
+        self.balances[member] = available - amount
+        self.holds[key] = ("held", amount)
+        return [points_held(member, body["hold"], amount, unit=body["unit"], program=body["program"], at=at)]
+
+    def _refused(self, body: dict[str, Any], available: int, code: str) -> Told:
+        amount = body["amount"]
+        return hold_refused(
+            body["member"], body["hold"], amount, unit=body["unit"], program=body["program"], at=_at(body),
+            available=available, shortfall=max(0, amount - available), code=code,
+        )  # fmt: skip
+
+    def _capture(self, member: str, body: dict[str, Any]) -> list[Told]:
+        key = (member, body["hold"])
+        state, amount = self.holds[key]
+        if state == "captured":
+            return []
+        assert state == "held", f"the capture of a saga's hold cannot be refused, but it is {state}"
+        self.holds[key] = ("captured", amount)
+        return [points_captured(member, body["hold"], amount, program=body["program"], at=_at(body))]
+
+    def _release(self, member: str, body: dict[str, Any]) -> list[Told]:
+        key = (member, body["hold"])
+        state, amount = self.holds.get(key, ("unknown", 0))
+        if state not in {"held", "unknown"}:
+            return []
+        if state == "held":
+            self.balances[member] += amount
+        self.holds[key] = ("released", amount)
+        return [points_released(member, body["hold"], amount, program=body["program"], at=_at(body))]
+
+
+def _at(body: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(body["at"])
+
+
+def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run what never waits, such as the road on a store in memory, without an event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        return ended.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise AssertionError("it waits for something")

@@ -1,0 +1,114 @@
+"""Where the concrete parts of the redemption service are joined."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from laurel.io.consumer import Consumer
+from laurel.io.database import Connection, Database
+from laurel.io.health import Health
+from laurel.io.outbox import Outbox
+from laurel.io.published import PublishedTopic
+from laurel.io.relay import Relay
+from laurel.io.topics import main_topic, programs_topic
+from laurel.io.unit import UnitOfWork
+from services.redemption.entry.consumers import RedemptionHandler
+from services.redemption.entry.programs import KnownPrograms
+from services.redemption.entry.timers import WaitTimer
+from services.redemption.road import Road
+from services.redemption.settings import RedemptionSettings
+from services.redemption.store.loading import overdue
+from services.redemption.store.secrecy import check_secret
+from services.redemption.store.store import PostgresStore
+from services.redemption.store.vault import Vault
+
+SERVICE = "redemption"
+
+Part = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(slots=True)
+class Parts:
+    """What every process of the service has."""
+
+    settings: RedemptionSettings
+    database: Database
+    vault: Vault
+    health: Health
+
+
+@asynccontextmanager
+async def connected(settings: RedemptionSettings, health: Health) -> AsyncIterator[Parts]:
+    """Open the database, and make sure that the secret is the one its vouchers were sealed with."""
+    vault = Vault(settings.secret.get_secret_value().encode())
+    database = await Database.connect(
+        settings.database_url.get_secret_value(),
+        schema=SERVICE,
+        application=f"laurel-{SERVICE}",
+        pool_max=settings.database_pool_max,
+    )
+    try:
+        async with database.reading() as connection:
+            await check_secret(connection, vault)
+        yield Parts(settings, database, vault, health)
+    finally:
+        await database.close()
+
+
+@dataclass(slots=True)
+class Worker:
+    """The parts of a worker: what is heard, when, and what is said of it."""
+
+    consumer: Consumer
+    timer: WaitTimer
+    relay: Relay
+    programs: PublishedTopic
+
+    def tasks(self) -> dict[str, Part]:
+        """Name them in the order in which they stop: who hands out work before who carries it on."""
+        return {
+            "timer": self.timer.run,
+            "consumer": self.consumer.run,
+            "programs": self.programs.run,
+            "relay": self.relay.run,
+        }
+
+
+async def worker(parts: Parts) -> Worker:
+    """Join a worker."""
+    settings, health = parts.settings, parts.health
+    outbox = await Outbox.load(SERVICE, parts.database)
+    relay = Relay(parts.database, outbox, settings, health, sweep_seconds=settings.relay_sweep_seconds)
+    unit = UnitOfWork(parts.database, outbox, relay)
+    known = KnownPrograms(deadline_seconds=settings.program_wait_seconds)
+    programs = PublishedTopic(programs_topic(settings.kafka_prefix), settings, known.take, health=health)
+    known.follow(programs)
+    road = Road(known, hold_wait=settings.hold_wait)
+
+    def store_of(connection: Connection) -> PostgresStore:
+        return PostgresStore(connection, parts.vault)
+
+    consumer = Consumer(
+        f"{settings.kafka_prefix}.{SERVICE}",
+        [main_topic(speaker, settings.kafka_prefix) for speaker in ("gateway", "points")],
+        RedemptionHandler(road, store_of),
+        unit,
+        settings,
+        health,
+        relay=relay,
+        batch_max=settings.batch_max,
+        gap_report_seconds=settings.gap_report_seconds,
+    )
+    timer = WaitTimer(
+        unit,
+        road,
+        store_of,
+        overdue,
+        health,
+        interval_seconds=settings.wait_timer_seconds,
+        batch_max=settings.wait_timer_batch_max,
+    )
+    return Worker(consumer, timer, relay, programs)

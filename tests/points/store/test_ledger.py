@@ -1,0 +1,176 @@
+"""The store against a real Postgres: what memory says, the tables say too, and the auditor agrees."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from laurel.io.database import Database
+from laurel.io.migrating import DatabaseUrls
+from services.points.domain.state import Balance
+from services.points.ports import Announcement
+from services.points.road import Road
+from services.points.store.ledger import Ledger
+from services.points.testing import FixedPrograms, Note
+from services.points.verifying import Finding, verify
+from tests.points.till import START, Till, document, enrolment, purchase, report
+
+pytestmark = pytest.mark.anyio
+
+
+class StoredTill(Till):
+    """A till whose ledger is the database: each batch in a transaction of its own."""
+
+    database: Database
+
+    async def send(self, *notes: Note) -> list[dict[str, Any]]:
+        async with self.database.transaction() as connection:
+            said: list[Announcement] = await self.road.run(Ledger(connection), notes)
+        return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
+
+    async def totals(self) -> Balance:
+        async with self.database.connection() as connection:
+            row = await connection.fetchrow(
+                "select unit, available, pending, held, owed, earned, spent, expired, reversed, adjusted "
+                "from balances where program = $1 and member = $2",
+                self.program,
+                self.member,
+            )
+        assert row is not None
+        return Balance(*row)
+
+
+@pytest.fixture
+async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
+    found = await Database.connect(database_urls.points, schema="points", application="test")
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def till(database: Database) -> StoredTill:
+    found = StoredTill(document("clubcard"))
+    found.database = database
+    await found.enrol()
+    return found
+
+
+async def findings(urls: DatabaseUrls) -> list[Finding]:
+    connection = await asyncpg.connect(urls.auditor)
+    try:
+        return [found async for found in verify(connection) if isinstance(found, Finding)]
+    finally:
+        await connection.close()
+
+
+async def test_a_life_with_returns_holds_and_debts(till: StoredTill, database_urls: DatabaseUrls) -> None:
+    packs = [{"id": "1", "sku": "pack-50", "quantity": 2, "amount": 800}, {"id": "2", "sku": "x", "amount": 3400}]
+    await till.buy("b-1", 4200, lines=packs)
+    await till.give_back("r-1", "b-1", lines=[{"id": "1", "quantity": 1}])
+    assert (await till.totals()).available == 88
+    await till.hold("h-1", 80)
+    await till.capture("h-1")
+    back = await till.give_back("r-2", "b-1", lines=[{"id": "1", "quantity": 1}])
+    assert sum(one["owed"] for one in back["reversals"]) == 46
+    await till.buy("b-2", 10000)
+    totals = await till.totals()
+    assert (totals.available, totals.owed, totals.spent) == (54, 0, 80)
+    await till.hold("h-2", 54)
+    await till.release("h-2")
+    assert await findings(database_urls) == []
+
+
+async def test_same_activity_in_another_transaction_is_answered_again(till: StoredTill) -> None:
+    first = await till.buy("b-1", 1000)
+    again = await till.buy("b-1", 1000)
+    assert again["awards"] == first["awards"]
+    assert again["balances"] == first["balances"]
+    assert (await till.totals()).available == 10
+    assert (await till.buy("b-1", 1100))["code"] == "idempotency_mismatch"
+
+
+async def test_lots_expire_before_the_message_is_decided(database: Database, database_urls: DatabaseUrls) -> None:
+    units = {"point": {"scale": 0, "validity": {"kind": "rolling", "days": 10}}}
+    till = StoredTill(document("clubcard", units=units, clock="wall"))
+    till.database = database
+    await till.enrol()
+    await till.buy("b-1", 1000)
+    till.pass_time(days=11)
+    said = await till.send(report("clubcard", "m-1", purchase("b-2", 500, till.at), till.at))
+    assert [one["type"] for one in said] == ["points.expired.v1", "points.awarded.v1"]
+    assert said[0]["balances"][0]["available"] == 0
+    totals = await till.totals()
+    assert (totals.available, totals.expired) == (5, 10)
+    assert await findings(database_urls) == []
+
+
+async def test_member_with_many_lots_spends_the_first_ones(database: Database, database_urls: DatabaseUrls) -> None:
+    till = StoredTill(document("grocery"))
+    till.database = database
+    await till.enrol()
+    batch = [
+        report("grocery", "m-1", purchase(f"b-{n}", 100, START, currency="USD"), START) for n in range(200)
+    ]
+    await till.send(*batch)
+    held = await till.hold("h-1", 150)
+    assert len(held[0]["lots"]) == 150
+    assert held[0]["lots"][0]["lot"] == "2.1"
+    await till.capture("h-1")
+    assert (await till.totals()).available == 50
+    assert await findings(database_urls) == []
+
+
+async def test_two_members_interleaved_keep_their_own_numbers(till: StoredTill) -> None:
+    await till.send(enrolment("clubcard", "m-2"))
+    notes = [
+        report("clubcard", f"m-{1 + n % 2}", purchase(f"b-{n}", 1000), START) for n in range(10)
+    ]
+    said = await till.send(*notes)
+    assert [one["version"] for one in said] == [2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
+
+
+async def test_role_of_points_cannot_change_the_ledger(till: StoredTill, database: Database) -> None:
+    await till.buy("b-1", 1000)
+    for statement in (
+        "update journals set kind = 'x'",
+        "delete from entries",
+        "truncate journals",
+        "update entries_p0 set amount = 1",
+        "delete from journals_p3",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with database.connection() as connection:
+                await connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("damage", "proof"),
+    [
+        ("update points.balances set available = available + 1", "balances are the sums of the entries"),
+        ("update points.lots set remaining = remaining - 1", "balances are what lots hold"),
+        ("update points.entries set amount = amount + 1 where account = 'available'", "every journal sums to zero"),
+        ("update points.wallets set version = version + 1", "journals are numbered without gap"),
+        ("update points.balances set held = 1, available = available - 1", "what is held is what open holds hold"),
+        ("delete from points.journals where journal = 2", "every kept activity has its journal"),
+        ("update points.lots set expired = 3", "tables are folds of the journals"),
+    ],
+)
+async def test_auditor_finds_damage(
+    till: StoredTill, database_urls: DatabaseUrls, damage: str, proof: str
+) -> None:
+    await till.buy("b-1", 1000)
+    owner = await asyncpg.connect(database_urls.owner)
+    await owner.execute(damage)
+    await owner.close()
+    found = await findings(database_urls)
+    assert any(finding.proof.startswith(proof) for finding in found)
+
+
+async def test_unused_road_waits_for_programs(database: Database) -> None:
+    till = StoredTill(document("clubcard"))
+    till.database = database
+    till.road = Road(FixedPrograms(document("clubcard")))
+    with pytest.raises(TimeoutError):
+        await till.send(report("clubcard", "m-1", purchase("b-1", 1000), START, version=7))

@@ -1,0 +1,61 @@
+"""Every shipped program awards what its cases file says, played on paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from laurel.program import CompiledProgram, ProgramFaults, load_program
+from laurel.program.cases import Case, cases_path, load_cases
+from laurel.program.rehearsing import rehearse
+
+PROGRAMS = Path(__file__).parents[2] / "programs"
+FILES = sorted(path for path in PROGRAMS.glob("*.yaml") if not path.name.endswith(".cases.yaml"))
+
+
+def _compiled(file: Path) -> CompiledProgram:
+    return CompiledProgram.from_document(load_program(file.read_bytes(), file.stem), 1)
+
+
+def _cases() -> list[tuple[Path, Case]]:
+    return [(file, case) for file in FILES for case in load_cases(cases_path(file).read_text("utf-8")).cases]
+
+
+def test_both_programs_are_shipped() -> None:
+    assert {"grocery", "clubcard"} <= {file.stem for file in FILES}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_cases_name_their_program(file: Path) -> None:
+    assert load_cases(cases_path(file).read_text("utf-8")).program == file.stem
+
+
+@pytest.mark.parametrize(("file", "case"), _cases(), ids=lambda part: getattr(part, "stem", None) or part.case)
+def test_awards_what_the_case_says(file: Path, case: Case) -> None:
+    assert rehearse(_compiled(file), case) == []
+
+
+def test_a_case_that_expects_otherwise_says_where() -> None:
+    file = PROGRAMS / "clubcard.yaml"
+    text = cases_path(file).read_text("utf-8").replace("awards: {base: 22}", "awards: {base: 23}")
+    said = [line for case in load_cases(text).cases for line in rehearse(_compiled(file), case)]
+    assert said == ["TC-1, step 3: awards {'base': 22}, expected {'base': 23}"]
+
+
+def test_a_step_with_two_deeds_is_refused() -> None:
+    text = """
+program: p
+cases:
+  - case: a
+    says: b
+    steps:
+      - {wait_until: "2024-01-01T00:00:00Z", spend: {unit: point, amount: 1, at: "2024-01-01T00:00:00Z"}, expect: {}}
+      - {wait_until: "2024-01-01T00:00:00", expect: {}}
+"""
+    with pytest.raises(ProgramFaults) as found:
+        load_cases(text)
+    assert [(fault.pointer, fault.code) for fault in found.value.faults] == [
+        ("/cases/0/steps/0", "one_of"),
+        ("/cases/0/steps/1/wait_until", "naive_time"),
+    ]
