@@ -16,6 +16,8 @@ ENV PATH=/opt/laurel/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     MALLOC_ARENA_MAX=2
+# The volume of the admin key takes its owner from here.
+RUN install -d -o 10001 -m 700 /run/laurel
 USER 10001
 WORKDIR /
 EXPOSE 8080

@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("what", nargs="*", help=f"any of: {', '.join(_measures(quick=False, count=0))}; all by default")
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes, to see that it works")
     parser.add_argument("--activities", type=int, default=0, help="how many the points stage is given")
+    parser.add_argument("--details", action="store_true", help="print everything that was measured")
     arguments = parser.parse_args()
     count = arguments.activities or (QUICK_ACTIVITIES if arguments.quick else ACTIVITIES)
     measures = _measures(quick=arguments.quick, count=count)
@@ -47,6 +48,8 @@ def main() -> int:
         rows += found
         if not arguments.quick:
             _tell(console, name, f"kept in {keep(name, found)}")
+    if arguments.details:
+        console.print_json(data=rows)
     show(rows, console)
     return 1 if broken else 0
 

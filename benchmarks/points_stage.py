@@ -1,8 +1,9 @@
 """The points stage by itself: from events on Kafka to a committed ledger and published events, two workers.
 
 Everything is on the topic before the workers start, so they are never short of work and nothing else takes the
-processor. What is counted is what they have published: one event for each activity, which they say only after
-its commit.
+processor. What is watched is what they have published: one event for each activity, which they say only after
+its commit. The embedded broker tells the end of a partition as the start of its last batch, which is a little short, by
+about the same at every look; so rates come from there, and the end of the work is read from the wallets.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ WORKERS = 2
 WINDOW_SECONDS = 10.0
 SHORTEST_SECONDS = 30.0
 _EVERY_SECONDS = 0.25
+_QUIET_SECONDS = 1.0
 _STALLED_SECONDS = 60.0
 _LONGEST_SECONDS = 300.0
+# A wallet's version is the number of its last journal, and journals are numbered without gap.
+_JOURNALS = "select coalesce(sum(version), 0)::bigint from points.wallets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,10 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
         tell("enrolling")
         enrolled = await feed.produce(enrolments(PROGRAM, household_ids(variant.households)))
         async with _published(place) as published, _workers(place):
-            await _until(published, enrolled, [])
+            if not await _until_done(place, published, enrolled, [], []):
+                raise RuntimeError("The members were not enrolled in time")
+            # What is published but not yet marked would be published again by the next workers, and counted.
+            await _all_marked(place)
         tell(f"producing {count:,} activities")
         await feed.produce(variant.events(PROGRAM, count, variant.households))
         tell("working")
@@ -87,10 +94,12 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
         async with _published(place) as published, _workers(place) as workers:
             pids = {**place.pids, **{worker.name: worker.pid for worker in workers}}
             async with Watch(pids, families=("postgres",)) as watch:
-                complete = await _until(published, enrolled + count, samples, less=enrolled, workers=workers)
+                complete = await _until_done(place, published, enrolled + count, samples, workers)
             await _all_marked(place)
         tell("checking the ledger")
         faults, journals, refused = await _verify(place)
+        if complete and journals != enrolled + count:
+            faults.append(f"{journals} journals, {enrolled} enrolments and {count} activities")
         tell("TPC-B after")
         after = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
     found = rates(samples, WINDOW_SECONDS)
@@ -175,31 +184,38 @@ async def _published(place: Servers) -> AsyncIterator[Callable[[], Any]]:
         await stop_quietly(consumer)
 
 
-async def _until(
+async def _until_done(
+    place: Servers,
     published: Callable[[], Any],
-    wanted: int,
+    journals: int,
     samples: list[Counted],
-    *,
-    less: int = 0,
-    workers: list[Child] | None = None,
+    workers: list[Child],
 ) -> bool:
-    """Sample until all is published; give up when nothing moves for a minute, a worker dies, or it takes too long."""
-    started = moved = perf_counter()
-    last = -1
-    while True:
-        count = await published()
-        now = perf_counter()
-        samples.append(Counted(now - started, count - less))
-        if count >= wanted:
-            return True
-        if count != last:
-            last, moved = count, now
-        for worker in workers or ():
-            if not worker.running:
-                raise RuntimeError(f"{worker.name} ended (exit code {worker.exit_code}):\n{worker.last_words()}")
-        if now - moved > _STALLED_SECONDS or now - started > _LONGEST_SECONDS:
-            return False
-        await asyncio.sleep(_EVERY_SECONDS)
+    """Sample until there are so many journals; give up when nothing moves for a minute or it takes too long.
+
+    The database is asked only when the topic has stopped growing, for asking it costs what is being measured.
+    """
+    connection = await asyncpg.connect(place.databases.auditor)
+    try:
+        started = moved = perf_counter()
+        begin = last = await published()
+        while True:
+            await asyncio.sleep(_EVERY_SECONDS)
+            count = await published()
+            now = perf_counter()
+            samples.append(Counted(now - started, count - begin))
+            if count != last:
+                last, moved = count, now
+            elif now - moved > _QUIET_SECONDS and await connection.fetchval(_JOURNALS) >= journals:
+                return True
+            for worker in workers:
+                if not worker.running:
+                    words = worker.last_words()
+                    raise RuntimeError(f"{worker.name} ended (exit code {worker.exit_code}):\n{words}")
+            if now - moved > _STALLED_SECONDS or now - started > _LONGEST_SECONDS:
+                return False
+    finally:
+        await connection.close()
 
 
 async def _all_marked(place: Servers) -> None:

@@ -23,6 +23,8 @@ from laurel.testing.real_kafka import RealKafka, fetch_jars
 ROOT = Path(__file__).parent.parent
 JARS = ROOT / ".laurel-cache"
 TEMPLATE = "laurel_template"
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4_000_000_000
 LOCAL = ("127.", "::1", "localhost", "0.0.0.0", "testserver")
 
 
@@ -74,7 +76,9 @@ def _network_off() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def reachable_dir() -> Iterator[Path]:
     """A directory that an unprivileged user can pass through, which pytest's own are not."""
-    place = Path(tempfile.mkdtemp(prefix="laurel-tests-"))
+    # A copied database is a thousand small files: five times as fast in memory, where there is enough of it.
+    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    place = Path(tempfile.mkdtemp(prefix="laurel-tests-", dir=MEMORY if roomy else None))
     place.chmod(0o711)
     yield place
     shutil.rmtree(place, ignore_errors=True)

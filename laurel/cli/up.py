@@ -28,6 +28,11 @@ def up(
 ) -> None:
     """Start database, broker and services, publish the programs as sandboxes, and stay until Ctrl-C."""
     options = Options(data_dir=data_dir, port=port, database=database, kafka=kafka, points_workers=points_workers)
+    raise typer.Exit(run(options))
+
+
+def run(options: Options) -> int:
+    """Supervise until told to stop; return the exit code."""
     console = Console(highlight=False, soft_wrap=True)
 
     def tell(who: str, what: str) -> None:
@@ -42,4 +47,5 @@ def up(
         tell("laurel", f"stopped by {asked}, nothing runs any more")
     except LaurelError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(str(error), style="red"))
-        raise typer.Exit(1) from error
+        return 1
+    return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,11 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
         }
     own = {prefix + name: _as_text(value) for name, value in settings.items()}
     return {**_given(), **own}
+
+
+def service_command(role: Role) -> list[str]:
+    """How a process of a service is started."""
+    return [sys.executable, "-m", f"services.{role.service}", role.mode]
 
 
 def _address_of(name: str, everybody: list[Role]) -> str:

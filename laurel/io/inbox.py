@@ -57,12 +57,15 @@ class Sifted:
     """The messages among the waiting whose predecessor has not been seen."""
 
 
+# The keys come sorted, and `lateral … offset 0` reaches and locks their rows one by one in that order. A plain join
+# would leave the planner a way to walk the whole table, which it takes, and keeps, while the table is young.
 _LOCK = """
 select i.program, i.member, i.source, i.number
 from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, source)
-join inbox i on i.program = k.program and i.member = k.member and i.source = k.source
-order by i.program, i.member, i.source
-for update of i
+cross join lateral (
+    select program, member, source, number from inbox
+    where program = k.program and member = k.member and source = k.source
+    offset 0 for update) i
 """
 _BEGIN = """
 insert into inbox (program, member, source, number)
@@ -80,7 +83,10 @@ _ANY_PARKED = "select exists (select from parked)"
 _PARKED = """
 select p.program, p.member, p.source, p.sequence, p.reason
 from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, source)
-join parked p on p.program = k.program and p.member = k.member and p.source = k.source
+cross join lateral (
+    select * from parked
+    where program = k.program and member = k.member and source = k.source
+    offset 0) p
 """
 _PULL = """
 delete from parked p

@@ -5,17 +5,26 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.metadata import MetadataRequest
+
+from laurel.errors import LaurelError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable
 
     from laurel.io.settings import KafkaSettings
     from laurel.io.topics import Topic
+
+# A client that asks for a topic would make it, with the broker's own partition count, and keys would go to other
+# partitions than the settings say. aiokafka has no option for this; topics are made by `ensure_topics` alone.
+aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
 
 REQUEST_TIMEOUT_MS = 10_000
 BATCH_BYTES_MAX = 900_000
@@ -55,13 +64,13 @@ def new_consumer(settings: KafkaSettings, group: str | None, *, max_records: int
         max_partition_fetch_bytes=1_048_576,
         max_poll_records=max_records,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=2_000,
+        session_timeout_ms=settings.kafka_session_timeout_ms,
+        heartbeat_interval_ms=max(50, settings.kafka_session_timeout_ms // 5),
         rebalance_timeout_ms=30_000,
         retry_backoff_ms=50,
         metadata_max_age_ms=10_000,
         connections_max_idle_ms=None,
-        # Assignors that move as little as possible would need the group protocol to agree; this one needs nothing.
+        max_poll_interval_ms=600_000,
     )
 
 
@@ -126,10 +135,22 @@ class ClusterWatch:
                 await asyncio.wait_for(client.close(), 5)
 
 
+class WrongPartitionsError(LaurelError):
+    """A topic has fewer partitions than the settings say: keys would be sent where nothing is."""
+
+
 async def ensure_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> None:
-    """Make the topics that are missing, with their partition counts."""
+    """Make the topics that are missing, with their partition counts, and see that the others have theirs."""
+    wanted = list(topics)
     async with admin(settings) as client:
-        await _create_missing(client, list(topics), settings.kafka_replication)
+        await _create_missing(client, wanted, settings.kafka_replication)
+        found = await client.describe_topics([topic.name for topic in wanted])
+    counts = {each["topic"]: len(each["partitions"]) for each in found if each["error_code"] == 0}
+    for topic in wanted:
+        if 0 < counts.get(topic.name, 0) < topic.partitions:
+            raise WrongPartitionsError(
+                f"topic {topic.name} has {counts[topic.name]} partitions and should have {topic.partitions}"
+            )
 
 
 async def _create_missing(client: Any, topics: list[Topic], replication: int) -> None:
@@ -184,10 +205,17 @@ async def _partitions(consumer: Any, topic: str) -> list[int]:
     return sorted(known or ())
 
 
-async def committed_offsets(settings: KafkaSettings, group: str) -> dict[tuple[str, int], int]:
-    """Return what a group has committed."""
+async def committed_offsets(
+    settings: KafkaSettings, group: str, partitions: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], int]:
+    """Return what a group has committed in these partitions; -1 where nothing."""
+    if not partitions:
+        return {}
     async with admin(settings) as client:
-        offsets = await client.list_consumer_group_offsets(group)
+        # Without a list of partitions, the embedded broker answers what the client cannot read.
+        offsets = await client.list_consumer_group_offsets(
+            group, partitions=[TopicPartition(*place) for place in partitions]
+        )
         return {(tp.topic, tp.partition): found.offset for tp, found in offsets.items()}
 
 

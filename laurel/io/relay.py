@@ -48,11 +48,19 @@ _ASIDE_PAUSE_SECONDS = 0.02
 _POSITIONS_SECONDS = 1.0
 _WATCH_SECONDS = 1.0
 
+# `lateral … offset 0` reaches each row by the partial index, and the update then by its place: however little the
+# planner knows of a young table, it is left no way to walk all of it for every row.
 _MARK = """
-update outbox o set published_at = now()
-from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as k (program, member, stream, number)
-where o.program = k.program and o.member = k.member and o.stream = k.stream and o.number = k.number
-  and o.published_at is null
+with found as materialized (
+    select o.tableoid, o.ctid
+    from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as k (program, member, stream, number)
+    cross join lateral (
+        select tableoid, ctid from outbox
+        where program = k.program and member = k.member and stream = k.stream and number = k.number
+          and published_at is null
+        offset 0 for update) o)
+update outbox o set published_at = now() from found
+where o.ctid = found.ctid and o.tableoid = found.tableoid and o.published_at is null
 """
 _SWEEP = f"""
 select {ROW_COLUMNS} from outbox

@@ -23,6 +23,9 @@ class KafkaSettings(BaseSettings):
     """Partitions of each service's topic; fixed before the first event."""
     kafka_replication: Annotated[int, Field(ge=1, le=9)] = 1
     """Replicas of each topic."""
+    kafka_session_timeout_ms: Annotated[int, Field(ge=500, le=300_000)] = 10_000
+    """A member of a group that is silent for longer loses its partitions. The embedded broker lets everybody who
+    joins wait half of this, at least a second: 2,000 there."""
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 500
     """How long the broker may hold a fetch that finds nothing. 10 for the embedded broker, which does not wake early."""
 

@@ -2,7 +2,8 @@
 
 A case is a member and a list of steps in order of time. A step reports an activity (a purchase, a return, anything that
 `POST …/activities` takes, without its member), spends points, or only waits until an instant; what it expects is
-checked right after. What a case does not mention is not checked; `awards` and `reversals`, once mentioned, are complete.
+checked right after. What a case does not mention is not checked; `awards` and `reversals`, once mentioned, are
+complete.
 """
 
 from pathlib import Path

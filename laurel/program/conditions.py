@@ -30,9 +30,9 @@ from laurel.program.expressions import (
     conjuncts,
     flat,
     names_in,
-    parse,
     render,
 )
+from laurel.program.parsing import parse
 from laurel.program.scopes import Member, Read, Scope, ScopeField, Subject
 
 MEMO_MAX: Final = 8_192

@@ -13,11 +13,11 @@ import msgspec
 from pydantic import ValidationError
 
 from laurel.calendars import zone_named
+from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
 from laurel.program.conditions import condition_faults
 from laurel.program.document import Attributes, Part, ProgramDocument, Rolling, Rule, Unit, Validity
-from laurel.program.expressions import RESERVED
-from laurel.program.faults import pointer
+from laurel.program.parsing import RESERVED
 from laurel.program.scopes import lines_scope, where_scope
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
             yield from _validity(unit.validity, ("units", name, "validity"))
     for index, rule in outline.rules.items():
         for path, code, detail in _rule(index, rule, outline):
-            yield Fault(pointer(("earning", index, *path)), code, detail)
+            yield Fault(pointer_to(("earning", index, *path)), code, detail)
 
 
 _Found = tuple[Path, str, str]
@@ -164,9 +164,9 @@ def _validity(validity: Validity, path: Path) -> Iterator[Fault]:
     if isinstance(validity, Rolling):
         said = [key for key in ("years", "months", "days") if getattr(validity, key) is not None]
         if not said:
-            yield Fault(pointer(path), "missing", "rolling needs one of years, months and days")
+            yield Fault(pointer_to(path), "missing", "rolling needs one of years, months and days")
         for extra in said[1:]:
-            yield Fault(pointer((*path, extra)), "not_allowed", "rolling has one of years, months and days")
+            yield Fault(pointer_to((*path, extra)), "not_allowed", "rolling has one of years, months and days")
 
 
 def _zone(name: str | None) -> Iterator[Fault]:
@@ -184,7 +184,7 @@ def _attributes(attributes: Attributes | None) -> Iterator[Fault]:
     for subject in ("activity", "line", "member"):
         for name in getattr(attributes, subject):
             if name in RESERVED:
-                path = pointer(("attributes", subject, name))
+                path = pointer_to(("attributes", subject, name))
                 yield Fault(path, "not_allowed", f"{name} is a reserved word of CEL, so no condition could read it")
 
 

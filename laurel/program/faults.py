@@ -1,9 +1,10 @@
-"""Where a document is wrong: JSON Pointers, and the error that carries every fault at once."""
+"""Where a document is wrong: the error that carries every fault at once."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault, LaurelError, Problem
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ProgramFaults(LaurelError):  # noqa: N818  # a list of faults, named for what it carries
-    """A document that cannot be a program. `faults` names everything that is wrong with it, in document order."""
+    """A document that cannot be a program. `faults` names everything that is wrong with it."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -25,17 +26,12 @@ class ProgramFaults(LaurelError):  # noqa: N818  # a list of faults, named for w
         return Problem("invalid", "The program document is not valid", errors=self.faults)
 
 
-def pointer(path: Iterable[str | int]) -> str:
-    """Return the JSON Pointer (RFC 6901) of a path of keys and positions."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
-
-
 def faults_of(error: ValidationError, document: object) -> list[Fault]:
     """Turn what Pydantic found into faults that point into the document as it was written."""
     found = error.errors(include_url=False)
     places = [item["loc"] for item in found]
     return [
-        Fault(pointer(_written(item["loc"], document)), _code(item["type"]), _detail(item))
+        Fault(pointer_to(_written(item["loc"], document)), _code(item["type"]), _detail(item))
         for item in found
         if not (item["type"] == "too_short" and _has_deeper(item["loc"], places))
     ]
@@ -58,18 +54,19 @@ _CODES = {
     "tuple_type": "wrong_type",
     "list_type": "wrong_type",
     "model_type": "wrong_type",
+    "datetime_type": "wrong_type",
     "model_attributes_type": "wrong_type",
-    "literal_error": "unknown_value",
-    "union_tag_invalid": "unknown_value",
+    "literal_error": "not_one_of",
+    "union_tag_invalid": "not_one_of",
     "union_tag_not_found": "missing",
     "greater_than": "out_of_range",
     "greater_than_equal": "out_of_range",
     "less_than": "out_of_range",
     "less_than_equal": "out_of_range",
-    "too_short": "out_of_range",
-    "too_long": "out_of_range",
-    "string_too_short": "out_of_range",
-    "string_too_long": "out_of_range",
+    "too_short": "too_short",
+    "too_long": "too_long",
+    "string_too_short": "too_short",
+    "string_too_long": "too_long",
 }
 
 
@@ -79,7 +76,9 @@ def _code(kind: str) -> str:
 
 def _detail(found: ErrorDetails) -> str:
     if found["type"] == "extra_forbidden":
-        return "This field is not known here"
+        return "There is no such field"
+    if found["type"] == "missing":
+        return "This field is required"
     if found["type"] == "union_tag_not_found":
         return "kind is missing"
     return str(found["msg"])

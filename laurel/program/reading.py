@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import yaml
 
+from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
-from laurel.program.faults import ProgramFaults, pointer
+from laurel.program.faults import ProgramFaults
 
 DEPTH_MAX: Final = 32
 TEXT_MAX: Final = 1_048_576
@@ -83,20 +84,20 @@ class _TooLarge(str):
 
 def _plain(value: object, path: Path, faults: list[Fault]) -> object:  # noqa: PLR0911  # one for each kind of value
     if len(path) > DEPTH_MAX:
-        faults.append(Fault(pointer(path), "too_deep", f"Nested deeper than {DEPTH_MAX}"))
+        faults.append(Fault(pointer_to(path), "too_deep", f"Nested deeper than {DEPTH_MAX}"))
         return None
     match value:
         case _Constant() | float():
-            faults.append(Fault(pointer(path), "float", _FLOAT_ADVICE))
+            faults.append(Fault(pointer_to(path), "float", _FLOAT_ADVICE))
             return None
         case _TooLarge():
-            faults.append(Fault(pointer(path), "out_of_range", "This number is too large"))
+            faults.append(Fault(pointer_to(path), "out_of_range", "This number is too large"))
             return None
         case None | bool():
             return value
         case int():
             if abs(value) >= 10**_INTEGER_DIGITS_MAX:
-                faults.append(Fault(pointer(path), "out_of_range", "This number is too large"))
+                faults.append(Fault(pointer_to(path), "out_of_range", "This number is too large"))
                 return None
             return value
         case str():
@@ -107,7 +108,7 @@ def _plain(value: object, path: Path, faults: list[Fault]) -> object:  # noqa: P
             return _mapping(list(value.items()), path, faults)
         case list() | tuple():
             return [_plain(item, (*path, index), faults) for index, item in enumerate(value)]
-    faults.append(Fault(pointer(path), "wrong_type", f"A program cannot contain {type(value).__name__}"))
+    faults.append(Fault(pointer_to(path), "wrong_type", f"A program cannot contain {type(value).__name__}"))
     return None
 
 
@@ -115,18 +116,18 @@ def _mapping(pairs: list[tuple[Any, Any]], path: Path, faults: list[Fault]) -> d
     mapping: dict[str, object] = {}
     for key, value in pairs:
         if not isinstance(key, str):
-            faults.append(Fault(pointer(path), "wrong_type", f"The key {key!r} is not a text; put it in quotes"))
+            faults.append(Fault(pointer_to(path), "wrong_type", f"The key {key!r} is not a text; put it in quotes"))
             continue
         here = (*path, _text(key, path, faults))
         if key in mapping:
-            faults.append(Fault(pointer(here), "repeated", "This key is there twice"))
+            faults.append(Fault(pointer_to(here), "repeated", "This key is there twice"))
         mapping[key] = _plain(value, here, faults)
     return mapping
 
 
 def _text(value: str, path: Path, faults: list[Fault]) -> str:
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        faults.append(Fault(pointer(path), "bad_format", "A text may not contain U+0000 or half a surrogate pair"))
+        faults.append(Fault(pointer_to(path), "bad_format", "A text may not contain U+0000 or half a surrogate pair"))
         return ""
     return value
 
@@ -171,7 +172,7 @@ class _YamlReader:
 
     def _value(self, event: Event, path: Path) -> object:
         if len(path) > DEPTH_MAX:
-            raise ProgramFaults([Fault(pointer(path), "too_deep", f"Nested deeper than {DEPTH_MAX}")])
+            raise ProgramFaults([Fault(pointer_to(path), "too_deep", f"Nested deeper than {DEPTH_MAX}")])
         if isinstance(event, yaml.AliasEvent):
             self._fault(path, "not_allowed", "Anchors and aliases are not allowed", event)
             return None
@@ -229,7 +230,7 @@ class _YamlReader:
 
     def _fault(self, path: Path, code: str, detail: str, event: Event = None) -> None:
         where = "" if event is None else f" (line {event.start_mark.line + 1})"
-        self.faults.append(Fault(pointer(path), code, detail + where))
+        self.faults.append(Fault(pointer_to(path), code, detail + where))
 
 
 def _yaml_detail(error: yaml.YAMLError) -> str:

@@ -17,7 +17,7 @@ import msgspec
 from laurel.calendars import local_date
 from laurel.contracts.activity import Activity, check
 from laurel.errors import Refused
-from laurel.program.bases import NOTHING_RETURNED, Returned, basis_less_returns, plus_return
+from laurel.program.returning import NOTHING_RETURNED, Returned, basis_less_returns, plus_return
 from laurel.rounding import scaled
 from laurel.shapes import decoder_of
 

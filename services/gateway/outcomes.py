@@ -302,9 +302,7 @@ def _redeemed(message: Heard, state: str, *, final: bool) -> Told:
         body = _encode(shown)
         if final and ours and correlation is not None:
             outcome = Outcome(correlation, POSTED, None, body)
-    seen = RedemptionSeen(
-        message.program, said.redemption, state, body, _place(message.source, message.sequence)
-    )
+    seen = RedemptionSeen(message.program, said.redemption, state, body, _place(message.source, message.sequence))
     return Told(outcome=outcome, summary=_wallet_seen(message, said.wallet), redemption=seen)
 
 

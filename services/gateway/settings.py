@@ -23,6 +23,8 @@ class GatewaySettings(ServiceSettings):
     """Where points answers questions."""
     redemption_url: str = "http://127.0.0.1:8082"
     """Where redemption answers questions."""
+    redemption_codes_token: SecretStr | None = None
+    """What redemption wants to be shown before it tells voucher codes, if it was told to want it."""
     passed_on_seconds: Seconds = 5.0
     """How long a question to another service may take."""
     admin_key_file: Path | None = None

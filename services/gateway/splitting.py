@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _GZIP = 16 + zlib.MAX_WBITS
-_STEP = 256 * 1024
+_STEP = 64 * 1024
 
 
 class Broken(Exception):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from laurel.contracts import redemption as said
-from laurel.contracts.envelope import Cause
+from laurel.contracts.envelope import Cause, Event
 from laurel.contracts.points import LotAmount
 from laurel.contracts.rewards import Money, Reward
 from laurel.shapes import encode, struct_of
@@ -73,7 +73,7 @@ def _announcement(occasion: Occasion, type_: str, body: bytes) -> Announcement:
 _Built = Iterable[tuple[str, bytes]]
 
 
-def _event(occasion: Occasion, contract: Any, **fields: Any) -> tuple[str, bytes]:
+def _event(occasion: Occasion, contract: type[Event], **fields: object) -> tuple[str, bytes]:
     decision = occasion.decision
     kind = "timer" if occasion.message is None else "redemption"
     cause = _Cause(kind=kind, id=decision.key.redemption) if decision.key else None
@@ -118,9 +118,7 @@ def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:
     vouchers = [fact for fact in facts if isinstance(fact, f.VoucherIssued)]
     lots = [_LotAmount(lot=part.lot, amount=part.amount) for part in _begun(facts).lots]
     made = [
-        _VoucherMade(
-            voucher=fact.voucher, suffix=fact.suffix, value=_money(fact.value), expires_at=fact.expires_at
-        )
+        _VoucherMade(voucher=fact.voucher, suffix=fact.suffix, value=_money(fact.value), expires_at=fact.expires_at)
         for fact in vouchers
     ]
     outcome = {**_outcome(saga), "lots": lots, "vouchers": made, "wallet": _wallet(occasion)}
@@ -179,21 +177,19 @@ def _outcome(saga: Saga) -> dict[str, Any]:
     }
 
 
-def _wallet(occasion: Occasion) -> Any:
+def _wallet(occasion: Occasion) -> object:
     """Return what the answer of points said of the wallet, so that balances can be shown with the outcome."""
     heard, message = occasion.heard, occasion.message
     if message is None or not isinstance(heard, h.HoldAnswer):
         return None
-    return _WalletSeen(
-        source=message.source, sequence=message.sequence, balances=heard.balances, version=heard.version
-    )
+    return _WalletSeen(source=message.source, sequence=message.sequence, balances=heard.balances, version=heard.version)
 
 
 def _begun(facts: Iterable[AnyFact]) -> f.FulfilmentBegun:
     return next(fact for fact in facts if isinstance(fact, f.FulfilmentBegun))
 
 
-def _money(value: h.Money | None) -> Any:
+def _money(value: h.Money | None) -> object:
     return None if value is None else _Money(amount=value.amount, currency=value.currency)
 
 

@@ -10,8 +10,9 @@ from services.redemption.store.views import PostgresViews
 from services.redemption.wiring import Parts
 
 
-def application(parts: Parts) -> FastAPI:
-    """Make the application on parts that live at least as long."""
-    app = service_app("Laurel redemption", parts.settings, None, parts.health)
-    app.include_router(routes(parts.database, PostgresViews(parts.vault), parts.settings.codes_token))
+def application(parts: Parts, *, answers: bool = True) -> FastAPI:
+    """Make the application on parts that live as long; a process that only works shows its health and no more."""
+    app = service_app("Laurel redemption", parts.settings, None, parts.health, docs_url=None, redoc_url=None)
+    if answers:
+        app.include_router(routes(parts.database, PostgresViews(parts.vault), parts.settings.codes_token))
     return app

@@ -1,5 +1,7 @@
 """Fakes and factories for tests: a store in memory, fixed programs, messages, and a points service on paper."""
 
+# ruff: noqa: ANN401 - further fields of an event go through as they come
+
 from __future__ import annotations
 
 import itertools
@@ -21,7 +23,7 @@ from services.redemption.domain.state import SagaKey, State
 from services.redemption.ports import Announcement, Decision, Needs
 
 PROGRAM = "grocery"
-NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
+NOON = datetime(2036, 3, 14, 12, tzinfo=UTC)
 
 T = TypeVar("T")
 
@@ -40,9 +42,7 @@ class MemoryStore:
 
     def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
         """Make the same codes each time."""
-        return tuple(
-            Blank(voucher_id(key, number), suffix_of(code_of(number))) for number in range(1, count + 1)
-        )
+        return tuple(Blank(voucher_id(key, number), suffix_of(code_of(number))) for number in range(1, count + 1))
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Keep the decisions."""

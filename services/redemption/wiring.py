@@ -92,7 +92,7 @@ async def worker(parts: Parts) -> Worker:
         return PostgresStore(connection, parts.vault)
 
     consumer = Consumer(
-        f"{settings.kafka_prefix}.{SERVICE}",
+        f"{settings.kafka_prefix}-{SERVICE}",
         [main_topic(speaker, settings.kafka_prefix) for speaker in ("gateway", "points")],
         RedemptionHandler(road, store_of),
         unit,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from laurel.io.health import Health
 from laurel.io.http import serve
 from laurel.io.runner import run_tasks
@@ -12,18 +10,19 @@ from services.redemption.app import application
 from services.redemption.settings import RedemptionSettings
 from services.redemption.wiring import SERVICE, Part, connected, worker
 
-Mode = Literal["api", "worker", "both"]
 
+async def run(mode: str, settings: RedemptionSettings) -> None:
+    """Run as `api`, `worker` or `both` until stopped; every part's death is the process's.
 
-async def run(mode: Mode, settings: RedemptionSettings) -> None:
-    """Run until stopped. The door is always open: a worker, too, tells its health and metrics there."""
+    A worker, too, tells its health and metrics.
+    """
     configure_logging(SERVICE, as_json=settings.log_json, level=settings.log_level)
     health = Health()
     async with connected(settings, health) as parts:
         tasks: dict[str, Part] = {}
         if mode != "api":
             tasks |= (await worker(parts)).tasks()
-        app = application(parts)
+        app = application(parts, answers=mode != "worker")
 
         async def door() -> None:
             await serve(app, settings)

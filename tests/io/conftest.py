@@ -111,6 +111,7 @@ def kafka_settings(bootstrap: str, *, idempotence: bool, fetch_max_wait_ms: int)
         kafka_prefix=f"t{uuid.uuid4().hex[:8]}",
         kafka_idempotence=idempotence,
         fetch_max_wait_ms=fetch_max_wait_ms,
+        kafka_session_timeout_ms=6000 if idempotence else 1000,
     )
 
 

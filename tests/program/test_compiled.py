@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -263,10 +264,10 @@ def test_the_program_shows_what_others_need() -> None:
     )
     assert (program.program, program.version, program.clock, program.currency) == ("sample", 1, "manual", "GBP")
     assert program.zone.key == "Europe/London"
-    assert [(rule.funder, rule.price, rule.price_currency) for rule in program.rules][0] == ("shop", None, None)
-    assert [(rule.price and str(rule.price), rule.price_currency) for rule in program.rules][1:] == [
-        ("3/2", "GBP"),
-        ("3/2", "USD"),
+    assert [(rule.funder, rule.price, rule.price_currency) for rule in program.rules] == [
+        ("shop", None, None),
+        ("maker", Fraction(3, 2), "GBP"),
+        ("maker", Fraction(3, 2), "USD"),
     ]
     assert program.member_attributes == {"card", "staff", "age"}
     assert program.late_claim_months == 6

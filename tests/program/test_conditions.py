@@ -1,4 +1,4 @@
-"""Conditions: what they mean (as CEL means it), what is refused before they run, and that remembering changes nothing."""
+"""Conditions mean what CEL means, nonsense is refused before it runs, and remembering changes nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ WHERE = where_scope({"miles": "integer", "cabin": "text"}, {"card": "text", "age
 
 
 def a_line(**fields: Any) -> SimpleNamespace:
-    empty = {"sku": None, "category": None, "brand": None, "quantity": None, "amount": None, "attributes": {}}
-    return SimpleNamespace(**{**empty, **fields})
+    empty = dict.fromkeys(("sku", "category", "brand", "quantity", "amount"))
+    return SimpleNamespace(**{"attributes": {}, **empty, **fields})
 
 
 def an_activity(**fields: Any) -> SimpleNamespace:

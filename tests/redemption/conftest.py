@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
@@ -14,9 +16,11 @@ from laurel.io.outbox import Outbox
 from laurel.io.unit import UnitOfWork
 from services.redemption.ports import Announcement
 from services.redemption.road import Road
+from services.redemption.settings import RedemptionSettings
 from services.redemption.store.store import PostgresStore
 from services.redemption.store.vault import Vault
 from services.redemption.testing import FixedPrograms, Told
+from tests.redemption.stage import Stage
 
 SECRET = "s" * 48
 
@@ -60,3 +64,26 @@ class Counter:
 @pytest.fixture
 async def counter(database: Database, vault: Vault) -> Counter:
     return Counter(UnitOfWork(database, await Outbox.load("redemption", database)), vault)
+
+
+@pytest.fixture
+def settings(
+    database_urls: DatabaseUrls, broker: str, kafka_idempotence: bool, fetch_max_wait_ms: int
+) -> RedemptionSettings:
+    """A worker's settings: the shared broker, with topics of the test's own."""
+    return RedemptionSettings(
+        secret=SecretStr(SECRET),
+        database_url=SecretStr(database_urls.redemption),
+        kafka_bootstrap=broker,
+        kafka_prefix=f"t{uuid.uuid4().hex[:8]}",
+        kafka_idempotence=kafka_idempotence,
+        kafka_session_timeout_ms=6000 if kafka_idempotence else 1000,
+        fetch_max_wait_ms=fetch_max_wait_ms,
+        wait_timer_seconds=0.1,
+    )
+
+
+@pytest.fixture
+async def stage(settings: RedemptionSettings, auditor: asyncpg.Connection[Any]) -> AsyncIterator[Stage]:
+    async with Stage(settings, auditor).open() as stage:
+        yield stage

@@ -69,7 +69,7 @@ PARTITIONED = {
         40,
     ),
     "batch_lines": (
-        f"""(program {KEY}, batch {KEY}, line bigint NOT NULL, id {KEY}, member text, hash text NOT NULL,
+        f"""(program {KEY}, batch {KEY}, line bigint NOT NULL, partner {KEY}, id {KEY}, member text, hash text NOT NULL,
         occurred_at timestamptz NOT NULL, of_id text, body bytea NOT NULL,
         PRIMARY KEY (program, batch, line)) PARTITION BY HASH (program, batch)""",
         100,

@@ -55,6 +55,7 @@ class LineRow:
     """A line that is right by itself."""
 
     line: int
+    partner: str
     id: str
     member: str | None
     hash: str
@@ -102,7 +103,7 @@ async def awarded(connection: Connection, program: str, batch: str) -> list[tupl
 
 # Receiving. --------------------------------------------------------------------------------------------------
 
-_LINE_COLUMNS = ("program", "batch", "line", "id", "member", "hash", "occurred_at", "of_id", "body")
+_LINE_COLUMNS = ("program", "batch", "line", "partner", "id", "member", "hash", "occurred_at", "of_id", "body")
 _REJECT = """
     insert into batch_faults (program, batch, line, id, state, status, code, detail, errors)
     select $1, $2, line, id, 'rejected', status, code, detail, errors
@@ -131,9 +132,7 @@ async def receive(
     at: datetime,
 ) -> bool:
     """Store a part of a file; False if the batch was closed meanwhile and takes no more."""
-    status = await connection.execute(
-        _RECEIVED, program, batch, len(lines) + len(faults), len(faults), body_offset, at
-    )
+    status = await connection.execute(_RECEIVED, program, batch, len(lines) + len(faults), len(faults), body_offset, at)
     if status == "UPDATE 0":
         return False
     if lines:
@@ -141,7 +140,18 @@ async def receive(
             "batch_lines",
             columns=_LINE_COLUMNS,
             records=[
-                (program, batch, each.line, each.id, each.member, each.hash, each.occurred_at, each.of_id, each.body)
+                (
+                    program,
+                    batch,
+                    each.line,
+                    each.partner,
+                    each.id,
+                    each.member,
+                    each.hash,
+                    each.occurred_at,
+                    each.of_id,
+                    each.body,
+                )
                 for each in lines
             ],
         )
@@ -176,7 +186,7 @@ async def end(connection: Connection, program: str, batch: str, *, broken: bool,
 _TURN = "select true from batch_turn for update skip locked"
 _OPEN = f"select {_COLUMNS} from batches where finished_at is null order by created_at"
 _NEXT = """
-    select line, id, member, hash, occurred_at, of_id, body from batch_lines
+    select line, partner, id, member, hash, occurred_at, of_id, body from batch_lines
     where program = $1 and batch = $2 and line > $3 order by program, batch, line limit $4
 """
 _MOVED = """
@@ -186,7 +196,7 @@ _MOVED = """
 """
 _FOLLOW = """
     insert into batch_following (program, batch, line, partner, id)
-    select $1, $2, line, $3, id from unnest($4::int8[], $5::text[]) as f(line, id)
+    select $1, $2, line, partner, id from unnest($3::int8[], $4::text[], $5::text[]) as f(line, partner, id)
     on conflict (program, batch, line) do nothing
 """
 _FOLLOWED = """
@@ -251,11 +261,16 @@ async def move(connection: Connection, batch: BatchRow, moved: Moved, at: dateti
     )
 
 
-async def follow(connection: Connection, batch: BatchRow, lines: Sequence[tuple[int, str]]) -> None:
+async def follow(connection: Connection, batch: BatchRow, lines: Sequence[LineRow]) -> None:
     """Note lines that repeat a request whose outcome is still to come."""
     if lines:
         await connection.execute(
-            _FOLLOW, batch.program, batch.batch, batch.partner, [line for line, _ in lines], [id_ for _, id_ in lines]
+            _FOLLOW,
+            batch.program,
+            batch.batch,
+            [each.line for each in lines],
+            [each.partner for each in lines],
+            [each.id for each in lines],
         )
 
 
@@ -282,8 +297,8 @@ _ERRORS = """
 _LINES = """
     select l.line, l.id, r.state, r.code, r.outcome, r.batch is distinct from $2 or r.line is distinct from l.line
     from batch_lines l
-    left join requests r on r.program = l.program and r.kind = 'activity' and r.partner = $5 and r.id = l.id
-        and l.line <= $6
+    left join requests r on r.program = l.program and r.kind = 'activity' and r.partner = l.partner
+        and r.id = l.id and l.line <= $5
     where l.program = $1 and l.batch = $2 and l.line > $3
     order by l.program, l.batch, l.line limit $4
 """
@@ -296,6 +311,4 @@ async def errors(connection: Connection, batch: BatchRow, after: int, limit: int
 
 async def lines(connection: Connection, batch: BatchRow, after: int, limit: int) -> Sequence[Any]:
     """Return (line, id, state, code, outcome, is a repeat) of lines that were right by themselves."""
-    return await connection.fetch(
-        _LINES, batch.program, batch.batch, after, limit, batch.partner, batch.read_through
-    )
+    return await connection.fetch(_LINES, batch.program, batch.batch, after, limit, batch.read_through)

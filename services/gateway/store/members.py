@@ -92,9 +92,7 @@ async def existing(connection: Connection, asked: Iterable[tuple[str, str]]) -> 
     return {(row[0], row[1]) for row in rows}
 
 
-async def resolve(
-    connection: Connection, asked: Iterable[tuple[str, str, bytes]]
-) -> dict[tuple[str, str, bytes], str]:
+async def resolve(connection: Connection, asked: Iterable[tuple[str, str, bytes]]) -> dict[tuple[str, str, bytes], str]:
     """Return whose these (program, scheme, hash) are, as far as anybody has them."""
     wanted = sorted(set(asked))
     if not wanted:
@@ -147,9 +145,7 @@ async def _enrol_apart(connection: Connection, new: list[NewMember], at: datetim
         at,
     )
     added = {(row[0], row[1]) for row in rows}
-    losers = await _add_identifiers(
-        connection, [each for each in ordered if (each.program, each.member) in added], at
-    )
+    losers = await _add_identifiers(connection, [each for each in ordered if (each.program, each.member) in added], at)
     for program, member in sorted(losers):
         await connection.execute(_DROP_IDENTIFIERS, program, member)
         await connection.execute(_DROP, program, member)
@@ -160,9 +156,7 @@ async def _enrol_apart(connection: Connection, new: list[NewMember], at: datetim
     return refusals
 
 
-async def _add_identifiers(
-    connection: Connection, new: list[NewMember], at: datetime
-) -> set[tuple[str, str]]:
+async def _add_identifiers(connection: Connection, new: list[NewMember], at: datetime) -> set[tuple[str, str]]:
     """Add the identifiers of these members, and return the members who did not get all of theirs."""
     wanted = sorted(
         (member.program, scheme, hash_, member.member)

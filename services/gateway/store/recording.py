@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from laurel.errors import PROBLEMS
-from services.gateway.naming import Correlation, RequestKey
+from services.gateway.naming import MEMBER, Correlation, RequestKey
 from services.gateway.outcomes import POSTED, Outcome, RedemptionSeen, RewardSeen, Summary, Told
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
             outcomes.setdefault(each.outcome.correlation, each.outcome)
     ordered = [outcomes[correlation] for correlation in sorted(outcomes)]
     rows = await connection.fetch(_RECORD, *_outcome_columns(ordered), *_summary_columns(told, at))
+    await _disenrol(connection, [each for each in ordered if each.correlation.key.kind == MEMBER])
     await _redemptions(connection, [each.redemption for each in told if each.redemption is not None])
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
     await _delayed(connection, [each.parked for each in told if each.parked is not None])
@@ -112,6 +113,18 @@ def _over(before: Summary, summary: Summary) -> Summary:
         before.balances if summary.balances is None else summary.balances,
         before.tier if summary.tier is None else summary.tier,
     )
+
+
+_DISENROL = "delete from members where program = $1 and member = $2 and status = 'pending' returning member"
+_DISENROL_IDENTIFIERS = "delete from identifiers where program = $1 and member = $2"
+
+
+async def _disenrol(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """An enrolment that was given up leaves its id and identifiers free."""
+    for outcome in outcomes:
+        key = outcome.correlation.key
+        if outcome.state != POSTED and await connection.fetchval(_DISENROL, key.program, key.id):
+            await connection.execute(_DISENROL_IDENTIFIERS, key.program, key.id)
 
 
 _REDEMPTIONS = """

@@ -61,8 +61,6 @@ async def add(
     return {(row[0], row[1]) for row in rows}
 
 
-async def rewards(
-    connection: Connection, program: str, after: str, limit: int
-) -> list[tuple[str, bytes]]:
+async def rewards(connection: Connection, program: str, after: str, limit: int) -> list[tuple[str, bytes]]:
     """Return a page of the catalogue."""
     return [(row[0], row[1]) for row in await connection.fetch(_REWARDS, program, after, limit)]

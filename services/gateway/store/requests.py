@@ -77,9 +77,7 @@ _INSERT = """
 """
 
 
-async def insert(
-    connection: Connection, asked: Sequence[NewRequest], at: datetime
-) -> dict[RequestKey, int]:
+async def insert(connection: Connection, asked: Sequence[NewRequest], at: datetime) -> dict[RequestKey, int]:
     """Record what is new, and answer the attempt of each that was recorded; keys must differ."""
     ordered = sorted(asked, key=lambda request: request.key)
     rows = await connection.fetch(

@@ -234,6 +234,7 @@ batch_lines = hash_partitioned(
     _key("program"),
     _key("batch"),
     Column("line", BigInteger, nullable=False),
+    _key("partner"),
     _key("id"),
     Column("member", Text),
     Column("hash", Text, nullable=False),

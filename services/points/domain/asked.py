@@ -7,9 +7,9 @@ from datetime import datetime
 import msgspec
 
 from laurel.contracts.activity import ReportedActivity
-from laurel.shapes import decoder_of
+from laurel.shapes import trusting_decoder_of
 
-decode_activity = decoder_of(ReportedActivity).decode
+decode_activity = trusting_decoder_of(ReportedActivity)
 
 
 class Cause(msgspec.Struct, frozen=True):

@@ -26,13 +26,15 @@ _LOTS = (
 )  # fmt: skip
 _RETURNS = ("program", "member", "of_journal", "journal")
 
+# Every row is there already; the insert is how a set of rows is updated by key whatever the planner believes of a
+# young table: an update that joins has been seen to walk it once for every key, and to keep that plan.
 _WALLETS = """
-    update wallets w set status = k.status, at = k.at, version = k.version, enrolled_at = k.enrolled_at,
-        person = k.person, attributes = k.attributes, next_due_at = k.next_due_at
-    from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::timestamptz[],
+    insert into wallets (program, member, status, at, version, enrolled_at, person, attributes, next_due_at)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::timestamptz[],
         $7::text[], $8::bytea[], $9::timestamptz[])
-        as k (program, member, status, at, version, enrolled_at, person, attributes, next_due_at)
-    where w.program = k.program and w.member = k.member"""
+    on conflict (program, member) do update set status = excluded.status, at = excluded.at,
+        version = excluded.version, enrolled_at = excluded.enrolled_at, person = excluded.person,
+        attributes = excluded.attributes, next_due_at = excluded.next_due_at"""
 
 _BALANCES = """
     insert into balances as b (program, member, unit, available, pending, held, owed, earned, spent, expired,
@@ -47,10 +49,13 @@ _BALANCES = """
         next_expiry_at = excluded.next_expiry_at, next_expiry_amount = excluded.next_expiry_amount"""
 
 _LOTS_MOVED = """
-    update lots l set remaining = k.remaining, held = k.held, expired = k.expired
-    from unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])
-        as k (program, member, journal, lot, remaining, held, expired)
-    where l.program = k.program and l.member = k.member and l.journal = k.journal and l.lot = k.lot"""
+    insert into lots (program, member, journal, lot, unit, rule, activity, partner, granted, remaining, held, expired,
+        earned_at, available_at, expires_at, funder, version)
+    select * from unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[],
+        $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::timestamptz[],
+        $14::timestamptz[], $15::timestamptz[], $16::text[], $17::integer[])
+    on conflict (program, member, journal, lot) do update set remaining = excluded.remaining,
+        held = excluded.held, expired = excluded.expired"""
 
 _HOLDS = """
     insert into holds (program, member, hold, unit, amount, state, saga, parts, journal)
@@ -137,13 +142,16 @@ async def _add_lots(connection: asyncpg.Connection[Any], journals: Sequence[Jour
         wallet = journal.wallet
         for fact in journal.facts:
             if type(fact) is f.PointsGranted:
-                lot = wallet.lots[LotName(journal.number, fact.lot)]
-                rows.append((
-                    wallet.program, wallet.member, journal.number, fact.lot, lot.unit, lot.rule, lot.activity,
-                    lot.partner, lot.granted, lot.remaining, lot.held, lot.expired, lot.earned_at,
-                    lot.available_at, lot.expires_at, lot.funder, lot.version,
-                ))  # fmt: skip
+                rows.append(_lot_row(wallet, wallet.lots[LotName(journal.number, fact.lot)]))
     await _copy(connection, "lots", _LOTS, rows)
+
+
+def _lot_row(wallet: Wallet, lot: Lot) -> Sequence[Any]:
+    return (
+        wallet.program, wallet.member, lot.name.journal, lot.name.lot, lot.unit, lot.rule, lot.activity, lot.partner,
+        lot.granted, lot.remaining, lot.held, lot.expired, lot.earned_at, lot.available_at, lot.expires_at,
+        lot.funder, lot.version,
+    )  # fmt: skip
 
 
 def _moved(journals: Sequence[Journal]) -> list[tuple[Wallet, Lot]]:
@@ -174,10 +182,7 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
 
 
 async def _move_lots(connection: asyncpg.Connection[Any], moved: Sequence[tuple[Wallet, Lot]]) -> None:
-    rows = [
-        (wallet.program, wallet.member, lot.name.journal, lot.name.lot, lot.remaining, lot.held, lot.expired)
-        for wallet, lot in moved
-    ]
+    rows = [_lot_row(wallet, lot) for wallet, lot in moved]
     await _run(connection, _LOTS_MOVED, rows)
 
 

@@ -26,7 +26,5 @@ def awaits_points(saga: Saga) -> bool:
 def check_price(saga: Saga, heard: PointsHeld | HoldRefused) -> None:
     """Raise if points answered about another price than was asked for: no reward goes out for less."""
     if (heard.unit, heard.amount) != (saga.unit, saga.points):
-        message = (
-            f"hold {heard.hold} answers {heard.amount} {heard.unit}, asked for were {saga.points} {saga.unit}"
-        )
+        message = f"hold {heard.hold} answers {heard.amount} {heard.unit}, asked for were {saga.points} {saga.unit}"
         raise ImpossibleMessageError(message)

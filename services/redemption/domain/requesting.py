@@ -11,7 +11,7 @@ from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import Redeem
 from services.redemption.domain.moment import Moment
-from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, Stock, State
+from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
 
 QUANTITY_MAX: Final = 1000
 """The most pieces of one redemption: all its vouchers are made in one transaction."""

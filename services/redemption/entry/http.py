@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import re
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Header, Path, Query
@@ -17,13 +18,13 @@ Member = Annotated[str | None, Query(pattern=ID_PATTERN)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query(max_length=256)]
 
+_ID = re.compile(ID_PATTERN)
+
 
 class Views(Protocol):
     """Reads for screens."""
 
-    async def rewards(
-        self, connection: Connection, program: str, *, after: str, limit: int
-    ) -> list[dict[str, Any]]:
+    async def rewards(self, connection: Connection, program: str, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Return a page of a program's catalogue, in the order of reward ids."""
 
     async def vouchers(
@@ -77,7 +78,10 @@ def _position(cursor: str | None) -> str:
     if cursor is None:
         return ""
     try:
-        return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+        reward = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except ValueError:
+        reward = ""
+    if _ID.fullmatch(reward) is None:
         fault = Fault("/query/cursor", "bad_format", "A cursor is given back as it was received")
-        raise Problem("invalid", errors=[fault]) from None
+        raise Problem("invalid", errors=[fault])
+    return reward

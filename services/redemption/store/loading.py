@@ -6,15 +6,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 import msgspec
 
+from laurel.io.database import Connection
 from services.redemption.domain.heard import Terms, TimeIsUp
 from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
 from services.redemption.ports import Needs
 
 MemberKey = tuple[str, str]
-Connection = asyncpg.Connection[Any]
 
 # Locks are taken above the sort, hence in key order; the same order everywhere is what prevents deadlocks.
 _KNOWN = """
@@ -117,7 +116,7 @@ async def _lock_sagas(connection: Connection, keys: set[SagaKey]) -> dict[SagaKe
     return {saga.key: saga for saga in sagas}
 
 
-def _saga(row: Sequence[Any]) -> Saga:
+def _saga(row: Iterable[Any]) -> Saga:
     program, member, redemption, state, hold, *rest = row
     return Saga(SagaKey(program, member, redemption), SagaState(state), HoldState(hold), *rest)
 
@@ -131,10 +130,7 @@ async def _lock_stock(
     if published:
         await connection.execute(_ENSURE_STOCK, *columns(sorted(published)))
     rows = await connection.fetch(_LOCK_STOCK, *columns(wanted))
-    return {
-        RewardKey(program, reward): Stock(RewardKey(program, reward), *counts)
-        for program, reward, *counts in rows
-    }
+    return {RewardKey(program, reward): Stock(RewardKey(program, reward), *counts) for program, reward, *counts in rows}
 
 
 async def _read_terms(
@@ -145,8 +141,7 @@ async def _read_terms(
     wanted = [(*key, version) for key, version in sorted(versions)]
     rows = await connection.fetch(_TERMS, *columns(wanted))
     return {
-        (RewardKey(program, reward), version): _decode_terms(document)
-        for program, reward, version, document in rows
+        (RewardKey(program, reward), version): _decode_terms(document) for program, reward, version, document in rows
     }
 
 

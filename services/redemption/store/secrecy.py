@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.redemption.store.loading import Connection
+from laurel.io.database import Connection
 from services.redemption.store.vault import Vault
 
 _ANY_KEY = "select program, member, key from members where key is not null limit 1"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
+from laurel.io.database import Connection
 from services.redemption.domain.codes import CHANCES, code_of, suffix_of
 from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.moment import Blank
 from services.redemption.domain.state import SagaKey, State
 from services.redemption.ports import Decision, Needs
-from services.redemption.store.loading import Connection, MemberKey, load
+from services.redemption.store.loading import MemberKey, load
 from services.redemption.store.vault import Vault
 from services.redemption.store.writing import Secret, keep_member_keys, write
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from laurel.io.database import Connection
 from services.redemption.domain.heard import Terms
 from services.redemption.domain.state import RewardKey, Stock
-from services.redemption.store.loading import Connection
 from services.redemption.store.vault import SealBrokenError, Vault
 
 _REWARDS = """
@@ -33,9 +33,7 @@ class PostgresViews:
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    async def rewards(
-        self, connection: Connection, program: str, *, after: str, limit: int
-    ) -> list[dict[str, Any]]:
+    async def rewards(self, connection: Connection, program: str, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Return a page of a program's catalogue in the order of reward ids, with what is left of each."""
         return [_reward(row, program) for row in await connection.fetch(_REWARDS, program, after, limit)]
 
@@ -47,7 +45,7 @@ class PostgresViews:
         return [_voucher(row, self._vault, program) for row in rows]
 
 
-def _reward(row: Sequence[Any], program: str) -> dict[str, Any]:
+def _reward(row: Iterable[Any], program: str) -> dict[str, Any]:
     reward, version, total, reserved, taken, document, at = row
     terms = _decode_terms(document)
     stock = Stock(RewardKey(program, reward), version, total, reserved, taken)
@@ -65,7 +63,7 @@ def _reward(row: Sequence[Any], program: str) -> dict[str, Any]:
     }
 
 
-def _voucher(row: Sequence[Any], vault: Vault, program: str) -> dict[str, Any]:
+def _voucher(row: Iterable[Any], vault: Vault, program: str) -> dict[str, Any]:
     member, voucher, state, value, currency, issued_at, expires_at, suffix, sealed, member_key = row
     return {
         "voucher": voucher,
@@ -80,9 +78,7 @@ def _voucher(row: Sequence[Any], vault: Vault, program: str) -> dict[str, Any]:
     }
 
 
-def _code(
-    vault: Vault, program: str, member: str, voucher: str, sealed: bytes, member_key: bytes | None
-) -> str | None:
+def _code(vault: Vault, program: str, member: str, voucher: str, sealed: bytes, member_key: bytes | None) -> str | None:
     if member_key is None:
         return None
     try:

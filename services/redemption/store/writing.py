@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from laurel.io.database import Connection
 from services.redemption.domain import facts as f
 from services.redemption.domain.facts import encode_facts
 from services.redemption.domain.state import RewardKey, Saga, SagaKey, State, Stock
 from services.redemption.ports import Decision
-from services.redemption.store.loading import Connection, MemberKey, columns
+from services.redemption.store.loading import MemberKey, columns
 
 _REWARDS = """
     insert into rewards (program, reward, version, document, at, message)

@@ -178,7 +178,8 @@ class Races(RuleBasedStateMachine):
                 self.to_points[each.member].append(each)
 
     def _anything_under_way(self) -> bool:
-        return any(queue for queues in (self.from_gateway, self.from_points, self.to_points) for queue in queues.values())
+        ways = (self.from_gateway, self.from_points, self.to_points)
+        return any(queue for queues in ways for queue in queues.values())
 
 
 TestRaces = Races.TestCase

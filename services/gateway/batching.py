@@ -1,0 +1,219 @@
+"""Files of activities, received line by line in constant memory. A bad line never stops the others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from laurel.errors import Problem
+from laurel.values import contains_nul
+from services.gateway.accepting import Reported, read_activity
+from services.gateway.splitting import Broken, Gunzip, Lines, Plain
+from services.gateway.store import batches
+from services.gateway.store.batches import FaultRow, LineRow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
+
+    from laurel.io.database import Database
+    from services.gateway.guarding import Caller
+    from services.gateway.knowing import Known
+    from services.gateway.store.programs import ProgramHead
+
+_PART_LINES: Final = 500
+_PART_BYTES: Final = 1_000_000
+_PART_SECONDS: Final = 1.0
+_ID_MAX: Final = 128
+
+
+class Gone(Exception):
+    """The sender of a body went away before its end."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """Lines that are stored together."""
+
+    reported: list[tuple[int, Reported]] = field(default_factory=list)
+    faults: list[FaultRow] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.reported) + len(self.faults) >= _PART_LINES or self.size >= _PART_BYTES
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.reported and not self.faults
+
+
+class Intake:
+    """Receives one file."""
+
+    def __init__(
+        self,
+        database: Database,
+        known: Known,
+        clock: Callable[[], datetime],
+        *,
+        caller: Caller,
+        head: ProgramHead,
+        batch: str,
+        line_bytes_max: int,
+        silence_seconds: float,
+    ) -> None:
+        self._database = database
+        self._known = known
+        self._clock = clock
+        self._caller = caller
+        self._head = head
+        self._batch = batch
+        self._lines = Lines(line_bytes_max)
+        self._silence_seconds = silence_seconds
+        self._number = 0
+        self._part = _Part()
+        self._stored_at = time.monotonic()
+
+    async def receive(self, body: AsyncIterator[bytes], *, packed: bool) -> str | None:
+        """Take the whole file; answers why it broke off, or None. What came before a break is kept."""
+        unpack = Gunzip() if packed else Plain()
+        broke: str | None = None
+        try:
+            while (data := await self._next(body)) is not None:
+                for piece in unpack.feed(data):
+                    await self._take(self._lines.feed(piece))
+            unpack.finish()
+            await self._take(self._lines.finish())
+        except Broken as error:
+            broke = str(error)
+        except Gone:
+            broke = "the connection was lost"
+        except TimeoutError:
+            broke = "nothing more came"
+        finally:
+            # Also when this request is cancelled: the batch must not stay open for ever.
+            await asyncio.shield(self._end(broken=broke is not None))
+        return broke
+
+    async def _next(self, body: AsyncIterator[bytes]) -> bytes | None:
+        async with asyncio.timeout(self._silence_seconds):
+            return await anext(body, None)
+
+    async def _take(self, lines: Any) -> None:
+        for line in lines:
+            self._number += 1
+            self._read(self._number, line)
+            if self._part.is_full:
+                await self._store()
+        if time.monotonic() - self._stored_at > _PART_SECONDS:
+            await self._store()
+
+    def _read(self, number: int, line: bytes | None) -> None:
+        if line is None:
+            self._part.faults.append(_fault(number, None, Problem("too_large", "The line is too long")))
+            return
+        if not line.strip():
+            return
+        self._part.size += len(line)
+        try:
+            reported = read_activity(line, self._caller, self._head, self._clock())
+        except Problem as problem:
+            self._part.faults.append(_fault(number, _id_of(line), problem))
+        else:
+            self._part.reported.append((number, reported))
+
+    async def _store(self) -> None:
+        part, self._part = self._part, _Part()
+        self._stored_at = time.monotonic()
+        if part.is_empty:
+            return
+        lines = await self._resolve(part)
+        part.faults.sort(key=lambda fault: fault.line)
+        program, now = self._head.program, self._clock()
+        async with self._database.transaction() as connection:
+            open_ = await batches.receive(
+                connection,
+                program,
+                self._batch,
+                lines,
+                part.faults,
+                body_offset=self._lines.offset,
+                at=now,
+            )
+        if not open_:
+            raise Broken("the batch was closed, because nothing had come for too long")
+
+    async def _resolve(self, part: _Part) -> list[LineRow]:
+        """Find the members, all in one go; a line whose member nobody knows is rejected."""
+        program = self._head.program
+        identifiers = [(program, *each.identifier) for _, each in part.reported if each.identifier is not None]
+        whose = await self._known.whose_all(identifiers)
+        named = sorted({each.member_id for _, each in part.reported if each.member_id is not None})
+        known = await self._known.members([(program, member) for member in named])
+        partners = {each.partner for _, each in part.reported if each.partner != self._caller.partner}
+        strangers = {partner for partner in partners if not await self._known.partner(partner)}
+        lines: list[LineRow] = []
+        for number, each in part.reported:
+            member = each.member_id
+            if each.identifier is not None:
+                member = whose.get((program, *each.identifier))
+            elif member is not None and (program, member) not in known:
+                member = None
+            if each.partner in strangers:
+                part.faults.append(_fault(number, each.id, Problem("partner_unknown")))
+            elif member is None and each.activity.member is not None:
+                part.faults.append(_fault(number, each.id, Problem("member_unknown")))
+            else:
+                lines.append(
+                    LineRow(
+                        number,
+                        each.partner,
+                        each.id,
+                        member,
+                        each.hash,
+                        each.occurred_at,
+                        each.of,
+                        each.json(member),
+                    )
+                )
+        return lines
+
+    async def _end(self, *, broken: bool) -> None:
+        program = self._head.program
+        try:
+            await self._store()
+        except Broken:
+            broken = True
+        except BaseException:
+            broken = True
+            raise
+        finally:
+            async with self._database.transaction() as connection:
+                await batches.end(connection, program, self._batch, broken=broken, at=self._clock())
+
+
+def _fault(line: int, id_: str | None, problem: Problem) -> FaultRow:
+    errors = msgspec.json.encode([fault.document() for fault in problem.errors])
+    return FaultRow(line, id_, problem.status, problem.code, problem.detail or problem.title, errors)
+
+
+def _id_of(line: bytes) -> str | None:
+    """Return the id that a line which is not right says, so that its sender can find it."""
+    try:
+        said = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    id_ = said.get("id") if isinstance(said, dict) else None
+    if not isinstance(id_, str) or len(id_) > _ID_MAX or contains_nul(id_):
+        return None
+    return id_
+
+
+def rejected(line: LineRow, problem: Problem) -> FaultRow:
+    """A line that turned out wrong only when its turn came."""
+    return _fault(line.line, line.id, problem)

@@ -1,0 +1,133 @@
+"""What the OpenAPI document says of each route, kept beside the route itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from laurel.values import ID_PATTERN, PLAIN_ID_PATTERN
+from services.gateway.shown import ProblemShown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastapi import FastAPI
+
+_REF: Final = "#/components/schemas/{model}"
+_PLAIN_NAMES: Final = {"program", "partner"}
+_PROBLEMS: Final = {
+    400: "The request cannot be read",
+    401: "The key is missing, wrong, expired or revoked",
+    403: "The key lacks the scope for this",
+    404: "There is no such thing, or it is not the caller's",
+    409: "Refused; `code` says why",
+    413: "The body is too large",
+    415: "The body's media type is not supported",
+    422: "The request is not valid; `errors` names every fault",
+    503: "Too much is waiting, or a part is not available; come back after `Retry-After`",
+}
+_SUCCESSES: Final = {
+    200: "Known already, or read",
+    201: "Done",
+    202: "Accepted; `Location` shows what becomes of it",
+    204: "Done; there is nothing to show",
+}
+_described: dict[str, type[BaseModel]] = {}
+
+
+def described(  # noqa: PLR0913
+    tag: str,
+    summary: str,
+    *,
+    path: str,
+    answers: Mapping[int, type[BaseModel] | str | None],
+    problems: tuple[int, ...] = (),
+    body: type[BaseModel] | Mapping[str, Any] | None = None,
+    query: Mapping[str, str] = {},
+    headers: Mapping[str, str] = {},
+    required_headers: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Return the keywords of a route: its path, and what its document says.
+
+    `answers` gives the class of each success, the media type of one that is no JSON, or None for an empty one.
+    """
+    parameters = [_path_parameter(name) for name in re.findall(r"{(\w+)}", path)]
+    parameters += [_parameter("query", name, text) for name, text in query.items()]
+    parameters += [
+        _parameter("header", name, text, required=name in required_headers) for name, text in headers.items()
+    ]
+    operation: dict[str, Any] = {"parameters": parameters, "security": [{"key": []}]}
+    if body is not None:
+        content = {"application/json": {"schema": _ref(body)}} if isinstance(body, type) else dict(body)
+        operation["requestBody"] = {"required": True, "content": content}
+    return {
+        "path": path,
+        "tags": [tag],
+        "summary": summary,
+        "response_model": None,
+        "status_code": min(answers),
+        "responses": {**_answers(answers), **_problems((401, 404, *problems))},
+        "openapi_extra": operation,
+    }
+
+
+def document(app: FastAPI, description: str) -> dict[str, Any]:
+    """Return the OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=description, routes=app.routes, openapi_version="3.1.0"
+        )
+        _, definitions = models_json_schema(
+            [(model, "validation") for model in (*_described.values(), ProblemShown)], ref_template=_REF
+        )
+        components = schema.setdefault("components", {})
+        # FastAPI's own picture of invalid bodies is not what this API answers.
+        components["schemas"] = definitions.get("$defs", {})
+        components["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer lk_…`"}
+        }
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    _described[model.__name__] = model
+    return {"$ref": _REF.format(model=model.__name__)}
+
+
+def _answers(answers: Mapping[int, type[BaseModel] | str | None]) -> dict[int | str, Any]:
+    found: dict[int | str, Any] = {}
+    for status, shape in answers.items():
+        found[status] = {"description": _SUCCESSES[status]}
+        if isinstance(shape, str):
+            found[status]["content"] = {shape: {"schema": {"type": "string"}}}
+        elif shape is not None:
+            found[status]["content"] = {"application/json": {"schema": _ref(shape)}}
+    return found
+
+
+def _problems(statuses: tuple[int, ...]) -> dict[int | str, Any]:
+    content = {"application/problem+json": {"schema": _ref(ProblemShown)}}
+    return {status: {"description": _PROBLEMS[status], "content": content} for status in sorted(set(statuses))}
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    pattern = PLAIN_ID_PATTERN if name in _PLAIN_NAMES else ID_PATTERN
+    schema = {"type": "integer", "minimum": 1} if name == "version" else {"type": "string", "pattern": pattern}
+    return {"in": "path", "name": name, "required": True, "schema": schema}
+
+
+def _parameter(place: str, name: str, text: str, *, required: bool = False) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    if name == "limit":
+        schema = {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
+    return {"in": place, "name": name, "required": required, "description": text, "schema": schema}
+
+
+PREFER: Final = {"Prefer": "`wait=N` (seconds, default 5, at most 30) or `respond-async`"}
+PAGE: Final = {"limit": "How many rows, 1 to 500", "cursor": "Where to go on, from `next_cursor`"}
+PARTNER: Final = {"partner": "Whose it is; only a key with `admin` may name another than its own"}

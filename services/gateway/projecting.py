@@ -1,0 +1,56 @@
+"""What the other services say, kept for reads: request outcomes, member summaries, redemptions, rewards, batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from laurel.io.consumer import Handled, Poison
+from services.gateway.outcomes import told_by
+from services.gateway.store.recording import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from laurel.io.database import Connection, Database
+    from laurel.io.message import Message
+    from services.gateway.outcomes import Told
+
+
+class Projector:
+    """Handles the outcome topics for the group `laurel-gateway`. What it hears twice changes nothing."""
+
+    def __init__(self, clock: Callable[[], datetime], projected: Callable[[], None] = lambda: None) -> None:
+        """`projected` is called after each batch is committed."""
+        self._clock = clock
+        self._projected = projected
+
+    async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
+        told: list[Told] = []
+        poisons: list[Poison] = []
+        for message in messages:
+            try:
+                told.append(told_by(message))
+            except (msgspec.MsgspecError, ValueError) as error:
+                poisons.append(Poison(message, "undecodable", str(error)))
+        if poisons:
+            first, *others = poisons
+            raise Poison(first.message, first.reason, first.detail, also=others)
+        await record(connection, told, self._clock())
+        return Handled(after_commit=self._projected)
+
+
+class Recorder:
+    """Writes the outcomes that waiting callers are about to be told, so that every instance shows them."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def write(self, told: Sequence[Told]) -> list[None | Exception]:
+        """Record a set; what the gatherer of outcomes calls."""
+        async with self._database.transaction() as connection:
+            await record(connection, told, self._clock())
+        return [None] * len(told)

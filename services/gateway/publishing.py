@@ -1,0 +1,100 @@
+"""A program document becomes a version: checked, counted, and said on the compacted topic."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, Literal
+
+import asyncpg
+import msgspec
+
+from laurel.errors import Problem
+from laurel.program.faults import ProgramFaults
+from laurel.program.loading import dump_program, load_program
+from services.gateway.saying import program_published
+from services.gateway.store import programs
+from services.gateway.store.programs import VersionRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from laurel.io.unit import UnitOfWork
+    from laurel.program.document import ProgramDocument
+
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A program's newest version, and whether this request made it."""
+
+    row: VersionRow
+    is_new: bool
+
+    def shown(self) -> dict[str, Any]:
+        return {
+            "program": self.row.program,
+            "version": self.row.version,
+            "effective_from": self.row.effective_from,
+        }
+
+
+def read_document(body: bytes, program: str, syntax: Literal["json", "yaml"]) -> ProgramDocument:
+    """Check a document; the problem names every fault with its pointer."""
+    try:
+        return load_program(body, program, syntax=syntax)
+    except ProgramFaults as faults:
+        if len(faults.faults) == 1 and faults.faults[0].code == "malformed":
+            raise Problem("malformed", faults.faults[0].detail) from None
+        raise faults.problem() from None
+
+
+async def publish(
+    unit: UnitOfWork, document: ProgramDocument, clock: Callable[[], datetime], traceparent: str = ""
+) -> Publication:
+    """Publish a document. The same content as the newest version's is that version again.
+
+    Versions are immutable; after the first, none may take effect before the program's now.
+    """
+    try:
+        return await _publish(unit, document, clock, traceparent)
+    except asyncpg.UniqueViolationError:
+        # Two published a program's first version at once. The other one's is there now, so this one is judged by it.
+        return await _publish(unit, document, clock, traceparent)
+
+
+async def _publish(
+    unit: UnitOfWork, document: ProgramDocument, clock: Callable[[], datetime], traceparent: str
+) -> Publication:
+    plain = dump_program(document)
+    canonical = _canonical(plain)
+    hash_ = hashlib.sha256(canonical).hexdigest()
+    async with unit.begin() as work:
+        head = await programs.lock_head(work.connection, document.program)
+        now = clock()
+        if head is not None:
+            newest = await programs.version(work.connection, document.program, head.version)
+            assert newest is not None
+            if newest.hash == hash_:
+                return Publication(newest, is_new=False)
+            program_now = head.as_of if head.is_manual else now
+            if program_now is not None and document.effective_from < program_now:
+                raise Problem(
+                    "effective_in_past",
+                    f"A new version may take effect from {program_now.isoformat()} on.",
+                    extra={"now": program_now},
+                )
+        row = VersionRow(
+            document.program,
+            head.version + 1 if head is not None else 1,
+            hash_,
+            canonical,
+            document.effective_from.astimezone(UTC),
+            now,
+        )
+        await programs.add_version(work.connection, row, document.clock)
+        work.say(program_published(row, plain, traceparent))
+    return Publication(row, is_new=True)

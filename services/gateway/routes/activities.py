@@ -1,0 +1,143 @@
+"""Activities: reported, judged by points, shown again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from laurel.contracts.activity import Activity
+from laurel.errors import Problem
+from laurel.io.http import traceparent
+from services.gateway.accepting import Reported, read_activity, unearned
+from services.gateway.answering import answer
+from services.gateway.asking import Ask, Stamp
+from services.gateway.documenting import PARTNER, PREFER, described
+from services.gateway.naming import ACTIVITY, RequestKey
+from services.gateway.reading import (
+    api_of,
+    in_program,
+    json_of,
+    partner_in_query,
+    path_id,
+    query_of,
+    wish_of,
+)
+from services.gateway.saying import activity_reported
+from services.gateway.shown import ActivityShown, PendingShown
+from services.gateway.store import requests
+from services.gateway.store.requests import NewRequest
+
+if TYPE_CHECKING:
+    from laurel.io.saying import Saying
+    from services.gateway.guarding import Caller
+    from services.gateway.wiring import Api
+
+router = APIRouter()
+
+_TAG = "Earning"
+_PATH = "/v1/programs/{program}/activities"
+
+
+@router.post(
+    **described(
+        _TAG,
+        "Report an activity",
+        path=_PATH,
+        answers={200: ActivityShown, 201: ActivityShown, 202: PendingShown},
+        problems=(400, 403, 409, 413, 415, 422, 503),
+        body=Activity,
+        headers=PREFER,
+    )
+)
+async def report_activity(request: Request) -> Response:
+    """Idempotent by its id within program and partner, for ever."""
+    caller, head = await in_program(request, "earn")
+    query_of(request)
+    wish = wish_of(request)
+    body = await json_of(request)
+    api = api_of(request)
+    reported = read_activity(body, caller, head, api.clock())
+    await require_partner(api, caller, reported.partner)
+    member = await member_of(api, head.program, reported)
+    ask = _ask(head.program, reported, member, traceparent(request), waits=wish.wait_seconds > 0)
+    settled = await api.settler.settle(ask, wish)
+    location = f"/v1/programs/{head.program}/activities/{reported.id}"
+    if reported.partner != caller.partner:
+        location += f"?partner={reported.partner}"
+    return answer(settled, wish, location=location, pending={"id": reported.id}, instance=request.url.path)
+
+
+@router.get(
+    **described(
+        _TAG,
+        "Read an activity",
+        path=f"{_PATH}/{{activity}}",
+        answers={200: ActivityShown},
+        problems=(403, 422),
+        query=PARTNER,
+    )
+)
+async def get_activity(request: Request) -> Response:
+    """What it earned and why, or that it was refused; `pending` until that is known."""
+    caller, head = await in_program(request, "read", "earn")
+    query = query_of(request, "partner")
+    activity = path_id(request, "activity", "activity_unknown")
+    partner = await partner_in_query(request, query, caller)
+    async with api_of(request).database.connection() as connection:
+        row = await requests.find(connection, RequestKey(head.program, ACTIVITY, partner, activity))
+    if row is None:
+        raise Problem("activity_unknown")
+    if row.outcome is not None:
+        return Response(row.outcome, media_type="application/json")
+    shown = {"id": activity, "state": row.state, **({"delayed": True} if row.delayed else {})}
+    return Response(msgspec.json.encode(shown), media_type="application/json")
+
+
+async def member_of(api: Api, program: str, reported: Reported) -> str | None:
+    """Return whose activity it is; a return that does not say is its purchase's. 404 where nobody knows."""
+    if reported.identifier is not None:
+        member = await api.known.whose(program, *reported.identifier)
+        if member is None:
+            raise Problem("member_unknown")
+        return member
+    if reported.member_id is not None:
+        if not await api.known.member(program, reported.member_id):
+            raise Problem("member_unknown")
+        return reported.member_id
+    if reported.of is not None:
+        key = RequestKey(program, ACTIVITY, reported.partner, reported.of)
+        async with api.database.connection() as connection:
+            row = await requests.find(connection, key)
+        if row is None or row.state == requests.FREED:
+            raise Problem("activity_unknown")
+        return row.member
+    return None
+
+
+async def require_partner(api: Api, caller: Caller, partner: str) -> None:
+    """A partner that an admin names must be there."""
+    if partner != caller.partner and not await api.known.partner(partner):
+        raise Problem("partner_unknown")
+
+
+def _ask(program: str, reported: Reported, member: str | None, trace: str, *, waits: bool) -> Ask:
+    key = RequestKey(program, ACTIVITY, reported.partner, reported.id)
+    body = reported.json(member)
+    if member is None:
+        # Kept until somebody claims it. It can earn nothing before, so nobody needs to be asked.
+        return Ask(NewRequest(key, reported.hash, None, outcome=unearned(reported.id), body=body), None, waits=False)
+
+    def say(stamp: Stamp) -> Saying:
+        return activity_reported(
+            stamp,
+            member=member,
+            partner=reported.partner,
+            hash_=reported.hash,
+            occurred_at=reported.occurred_at,
+            activity=body,
+            traceparent=trace,
+        )
+
+    return Ask(NewRequest(key, reported.hash, member), say, waits=waits)

@@ -1,0 +1,177 @@
+"""Members: enrolled, read, found by an identifier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from laurel.contracts.http import EnrolMember, FindMember
+from laurel.errors import Fault, Problem
+from laurel.io.http import traceparent
+from laurel.shapes import encode
+from services.gateway.accepting import check_time
+from services.gateway.answering import answer
+from services.gateway.asking import Ask, Stamp
+from services.gateway.documenting import PREFER, described
+from services.gateway.naming import MEMBER, RequestKey, new_id
+from services.gateway.reading import api_of, body_of, in_program, path_id, query_of, wish_of
+from services.gateway.saying import enrolment_requested
+from services.gateway.shown import FoundShown, MemberShown, PendingShown
+from services.gateway.store import members as store
+from services.gateway.store.members import NewMember
+from services.gateway.store.requests import NewRequest
+
+if TYPE_CHECKING:
+    from laurel.io.saying import Saying
+    from services.gateway.store.members import MemberRow
+    from services.gateway.store.programs import ProgramHead
+    from services.gateway.wiring import Api
+
+router = APIRouter()
+
+_TAG = "Members"
+_PATH = "/v1/programs/{program}/members"
+_NO_TIER = msgspec.json.encode({"name": None, "since": None, "until": None, "years": 0, "benefits": [], "progress": []})
+
+
+@router.post(
+    **described(
+        _TAG,
+        "Enrol a member",
+        path=_PATH,
+        answers={201: MemberShown, 202: PendingShown},
+        problems=(400, 403, 409, 413, 415, 422, 503),
+        body=EnrolMember,
+        headers=PREFER,
+    )
+)
+async def enrol_member(request: Request) -> Response:
+    """Of two requests for one id or identifier, exactly one is answered 201 and the other 409."""
+    _, head = await in_program(request, "members")
+    query_of(request)
+    wish = wish_of(request)
+    body: Any = await body_of(request, EnrolMember)
+    api = api_of(request)
+    new = _new_member(body, head, api)
+    trace = traceparent(request)
+
+    def say(stamp: Stamp) -> Saying:
+        return enrolment_requested(stamp, new, body.attributes, trace)
+
+    key = RequestKey(head.program, MEMBER, "", new.member)
+    if body.referred_by is not None and not await api.known.member(head.program, body.referred_by):
+        raise Problem("member_unknown", errors=[Fault("/referred_by", "unknown", "There is no such member")])
+    settled = await api.settler.settle(
+        Ask(NewRequest(key, "", new.member), say, waits=wish.wait_seconds > 0, enrolment=new), wish
+    )
+    row = await _find(api, head.program, new.member)
+    if row is not None and row.status != store.PENDING:
+        settled = settled.shown_as(member_shown(row))
+    return answer(
+        settled,
+        wish,
+        location=f"/v1/programs/{head.program}/members/{new.member}",
+        pending={"member": new.member, "program": head.program},
+        instance=request.url.path,
+    )
+
+
+@router.get(
+    **described(_TAG, "Read a member", path=f"{_PATH}/{{member}}", answers={200: MemberShown}, problems=(403, 422))
+)
+async def get_member(request: Request) -> Response:
+    _, head = await in_program(request, "read", "members")
+    query_of(request)
+    member = path_id(request, "member", "member_unknown")
+    row = await _find(api_of(request), head.program, member)
+    if row is None:
+        raise Problem("member_unknown")
+    return Response(member_shown(row), media_type="application/json")
+
+
+@router.post(
+    **described(
+        _TAG,
+        "Find a member by an identifier",
+        path=f"{_PATH}/find",
+        answers={200: FoundShown},
+        problems=(400, 403, 413, 415, 422),
+        body=FindMember,
+    )
+)
+async def find_member(request: Request) -> Response:
+    """The identifier travels in the body, so that it is in no URL and no log."""
+    _, head = await in_program(request, "read", "members", "earn", "redeem")
+    query_of(request)
+    body = await body_of(request, FindMember)
+    member = await api_of(request).known.whose(head.program, body.scheme, body.value)
+    if member is None:
+        raise Problem("member_unknown")
+    shown = {"member": member, "program": head.program}
+    return Response(msgspec.json.encode(shown), media_type="application/json")
+
+
+def _new_member(body: Any, head: ProgramHead, api: Api) -> NewMember:
+    now = api.clock()
+    enrolled_at = body.enrolled_at or (head.as_of if head.is_manual else None) or now
+    check_time(enrolled_at, "/enrolled_at", head, now)
+    return NewMember(
+        head.program,
+        body.member or new_id("m"),
+        enrolled_at,
+        body.person,
+        body.referred_by,
+        encode(body.attributes),
+        tuple((each.scheme, api.known.hash_of(head.program, each.scheme, each.value)) for each in body.identifiers),
+    )
+
+
+async def _find(api: Api, program: str, member: str) -> MemberRow | None:
+    async with api.database.connection() as connection:
+        return await store.find(connection, program, member)
+
+
+class _Member(msgspec.Struct):
+    member: str
+    program: str
+    state: str
+    status: str
+    enrolled_at: Any
+    person: str | None
+    tier: msgspec.Raw
+    attributes: msgspec.Raw
+    segments: list[Any]
+    household: str | None
+    counters: list[Any]
+    balances: msgspec.Raw
+
+
+def member_shown(row: MemberRow) -> bytes:
+    """Return a member as the contract shows it; one whose enrolment is on its way only as pending."""
+    if row.status == store.PENDING:
+        return msgspec.json.encode({"member": row.member, "program": row.program, "state": "pending"})
+    return msgspec.json.encode(
+        _Member(
+            row.member,
+            row.program,
+            "posted",
+            row.status,
+            row.enrolled_at,
+            row.person,
+            msgspec.Raw(_tier(row.tier)),
+            msgspec.Raw(row.attributes),
+            [],
+            None,
+            [],
+            msgspec.Raw(row.balances or b"[]"),
+        )
+    )
+
+
+def _tier(said: bytes | None) -> bytes:
+    """What events say of a tier so far is its name."""
+    if said is None:
+        return _NO_TIER
+    return msgspec.json.encode({**msgspec.json.decode(_NO_TIER), "name": msgspec.json.decode(said).get("name")})

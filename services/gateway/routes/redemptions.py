@@ -1,0 +1,167 @@
+"""Redemptions: asked for, and how they stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from laurel.contracts.hashing import body_hash
+from laurel.contracts.http import RequestRedemption
+from laurel.errors import Problem
+from laurel.io.http import request_id, traceparent
+from services.gateway.accepting import partner_of
+from services.gateway.answering import Settled, answer
+from services.gateway.asking import Ask, Stamp
+from services.gateway.documenting import PREFER, described
+from services.gateway.naming import REDEMPTION, RequestKey, idempotency_id, new_id
+from services.gateway.outcomes import POSTED
+from services.gateway.passing import path_of
+from services.gateway.reading import api_of, body_of, idempotency_key, in_program, path_id, query_of, wish_of
+from services.gateway.routes.activities import require_partner
+from services.gateway.saying import redemption_requested
+from services.gateway.shown import PendingShown, RedemptionShown
+from services.gateway.store import redemptions as store
+from services.gateway.store.requests import NewRequest
+
+if TYPE_CHECKING:
+    from laurel.io.saying import Saying
+    from services.gateway.preferring import Preference
+    from services.gateway.wiring import Api
+
+router = APIRouter()
+
+_TAG = "Redeeming"
+_PATH = "/v1/programs/{program}/redemptions"
+_KEY = {"Idempotency-Key": 'A quoted string, such as `"8e03978e-40d5"`; kept for ever'}
+
+
+@router.post(
+    **described(
+        _TAG,
+        "Redeem a reward",
+        path=_PATH,
+        answers={200: RedemptionShown, 201: RedemptionShown, 202: PendingShown},
+        problems=(400, 403, 409, 413, 415, 422, 503),
+        body=RequestRedemption,
+        headers={**_KEY, **PREFER},
+        required_headers=("Idempotency-Key",),
+    )
+)
+async def redeem(request: Request) -> Response:
+    """The same key and body again is the same redemption, whatever came of it."""
+    caller, head = await in_program(request, "redeem")
+    query_of(request)
+    wish = wish_of(request)
+    key = idempotency_id(idempotency_key(request))
+    body: Any = await body_of(request, RequestRedemption)
+    api = api_of(request)
+    partner = partner_of(body.partner, caller)
+    await require_partner(api, caller, partner)
+    member = await _member(api, head.program, body.member)
+    redemption = body.id or new_id("r")
+    hash_ = body_hash(msgspec.structs.replace(body, partner=None))
+    trace = traceparent(request)
+
+    def say(stamp: Stamp) -> Saying:
+        return redemption_requested(
+            stamp,
+            redemption=redemption,
+            member=member,
+            partner=partner,
+            hash_=hash_,
+            reward=body.reward,
+            quantity=body.quantity,
+            traceparent=trace,
+        )
+
+    row_key = RequestKey(head.program, REDEMPTION, partner, key)
+    ask = Ask(
+        NewRequest(row_key, hash_, member, subject=redemption),
+        say,
+        waits=wish.wait_seconds > 0,
+        redemption=(head.program, redemption, partner, member, body.reward, key),
+    )
+    settled = await api.settler.settle(ask, wish)
+    return await _answer(request, api, settled, wish, head.program, redemption)
+
+
+@router.get(
+    **described(
+        _TAG,
+        "Read a redemption",
+        path=f"{_PATH}/{{redemption}}",
+        answers={200: RedemptionShown},
+        problems=(403, 422),
+    )
+)
+async def get_redemption(request: Request) -> Response:
+    """How it stands. Voucher codes are shown to keys with `redeem`."""
+    caller, head = await in_program(request, "read", "redeem")
+    query_of(request)
+    redemption = path_id(request, "redemption", "redemption_unknown")
+    api = api_of(request)
+    async with api.database.connection() as connection:
+        row = await store.find(connection, head.program, redemption)
+    if row is None or (row.partner != caller.partner and not caller.is_admin):
+        raise Problem("redemption_unknown")
+    body = row.body
+    if body is None:
+        shown = {"redemption": redemption, "state": row.state, "member": row.member, "reward": row.reward}
+        body = msgspec.json.encode(shown)
+    elif row.state == "fulfilled" and "redeem" in caller.scopes:
+        body = await _with_codes(request, api, head.program, redemption, body)
+    return Response(body, media_type="application/json")
+
+
+async def _answer(
+    request: Request, api: Api, settled: Settled, wish: Preference, program: str, redemption: str
+) -> Response:
+    before = settled.recorded.before
+    if before is not None and before.subject is not None:
+        # The same request again is the redemption that it was the first time.
+        redemption = before.subject
+    if settled.state == POSTED and settled.outcome is not None and not settled.replayed:
+        settled = settled.shown_as(await _with_codes(request, api, program, redemption, settled.outcome))
+    return answer(
+        settled,
+        wish,
+        location=f"/v1/programs/{program}/redemptions/{redemption}",
+        pending={"redemption": redemption},
+        instance=request.url.path,
+    )
+
+
+async def _member(api: Api, program: str, member: Any) -> str:
+    if not isinstance(member, str):
+        found = await api.known.whose(program, member.scheme, member.value)
+        if found is None:
+            raise Problem("member_unknown")
+        return found
+    if not await api.known.member(program, member):
+        raise Problem("member_unknown")
+    return member
+
+
+async def _with_codes(request: Request, api: Api, program: str, redemption: str, body: bytes) -> bytes:
+    """Put the codes of its vouchers into an answer. They are in no event, so redemption is asked for them."""
+    shown: dict[str, Any] = msgspec.json.decode(body)
+    if not shown.get("vouchers"):
+        return body
+    try:
+        answered = await api.redemption.ask(
+            "GET",
+            path_of("v1", "programs", program, "vouchers"),
+            params={"redemption": redemption},
+            request_id=request_id(request),
+        )
+    except Problem:
+        # The redemption stands; its codes can be read later.
+        return body
+    if answered.status_code != 200:
+        return body
+    codes = {each["voucher"]: each.get("code") for each in msgspec.json.decode(answered.body)["data"]}
+    for voucher in shown["vouchers"]:
+        voucher["code"] = codes.get(voucher["voucher"])
+    return msgspec.json.encode(shown)

@@ -1,0 +1,152 @@
+"""What the gateway says: requests as messages of the contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from laurel.contracts.asking import (
+    ActivityReported,
+    EnrolmentRequested,
+    RedemptionRequested,
+    RewardPublishRequested,
+)
+from laurel.contracts.envelope import Cause
+from laurel.contracts.programs import ProgramPublished
+from laurel.io.saying import MAIN, PROGRAMS, Saying
+from laurel.shapes import encode, struct_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from services.gateway.asking import Stamp
+    from services.gateway.store.members import NewMember
+    from services.gateway.store.programs import VersionRow
+
+_Cause: Any = struct_of(Cause)
+_Enrolment: Any = struct_of(EnrolmentRequested)
+_RewardPublish: Any = struct_of(RewardPublishRequested)
+_Redemption: Any = struct_of(RedemptionRequested)
+_Published: Any = struct_of(ProgramPublished)
+
+
+class _Reported(msgspec.Struct, frozen=True):
+    """`ActivityReported`, whose activity is JSON already: a batch keeps it so between file and outbox."""
+
+    program: str
+    member: str | None
+    at: datetime
+    cause: Any
+    partner: str
+    hash: str
+    activity: msgspec.Raw
+    versions: Any
+
+
+def activity_json(activity: Any, member: str | None) -> bytes:
+    """Return an activity as events carry it: member resolved, defaults left out, the partner beside it."""
+    return encode(msgspec.structs.replace(activity, member=member, partner=None))
+
+
+def activity_reported(
+    stamp: Stamp, *, member: str, partner: str, hash_: str, occurred_at: datetime, activity: bytes, traceparent: str
+) -> Saying:
+    """Somebody did something."""
+    program, at = stamp.correlation.key.program, stamp.at(occurred_at)
+    body = _Reported(program, member or None, at, _cause(stamp), partner, hash_, msgspec.Raw(activity), stamp.versions)
+    return _said(ActivityReported.TYPE, stamp, member, at, encode(body), traceparent)
+
+
+def enrolment_requested(stamp: Stamp, new: NewMember, attributes: dict[str, Any], traceparent: str) -> Saying:
+    """Somebody is to become a member."""
+    at = stamp.at(new.enrolled_at)
+    body = _Enrolment(
+        program=new.program,
+        member=new.member,
+        at=at,
+        cause=_cause(stamp),
+        enrolled_at=new.enrolled_at,
+        person=new.person,
+        referred_by=new.referred_by,
+        attributes=attributes,
+        versions=stamp.versions,
+    )
+    return _said(EnrolmentRequested.TYPE, stamp, new.member, at, encode(body), traceparent)
+
+
+def reward_publish_requested(stamp: Stamp, reward: str, document: Any, traceparent: str) -> Saying:
+    """A reward is to be offered, or changed."""
+    at = stamp.at(stamp.now)
+    program = stamp.correlation.key.program
+    body = _RewardPublish(program=program, member=None, at=at, cause=_cause(stamp), reward=reward, document=document)
+    return _said(RewardPublishRequested.TYPE, stamp, "", at, encode(body), traceparent)
+
+
+def redemption_requested(
+    stamp: Stamp,
+    *,
+    redemption: str,
+    member: str,
+    partner: str,
+    hash_: str,
+    reward: str,
+    quantity: int,
+    traceparent: str,
+) -> Saying:
+    """A member wants a reward."""
+    at = stamp.at(stamp.now)
+    body = _Redemption(
+        program=stamp.correlation.key.program,
+        member=member,
+        at=at,
+        cause=_cause(stamp),
+        redemption=redemption,
+        partner=partner,
+        hash=hash_,
+        reward=reward,
+        quantity=quantity,
+        versions=stamp.versions,
+    )
+    return _said(RedemptionRequested.TYPE, stamp, member, at, encode(body), traceparent)
+
+
+def program_published(row: VersionRow, document: dict[str, Any], traceparent: str) -> Saying:
+    """A version of a program, on the compacted topic where no version is ever replaced."""
+    body = _Published(
+        program=row.program,
+        member=None,
+        at=row.published_at,
+        cause=_Cause(kind="program", id=f"{row.program}:{row.version}"),
+        version=row.version,
+        document=document,
+        effective_from=row.effective_from,
+        published_at=row.published_at,
+    )
+    return Saying(
+        PROGRAMS,
+        row.program,
+        "",
+        ProgramPublished.TYPE,
+        encode(body),
+        row.published_at,
+        traceparent=traceparent,
+        key=f"{row.program}:{row.version}",
+    )
+
+
+def _cause(stamp: Stamp) -> Any:
+    return _Cause(kind="request", id=str(stamp.correlation))
+
+
+def _said(type_: str, stamp: Stamp, member: str, at: datetime, body: bytes, traceparent: str) -> Saying:
+    return Saying(
+        MAIN,
+        stamp.correlation.key.program,
+        member,
+        type_,
+        body,
+        at,
+        correlation=str(stamp.correlation),
+        traceparent=traceparent,
+    )

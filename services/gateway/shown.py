@@ -1,0 +1,226 @@
+"""What answers look like, for the OpenAPI document. Routes write these shapes as bytes; a test compares the two."""
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from laurel.contracts.points import Award, Balance, LotAmount, Reversal, RuleDecision, TierSeen
+from laurel.contracts.redemption import Price
+from laurel.contracts.rewards import Money
+from laurel.values import Instant
+
+
+class Shown(BaseModel):
+    """A part of an answer; fields may be added."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class FaultShown(Shown):
+    """One thing wrong with a request."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class ProblemShown(Shown):
+    """A problem document (RFC 9457); `code` is stable."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    errors: list[FaultShown]
+
+
+class ProgramShown(Shown):
+    """A published version."""
+
+    program: str
+    version: int
+    effective_from: Instant
+
+
+class ProgramDetails(ProgramShown):
+    """A version with its document."""
+
+    published_at: Instant
+    document: dict[str, Any]
+
+
+class VersionsShown(Shown):
+    """A page of versions."""
+
+    data: list[ProgramShown]
+    next_cursor: str | None
+
+
+class ValidShown(Shown):
+    """A document without a fault."""
+
+    program: str
+    valid: bool
+    effective_from: Instant
+
+
+class PartnerShown(Shown):
+    """A partner."""
+
+    partner: str
+    name: str | None
+    created_at: Instant
+
+
+class KeyShown(Shown):
+    """A key as it was made; this is the only time that its secret is shown."""
+
+    key: str
+    secret: str
+    prefix: str
+    partner: str
+    scopes: list[str]
+    programs: list[str]
+    limits: dict[str, int]
+    expires_at: Instant | None
+    created_at: Instant
+
+
+class TierShown(Shown):
+    """Where a member stands."""
+
+    name: str | None
+    since: date | None
+    until: date | None
+    years: int
+    benefits: list[dict[str, Any]]
+    progress: list[dict[str, Any]]
+
+
+class MemberShown(Shown):
+    """A member with its balances."""
+
+    member: str
+    program: str
+    state: Literal["posted"]
+    status: str
+    enrolled_at: Instant
+    person: str | None
+    tier: TierShown
+    attributes: dict[str, Any]
+    segments: list[dict[str, Any]]
+    household: str | None
+    counters: list[dict[str, Any]]
+    balances: list[Balance]
+
+
+class FoundShown(Shown):
+    """Whose an identifier is."""
+
+    member: str
+    program: str
+
+
+class ActivityShown(Shown):
+    """What an activity earned, and why."""
+
+    id: str
+    state: Literal["posted", "pending", "refused"]
+    awards: list[Award] = []
+    reversals: list[Reversal] = []
+    balances: list[Balance] = []
+    decision: list[RuleDecision] = []
+    tier: TierSeen | None = None
+    vouchers: list[dict[str, Any]] = []
+    code: str | None = None
+    delayed: bool = False
+
+
+class PendingShown(Shown):
+    """A request whose outcome is not known yet; look again at `Location`."""
+
+    state: Literal["pending"]
+
+
+class QuoteShown(Shown):
+    """What an activity would earn."""
+
+    awards: list[dict[str, Any]]
+    decision: list[RuleDecision]
+
+
+class AwardedShown(Shown):
+    """How much was awarded of a unit."""
+
+    unit: str
+    amount: int
+
+
+class BatchShown(Shown):
+    """How far a file is."""
+
+    batch: str
+    state: Literal["receiving", "running", "done", "cut_off"]
+    received: int
+    posted: int
+    refused: int
+    pending: int
+    rejected: int
+    duplicate: int
+    awarded: list[AwardedShown]
+
+
+class RewardShown(Shown):
+    """A reward as it is offered."""
+
+    reward: str
+    name: str
+    kind: str
+
+
+class RewardsShown(Shown):
+    """A page of the catalogue."""
+
+    data: list[RewardShown]
+    next_cursor: str | None
+
+
+class VoucherShown(Shown):
+    """A voucher; its code in full only to keys that redeem."""
+
+    voucher: str
+    suffix: str
+    code: str | None = None
+    value: Money | None = None
+    expires_at: Instant | None = None
+
+
+class RedemptionShown(Shown):
+    """A redemption as it stands."""
+
+    redemption: str
+    state: Literal["requested", "holding", "fulfilling", "fulfilled", "refused", "cancelled", "pending"]
+    member: str | None = None
+    reward: str | None = None
+    price: Price | None = None
+    points: int = 0
+    to_pay: Money | None = None
+    lots: list[LotAmount] = []
+    vouchers: Annotated[list[VoucherShown], Field(max_length=1000)] = []
+    code: str | None = None
+
+
+class PageShown(Shown):
+    """A page of a list."""
+
+    data: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+class LiabilityShown(Shown):
+    """What is outstanding."""
+
+    units: list[dict[str, Any]]

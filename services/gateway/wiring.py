@@ -1,0 +1,182 @@
+"""The one place where the concrete parts of the gateway are joined."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from laurel.io.consumer import Consumer
+from laurel.io.database import Database, is_conflict, is_data_error
+from laurel.io.health import Health
+from laurel.io.outbox import Outbox
+from laurel.io.relay import Relay
+from laurel.io.tail import Tail
+from laurel.io.topics import dead_topic, main_topic
+from laurel.io.unit import UnitOfWork
+from services.gateway.answering import Settler
+from services.gateway.asking import Ask, Asking, Recorded
+from services.gateway.gathering import Gatherer
+from services.gateway.guarding import Guard
+from services.gateway.knowing import Known
+from services.gateway.opening import open_gateway
+from services.gateway.outcomes import TYPES, Told
+from services.gateway.passing import Owner
+from services.gateway.projecting import Projector, Recorder
+from services.gateway.pumping import Pump
+from services.gateway.settings import GatewaySettings
+from services.gateway.waiting import Waiting
+
+SERVICE = "gateway"
+
+Part = Callable[[], Coroutine[Any, Any, None]]
+
+
+def now() -> datetime:
+    """Read the one clock of this service, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every process of the gateway has."""
+
+    settings: GatewaySettings
+    health: Health
+    clock: Callable[[], datetime]
+    database: Database
+    unit: UnitOfWork
+    relay: Relay
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What the routes work with."""
+
+    settings: GatewaySettings
+    clock: Callable[[], datetime]
+    database: Database
+    unit: UnitOfWork
+    guard: Guard
+    known: Known
+    settler: Settler
+    points: Owner
+    redemption: Owner
+    tail: Tail
+
+    def tasks(self) -> dict[str, Part]:
+        return {"tail": self.tail.run}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What goes on behind the routes."""
+
+    consumer: Consumer
+    pump: Pump
+
+    def tasks(self) -> dict[str, Part]:
+        return {"pump": self.pump.run, "consumer": self.consumer.run}
+
+
+@asynccontextmanager
+async def connected(
+    settings: GatewaySettings, health: Health, clock: Callable[[], datetime] = now
+) -> AsyncIterator[Parts]:
+    """Open the database and the outbox."""
+    database = await Database.connect(
+        settings.database_url.get_secret_value(),
+        schema=SERVICE,
+        application=f"laurel-{SERVICE}",
+        pool_max=settings.database_pool_max,
+    )
+    try:
+        outbox = await Outbox.load(SERVICE, database)
+        relay = Relay(database, outbox, settings, health, sweep_seconds=settings.relay_sweep_seconds)
+        yield Parts(settings, health, clock, database, UnitOfWork(database, outbox, relay), relay)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def answering(parts: Parts) -> AsyncIterator[Api]:
+    """Join what answers callers; at its end the requests in hand are finished."""
+    settings, database, clock = parts.settings, parts.database, parts.clock
+    waiting = Waiting()
+    asking: Gatherer[Ask, Recorded] = _gatherer(Asking(parts.unit, waiting, clock).record, settings)
+    recording: Gatherer[Told, None] = _gatherer(Recorder(database, clock).write, settings)
+    guard = Guard(database, clock, settings.key_cache_seconds)
+    await open_gateway(database, guard, clock, settings.admin_key_file)
+    token = settings.redemption_codes_token
+    points = Owner("points", settings.points_url, settings.passed_on_seconds)
+    redemption = Owner(
+        "redemption",
+        settings.redemption_url,
+        settings.passed_on_seconds,
+        token=token.get_secret_value() if token is not None else None,
+    )
+    try:
+        yield Api(
+            settings,
+            clock,
+            database,
+            parts.unit,
+            guard,
+            Known(database, settings.secret.get_secret_value()),
+            Settler(database, asking, recording),
+            points,
+            redemption,
+            Tail(
+                [main_topic(speaker, settings.kafka_prefix) for speaker in ("points", "redemption")],
+                waiting.wanted,
+                waiting.hear,
+                settings,
+                health=parts.health,
+            ),
+        )
+    finally:
+        await asking.close()
+        await recording.close()
+        await points.close()
+        await redemption.close()
+
+
+def working(parts: Parts) -> Work:
+    """Join what projects outcomes and moves lines of batches."""
+    settings, health, clock = parts.settings, parts.health, parts.clock
+    pump = Pump(
+        parts.unit,
+        health,
+        clock,
+        in_flight_max=settings.batch_in_flight_max,
+        poll_seconds=settings.batch_poll_seconds,
+        silence_seconds=settings.batch_silence_seconds,
+    )
+    speakers = ("points", "redemption")
+    topics = [main_topic(speaker, settings.kafka_prefix) for speaker in speakers]
+    topics += [dead_topic(speaker, settings.kafka_prefix) for speaker in speakers]
+    consumer = Consumer(
+        f"{settings.kafka_prefix}-{SERVICE}",
+        topics,
+        Projector(clock, pump.wake),
+        parts.unit,
+        settings,
+        health,
+        relay=parts.relay,
+        types=TYPES,
+        batch_max=settings.batch_max,
+        gap_report_seconds=settings.gap_report_seconds,
+    )
+    return Work(consumer, pump)
+
+
+def _gatherer(write: Any, settings: GatewaySettings) -> Gatherer[Any, Any]:
+    return Gatherer(
+        write,
+        set_max=settings.gather_max,
+        waiting_max=settings.gather_waiting_max,
+        isolates=is_data_error,
+        repeats=is_conflict,
+    )

@@ -1,0 +1,199 @@
+"""Proofs over sagas, stock and vouchers, read with the auditor's eyes: what must hold after any run or crash.
+
+Counts are proved by the database in sets; then every saga's decisions are folded again and compared with its row.
+Memory does not grow with the tables: decisions are streamed in the order of their keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from services.redemption.domain.facts import decode_facts
+from services.redemption.domain.state import Saga, SagaKey, State
+
+FAULTS_MAX = 100
+"""How many faults of one kind are named; more would not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not hold: which proof, where, and what was found."""
+
+    proof: str
+    where: str
+    what: str
+
+
+ALWAYS = {
+    "stock is what its sagas have": """
+        select coalesce(s.program, g.program) || '/' || coalesce(s.reward, g.reward),
+               'reserved ' || coalesce(s.reserved, 0) || ' taken ' || coalesce(s.taken, 0) || ', sagas say '
+               || coalesce(g.reserved, 0) || ' and ' || coalesce(g.taken, 0)
+        from redemption.stock s
+        full join (select program, reward,
+                     coalesce(sum(quantity) filter (where state in ('requested', 'holding', 'fulfilling')), 0)
+                       as reserved,
+                     coalesce(sum(quantity) filter (where state = 'fulfilled'), 0) as taken
+                   from redemption.sagas where counted group by program, reward) g using (program, reward)
+        where coalesce(s.reserved, 0) <> coalesce(g.reserved, 0) or coalesce(s.taken, 0) <> coalesce(g.taken, 0)""",
+    "no more is sold than was ever on offer": """
+        select s.program || '/' || s.reward,
+               'reserved ' || s.reserved || ' and taken ' || s.taken || ' of at most ' || coalesce(r.most, 0)
+        from redemption.stock s
+        left join (select program, reward, max((convert_from(document, 'UTF8')::json ->> 'stock')::bigint) as most
+                   from redemption.rewards group by program, reward) r using (program, reward)
+        where s.reserved + s.taken > coalesce(r.most, 0)""",
+    "stock follows the newest terms": """
+        select s.program || '/' || s.reward,
+               'version ' || s.version || ' with ' || coalesce(s.total::text, 'no count') || ', newest is '
+               || coalesce(r.version, 0) || ' with ' || coalesce(r.total::text, 'no count')
+        from redemption.stock s
+        full join (select distinct on (program, reward) program, reward, version,
+                     (convert_from(document, 'UTF8')::json ->> 'stock')::bigint as total,
+                     count(*) over (partition by program, reward) as versions
+                   from redemption.rewards order by program, reward, version desc) r using (program, reward)
+        where s.version is distinct from r.version or s.total is distinct from r.total
+           or r.version is distinct from r.versions""",
+    "a fulfilled redemption has its vouchers, any other has none": """
+        select s.program || '/' || s.member || '/' || s.redemption,
+               s.state || ', ' || count(v.voucher) || ' vouchers for ' || s.quantity || ' pieces'
+        from redemption.sagas s
+        left join redemption.rewards r on r.program = s.program and r.reward = s.reward
+          and r.version = s.reward_version
+        left join redemption.vouchers v on v.program = s.program and v.member = s.member
+          and v.redemption = s.redemption
+        group by s.program, s.member, s.redemption, s.state, s.quantity, r.document
+        having count(v.voucher) <> case
+          when s.state = 'fulfilled' and convert_from(r.document, 'UTF8')::json ->> 'kind' = 'voucher'
+          then s.quantity else 0 end""",
+    "every voucher has its redemption, its key and a code of its own": """
+        select v.program || '/' || v.member || '/' || v.voucher,
+               case when s.redemption is null then 'no redemption ' || v.redemption
+                    when m.key is null then 'no key' else 'its code is that of another' end
+        from redemption.vouchers v
+        left join redemption.sagas s on s.program = v.program and s.member = v.member
+          and s.redemption = v.redemption
+        left join redemption.members m on m.program = v.program and m.member = v.member
+        left join (select program, digest from redemption.vouchers group by program, digest
+                   having count(*) > 1) d on d.program = v.program and d.digest = v.digest
+        where s.redemption is null or m.member is null or d.digest is not null""",
+    "states and holds of a saga fit": """
+        select program || '/' || member || '/' || redemption,
+               state || ', hold ' || hold || ', outcome ' || outcome_type || ', code ' || code
+        from redemption.sagas
+        where (state, hold) not in (values
+            ('holding', 'asked'), ('fulfilled', 'capture_asked'), ('fulfilled', 'captured'), ('refused', 'none'),
+            ('refused', 'refused'), ('refused', 'release_asked'), ('refused', 'released'))
+           or (waits_until is not null and state <> 'holding')
+           or (state <> 'holding') <> (outcome_type = 'redemption.' || state || '.v1')
+           or (state = 'refused') <> (code <> '')""",
+    "decisions are numbered without gap": """
+        select coalesce(s.program, d.program) || '/' || coalesce(s.member, d.member) || '/' || redemption,
+               'step ' || coalesce(s.step, 0) || ', decisions ' || coalesce(d.n, 0) || ' up to '
+               || coalesce(d.last, 0)
+        from redemption.sagas s
+        full join (select program, member, redemption, count(*) as n, max(step) as last
+                   from redemption.saga_decisions group by program, member, redemption) d
+          using (program, member, redemption)
+        where coalesce(s.step, 0) <> coalesce(d.n, 0) or coalesce(s.step, 0) <> coalesce(d.last, 0)""",
+    "no saga waits beyond its time": """
+        select program || '/' || member || '/' || redemption, 'should have ended at ' || waits_until
+        from redemption.sagas where waits_until < now() - interval '5 minutes'""",
+}
+"""By proof: a query that returns where and what does not hold. True at any instant, also under load."""
+
+ACROSS = {
+    "what redemption knows of holds is what points did": """
+        select s.program || '/' || s.member || '/' || s.redemption,
+               s.state || ' of ' || s.points || ', hold ' || s.hold || '; points say '
+               || coalesce(h.state || ' ' || h.amount, 'nothing')
+        from redemption.sagas s
+        left join points.holds h on h.program = s.program and h.member = s.member and h.hold = s.redemption
+        where (s.hold = 'captured' and (h.state, h.amount) is distinct from ('captured', s.points))
+           or (s.hold = 'capture_asked' and coalesce(h.state, '') not in ('held', 'captured'))
+           or (s.hold = 'released' and h.state is distinct from 'released')
+           or (s.hold in ('none', 'refused') and h.state in ('held', 'captured'))
+           or (h.state = 'captured' and s.state <> 'fulfilled')""",
+    "no redemption's points are held without a saga": """
+        select h.program || '/' || h.member || '/' || h.hold, h.state || ' ' || h.amount
+        from points.holds h
+        left join redemption.sagas s on s.program = h.program and s.member = h.member and s.redemption = h.hold
+        where h.saga and h.state in ('held', 'captured') and s.redemption is null""",
+}
+"""The same for redemption and points together, in one snapshot of a database that has both."""
+
+AT_REST = {
+    "no saga is open": """
+        select program || '/' || member || '/' || redemption, state || ', hold ' || hold || ', at ' || at
+        from redemption.sagas
+        where state in ('requested', 'holding', 'fulfilling')
+           or hold in ('asked', 'held', 'capture_asked', 'release_asked')""",
+    "nothing is set aside": """
+        select program || '/' || reward, reserved || ' reserved' from redemption.stock where reserved <> 0""",
+}
+"""The same for what holds when nobody asks and everything has been answered."""
+
+_DECISIONS = """
+    select program, member, redemption, step, at, facts from redemption.saga_decisions
+    order by program, member, redemption, step"""
+_SAGAS = """
+    select program, member, redemption, state, hold, partner, hash, reward, reward_version, quantity, unit, points,
+           version, zone, correlation, code, counted, waits_until, at, step
+    from redemption.sagas order by program, member, redemption"""
+_PROOF = "sagas are folds of their decisions"
+
+
+async def verify(
+    connection: asyncpg.Connection[Any], *, across: bool = True, at_rest: bool = False
+) -> AsyncIterator[Finding | int]:
+    """Yield findings, and now and then the number of decisions folded so far. No finding: all holds.
+
+    `across`: look into points, too; `at_rest`: nothing may be under way.
+    """
+    proofs = {**ALWAYS, **(ACROSS if across else {}), **(AT_REST if at_rest else {})}
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        for proof, query in proofs.items():
+            for place, what in await connection.fetch(f"{query} limit {FAULTS_MAX}"):
+                yield Finding(proof, place, what)
+        async for found in _refold(connection):
+            yield found
+
+
+async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
+    """Fold every saga's decisions over an empty state and compare with its row, both read in the order of keys."""
+    rows = connection.cursor(_SAGAS, prefetch=1000).__aiter__()
+    saga: Saga | None = None
+    state = State()
+    count = 0
+    async for program, member, redemption, step, at, facts in connection.cursor(_DECISIONS, prefetch=1000):
+        key = SagaKey(program, member, redemption)
+        if saga is None or saga.key != key:
+            if saga is not None:
+                for finding in _compare(saga, await anext(rows, None)):
+                    yield finding
+            state = State()
+        for fact in decode_facts(facts):
+            state.apply(program, key, fact)
+        saga = state.sagas[key]
+        saga.step, saga.at = step, at
+        count += 1
+        if count % 10_000 == 0:
+            yield count
+    if saga is not None:
+        for finding in _compare(saga, await anext(rows, None)):
+            yield finding
+    yield count
+
+
+def _compare(saga: Saga, row: Sequence[Any] | None) -> list[Finding]:
+    folded = (
+        *saga.key, str(saga.state), str(saga.hold), saga.partner, saga.hash, saga.reward, saga.reward_version,
+        saga.quantity, saga.unit, saga.points, saga.version, saga.zone, saga.correlation, saga.code, saga.counted,
+        saga.waits_until, saga.at, saga.step,
+    )  # fmt: skip
+    stored = tuple(row) if row is not None else None
+    return [] if stored == folded else [Finding(_PROOF, "/".join(saga.key), f"row {stored}, folded {folded}")]

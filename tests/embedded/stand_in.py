@@ -1,0 +1,69 @@
+"""Stands in for a service in tests of the supervisor: is ready at once, and does what the test asks.
+
+`stand_in.py up DATA_DIR PORT` supervises stand-ins; `stand_in.py serve SERVICE` is one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+SEEN = "stand_in.json"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Health, and the one route that the supervisor uses."""
+
+    def do_GET(self) -> None:
+        reason = os.environ.get("STAND_IN_NOT_READY", "")
+        self._answer(503 if reason else 200, reason or "ready")
+
+    def do_PUT(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with Path(os.environ["LAUREL_GATEWAY_ADMIN_KEY_FILE"]).with_name(SEEN).open("a", encoding="utf-8") as seen:
+            entry = {"path": self.path, "key": self.headers["Authorization"], "clock": body["clock"]}
+            seen.write(json.dumps(entry) + "\n")
+        self._answer(201, "{}")
+
+    def _answer(self, status: int, text: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def serve(service: str) -> None:
+    if os.environ.get("STAND_IN_BROKEN"):
+        sys.exit("broken on purpose")
+    prefix = f"LAUREL_{service.upper()}_"
+    key_file = os.environ.get(f"{prefix}ADMIN_KEY_FILE")
+    if key_file is not None:
+        Path(key_file).write_text("lk_test\n", encoding="utf-8")
+    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ[f"{prefix}HTTP_PORT"])), Handler)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    server.serve_forever()
+
+
+def up(data_dir: str, port: str) -> int:
+    from laurel.cli.up import run
+    from laurel.embedded.services import Role
+    from laurel.embedded.supervisor import Options
+
+    def command(role: Role) -> list[str]:
+        return [sys.executable, __file__, "serve", role.service]
+
+    return run(Options(data_dir=Path(data_dir), port=int(port), command=command))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(sys.argv[2])
+    else:
+        sys.exit(up(sys.argv[2], sys.argv[3]))

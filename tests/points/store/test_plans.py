@@ -1,0 +1,77 @@
+"""Hot statements reach their rows by key, on tables that are new and on tables that are full."""
+
+import re
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from laurel.io.database import KEYED_PLANS, Database
+from laurel.io.inbox import _LOCK as INBOX_LOCK
+from laurel.io.inbox import _MOVE as INBOX_MOVE
+from laurel.io.migrating import DatabaseUrls
+from laurel.io.outbox import _TAKE_NUMBERS
+from laurel.io.relay import _MARK
+from services.points.road import Road
+from services.points.store import loading, writing
+from services.points.store.ledger import Ledger
+from services.points.testing import FixedPrograms
+from tests.points.till import START, document, enrolment, purchase, report
+
+pytestmark = pytest.mark.anyio
+
+HOT = {
+    "lock wallets": loading._LOCK,
+    "read balances": loading._BALANCES,
+    "known activities": loading._KNOWN,
+    "originals": loading._JOURNALS,
+    "returns": loading._RETURNS,
+    "lots of journals": loading._LOTS_OF_JOURNALS,
+    "spendable lots": loading._LOTS_SPENDABLE,
+    "holds": loading._HOLDS,
+    "set wallets": writing._WALLETS,
+    "set balances": writing._BALANCES,
+    "move lots": writing._LOTS_MOVED,
+    "lock inbox": INBOX_LOCK,
+    "move inbox": INBOX_MOVE,
+    "take numbers": _TAKE_NUMBERS,
+    "mark published": _MARK,
+}
+
+
+@pytest.fixture
+async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
+    found = await Database.connect(database_urls.points, schema="points", application="test")
+    yield found
+    await found.close()
+
+
+async def fill(database: Database) -> None:
+    road = Road(FixedPrograms(document("clubcard")))
+    members = [f"m-{n}" for n in range(300)]
+    async with database.transaction() as connection:
+        await road.run(Ledger(connection), [enrolment("clubcard", member) for member in members])
+    async with database.transaction() as connection:
+        notes = [report("clubcard", member, purchase(f"b-{member}", 1000), START) for member in members]
+        await road.run(Ledger(connection), notes)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["new", "full"])
+async def test_hot_statements_go_by_key(database: Database, database_urls: DatabaseUrls, full: bool) -> None:
+    if full:
+        await fill(database)
+        owner = await asyncpg.connect(database_urls.owner)
+        await owner.execute("analyze")
+        await owner.close()
+    async with database.connection() as connection:
+        assert await connection.fetchval("select current_setting('enable_hashjoin')") == KEYED_PLANS["enable_hashjoin"]
+        for name, statement in HOT.items():
+            nulls = ", ".join(["null"] * len(set(re.findall(r"\$\d+", statement))))
+            await connection.execute(f"prepare hot as {statement}")
+            rows = await connection.fetch(f"explain execute hot ({nulls})")
+            await connection.execute("deallocate hot")
+            plan = "\n".join(row[0] for row in rows)
+            filters = [line for line in plan.splitlines() if "Join Filter" in line and "tableoid" not in line]
+            assert not filters, f"{name} compares every row with every key:\n{plan}"
+            assert "Seq Scan on" not in plan, f"{name} reads a whole table:\n{plan}"
+            assert "Hash Join" not in plan, f"{name} hashes a whole table:\n{plan}"
