@@ -12,7 +12,7 @@ from starlette.responses import Response
 from laurel.errors import PROBLEMS, Problem, ProblemKind
 from laurel.io.http import problem_response
 from laurel.io.telemetry import logger
-from services.gateway.gathering import Full
+from services.gateway.gathering import FullError
 from services.gateway.outcomes import FREED, POSTED, REFUSED
 from services.gateway.store import requests
 
@@ -92,7 +92,7 @@ class Settler:
     async def _record(self, ask: Ask) -> Recorded:
         try:
             return await self._asking.submit(ask)
-        except Full:
+        except FullError:
             raise Problem("overloaded", retry_after_seconds=_RETRY_SECONDS) from None
 
     async def _last_look(self, recorded: Recorded, *, replayed: bool) -> Settled:

@@ -12,7 +12,7 @@ import msgspec
 from laurel.errors import Problem
 from laurel.values import contains_nul
 from services.gateway.accepting import Reported, read_activity
-from services.gateway.splitting import Broken, Gunzip, Lines, Plain
+from services.gateway.splitting import BrokenError, Gunzip, Lines, Plain
 from services.gateway.store import batches
 from services.gateway.store.batches import FaultRow, LineRow
 
@@ -31,7 +31,7 @@ _PART_SECONDS: Final = 1.0
 _ID_MAX: Final = 128
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The sender of a body went away before its end."""
 
 
@@ -89,9 +89,9 @@ class Intake:
                     await self._take(self._lines.feed(piece))
             unpack.finish()
             await self._take(self._lines.finish())
-        except Broken as error:
+        except BrokenError as error:
             broke = str(error)
-        except Gone:
+        except GoneError:
             broke = "the connection was lost"
         except TimeoutError:
             broke = "nothing more came"
@@ -146,7 +146,7 @@ class Intake:
                 at=now,
             )
         if not open_:
-            raise Broken("the batch was closed, because nothing had come for too long")
+            raise BrokenError("the batch was closed, because nothing had come for too long")
 
     async def _resolve(self, part: _Part) -> list[LineRow]:
         """Find the members, all in one go; a line whose member nobody knows is rejected."""
@@ -187,7 +187,7 @@ class Intake:
         program = self._head.program
         try:
             await self._store()
-        except Broken:
+        except BrokenError:
             broken = True
         except BaseException:
             broken = True

@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Full(Exception):
+class FullError(Exception):
     """More is waiting than the gatherer may hold; the caller should come back later."""
 
 
@@ -27,7 +27,7 @@ class Gatherer(Generic[Item, Result]):
     the set.
     """
 
-    def __init__(  # noqa: PLR0913  (each is a decision that wiring takes)
+    def __init__(
         self,
         write: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
@@ -49,7 +49,7 @@ class Gatherer(Generic[Item, Result]):
     async def submit(self, item: Item) -> Result:
         """Write `item` with whatever else has arrived, and answer its own result."""
         if len(self._waiting) >= self._waiting_max:
-            raise Full
+            raise FullError
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         if self._running is None or self._running.done():
@@ -96,4 +96,4 @@ class Gatherer(Generic[Item, Result]):
                 if not self._repeats(error) or attempt == self._attempts_max:
                     raise
                 await asyncio.sleep(0.002 * attempt)
-        raise AssertionError("unreachable: the last attempt returns or raises")  # noqa: EM101
+        raise AssertionError("unreachable: the last attempt returns or raises")

@@ -49,7 +49,7 @@ class Recorder:
         self._database = database
         self._clock = clock
 
-    async def write(self, told: Sequence[Told]) -> list[None | Exception]:
+    async def write(self, told: Sequence[Told]) -> list[Exception | None]:
         """Record a set; what the gatherer of outcomes calls."""
         async with self._database.transaction() as connection:
             await record(connection, told, self._clock())

@@ -13,7 +13,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 _STEP = 64 * 1024
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """The stream is not what its headers say; what came before the break is still good."""
 
 
@@ -32,7 +32,7 @@ class Gunzip:
             try:
                 piece = self._member.decompress(data, _STEP)
             except zlib.error as error:
-                raise Broken(f"the gzip stream is damaged: {error}") from error  # noqa: EM102
+                raise BrokenError(f"the gzip stream is damaged: {error}") from error
             if piece:
                 yield piece
             if self._member.eof:
@@ -50,7 +50,7 @@ class Gunzip:
     def finish(self) -> None:
         """Say whether the stream ended where gzip says it ends."""
         if self._begun and not self._member.eof:
-            raise Broken("the gzip stream ends in the middle")  # noqa: EM101
+            raise BrokenError("the gzip stream ends in the middle")
 
 
 class Plain:

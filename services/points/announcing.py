@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -17,10 +17,7 @@ from laurel.shapes import struct_of
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance
-from services.points.ports import Announcement
-
-if TYPE_CHECKING:
-    from services.points.road import Decided
+from services.points.ports import Announcement, Decided
 
 _encode = msgspec.json.Encoder().encode
 _ONE_DAY = timedelta(days=1)
@@ -38,7 +35,7 @@ _RuleDecision: Any = struct_of(said.RuleDecision)
 
 def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
     """Return the events of one decision. A journal makes one, but for what falls due with a release."""
-    journal, step = decided.journal, decided.step
+    journal, message = decided.journal, decided.message
     wallet = journal.wallet
     zone = programs.zone(wallet.program)
     common: dict[str, Any] = {
@@ -49,7 +46,6 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
         "version": decided.version,
     }
     balances = [_balance(balance, wallet.balances[balance.unit], zone) for balance in decided.balances]
-    message = step.message if step is not None else None
     for fact in journal.facts:
         build = _EVENTS.get(type(fact))
         if build is None:
@@ -75,7 +71,7 @@ def balances_of(balances: Iterable[Balance], zone: ZoneInfo) -> list[Any]:
     return [_balance(balance, balance, zone) for balance in balances]
 
 
-def _balance(balance: Balance, final: Balance, zone: ZoneInfo) -> Any:
+def _balance(balance: Balance, final: Balance, zone: ZoneInfo) -> said.Balance:
     """Say a balance as it stood; its next expiry is read after the write, so it is that of the final one."""
     next_expiry = None
     if final.next_expiry_at is not None and final.next_expiry_amount > 0:
@@ -84,7 +80,7 @@ def _balance(balance: Balance, final: Balance, zone: ZoneInfo) -> Any:
         )
     elif balance.active_until is not None and balance.available > 0:
         next_expiry = _NextExpiry(amount=balance.available, on=last_good_day(balance.active_until, zone))
-    return _Balance(
+    built: said.Balance = _Balance(
         unit=balance.unit,
         available=balance.available,
         pending=balance.pending,
@@ -99,6 +95,7 @@ def _balance(balance: Balance, final: Balance, zone: ZoneInfo) -> Any:
         ),
         next_expiry=next_expiry,
     )
+    return built
 
 
 @lru_cache(maxsize=8192)

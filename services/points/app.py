@@ -11,5 +11,5 @@ def points_app(reading: Reading, *, answers: bool = True) -> FastAPI:
     """Make the application; a process that only works shows its health and nothing else."""
     app = service_app("Laurel points", reading.settings, None, reading.health, docs_url=None, redoc_url=None)
     if answers:
-        app.include_router(routes(reading))
+        app.include_router(routes(reading.views, reading.programs))
     return app

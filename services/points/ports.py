@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
-from services.points.domain.state import Wallet
+from services.points.domain.state import Balance, Wallet
 
 
 class WalletKey(NamedTuple):
@@ -119,6 +119,20 @@ class ProgramBook(Programs, Protocol):
 
     async def ensure(self, versions: Mapping[str, int]) -> None:
         """Return once these versions are known; raises `TimeoutError` when they do not come."""
+
+
+@dataclass(slots=True)
+class Decided:
+    """A journal with the balances as they stood right after it, and the message it answers, if any did.
+
+    `again` marks an answer that was given before: its journal is read, not written.
+    """
+
+    message: Incoming | None
+    journal: Journal
+    balances: list[Balance]
+    version: int
+    again: bool = False
 
 
 class Store(Protocol):

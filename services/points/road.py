@@ -26,6 +26,7 @@ from services.points.domain.state import Balance, Wallet
 from services.points.ports import (
     ActivityKey,
     Announcement,
+    Decided,
     Incoming,
     Journal,
     Known,
@@ -66,17 +67,6 @@ class Step:
     asked: Asked
     key: WalletKey
     activity: ReportedActivity | None = None
-
-
-@dataclass(slots=True)
-class Decided:
-    """A journal with the balances as they stood right after it, or an answer that is given again."""
-
-    step: Step | None
-    journal: Journal
-    balances: list[Balance]
-    version: int
-    again: bool = False
 
 
 @dataclass(slots=True)
@@ -182,7 +172,7 @@ class Road:
             batch.again.append((*step.key, known.journal))
             balances = [_copy(balance) for balance in wallet.balances.values()]
             before = Journal(wallet, known.journal, step.decider.kind, activity.id, at, (), at)
-            batch.decided.append(Decided(step, before, balances, wallet.version, again=True))
+            batch.decided.append(Decided(step.message, before, balances, wallet.version, again=True))
             return ()
         return (
             ActivityRefused(
@@ -214,7 +204,7 @@ class Road:
         if journal.hash:
             self._remember(batch, journal)
         balances = [_copy(balance) for balance in wallet.balances.values()]
-        batch.decided.append(Decided(step, journal, balances, wallet.version))
+        batch.decided.append(Decided(step.message if step else None, journal, balances, wallet.version))
 
     def _remember(self, batch: Batch, journal: Journal) -> None:
         key = ActivityKey(journal.wallet.program, journal.partner, journal.cause)

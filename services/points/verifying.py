@@ -6,7 +6,7 @@ compared with the tables. Memory does not grow with the ledger: journals are str
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +108,7 @@ async def verify(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding |
 class _Merged:
     """Walks rows that are ordered by (program, member, ...) beside the journals, member by member."""
 
-    def __init__(self, cursor: Any) -> None:
+    def __init__(self, cursor: AsyncIterable[asyncpg.Record]) -> None:
         self._rows = cursor.__aiter__()
         self._next: Any = None
         self._ended = False

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from laurel.io.consumer import Consumer
 from laurel.io.database import Database
 from laurel.io.health import Health
+from laurel.io.message import Message
 from laurel.io.outbox import Outbox
 from laurel.io.published import PublishedTopic
 from laurel.io.relay import Relay
@@ -18,7 +19,9 @@ from services.points.entry.consumers import PointsHandler
 from services.points.entry.timers import ExpiryTimer
 from services.points.road import Road
 from services.points.settings import PointsSettings
+from services.points.store.ledger import Ledger
 from services.points.store.programs import KnownPrograms
+from services.points.store.views import LedgerViews
 
 GROUP = "laurel-points"
 
@@ -32,6 +35,7 @@ class Reading:
     database: Database
     programs: KnownPrograms
     topic: PublishedTopic
+    views: LedgerViews
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +58,22 @@ async def reading(settings: PointsSettings) -> AsyncIterator[Reading]:
         pool_max=settings.database_pool_max,
     )
     try:
+        # The topic tells the programs, and the programs wait on the topic: one of them has to be named first.
         known: list[KnownPrograms] = []
+
+        async def take(message: Message) -> None:
+            await known[0].take(message)
+
         topic = PublishedTopic(
             programs_topic(settings.kafka_prefix),
             settings,
-            lambda message: known[0].take(message),
+            take,
             health=health,
         )
         programs = KnownPrograms(database, topic, deadline_seconds=settings.program_wait_seconds)
         known.append(programs)
         await programs.load()
-        yield Reading(settings, health, database, programs, topic)
+        yield Reading(settings, health, database, programs, topic, LedgerViews(database))
     finally:
         await database.close()
 
@@ -82,7 +91,7 @@ async def working(reading: Reading) -> Working:
     consumer = Consumer(
         GROUP,
         topics,
-        PointsHandler(road),
+        PointsHandler(road, Ledger),
         unit,
         settings,
         reading.health,
@@ -94,6 +103,7 @@ async def working(reading: Reading) -> Working:
         unit,
         road,
         reading.programs,
+        Ledger,
         interval_seconds=settings.expiry_interval_seconds,
         batch_max=settings.expiry_batch_max,
     )

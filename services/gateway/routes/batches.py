@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from laurel.errors import Problem
 from laurel.io.http import problem_response
-from services.gateway.batching import Gone, Intake
+from services.gateway.batching import GoneError, Intake
 from services.gateway.documenting import described
 from services.gateway.naming import new_id
 from services.gateway.outcomes import FREED
@@ -175,7 +175,7 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
             if piece:
                 yield piece
     except ClientDisconnect:
-        raise Gone from None
+        raise GoneError from None
 
 
 async def _pages(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from laurel.io.database import Connection
@@ -57,16 +56,16 @@ async def put_partner(
 ) -> tuple[PartnerRow, bool]:
     """Make or change a partner, and say whether it is new."""
     row = await connection.fetchrow(_PUT, partner_id, name, created_by, at)
-    assert row is not None  # noqa: S101  (an upsert without a condition always returns its row)
+    assert row is not None
     return PartnerRow(*row[:4]), row[4]
 
 
 _KEY_COLUMNS = (
     "key, prefix, hash, partner, scopes, programs, adjust_limit, expires_at, created_at, created_by, revoked_at"
 )
-_BY_PREFIX = f"select {_KEY_COLUMNS} from api_keys where prefix = $1"  # noqa: S608  (constants of this file)
-_BY_ID = f"select {_KEY_COLUMNS} from api_keys where key = $1 for update"  # noqa: S608
-_ADD = f"insert into api_keys ({_KEY_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, null)"  # noqa: S608
+_BY_PREFIX = f"select {_KEY_COLUMNS} from api_keys where prefix = $1"
+_BY_ID = f"select {_KEY_COLUMNS} from api_keys where key = $1 for update"
+_ADD = f"insert into api_keys ({_KEY_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, null)"
 _REVOKE = "update api_keys set revoked_at = $2 where key = $1 and revoked_at is null"
 
 
@@ -101,6 +100,6 @@ async def revoke_key(connection: Connection, key: str, at: datetime) -> None:
     await connection.execute(_REVOKE, key, at)
 
 
-def _key_row(row: Sequence[object]) -> KeyRow:
-    values = list(row)
-    return KeyRow(*values[:4], tuple(values[4]), tuple(values[5]), *values[6:])  # type: ignore[arg-type]
+def _key_row(row: Any) -> KeyRow:  # noqa: ANN401 - a row is whatever its statement selects
+    values = dict(row)
+    return KeyRow(**{**values, "scopes": tuple(values["scopes"]), "programs": tuple(values["programs"])})

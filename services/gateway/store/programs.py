@@ -50,7 +50,7 @@ _ADD = """
     values ($1, $2, $3, $4, $5, $6)
 """
 _COLUMNS = "program, version, hash, document, effective_from, published_at"
-_VERSION = f"select {_COLUMNS} from program_versions where program = $1 and version = $2"  # noqa: S608
+_VERSION = f"select {_COLUMNS} from program_versions where program = $1 and version = $2"
 _PAGE = """
     select program, version, hash, ''::bytea, effective_from, published_at from program_versions
     where program = $1 and version > $2 order by version limit $3
@@ -61,7 +61,7 @@ _IN_FORCE = f"""
         case when effective_from <= $2 then effective_from end desc nulls last,
         case when effective_from <= $2 then version end desc nulls last, version
     limit 1
-"""  # noqa: S608
+"""
 
 
 async def heads(connection: Connection, programs: Iterable[str]) -> dict[str, ProgramHead]:

@@ -15,7 +15,7 @@ class Programs(Protocol):
     """The published versions of all programs, as far as they are known here."""
 
     def in_force(self, program: str, occurred_at: datetime, newest: int) -> CompiledProgram | None:
-        """Return the version in force at `occurred_at` among those up to `newest`; before the first, the first."""
+        """Return the version in force then, among those up to `newest`; before the first, the first."""
 
     def version(self, program: str, version: int) -> CompiledProgram | None:
         """Return one version."""
@@ -29,7 +29,10 @@ class Programs(Protocol):
 
 @dataclass(slots=True, frozen=True)
 class Moment:
-    """The instant of a decision (never earlier than the wallet's own) and the number its journal will get; an activity comes decoded."""
+    """The instant of a decision, never earlier than the wallet's own, and the number its journal will get.
+
+    `activity` is what the message reports, decoded once for everybody.
+    """
 
     at: datetime
     journal: int

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from laurel.io.consumer import Handled, Poison
 from laurel.io.database import Connection
 from laurel.io.message import Message
 from laurel.io.saying import MAIN, Saying
-from services.points.ports import Announcement
+from services.points.ports import Announcement, Store
 from services.points.road import CannotProcessError, Road
-from services.points.store.ledger import Ledger
 
 
 class PointsHandler:
     """Answers the messages of the gateway and of redemption."""
 
-    def __init__(self, road: Road) -> None:
+    def __init__(self, road: Road, ledger: Callable[[Connection], Store]) -> None:
         self._road = road
+        self._ledger = ledger
 
     async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
         """Apply the messages in the caller's transaction; what cannot be processed parks alone."""
         try:
-            announcements = await self._road.run(Ledger(connection), messages)
+            announcements = await self._road.run(self._ledger(connection), messages)
         except CannotProcessError as error:
             raise Poison(cast("Message", error.message), error.reason, error.detail) from error
         return Handled(sayings_of(announcements))

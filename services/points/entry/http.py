@@ -1,6 +1,8 @@
 """Questions come in: statement, lots, decisions, quotes and liability, asked by the gateway with a deadline."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
+from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -9,48 +11,54 @@ from laurel.contracts.activity import QuotedActivity
 from laurel.errors import Problem
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
 from laurel.shapes import decoder_of
-from services.points.store import views
-from services.points.store.programs import KnownPrograms
-from services.points.entry.reads import Reads
+from services.points.domain.moment import Programs
 
 _decode_quote = decoder_of(QuotedActivity).decode
-_ATTRIBUTES = "select attributes from wallets where program = $1 and member = $2 and status <> 'unknown'"
-"""The attributes that rules may read."""
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query(max_length=64)]
 
 
-def routes(reads: Reads) -> APIRouter:
-    """Return the routes over what was read."""
+class Views(Protocol):
+    """Answers about wallets, in the contract's shapes; raises problems."""
+
+    async def statement(self, program: str, member: str, limit: int, cursor: int | None) -> dict[str, Any]: ...
+    async def lots(self, program: str, member: str, limit: int, cursor: tuple[int, int]) -> dict[str, Any]: ...
+    async def decisions(self, program: str, member: str, limit: int, cursor: int | None) -> dict[str, Any]: ...
+    async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]: ...
+    async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]: ...
+    async def attributes(self, program: str, member: str) -> dict[str, Any]: ...
+
+
+class NewestPrograms(Programs, Protocol):
+    """Programs of which the newest version can be asked for."""
+
+    def newest(self, program: str) -> CompiledProgram | None: ...
+
+
+def routes(views: Views, programs: NewestPrograms) -> APIRouter:
+    """Return the routes over these views."""
     router = APIRouter(prefix="/v1/programs/{program}")
 
     @router.get("/members/{member}/statement")
     async def statement(program: str, member: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        async with reads.database.reading() as connection:
-            return await _answer(views.statement(connection, program, member, limit, _number(cursor)))
+        return _json(await views.statement(program, member, limit, _number(cursor)))
 
     @router.get("/members/{member}/lots")
     async def lots(program: str, member: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        async with reads.database.reading() as connection:
-            return await _answer(views.lots(connection, program, member, limit, _place(cursor)))
+        return _json(await views.lots(program, member, limit, _place(cursor)))
 
     @router.get("/members/{member}/decisions")
     async def decisions(program: str, member: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        async with reads.database.reading() as connection:
-            return await _answer(views.decisions(connection, program, member, limit, _number(cursor)))
+        return _json(await views.decisions(program, member, limit, _number(cursor)))
 
     @router.get("/members/{member}/balances")
     async def balances(program: str, member: str) -> Response:
-        async with reads.database.reading() as connection:
-            found = await views.balances(connection, program, member, reads.programs.zone(program))
-        return _json({"balances": found})
+        return _json({"balances": await views.balances(program, member, programs.zone(program))})
 
     @router.get("/reports/liability")
     async def liability(program: str) -> Response:
-        async with reads.database.reading() as connection:
-            found = await views.liability(connection, program, reads.programs.zone(program))
-        return _json(found)
+        return _json(await views.liability(program, programs.zone(program)))
 
     @router.post("/quotes")
     async def quote(program: str, request: Request) -> Response:
@@ -58,20 +66,13 @@ def routes(reads: Reads) -> APIRouter:
             activity = _decode_quote(await request.body())
         except msgspec.MsgspecError as error:
             raise Problem("invalid", str(error)) from error
-        judging = _version_for(reads.programs, program, activity)
+        judging = _version_for(programs, program, activity)
         member = activity.member if isinstance(activity.member, str) else None
-        attributes = await _attributes(reads, program, member)
+        attributes = await views.attributes(program, member) if member is not None else {}
         outcomes = judging.evaluate(basis_of(activity), attributes)
         return _json(_quoted(judging, outcomes, activity, member))
 
     return router
-
-
-async def _answer(view: Any) -> Response:
-    try:
-        return _json(await view)
-    except views.MemberNotFoundError as error:
-        raise Problem("member_unknown", "No such member") from error
 
 
 def _json(value: object) -> Response:
@@ -91,7 +92,7 @@ def _place(cursor: str | None) -> tuple[int, int]:
     return _number(journal) or 0, min(_number(lot) or 0, 32_767)
 
 
-def _version_for(programs: KnownPrograms, program: str, activity: QuotedActivity) -> CompiledProgram:
+def _version_for(programs: NewestPrograms, program: str, activity: QuotedActivity) -> CompiledProgram:
     newest = programs.newest(program)
     found = (
         programs.in_force(program, activity.occurred_at, newest.version) if newest is not None else None
@@ -103,21 +104,11 @@ def _version_for(programs: KnownPrograms, program: str, activity: QuotedActivity
     return found
 
 
-async def _attributes(reads: Reads, program: str, member: str | None) -> dict[str, Any]:
-    if member is None:
-        return {}
-    async with reads.database.reading() as connection:
-        row = await connection.fetchrow(_ATTRIBUTES, program, member)
-    if row is None:
-        raise Problem("member_unknown", "No such member")
-    return msgspec.json.decode(row["attributes"]) if row["attributes"] else {}
-
-
 def _quoted(
-    judging: CompiledProgram, outcomes: Any, activity: QuotedActivity, member: str | None
+    judging: CompiledProgram, outcomes: Sequence[RuleOutcome], activity: QuotedActivity, member: str | None
 ) -> dict[str, Any]:
     """Say what the activity would earn: awards without lots, and the decision."""
-    earned: list[RuleOutcome] = [outcome for outcome in outcomes if outcome.computed > 0]
+    earned = [outcome for outcome in outcomes if outcome.computed > 0]
     return {
         "awards": [
             {

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from laurel.io.database import Connection
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import sayings_of
-from services.points.ports import Announcement, WalletKey
+from services.points.ports import Announcement, Store, WalletKey
 from services.points.road import Road
-from services.points.store.ledger import Ledger
-
-_DUE = """
-    select program, member from wallets
-    where next_due_at <= $1 and program = any($2::text[]) order by program, member limit $3"""
 
 
 class Clocked(Protocol):
     """Knows which programs live by the wall clock."""
 
     def on_wall_clocks(self) -> list[str]: ...
+
+
+class DueStore(Store, Protocol):
+    """A store that also finds who has something due."""
+
+    async def due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
+        """Return up to `limit` wallets of these programs with something due by `until`."""
 
 
 def _now() -> datetime:
@@ -36,6 +39,7 @@ class ExpiryTimer:
         unit: UnitOfWork,
         road: Road,
         programs: Clocked,
+        ledger: Callable[[Connection], DueStore],
         *,
         interval_seconds: float,
         batch_max: int,
@@ -44,6 +48,7 @@ class ExpiryTimer:
         self._unit = unit
         self._road = road
         self._programs = programs
+        self._ledger = ledger
         self._interval_seconds = interval_seconds
         self._batch_max = batch_max
         self._now = now
@@ -66,10 +71,9 @@ class ExpiryTimer:
     async def _batch(self, until: datetime) -> tuple[int, bool]:
         announcements: list[Announcement] = []
         async with self._unit.begin() as work:
-            programs = self._programs.on_wall_clocks()
-            rows = await work.connection.fetch(_DUE, until, programs, self._batch_max)
-            wallets = [WalletKey(program, member) for program, member in rows]
+            ledger = self._ledger(work.connection)
+            wallets = await ledger.due(self._programs.on_wall_clocks(), until, self._batch_max)
             if wallets:
-                announcements = await self._road.run_due(Ledger(work.connection), wallets, until)
+                announcements = await self._road.run_due(ledger, wallets, until)
                 work.say_all(sayings_of(announcements))
         return len(wallets), bool(announcements)

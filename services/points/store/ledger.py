@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 
 from services.points.domain.facts import decode_facts
 from services.points.domain.state import Wallet
-from services.points.ports import Journal, Loaded, Needs
+from services.points.ports import Journal, Loaded, Needs, WalletKey
 from services.points.store.loading import load
 from services.points.store.writing import write
 
@@ -17,6 +18,11 @@ _JOURNALS = """
     select j.program, j.member, j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version, j.facts
     from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, member, journal)
     join journals j on j.program = k.program and j.member = k.member and j.journal = k.journal"""
+
+
+_DUE = """
+    select program, member from wallets
+    where next_due_at <= $1 and program = any($2::text[]) order by program, member limit $3"""
 
 
 class Ledger:
@@ -30,6 +36,10 @@ class Ledger:
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         await write(self._connection, journals, touched)
+
+    async def due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
+        rows = await self._connection.fetch(_DUE, until, list(programs), limit)
+        return [WalletKey(program, member) for program, member in rows]
 
     async def facts_of(
         self, journals: Sequence[tuple[str, str, int]]

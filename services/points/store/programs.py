@@ -8,11 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from laurel.io.published import PublishedTopic
 
 from laurel.contracts.programs import ProgramPublished
 from laurel.io.database import Database
 from laurel.io.message import Message
+from laurel.io.published import PublishedTopic
 from laurel.program.compiled import CompiledProgram
 from laurel.program.loading import load_program
 from laurel.shapes import decoder_of

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import msgspec
 
+from laurel.errors import Problem
+from laurel.io.database import Database
 from services.points.announcing import balances_of
 from services.points.domain import facts as f
 from services.points.domain.state import Balance
@@ -59,11 +61,42 @@ _BY_EXPIRY_YEAR = """
            sum(remaining)::bigint as outstanding
     from lots where program = $1 and remaining > 0 group by unit, year order by unit, year"""
 
+_ATTRIBUTES = "select attributes from wallets where program = $1 and member = $2"
+
 _FIRST = 2**62
 
 
-class MemberNotFoundError(LookupError):
-    """No wallet of this name in this program."""
+class LedgerViews:
+    """Answers questions, each from one unchanging snapshot. Raises the problem `member_unknown` where it applies."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def statement(self, program: str, member: str, limit: int, cursor: int | None) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            return await statement(connection, program, member, limit, cursor)
+
+    async def lots(self, program: str, member: str, limit: int, cursor: tuple[int, int]) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            return await lots(connection, program, member, limit, cursor)
+
+    async def decisions(self, program: str, member: str, limit: int, cursor: int | None) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            return await decisions(connection, program, member, limit, cursor)
+
+    async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]:
+        async with self._database.reading() as connection:
+            return await balances(connection, program, member, zone)
+
+    async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            return await liability(connection, program, zone)
+
+    async def attributes(self, program: str, member: str) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            await _exists(connection, program, member)
+            raw = await connection.fetchval(_ATTRIBUTES, program, member)
+        return msgspec.json.decode(raw) if raw else {}
 
 
 async def _exists(connection: asyncpg.Connection[Any], program: str, member: str) -> None:
@@ -71,7 +104,7 @@ async def _exists(connection: asyncpg.Connection[Any], program: str, member: str
         "select 1 from wallets where program = $1 and member = $2 and status <> 'unknown'", program, member
     )
     if row is None:
-        raise MemberNotFoundError(member)
+        raise Problem("member_unknown", "No such member")
 
 
 def _page(data: list[dict[str, Any]], limit: int, cursor: str | None) -> dict[str, Any]:
@@ -81,7 +114,7 @@ def _page(data: list[dict[str, Any]], limit: int, cursor: str | None) -> dict[st
 async def statement(
     connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: int | None
 ) -> dict[str, Any]:
-    """Return journals with their entries, newest first. Raises `MemberNotFoundError`."""
+    """Return journals with their entries, newest first. Raises the problem `member_unknown`."""
     await _exists(connection, program, member)
     journals = await connection.fetch(_STATEMENT, program, member, cursor or _FIRST, limit)
     numbers = [row["journal"] for row in journals]
@@ -111,7 +144,7 @@ async def statement(
 async def lots(
     connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: tuple[int, int]
 ) -> dict[str, Any]:
-    """Return lots in order of posting. Raises `MemberNotFoundError`."""
+    """Return lots in order of posting. Raises the problem `member_unknown`."""
     await _exists(connection, program, member)
     rows = await connection.fetch(_LOTS, program, member, *cursor, limit)
     data = [
@@ -136,7 +169,7 @@ async def lots(
     return _page(data, limit, data[-1]["lot"] if data else None)
 
 
-def _state(row: Any) -> str:
+def _state(row: asyncpg.Record) -> str:
     if row["remaining"] > 0:
         return "open"
     return "expired" if row["expired"] > 0 else "spent"
@@ -145,14 +178,14 @@ def _state(row: Any) -> str:
 async def decisions(
     connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: int | None
 ) -> dict[str, Any]:
-    """Return why each activity earned what it did, newest first. Raises `MemberNotFoundError`."""
+    """Return why each activity earned what it did, newest first. Raises the problem `member_unknown`."""
     await _exists(connection, program, member)
     rows = await connection.fetch(_DECISIONS, program, member, cursor or _FIRST, limit)
     data = [_decision(row) for row in rows]
     return _page(data, limit, str(rows[-1]["journal"]) if rows else None)
 
 
-def _decision(row: Any) -> dict[str, Any]:
+def _decision(row: asyncpg.Record) -> dict[str, Any]:
     facts = f.decode_facts(row["facts"])
     first = facts[0]
     decision = getattr(first, "decision", ())

@@ -140,9 +140,11 @@ async def _add_lots(connection: asyncpg.Connection[Any], journals: Sequence[Jour
     rows: list[Sequence[Any]] = []
     for journal in journals:
         wallet = journal.wallet
-        for fact in journal.facts:
-            if type(fact) is f.PointsGranted:
-                rows.append(_lot_row(wallet, wallet.lots[LotName(journal.number, fact.lot)]))
+        rows.extend(
+            _lot_row(wallet, wallet.lots[LotName(journal.number, fact.lot)])
+            for fact in journal.facts
+            if type(fact) is f.PointsGranted
+        )
     await _copy(connection, "lots", _LOTS, rows)
 
 

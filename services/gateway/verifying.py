@@ -1,0 +1,103 @@
+"""Proofs that what the gateway shows is what the owners hold, read with the auditor's eyes over all schemas.
+
+To be asked when every event has arrived. Comparisons run in the database, in sets; only what differs is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+FAULTS_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not hold: which proof, where, and what was found."""
+
+    proof: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How much was looked at."""
+
+    count: int
+    what: str
+
+
+_PROOFS: Final = {
+    "every wallet is a member here, with its version": """
+        select w.program || '/' || w.member,
+               'wallet at version ' || w.version || ', shown ' || coalesce(m.version::text, 'not at all')
+               || ' as ' || coalesce(m.status, 'nobody')
+        from points.wallets w left join gateway.members m using (program, member)
+        where w.enrolled_at is not null
+          and (m.member is null or m.version <> w.version or m.status <> w.status)""",
+    "nobody is shown as enrolled who has no wallet": """
+        select m.program || '/' || m.member, 'shown as ' || m.status
+        from gateway.members m left join points.wallets w using (program, member)
+        where m.status <> 'pending' and (w.member is null or w.enrolled_at is null)""",
+    "balances shown are the balances held": """
+        select coalesce(b.program, s.program) || '/' || coalesce(b.member, s.member) || ' '
+                 || coalesce(b.unit, s.unit),
+               'held ' || coalesce(b.numbers, '{}')::text || ', shown ' || coalesce(s.numbers, '{}')::text
+        from (select program, member, unit, array[available, pending, held, owed, earned, spent, expired, reversed,
+                adjusted] as numbers from points.balances) b
+        full join (
+          select m.program, m.member, j.one ->> 'unit' as unit,
+            array[(one ->> 'available')::bigint, (one ->> 'pending')::bigint, (one ->> 'held')::bigint,
+              (one ->> 'owed')::bigint, (one -> 'lifetime' ->> 'earned')::bigint,
+              (one -> 'lifetime' ->> 'spent')::bigint, (one -> 'lifetime' ->> 'expired')::bigint,
+              (one -> 'lifetime' ->> 'reversed')::bigint, (one -> 'lifetime' ->> 'adjusted')::bigint] as numbers
+          from gateway.members m
+          cross join lateral json_array_elements(convert_from(m.balances, 'UTF8')::json) as j(one)
+          where m.balances is not null
+        ) s using (program, member, unit)
+        where b.numbers is distinct from s.numbers
+          and coalesce(b.numbers, array_fill(0::bigint, array[9]))
+              is distinct from coalesce(s.numbers, array_fill(0::bigint, array[9]))""",
+    "every activity that points knows has its outcome here": """
+        select a.program || ' ' || a.partner || ' ' || a.activity,
+               'points says ' || coalesce(a.code, 'posted') || ', shown ' || coalesce(r.state, 'nothing')
+        from points.activities a
+        left join gateway.requests r on r.program = a.program and r.kind = 'activity' and r.partner = a.partner
+          and r.id = a.activity
+        where r.id is null or (a.code is null) <> (r.state = 'posted') or r.hash <> a.hash""",
+    "nothing is shown as posted that points does not know": """
+        select r.program || ' ' || r.partner || ' ' || r.id, 'shown as posted'
+        from gateway.requests r
+        left join points.activities a on a.program = r.program and a.partner = r.partner and a.activity = r.id
+        where r.kind = 'activity' and r.state = 'posted' and r.member is not null
+          and (a.activity is null or a.code is not null)""",
+    "a finished batch has an outcome for every line": """
+        select program || ' ' || batch, received || ' received, ' || (posted + refused + rejected + duplicate)
+               || ' with an outcome'
+        from gateway.batches
+        where finished_at is not null and received <> posted + refused + rejected + duplicate""",
+    "what a batch counts is what its lines came to": """
+        select b.program || ' ' || b.batch, b.posted || ' counted as posted, ' || r.posted || ' are'
+        from gateway.batches b
+        join (select program, batch, count(*) filter (where state = 'posted') as posted
+              from gateway.requests where batch is not null group by program, batch) r using (program, batch)
+        where b.posted < r.posted""",
+    "redemptions are shown as they stand": """
+        select s.program || ' ' || s.redemption, 'stands at ' || s.state || ', shown ' || coalesce(r.state, 'nothing')
+        from redemption.sagas s left join gateway.redemptions r using (program, redemption)
+        where s.state in ('fulfilled', 'refused', 'cancelled') and r.state is distinct from s.state""",
+}
+_COUNT: Final = "select count(*) from gateway.requests"
+
+
+async def verify(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | Checked]:
+    """Yield what does not hold, and how much was looked at."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        for proof, query in _PROOFS.items():
+            for where, what in await connection.fetch(f"{query} limit {FAULTS_MAX}"):
+                yield Finding(proof, where, what)
+        yield Checked(int(await connection.fetchval(_COUNT)), "requests")
