@@ -37,6 +37,36 @@ def validate(
         raise typer.Exit(1)
 
 
+@program.command()
+def test(
+    file: Annotated[Path, typer.Argument(help="A program document; its examples stand beside it in *.cases.yaml.")],
+) -> None:
+    """Play every example of a program on paper and say where it comes out otherwise. Exit code 1 when one does."""
+    console = Console(highlight=False, soft_wrap=True)
+    faults = faults_in(file)
+    if faults:
+        _show(file, faults)
+        raise typer.Exit(1)
+    compiled = CompiledProgram.from_document(load_program(file.read_bytes()), 1)
+    try:
+        cases = load_cases(cases_path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        console.print(f"There are no examples: {cases_path(file)}: {error.strerror}")
+        raise typer.Exit(1) from error
+    except ProgramFaults as found:
+        _show(cases_path(file), list(found.faults))
+        raise typer.Exit(1) from found
+    failed = 0
+    for case in cases.cases:
+        differences = rehearse(compiled, case)
+        failed += bool(differences)
+        for difference in differences:
+            console.print(difference)
+    console.print(f"{len(cases.cases) - failed} of {len(cases.cases)} examples of {compiled.program} hold.")
+    if failed:
+        raise typer.Exit(1)
+
+
 def faults_in(file: Path) -> list[Fault]:
     """What is wrong with a file, down to that it cannot be read."""
     try:

@@ -37,6 +37,8 @@ class Child:
         uid, gid = user or (-1, -1)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as sink:
+            # What earlier runs said stays in the file, and is not about this one.
+            self._log_began = sink.tell()
             self.process = subprocess.Popen(
                 [
                     sys.executable, "-I", "-S", str(LAUNCHER),
@@ -78,9 +80,11 @@ class Child:
         stop_all([self], grace_seconds)
 
     def last_words(self, lines: int = 15) -> str:
-        """The end of its log, for a message about why it died."""
+        """The end of what this run wrote into its log, for a message about why it died."""
         try:
-            text = self.log.read_text(encoding="utf-8", errors="replace")
+            with self.log.open("rb") as source:
+                source.seek(self._log_began)
+                text = source.read().decode("utf-8", errors="replace")
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])

@@ -27,8 +27,9 @@ class Published:
 def program_files() -> list[Path]:
     """The programs that ship with Laurel, without their cases."""
     spec = find_spec("programs")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    files = (file for place in places for file in Path(place).glob("*.yaml"))
+    # An editable install may name the same place twice.
+    places = {Path(place).resolve() for place in (spec.submodule_search_locations or ())} if spec else set()
+    files = (file for place in places for file in place.glob("*.yaml"))
     return sorted(file for file in files if not file.name.endswith(".cases.yaml"))
 
 

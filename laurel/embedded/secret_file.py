@@ -27,7 +27,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 class Secrets:
-    """Passwords of the database roles, the gateway's secret, and a name for what lies outside the data directory."""
+    """Passwords of the database roles, the secrets of services, and a name for what lies outside the data directory."""
 
     def __init__(self, values: dict[str, str]) -> None:
         self._values = values
@@ -38,7 +38,7 @@ class Secrets:
         path = data_dir / SECRETS_FILE
         values: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         missing = {
-            name: secrets.token_hex(24) for name in ("admin", *ROLES, "gateway_secret", "place") if name not in values
+            name: secrets.token_hex(24) for name in ("admin", *ROLES, "gateway_secret", "redemption_secret", "place") if name not in values
         }
         if missing:
             values |= missing
@@ -50,9 +50,9 @@ class Secrets:
         """By role: `admin` (the cluster's superuser) and the roles of `laurel.io.migrating`."""
         return {role: self._values[role] for role in ("admin", *ROLES)}
 
-    @property
-    def gateway_secret(self) -> str:
-        return self._values["gateway_secret"]
+    def service_secret(self, service: str) -> str:
+        """What the gateway hashes identifiers with, and redemption seals voucher codes with."""
+        return self._values[f"{service}_secret"]
 
     @property
     def place(self) -> str:

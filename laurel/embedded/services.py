@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laurel.embedded.ports import LOCALHOST, free_port
+from laurel.embedded.secret_file import Secrets
 from laurel.io.migrating import DatabaseUrls
 
 GATEWAY_PORT = 8080
 EMBEDDED_FETCH_MAX_WAIT_MS = 10
 REAL_FETCH_MAX_WAIT_MS = 500
+KEEPERS_OF_SECRETS = ("gateway", "redemption")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Surroundings:
     kafka: str
     embedded_broker: bool
     admin_key_file: Path
-    gateway_secret: str
+    secrets: Secrets
 
 
 def roles(gateway_port: int, points_workers: int) -> list[Role]:
@@ -68,8 +70,9 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
             "POINTS_URL": _address_of("points", everybody),
             "REDEMPTION_URL": _address_of("redemption", everybody),
             "ADMIN_KEY_FILE": around.admin_key_file,
-            "SECRET": around.gateway_secret,
         }
+    if role.service in KEEPERS_OF_SECRETS:
+        settings["SECRET"] = around.secrets.service_secret(role.service)
     own = {prefix + name: _as_text(value) for name, value in settings.items()}
     return {**_given(), **own}
 

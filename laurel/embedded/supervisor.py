@@ -115,7 +115,7 @@ class Supervisor:
             kafka=kafka,
             embedded_broker=self._broker is not None,
             admin_key_file=self._data_dir / ADMIN_KEY_FILE,
-            gateway_secret=secrets.gateway_secret,
+            secrets=secrets,
         )
         everybody = roles(options.port, options.points_workers)
         for role in everybody:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -30,8 +29,6 @@ class HowToSend:
     """How baskets travel. None of it changes what they earn."""
 
     batch_size: int = 10_000
-    batches_ahead: int = 2
-    """How many batches may be under way at once; the gateway works them off in order."""
     gzip: bool = False
     one_by_one: bool = False
     lanes: int = 16
@@ -78,19 +75,24 @@ class Replay:
         return self.summary
 
     async def _in_batches(self, baskets: Iterable[Basket]) -> None:
-        under_way: deque[str] = deque()
-        async for chunk in self._chunks(baskets, self._how.batch_size):
-            await self._enrol(chunk)
-            under_way.append(await self._post_batch(chunk))
-            self.summary.sent += len(chunk)
-            self._progress(self.summary)
-            while len(under_way) >= self._how.batches_ahead:
-                await self._finish(under_way.popleft())
-        while under_way:
-            await self._finish(under_way.popleft())
+        """One batch at a time, for lines of two open batches are taken in turns; the next is made ready meanwhile."""
+        under_way: asyncio.Task[None] | None = None
+        try:
+            async for chunk in self._chunks(baskets, self._how.batch_size):
+                await self._enrol(chunk)
+                body = await asyncio.to_thread(self._body, chunk)
+                if under_way is not None:
+                    await under_way
+                location = await self._post_batch(body)
+                self.summary.sent += len(chunk)
+                under_way = asyncio.create_task(self._finish(location))
+            if under_way is not None:
+                await under_way
+        finally:
+            if under_way is not None:
+                under_way.cancel()
 
-    async def _post_batch(self, chunk: list[Basket]) -> str:
-        body = await asyncio.to_thread(self._body, chunk)
+    async def _post_batch(self, body: bytes) -> str:
         headers = {"content-type": "application/x-ndjson"}
         if self._how.gzip:
             headers["content-encoding"] = "gzip"
@@ -104,17 +106,15 @@ class Replay:
 
     async def _finish(self, location: str) -> None:
         """Wait for a batch, showing how far it is, then count it."""
-        before = self.summary
         while True:
             batch = await self._gateway.get(location)
-            so_far = before.with_batch(batch)
             if batch["state"] == "cut_off":
                 raise GatewayError(f"The batch {location} broke off after {batch.get('received', 0)} lines")
             if batch["state"] == "done":
                 break
-            self._progress(so_far)
+            self._progress(self.summary.with_batch(batch))
             await asyncio.sleep(_POLL_SECONDS)
-        self.summary = so_far
+        self.summary.add_batch(batch)
         if batch.get("refused", 0) or batch.get("rejected", 0):
             await self._read_errors(location)
         self._progress(self.summary)

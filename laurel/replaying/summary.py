@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _COUNTS = ("posted", "refused", "pending", "rejected", "duplicate")
@@ -36,20 +36,18 @@ class ReplaySummary:
         """Whether every basket was taken, now or before."""
         return not (self.refused or self.rejected or self.pending)
 
-    def with_batch(self, batch: Mapping[str, Any]) -> ReplaySummary:
-        """Return a summary that also counts what `GET …/batches/{id}` shows."""
-        more = ReplaySummary(
-            sent=self.sent,
-            enrolled=self.enrolled,
-            awarded=self.awarded.copy(),
-            codes=self.codes.copy(),
-            seconds=self.seconds,
-        )
+    def add_batch(self, batch: Mapping[str, Any]) -> None:
+        """Count what `GET …/batches/{id}` shows."""
         for name in _COUNTS:
-            setattr(more, name, getattr(self, name) + int(batch.get(name, 0)))
+            setattr(self, name, getattr(self, name) + int(batch.get(name, 0)))
         for award in batch.get("awarded", ()):
-            more.awarded[award["unit"]] += award["amount"]
-        return more
+            self.awarded[award["unit"]] += award["amount"]
+
+    def with_batch(self, batch: Mapping[str, Any]) -> ReplaySummary:
+        """Return a copy that also counts a batch that is still under way."""
+        copy = replace(self, awarded=self.awarded.copy(), codes=self.codes.copy())
+        copy.add_batch({**batch, "pending": 0})
+        return copy
 
     def document(self) -> dict[str, Any]:
         """Say it as plain values."""

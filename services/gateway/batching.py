@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,7 +17,7 @@ from services.gateway.store import batches
 from services.gateway.store.batches import FaultRow, LineRow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from datetime import datetime
 
     from laurel.io.database import Database
@@ -104,7 +104,7 @@ class Intake:
         async with asyncio.timeout(self._silence_seconds):
             return await anext(body, None)
 
-    async def _take(self, lines: Any) -> None:
+    async def _take(self, lines: Iterator[bytes | None]) -> None:
         for line in lines:
             self._number += 1
             self._read(self._number, line)

@@ -103,7 +103,7 @@ class Known:
 
     def hash_of(self, program: str, scheme: str, value: str) -> bytes:
         """Hash an identifier under the gateway's secret; nobody without it can test a guess."""
-        text = "\x00".join((program, scheme, value))
+        text = f"{program}\x00{scheme}\x00{value}"
         return hmac.digest(self._secret, text.encode(), hashlib.sha256)
 
     async def whose(self, program: str, scheme: str, value: str) -> str | None:

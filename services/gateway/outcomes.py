@@ -189,7 +189,8 @@ def _refused(message: Heard) -> Told:
     correlation = parse_correlation(message.correlation)
     outcome = None
     if correlation is not None and correlation.key.kind == ACTIVITY and correlation.key.id == said.activity:
-        outcome = _refusal(correlation, {"id": said.activity}, said.code, said.detail, said.facts)
+        body = _refusal_body({"id": said.activity}, said.code, said.detail, said.facts)
+        outcome = _refusal(correlation, said.code, body)
     return Told(outcome=outcome, summary=_summary(message, said, None))
 
 
@@ -291,17 +292,17 @@ def _redeemed(message: Heard, state: str, *, final: bool) -> Told:
         "vouchers": said.vouchers,
     }
     outcome = None
-    ours = correlation is not None and correlation.key.kind == REDEMPTION
+    if correlation is not None and correlation.key.kind != REDEMPTION:
+        correlation = None
+    body = _encode(shown)
     if state == "refused":
-        facts = {**({"unit": said.price.unit} if said.price else {}), **said.facts}
+        unit = {"unit": said.price.unit} if said.price is not None else {}
         named = {"redemption": said.redemption, "reward": said.reward}
-        refusal = _refusal(correlation, named, said.code or "not_eligible", said.detail or "", facts)
-        body = refusal.body if refusal is not None else _encode(shown)
-        outcome = refusal if ours else None
-    else:
-        body = _encode(shown)
-        if final and ours and correlation is not None:
-            outcome = Outcome(correlation, POSTED, None, body)
+        body = _refusal_body(named, said.code or "not_eligible", said.detail or "", {**unit, **said.facts})
+        if correlation is not None:
+            outcome = _refusal(correlation, said.code or "not_eligible", body)
+    elif final and correlation is not None:
+        outcome = Outcome(correlation, POSTED, None, body)
     seen = RedemptionSeen(message.program, said.redemption, state, body, _place(message.source, message.sequence))
     return Told(outcome=outcome, summary=_wallet_seen(message, said.wallet), redemption=seen)
 
@@ -337,19 +338,20 @@ def _message_discarded(message: Heard) -> Told:
     if correlation is None:
         return NOTHING
     named = {"redemption" if correlation.key.kind == REDEMPTION else "id": correlation.key.id}
-    return Told(outcome=_refusal(correlation, named, "discarded", "", {}))
+    return Told(outcome=_refusal(correlation, "discarded", _refusal_body(named, "discarded", "", {})))
 
 
-def _refusal(
-    correlation: Correlation | None, named: dict[str, str], code: str, detail: str, facts: dict[str, Any]
-) -> Any:
-    if correlation is None:
-        return None
+def _refusal(correlation: Correlation, code: str, body: bytes) -> Outcome:
     kind = PROBLEMS.get(code)
-    shown = {**facts, **named, "state": REFUSED, "code": code, "detail": detail or (kind.title if kind else code)}
     # A code that this version does not know is a refusal all the same, and final.
     kept = kind is None or kind.kept
-    return Outcome(correlation, REFUSED if kept else FREED, code, _encode(shown))
+    return Outcome(correlation, REFUSED if kept else FREED, code, body)
+
+
+def _refusal_body(named: dict[str, str], code: str, detail: str, facts: dict[str, Any]) -> bytes:
+    kind = PROBLEMS.get(code)
+    told = detail or (kind.title if kind is not None else code)
+    return _encode({**facts, **named, "state": REFUSED, "code": code, "detail": told})
 
 
 def _place(source: str, sequence: int) -> Place:

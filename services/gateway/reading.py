@@ -173,13 +173,13 @@ def cursor_of(query: dict[str, str]) -> str:
     return text
 
 
-def page(data: list[Any], limit: int, cursor: Any) -> dict[str, Any]:
+def page(data: list[Any], limit: int, cursor: object) -> dict[str, Any]:
     """Return a list as the contract shows it; a page that is not full is the last."""
     following = base64.urlsafe_b64encode(str(cursor).encode()).decode() if len(data) == limit else None
     return {"data": data, "next_cursor": following}
 
 
-async def partner_in_query(request: Request, query: dict[str, str], caller: Caller) -> str:
+def partner_in_query(query: dict[str, str], caller: Caller) -> str:
     """Return whose thing is asked for: the caller's own, or with `admin` any partner's."""
     named = query.get("partner", caller.partner)
     if named != caller.partner and not caller.is_admin:

@@ -20,6 +20,8 @@ from laurel.shapes import encode, struct_of
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from laurel.contracts.activity import Activity
+    from laurel.contracts.http import PublishReward
     from services.gateway.asking import Stamp
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
@@ -44,9 +46,10 @@ class _Reported(msgspec.Struct, frozen=True):
     versions: Any
 
 
-def activity_json(activity: Any, member: str | None) -> bytes:
+def activity_json(activity: Activity, member: str | None) -> bytes:
     """Return an activity as events carry it: member resolved, defaults left out, the partner beside it."""
-    return encode(msgspec.structs.replace(activity, member=member, partner=None))
+    struct: Any = activity
+    return encode(msgspec.structs.replace(struct, member=member, partner=None))
 
 
 def activity_reported(
@@ -75,7 +78,7 @@ def enrolment_requested(stamp: Stamp, new: NewMember, attributes: dict[str, Any]
     return _said(EnrolmentRequested.TYPE, stamp, new.member, at, encode(body), traceparent)
 
 
-def reward_publish_requested(stamp: Stamp, reward: str, document: Any, traceparent: str) -> Saying:
+def reward_publish_requested(stamp: Stamp, reward: str, document: PublishReward, traceparent: str) -> Saying:
     """A reward is to be offered, or changed."""
     at = stamp.at(stamp.now)
     program = stamp.correlation.key.program
@@ -135,8 +138,9 @@ def program_published(row: VersionRow, document: dict[str, Any], traceparent: st
     )
 
 
-def _cause(stamp: Stamp) -> Any:
-    return _Cause(kind="request", id=str(stamp.correlation))
+def _cause(stamp: Stamp) -> Cause:
+    cause: Cause = _Cause(kind="request", id=str(stamp.correlation))
+    return cause
 
 
 def _said(type_: str, stamp: Stamp, member: str, at: datetime, body: bytes, traceparent: str) -> Saying:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from laurel.io.consumer import Consumer
 from laurel.io.database import Database, is_conflict, is_data_error
@@ -30,6 +30,9 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.waiting import Waiting
 
 SERVICE = "gateway"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 Part = Callable[[], Coroutine[Any, Any, None]]
 
@@ -172,7 +175,9 @@ def working(parts: Parts) -> Work:
     return Work(consumer, pump)
 
 
-def _gatherer(write: Any, settings: GatewaySettings) -> Gatherer[Any, Any]:
+def _gatherer(
+    write: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]], settings: GatewaySettings
+) -> Gatherer[Item, Result]:
     return Gatherer(
         write,
         set_max=settings.gather_max,

@@ -108,6 +108,7 @@ async def worker(parts: Parts) -> Worker:
         store_of,
         overdue,
         health,
+        hearing=lambda: not health.reason(consumer.part),
         interval_seconds=settings.wait_timer_seconds,
         batch_max=settings.wait_timer_batch_max,
     )

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
 from laurel.io.following import Follower
 from laurel.io.health import Health
 from laurel.io.kafka import start_producer, stop_quietly
 from laurel.io.message import Message, decode, id_of, source_of
 from laurel.io.topics import main_topic, partition_of
+from laurel.program.reading import read_yaml
 from services.gateway.app import application
 from services.gateway.settings import GatewaySettings
 from services.gateway.wiring import Api, Parts, Work, answering, connected, working
 
 PROGRAM = "grocery"
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
-GROCERY = yaml.safe_load((Path(__file__).parents[2] / "programs" / "grocery.yaml").read_text(encoding="utf-8"))
+GROCERY: Any = read_yaml((Path(__file__).parents[2] / "programs" / "grocery.yaml").read_text(encoding="utf-8"))
 
 
 def grocery(**changes: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Others:
         for speaker, type_, fields in self.answer(message):
             await self.say(speaker, type_, message, fields)
 
-    async def say(  # noqa: PLR0917
+    async def say(
         self,
         speaker: str,
         type_: str,

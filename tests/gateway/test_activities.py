@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import httpx
 import pytest
 
-from laurel.io.database import Database
-from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, until
+from tests.gateway.stage import PROGRAM, purchase
 
 pytestmark = pytest.mark.anyio
 
 ACTIVITIES = f"/v1/programs/{PROGRAM}/activities"
 
 
-async def test_a_purchase_is_answered_with_what_it_earned_and_shown_again(
-    http: httpx.AsyncClient, member: str
-) -> None:
+async def test_a_purchase_is_answered_with_what_it_earned_and_shown_again(http: httpx.AsyncClient, member: str) -> None:
     answer = await http.post(ACTIVITIES, json=purchase("t-1", amount=730))
     assert answer.status_code == 201, answer.text
     shown = answer.json()

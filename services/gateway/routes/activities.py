@@ -84,7 +84,7 @@ async def get_activity(request: Request) -> Response:
     caller, head = await in_program(request, "read", "earn")
     query = query_of(request, "partner")
     activity = path_id(request, "activity", "activity_unknown")
-    partner = await partner_in_query(request, query, caller)
+    partner = partner_in_query(query, caller)
     async with api_of(request).database.connection() as connection:
         row = await requests.find(connection, RequestKey(head.program, ACTIVITY, partner, activity))
     if row is None:

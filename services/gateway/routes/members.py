@@ -52,7 +52,7 @@ async def enrol_member(request: Request) -> Response:
     _, head = await in_program(request, "members")
     query_of(request)
     wish = wish_of(request)
-    body: Any = await body_of(request, EnrolMember)
+    body = await body_of(request, EnrolMember)
     api = api_of(request)
     new = _new_member(body, head, api)
     trace = traceparent(request)
@@ -113,7 +113,7 @@ async def find_member(request: Request) -> Response:
     return Response(msgspec.json.encode(shown), media_type="application/json")
 
 
-def _new_member(body: Any, head: ProgramHead, api: Api) -> NewMember:
+def _new_member(body: EnrolMember, head: ProgramHead, api: Api) -> NewMember:
     now = api.clock()
     enrolled_at = body.enrolled_at or (head.as_of if head.is_manual else None) or now
     check_time(enrolled_at, "/enrolled_at", head, now)

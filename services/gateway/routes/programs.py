@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from laurel.errors import Problem
 from laurel.io.http import traceparent
+from laurel.program.document import ProgramDocument
 from services.gateway.documenting import PAGE, described
 from services.gateway.publishing import publish, read_document
 from services.gateway.reading import (
@@ -140,7 +141,7 @@ async def get_version(request: Request) -> Response:
     return _json(_details(row))
 
 
-async def _document(request: Request, program: str) -> Any:
+async def _document(request: Request, program: str) -> ProgramDocument:
     syntax = _SYNTAX[require_media(request, *_SYNTAX)]
     require_plain(request)
     return read_document(await request.body(), program, syntax)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from laurel.contracts.activity import Identifier
 from laurel.contracts.hashing import body_hash
 from laurel.contracts.http import RequestRedemption
 from laurel.errors import Problem
@@ -133,7 +134,7 @@ async def _answer(
     )
 
 
-async def _member(api: Api, program: str, member: Any) -> str:
+async def _member(api: Api, program: str, member: str | Identifier) -> str:
     if not isinstance(member, str):
         found = await api.known.whose(program, member.scheme, member.value)
         if found is None:

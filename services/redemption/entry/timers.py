@@ -28,7 +28,11 @@ def _now() -> datetime:
 
 
 class WaitTimer:
-    """Ends sagas whose wait is over. Programs on a manual clock have none: their sagas bear no time limit."""
+    """Ends sagas whose wait is over. Programs on a manual clock have none: their sagas bear no time limit.
+
+    It rests while `hearing` says that no messages are read, after a start or without a broker: the answer of points
+    may have come in time and lie unread, and nobody could be told of an end anyway.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class WaitTimer:
         overdue: Overdue,
         health: Health,
         *,
+        hearing: Callable[[], bool],
         interval_seconds: float,
         batch_max: int,
         now: Callable[[], datetime] = _now,
@@ -47,6 +52,7 @@ class WaitTimer:
         self._store_of = store_of
         self._overdue = overdue
         self._health = health
+        self._hearing = hearing
         self._interval_seconds = interval_seconds
         self._batch_max = batch_max
         self._now = now
@@ -56,7 +62,8 @@ class WaitTimer:
         backoff = Backoff()
         while True:
             try:
-                await self.run_once()
+                if self._hearing():
+                    await self.run_once()
             except Exception as error:
                 if not is_conflict(error):
                     self._health.not_ready(PART, f"{type(error).__name__}: {error}")
