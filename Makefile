@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DATA_DIR ?= .laurel
+PORT ?= 8080
 BASKETS ?=
 
 .PHONY: help install up demo test test-kafka bench lint types imports contracts check clean clean-data
@@ -24,10 +25,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 install: $(INSTALLED) ## make the environment in .venv
 
 up: $(INSTALLED) ## run everything on this machine until Ctrl-C
-	@exec $(BIN)/laurel up --data-dir $(DATA_DIR)
+	@exec $(BIN)/laurel up --data-dir $(DATA_DIR) --port $(PORT)
 
 demo: $(INSTALLED) ## real baskets through the gateway, and what they earned (BASKETS=155848 for the full year)
-	@exec $(BIN)/laurel demo --data-dir $(DATA_DIR) $(if $(BASKETS),--baskets $(BASKETS))
+	@exec $(BIN)/laurel demo --data-dir $(DATA_DIR) --port $(PORT) $(if $(BASKETS),--baskets $(BASKETS))
 
 test: $(INSTALLED) ## everything that must pass
 	@exec $(BIN)/pytest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from laurel.embedded.borrowing import start_if_needed
 from laurel.embedded.services import GATEWAY_PORT
 from laurel.embedded.status import DATA_DIR
 from laurel.errors import LaurelError
+from laurel.replaying.complete_journey import ZONE
 from laurel.replaying.gateway import Gateway
 from laurel.replaying.place import Place, find_place
 from laurel.replaying.sending import HowToSend
@@ -162,8 +164,8 @@ def _show_statement(journals: list[dict[str, Any]], console: Console) -> None:
         change = sum(
             entry["amount"] for entry in journal["entries"] if entry["unit"] == UNIT and entry["account"] == "available"
         )
-        when = journal.get("occurred_at") or journal["at"]
-        table.add_row(str(when)[:16].replace("T", " "), journal["kind"], journal["cause"], f"{change:+,}")
+        when = datetime.fromisoformat(journal.get("occurred_at") or journal["at"]).astimezone(ZONE)
+        table.add_row(f"{when:%Y-%m-%d %H:%M}", journal["kind"], journal["cause"], f"{change:+,}")
     console.print(table)
 
 

@@ -11,8 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from laurel.errors import Fault
+from laurel.program import CompiledProgram
+from laurel.program.cases import cases_path, load_cases
 from laurel.program.faults import ProgramFaults
 from laurel.program.loading import load_program
+from laurel.program.rehearsing import rehearse
 
 program = typer.Typer(help="Look at program documents.", no_args_is_help=True)
 

@@ -38,7 +38,9 @@ class Secrets:
         path = data_dir / SECRETS_FILE
         values: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         missing = {
-            name: secrets.token_hex(24) for name in ("admin", *ROLES, "gateway_secret", "redemption_secret", "place") if name not in values
+            name: secrets.token_hex(24)
+            for name in ("admin", *ROLES, "gateway_secret", "redemption_secret", "place")
+            if name not in values
         }
         if missing:
             values |= missing

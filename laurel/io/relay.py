@@ -48,19 +48,14 @@ _ASIDE_PAUSE_SECONDS = 0.02
 _POSITIONS_SECONDS = 1.0
 _WATCH_SECONDS = 1.0
 
-# `lateral … offset 0` reaches each row by the partial index, and the update then by its place: however little the
-# planner knows of a young table, it is left no way to walk all of it for every row.
+# Planned anew each time, by the size that the table has then: a plan kept from when it was young walks all of it for
+# every row. Without `published_at is null` the partial index would be of no use.
+_PLAN_ANEW = "set local plan_cache_mode = force_custom_plan"
 _MARK = """
-with found as materialized (
-    select o.tableoid, o.ctid
-    from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as k (program, member, stream, number)
-    cross join lateral (
-        select tableoid, ctid from outbox
-        where program = k.program and member = k.member and stream = k.stream and number = k.number
-          and published_at is null
-        offset 0 for update) o)
-update outbox o set published_at = now() from found
-where o.ctid = found.ctid and o.tableoid = found.tableoid and o.published_at is null
+update outbox o set published_at = now()
+from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as k (program, member, stream, number)
+where o.program = k.program and o.member = k.member and o.stream = k.stream and o.number = k.number
+  and o.published_at is null
 """
 _SWEEP = f"""
 select {ROW_COLUMNS} from outbox
@@ -409,7 +404,7 @@ class Relay:
     async def _mark_all(self) -> None:
         while self._to_mark:
             rows = self._to_mark[:_MARK_ROWS_MAX]
-            async with self._database.connection() as connection:
+            async with self._database.transaction() as connection:
                 await _mark(connection, rows)
             del self._to_mark[: len(rows)]
             for row in rows:
@@ -625,4 +620,5 @@ class _Headers:
 async def _mark(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     # In one order everywhere, so that two relays that mark the same rows do not wait for each other in a circle.
     ordered = sorted((*row.key, row.number) for row in rows)
+    await connection.execute(_PLAN_ANEW)
     await connection.execute(_MARK, *([place[index] for place in ordered] for index in range(4)))

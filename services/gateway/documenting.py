@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
@@ -81,10 +81,8 @@ def document(app: FastAPI, description: str) -> dict[str, Any]:
         schema = get_openapi(
             title=app.title, version=app.version, description=description, routes=app.routes, openapi_version="3.1.0"
         )
-        shapes: list[tuple[type[BaseModel], Literal["validation"]]] = [
-            (model, "validation") for model in (*_described.values(), ProblemShown)
-        ]
-        _, definitions = models_json_schema(shapes, ref_template=_REF)
+        shapes: list[type[BaseModel]] = [*_described.values(), ProblemShown]
+        _, definitions = models_json_schema([(shape, "validation") for shape in shapes], ref_template=_REF)
         components = schema.setdefault("components", {})
         # FastAPI's own picture of invalid bodies is not what this API answers.
         components["schemas"] = definitions.get("$defs", {})

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from laurel.contracts.activity import ReportedActivity
+from laurel.errors import PROBLEMS
 from services.points import announcing
 from services.points.deciders import DECIDERS, NOT_FOR_US, Decider
 from services.points.domain.asked import Asked, CaptureHold, Enrol, PlaceHold, ReleaseHold, Report
@@ -36,17 +37,6 @@ from services.points.ports import (
     Store,
     WalletKey,
 )
-
-FREES_THE_ID = frozenset({
-    "activity_unknown",
-    "member_unknown",
-    "member_not_active",
-    "partner_not_active",
-    "currency_not_accepted",
-    "idempotency_mismatch",
-})
-"""Refusals that are not kept: the id stays free and is judged again (contract.md, Refusals)."""
-
 
 class CannotProcessError(Exception):
     """One message can not be processed and must not take others with it: the caller parks it."""
@@ -159,6 +149,9 @@ class Road:
                 raise CannotProcessError(step.message, "impossible", str(error)) from error
         if facts:
             self._enter(batch, step, wallet, at, facts)
+            # What came late may have ended before it was granted.
+            if self._programs.runs_by_itself(wallet.program):
+                self._apply_due(batch, wallet, at)
 
     def _judge(self, batch: Batch, step: Step, wallet: Wallet, at: datetime) -> tuple[AnyFact, ...]:
         """Judge an activity whose id is new; an id that is known is answered as before (S8)."""
@@ -315,7 +308,7 @@ def _journal(step: Step | None, wallet: Wallet, at: datetime, facts: tuple[AnyFa
         body=bytes(asked.activity),
         hash=asked.hash,
         code=code,
-        kept=code not in FREES_THE_ID,
+        kept=code is None or PROBLEMS[code].kept,
     )
 
 

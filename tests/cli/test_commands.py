@@ -29,7 +29,9 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_command_line_starts_quickly() -> None:
     """Only the module of the command asked for is loaded."""
     began = time.monotonic()
-    code = "import sys; sys.argv = ['laurel', 'status', '--data-dir', 'nowhere']; from laurel.cli.app import main; main()"
+    code = (
+        "import sys; sys.argv = ['laurel', 'status', '--data-dir', 'nowhere']; from laurel.cli.app import main; main()"
+    )
     done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 3
     for heavy in ("sqlalchemy", "alembic", "aiokafka", "pandas", "fastapi"):
@@ -62,7 +64,9 @@ def test_faults_of_a_program_are_all_named_with_their_pointer(tmp_path: Path) ->
     assert {"/surplus", "/another"} <= pointers
 
 
-@pytest.mark.parametrize("text", [b"", b"- a\n- b\n", b"a: [", b"\xff\xfe\x00", b"{", b"a: !!python/object:os.system x"])
+@pytest.mark.parametrize(
+    "text", [b"", b"- a\n- b\n", b"a: [", b"\xff\xfe\x00", b"{", b"a: !!python/object:os.system x"]
+)
 def test_what_is_no_program_is_said_so(tmp_path: Path, text: bytes) -> None:
     file = tmp_path / "odd.yaml"
     file.write_bytes(text)

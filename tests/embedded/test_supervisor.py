@@ -45,7 +45,8 @@ class Up:
 
     def family(self) -> list[psutil.Process]:
         """Every process below the supervisor."""
-        return psutil.Process(self.process.pid).children(recursive=True)
+        below: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return below
 
     def said(self) -> str:
         return self.process.communicate(timeout=40)[0]
@@ -154,7 +155,7 @@ def pid_of(status: Status, family: list[psutil.Process], name: str) -> int:
     program = {"postgres": "postgres", "broker": "tansu"}[name]
     own = [one for one in family if one.name() == program and one.ppid() == status.supervisor]
     assert len(own) == 1
-    return own[0].pid
+    return int(own[0].pid)
 
 
 @pytest.mark.crash

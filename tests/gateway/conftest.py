@@ -56,10 +56,17 @@ async def others(settings: GatewaySettings) -> AsyncIterator[Others]:
 
 @pytest.fixture
 async def here(settings: GatewaySettings, others: Others) -> AsyncIterator[Instance]:
-    """One gateway, api and worker, with the program published."""
-    async with gateway(settings) as instance:
+    """One instance that answers callers, with the program published. Nothing is projected."""
+    async with gateway(settings, "api") as instance:
         published = await instance.http.put(f"/v1/programs/{PROGRAM}", json=grocery())
         assert published.status_code == 201, published.text
+        yield instance
+
+
+@pytest.fixture
+async def projecting(settings: GatewaySettings, here: Instance) -> AsyncIterator[Instance]:
+    """A worker beside it."""
+    async with gateway(settings, "worker") as instance:
         yield instance
 
 

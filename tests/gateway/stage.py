@@ -156,7 +156,7 @@ class Others:
                 document = {"reward": body["reward"], "document": body["document"]}
                 return [("redemption", "reward.published.v1", document)]
             case "redemption.requested.v1":
-                return [("redemption", "redemption.fulfilled.v1", self.fulfilled(message, body))]
+                return [("redemption", "redemption.fulfilled.v1", self.fulfilled(body))]
         return []
 
     def enrolled(self, message: Message, body: dict[str, Any]) -> dict[str, Any]:
@@ -203,7 +203,7 @@ class Others:
         }
         return [("points", "activity.refused.v1", fields)]
 
-    def fulfilled(self, message: Message, body: dict[str, Any]) -> dict[str, Any]:
+    def fulfilled(self, body: dict[str, Any]) -> dict[str, Any]:
         return {
             "redemption": body["redemption"],
             "reward": body["reward"],

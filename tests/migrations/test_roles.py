@@ -30,8 +30,11 @@ def ask(database_urls: DatabaseUrls) -> Ask:
 
 
 def tables(ask: Ask, schema: str) -> list[str]:
-    listed = ask("auditor", f"select string_agg(relname, ' ') from pg_class where relnamespace = '{schema}'::regnamespace "
-                            "and relkind in ('r', 'p')")  # fmt: skip
+    listed = ask(
+        "auditor",
+        "select string_agg(relname, ' ') from pg_class "
+        f"where relnamespace = '{schema}'::regnamespace and relkind in ('r', 'p')",
+    )
     return sorted(str(listed).split())
 
 

@@ -78,7 +78,7 @@ class Stage:
             sends.append(await self._send(where, told))
         await asyncio.gather(*sends)
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
         """Wait for what must come."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:

@@ -117,3 +117,12 @@ async def test_version_in_force_when_it_happened_judges() -> None:
     new = await till.report(purchase("b-2", 1000, till.at), version=2)
     unseen = await till.report(purchase("b-3", 1000, till.at), version=1)
     assert [one["awards"][0]["amount"] for one in (old, new, unseen)] == [10, 20, 10]
+
+
+async def test_late_activity_whose_points_have_ended_leaves_nothing_to_spend() -> None:
+    units = {"point": {"scale": 0, "validity": {"kind": "rolling", "days": 10}}}
+    till = await clubcard(units=units, clock="wall")
+    till.pass_time(days=30)
+    said = await till.send(report("clubcard", "m-1", purchase("b-1", 1000, START), till.at))
+    assert [one["type"] for one in said] == ["points.awarded.v1", "points.expired.v1"]
+    assert (till.balance.available, till.balance.expired) == (0, 10)

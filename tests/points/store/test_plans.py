@@ -11,7 +11,6 @@ from laurel.io.inbox import _LOCK as INBOX_LOCK
 from laurel.io.inbox import _MOVE as INBOX_MOVE
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import _TAKE_NUMBERS
-from laurel.io.relay import _MARK
 from services.points.road import Road
 from services.points.store import loading, writing
 from services.points.store.ledger import Ledger
@@ -35,7 +34,6 @@ HOT = {
     "lock inbox": INBOX_LOCK,
     "move inbox": INBOX_MOVE,
     "take numbers": _TAKE_NUMBERS,
-    "mark published": _MARK,
 }
 
 

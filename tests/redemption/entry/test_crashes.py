@@ -72,7 +72,7 @@ async def test_worker_dies_and_nothing_is_lost_or_done_twice(
         await stage.tell(reward_published(stock=PIECES))
         await stage.until(lambda: stage.of("reward.published.v1") or doomed.returncode is not None)
         await stage.tell(*[redemption_requested(member, f"r-{member}") for member in buyers])
-        await asyncio.wait_for(doomed.wait(), 20)
+        await asyncio.wait_for(doomed.wait(), 60)
         assert doomed.returncode == -signal.SIGKILL
     async with process(settings):
         await stage.until_all_ended(BUYERS)

@@ -1,0 +1,138 @@
+"""What events tell."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from laurel.contracts.registry import EVENTS, POINTS_TOPIC, REDEMPTION_TOPIC, TOPICS
+from services.gateway.outcomes import ANSWERS, FREED, NOTHING, POSTED, REFUSED, TYPES, Place, told_by
+
+
+def message(type_: str, said: dict[str, Any], correlation: str = "a:grocery:acme:1:t-1", **changes: Any) -> Any:
+    whole = {
+        "source": "laurel/points/2",
+        "sequence": 7,
+        "type": type_,
+        "program": "grocery",
+        "member": "m-1",
+        "correlation": correlation,
+        "body": json.dumps(said).encode(),
+        **changes,
+    }
+    return SimpleNamespace(**whole)
+
+
+AWARDED = {
+    "activity": "t-1",
+    "partner": "acme",
+    "awards": [{"unit": "point", "amount": 7}],
+    "decision": [{"rule": "base"}],
+    "tier": {"name": "gold", "changed": False},
+    "vouchers": [],
+    "balances": [{"unit": "point", "available": 7}],
+    "version": 4,
+}
+
+
+def test_points_awarded_is_the_outcome_of_its_activity_and_the_wallet_after_it() -> None:
+    told = told_by(message("points.awarded.v1", AWARDED))
+    assert told.outcome is not None
+    assert told.outcome.state == POSTED
+    shown = json.loads(told.outcome.body)
+    assert shown["id"] == "t-1"
+    assert shown["awards"] == AWARDED["awards"]
+    assert shown["tier"] == AWARDED["tier"]
+    assert "reversals" not in shown
+    assert told.summary is not None
+    assert told.summary.place == Place(2, 7)
+    assert told.summary.version == 4
+    assert json.loads(told.summary.balances or b"") == AWARDED["balances"]
+
+
+def test_a_return_tells_what_it_took_back() -> None:
+    told = told_by(message("points.clawed_back.v1", {**AWARDED, "of": "t-0", "reversals": [{"rule": "base"}]}))
+    assert told.outcome is not None
+    assert json.loads(told.outcome.body)["reversals"] == [{"rule": "base"}]
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        ("claim_too_late", REFUSED),
+        ("over_returned", REFUSED),
+        ("a_code_of_later", REFUSED),
+        ("activity_unknown", FREED),
+        ("member_unknown", FREED),
+        ("member_not_active", FREED),
+        ("partner_not_active", FREED),
+        ("currency_not_accepted", FREED),
+        ("idempotency_mismatch", FREED),
+    ],
+)
+def test_a_refusal_is_kept_or_leaves_the_id_free(code: str, state: str) -> None:
+    body = {"activity": "t-1", "partner": "acme", "code": code, "facts": {"credited": {"program": "other"}}}
+    told = told_by(message("activity.refused.v1", body))
+    assert told.outcome is not None
+    assert (told.outcome.state, told.outcome.code) == (state, code)
+    shown = json.loads(told.outcome.body)
+    assert shown["state"] == "refused"
+    assert shown["credited"] == {"program": "other"}
+    assert shown["detail"]
+
+
+def test_an_event_of_another_activity_or_kind_answers_nobody() -> None:
+    assert told_by(message("points.awarded.v1", AWARDED, "a:grocery:acme:1:t-2")).outcome is None
+    assert told_by(message("points.awarded.v1", AWARDED, "r:grocery:acme:1:t-1")).outcome is None
+    assert told_by(message("points.awarded.v1", AWARDED, "")).outcome is None
+    held = told_by(message("points.held.v1", {"hold": "h", "unit": "point", "amount": 5, "version": 5}))
+    assert held.outcome is None
+    assert held.summary is not None
+    assert told_by(message("something.later.v1", {})) is NOTHING
+
+
+def test_a_redemption_tells_its_state_and_the_wallet_it_builds_on() -> None:
+    body = {
+        "redemption": "r-1",
+        "reward": "mug",
+        "price": {"unit": "point", "amount": 100},
+        "points": 100,
+        "wallet": {"source": "laurel/points/3", "sequence": 9, "balances": [{"unit": "point"}], "version": 6},
+    }
+    told = told_by(message("redemption.fulfilled.v1", body, "r:grocery:acme:1:k", source="laurel/redemption/1"))
+    assert told.outcome is not None
+    assert told.redemption is not None
+    assert told.redemption.state == "fulfilled"
+    assert told.redemption.place == Place(1, 7)
+    assert told.summary is not None
+    assert told.summary.place == Place(3, 9)
+    refused = told_by(
+        message(
+            "redemption.refused.v1",
+            {**body, "code": "insufficient_points", "facts": {"available": 3, "shortfall": 97}},
+            "r:grocery:acme:1:k",
+        )
+    )
+    assert refused.outcome is not None
+    shown = json.loads(refused.outcome.body)
+    assert refused.outcome.state == REFUSED
+    assert (shown["unit"], shown["available"], shown["shortfall"]) == ("point", 3, 97)
+
+
+@pytest.mark.parametrize("body", [b"", b"no json", b"[]", b'{"partner": "acme"}', b'{"activity": 7}'])
+def test_a_body_that_is_not_what_its_type_promises_is_an_error(body: bytes) -> None:
+    with pytest.raises((msgspec.MsgspecError, ValueError)):
+        told_by(message("points.awarded.v1", {}, body=body))
+    with pytest.raises(ValueError, match="invalid literal"):
+        told_by(message("points.awarded.v1", AWARDED, source="laurel/points/first"))
+
+
+def test_every_type_is_one_of_the_contract() -> None:
+    assert set(EVENTS) >= TYPES >= ANSWERS
+    said = {kind.name for topic in (POINTS_TOPIC, REDEMPTION_TOPIC) for kind in TOPICS[topic]}
+    asks = {"hold.requested.v1", "hold.capture_requested.v1", "hold.release_requested.v1", "voucher.issued.v1"}
+    assert said - TYPES == asks

@@ -1,0 +1,80 @@
+"""The examples of every shipped program, judged by the road itself: what paper says, the service says too."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from laurel.program.cases import Case, Expected, Step, load_cases
+from services.points.ports import WalletKey
+from tests.points.till import PROGRAMS, Till, document
+
+pytestmark = pytest.mark.anyio
+
+NAMES = sorted(path.stem.removesuffix(".cases") for path in PROGRAMS.glob("*.cases.yaml"))
+CASES = [
+    pytest.param(name, case, id=f"{name}-{case.case}")
+    for name in NAMES
+    for case in load_cases((PROGRAMS / f"{name}.cases.yaml").read_text()).cases
+]
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+async def test_example_holds_on_the_road(name: str, case: Case) -> None:
+    # Time must pass by itself here: nobody turns the clock of a sandbox.
+    till = Till(document(name, clock="wall"))
+    till.at = case.member.enrolled_at or _instant(case.steps[0])
+    await till.enrol(attributes=dict(case.member.attributes))
+    for number, step in enumerate(case.steps):
+        till.at = max(till.at, _instant(step))
+        said = await _play(till, step, number)
+        _check(till, step.expect, said)
+
+
+def _instant(step: Step) -> datetime:
+    if step.activity is not None:
+        return datetime.fromisoformat(step.activity["occurred_at"])
+    instant = step.spend.at if step.spend is not None else step.wait_until
+    assert instant is not None
+    return instant
+
+
+async def _play(till: Till, step: Step, number: int) -> dict[str, Any]:
+    if step.activity is not None:
+        partner = step.activity.get("partner", "shop")
+        return await till.report(step.activity, partner=partner)
+    if step.spend is not None:
+        hold = f"spend-{number}"
+        held = await till.hold(hold, step.spend.amount)
+        if held[-1]["type"] == "points.held.v1":
+            await till.capture(hold)
+        return held[-1]
+    await till.road.run_due(till.ledger, [WalletKey(till.program, till.member)], till.at)
+    return {}
+
+
+def _check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
+    if expected.refused is not None:
+        assert said["code"] == expected.refused
+    if expected.awards is not None:
+        assert {award["rule"]: award["amount"] for award in said["awards"]} == expected.awards
+    if expected.reasons is not None:
+        reasons = {judged["rule"]: judged["reason"] for judged in said["decision"]}
+        assert {rule: reasons[rule] for rule in expected.reasons} == expected.reasons
+    if expected.reversals is not None:
+        found = {back["rule"]: back for back in said["reversals"]}
+        assert found.keys() == expected.reversals.keys()
+        for rule, reversal in expected.reversals.items():
+            wanted = {key: value for key, value in reversal.model_dump().items() if value is not None}
+            assert {key: found[rule][key] for key in wanted} == wanted
+    for unit, balance in (expected.balances or {}).items():
+        totals = till.wallet.balance(unit)
+        if balance.available is not None:
+            assert totals.available == balance.available
+        if balance.owed is not None:
+            assert totals.owed == balance.owed
+
+
+def test_there_are_examples_for_every_program() -> None:
+    programs = {path.stem for path in PROGRAMS.glob("*.yaml") if not path.stem.endswith(".cases")}
+    assert set(NAMES) == programs
