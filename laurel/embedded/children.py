@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 
@@ -35,11 +36,8 @@ class Child:
         self.log = log
         self.stop_signal = stop_signal
         uid, gid = user or (-1, -1)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as sink:
-            # What earlier runs said stays in the file, and is not about this one.
-            self._log_began = sink.tell()
-            self.process = subprocess.Popen(
+        with self._sink() as sink:
+            self._process = subprocess.Popen(
                 [
                     sys.executable, "-I", "-S", str(LAUNCHER),
                     str(os.getpid()), str(int(stop_signal)), str(uid), str(gid), *command,
@@ -55,12 +53,12 @@ class Child:
 
     @property
     def pid(self) -> int:
-        return self.process.pid
+        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
         """None while it runs."""
-        return self.process.poll()
+        return self._process.poll()
 
     @property
     def running(self) -> bool:
@@ -68,16 +66,24 @@ class Child:
 
     def ask_to_stop(self) -> None:
         if self.running:
-            self.process.send_signal(self.stop_signal)
+            os.kill(self.pid, self.stop_signal)
 
     def kill(self) -> None:
-        if self.running:
-            self.process.kill()
-        self.process.wait()
+        """End it at once, if it has not ended yet."""
+        while self.running:
+            os.kill(self.pid, signal.SIGKILL)
+            time.sleep(0.002)
 
     def stop(self, grace_seconds: float = 10.0) -> None:
         """Ask, wait, and insist."""
         stop_all([self], grace_seconds)
+
+    def _sink(self) -> IO[bytes]:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        sink = self.log.open("ab")
+        # What earlier runs said stays in the file, and is not about this one.
+        self._log_began = sink.tell()
+        return sink
 
     def last_words(self, lines: int = 15) -> str:
         """The end of what this run wrote into its log, for a message about why it died."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from laurel.embedded.children import Child
+from laurel.embedded.forking import Forked
 from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.embedded.secret_file import Secrets
 from laurel.io.migrating import DatabaseUrls
@@ -77,9 +79,13 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
     return {**_given(), **own}
 
 
-def service_command(role: Role) -> list[str]:
-    """How a process of a service is started."""
-    return [sys.executable, "-m", f"services.{role.service}", role.mode]
+def start_service(role: Role, log: Path, told: Mapping[str, str]) -> Child:
+    """Start a process of a service: by a fork where that is safe, since most of a start is the loading of libraries."""
+    module = f"services.{role.service}"
+    if sys.platform == "linux":
+        return Forked(role.name, module, [role.mode], log=log, environment=told)
+    else:  # noqa: RET505 - the type checker looks at one platform at a time
+        return Child(role.name, [sys.executable, "-m", module, role.mode], log=log, environment=told)
 
 
 def _address_of(name: str, everybody: list[Role]) -> str:

@@ -7,7 +7,7 @@ import http.client
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,15 @@ import asyncpg
 
 from laurel.embedded.broker import EmbeddedBroker
 from laurel.embedded.children import Child, stop_all
+from laurel.embedded.forking import preload
 from laurel.embedded.ports import LOCALHOST, ensure_free
 from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.embedded.publishing import publish_programs
 from laurel.embedded.secret_file import Secrets
-from laurel.embedded.services import GATEWAY_PORT, Role, Surroundings, environment, roles, service_command
+from laurel.embedded.services import GATEWAY_PORT, Role, Surroundings, environment, roles, start_service
 from laurel.embedded.status import DATA_DIR, ServiceStatus, Status, held, not_ready_because, write_status
 from laurel.errors import LaurelError
-from laurel.io.migrating import DatabaseUrls, prepare
+from laurel.io.migrating import SCHEMAS, DatabaseUrls, prepare
 
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 15.0
@@ -65,8 +66,8 @@ class Options:
     """`host:port` of a Kafka to use instead of the embedded broker."""
     points_workers: int = 1
     """Worker processes of points beside the one in its API process."""
-    command: Callable[[Role], list[str]] = service_command
-    """What runs a service; a test puts something quicker here."""
+    start: Callable[[Role, Path, Mapping[str, str]], Child] = start_service
+    """What starts a process of a service; a test puts something quicker here."""
 
 
 class Supervisor:
@@ -110,6 +111,9 @@ class Supervisor:
         databases = _prepared(admin_url, secrets)
         self._tell("database", f"schemas are current ({_since(began)})")
 
+        if self._broker is not None:
+            # Every service would make its own; one that looks for another's a moment too soon waits for seconds.
+            asyncio.run(_make_topics(kafka))
         around = Surroundings(
             databases=databases,
             kafka=kafka,
@@ -141,6 +145,8 @@ class Supervisor:
         if options.kafka is None:
             self._broker = EmbeddedBroker(self._data_dir)
             self._broker.launch()
+        # While those two start, this process has nothing else to do.
+        preload()
         if self._broker is not None:
             self._broker.wait_until_ready()
             self._tell("broker", f"ready on {self._broker.bootstrap}")
@@ -151,12 +157,8 @@ class Supervisor:
         return admin_url, options.kafka or (self._broker.bootstrap if self._broker else "")
 
     def _start_service(self, role: Role, everybody: list[Role], around: Surroundings) -> None:
-        child = Child(
-            role.name,
-            self._options.command(role),
-            log=self._data_dir / "logs" / f"{role.name}.log",
-            environment=environment(role, everybody, around),
-        )
+        log = self._data_dir / "logs" / f"{role.name}.log"
+        child = self._options.start(role, log, environment(role, everybody, around))
         self._services[role.name] = (role, child)
 
     def _wait_until_ready(self, began: float) -> None:
@@ -235,6 +237,15 @@ def _prepared(admin_url: str, secrets: Secrets) -> DatabaseUrls:
         return asyncio.run(prepare(admin_url, secrets.passwords))
     except (OSError, asyncpg.PostgresError) as error:
         raise LaurelError(f"The database cannot be prepared: {error}") from error
+
+
+async def _make_topics(kafka: str) -> None:
+    from laurel.io.kafka import ensure_topics
+    from laurel.io.settings import KafkaSettings
+    from laurel.io.topics import Topics
+
+    topics = [topic for service in SCHEMAS for topic in Topics(service).all()]
+    await ensure_topics(KafkaSettings(kafka_bootstrap=kafka, kafka_idempotence=False), topics)
 
 
 def _turn_logs(logs: Path) -> None:

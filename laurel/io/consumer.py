@@ -368,7 +368,9 @@ class Consumer:
             log.warning("the database refused a batch", group=self.group, size=len(messages), error=repr(error))
             await self._isolate(messages)
             # What had waited for these was left aside, so that it could not be mistaken for them.
-            await self._pull_singly(sorted({message.key for message in messages}))
+            async with self._unit.database.connection() as connection:
+                keys = await parking.waiting_keys(connection, sorted({message.key for message in messages}))
+            await self._pull_singly(keys)
 
     async def _isolate(self, messages: list[Message]) -> None:
         if len(messages) > 1:

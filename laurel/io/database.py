@@ -20,8 +20,6 @@ KEYED_PLANS: Mapping[str, str] = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
-    "enable_material": "off",
-    "enable_memoize": "off",
 }
 _FREE_PLANS = "set local plan_cache_mode = auto; " + "".join(
     f"set local {name} = on; " for name in KEYED_PLANS if name.startswith("enable_")

@@ -31,12 +31,18 @@ WAITING = frozenset({GAP, BEHIND, RETRY})
 """Reasons of messages with which nothing is wrong as far as we know."""
 
 
-@dataclass(slots=True)
-class Wrong:
-    """Why a message is parked."""
+_REASON_MAX = 128
+_DETAIL_MAX = 2000
 
-    reason: str
-    detail: str
+
+class Wrong:
+    """Why a message is parked, cut to what an event may hold."""
+
+    __slots__ = ("detail", "reason")
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason = reason.replace("\x00", "")[:_REASON_MAX] or "unknown"
+        self.detail = detail.replace("\x00", "")[:_DETAIL_MAX]
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 # Keys are `program:member`, `program:` where there is no member; program ids hold no colon.
 _KEY = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}:(?:[A-Za-z0-9][A-Za-z0-9._:~-]{0,127})?")
-_SEQUENCE_MAX = 2**63 - 1
+_SEQUENCE_MAX = 2**53
 _TEXT_MAX = 400
 _CACHE_MAX = 4096
 

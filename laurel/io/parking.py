@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PARKED_TYPE = "message.parked.v1"
 DISCARDED_TYPE = "message.discarded.v1"
+NOBODY = "unknown"
+"""The program that is named where bytes are parked that could be anybody's."""
 BYTES = "bytes:"
 """What the sources of undecodable records begin with."""
 
@@ -220,6 +222,18 @@ async def wanted(connection: Connection, topics: Sequence[str]) -> tuple[list[Ke
     return list(keys), records
 
 
+async def waiting_keys(connection: Connection, keys: Sequence[Key]) -> list[Key]:
+    """Return those keys of which messages wait."""
+    rows = await connection.fetch(
+        "select k.* from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, source) where exists "
+        "(select from parked p where p.program = k.program and p.member = k.member and p.source = k.source)",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [key[2] for key in keys],
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 async def forget(connection: Connection, place: Place) -> None:
     """Drop a parked row whose content is applied in the same transaction."""
     await connection.execute(
@@ -278,15 +292,17 @@ def parked_saying(message: Message, wrong: Wrong) -> Saying:
 
 
 def undecodable_saying(record: Undecodable) -> Saying:
-    """Tell on the dead-letter topic that bytes are parked."""
+    """Tell on the dead-letter topic that bytes are parked. They have no program, so it names none of ours."""
     return Saying(
         DEAD,
         "",
         "",
         PARKED_TYPE,
-        _body("", "", "", record.source, record.offset, None, "undecodable", record.detail),
+        _body(NOBODY, "", f"{record.source}/{record.offset}", record.source, record.offset, None,
+              "undecodable", record.detail),
         datetime.now(UTC),
-    )
+        key=f"{NOBODY}:",
+    )  # fmt: skip
 
 
 def _body(
@@ -311,9 +327,3 @@ def _body(
         "detail": detail,
     }
     return json.dumps(document, separators=(",", ":")).encode()
-
-
-__all__ = [
-    "DISCARDED_TYPE", "PARKED_TYPE", "Gap", "NotParked", "Parked", "ParkedDocument", "discard", "gaps",
-    "message_from", "parked_messages", "parked_saying", "retry", "show",
-]  # fmt: skip

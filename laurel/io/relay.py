@@ -48,14 +48,12 @@ _ASIDE_PAUSE_SECONDS = 0.02
 _POSITIONS_SECONDS = 1.0
 _WATCH_SECONDS = 1.0
 
-# Planned anew each time, by the size that the table has then: a plan kept from when it was young walks all of it for
-# every row. Without `published_at is null` the partial index would be of no use.
-_PLAN_ANEW = "set local plan_cache_mode = force_custom_plan"
+# One row at a time, sent together: a join with the keys is planned by what is known of the table, and while that is
+# young and nobody has counted it, the plan compares every key with every unpublished row. Without
+# `published_at is null` the partial index would be of no use.
 _MARK = """
-update outbox o set published_at = now()
-from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as k (program, member, stream, number)
-where o.program = k.program and o.member = k.member and o.stream = k.stream and o.number = k.number
-  and o.published_at is null
+update outbox set published_at = now()
+where program = $1 and member = $2 and stream = $3 and number = $4 and published_at is null
 """
 _SWEEP = f"""
 select {ROW_COLUMNS} from outbox
@@ -119,7 +117,8 @@ class Relay:
         self._headers = _Headers(outbox.service, outbox.epoch)
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._streams: dict[str, Topic] = self.topics.streams()
-        self._tasks: asyncio.TaskGroup | None = None
+        self._tasks = asyncio.TaskGroup()
+        self._running = False
         self._producer: Any = None
         self._cluster = ""
         self._connected = asyncio.Event()
@@ -148,8 +147,7 @@ class Relay:
 
     def hand(self, rows: Sequence[OutboxRow]) -> None:
         """Take note of committed rows. Never waits: what is too much now, the sweep finds later."""
-        tasks = self._tasks
-        if tasks is None:
+        if not self._running:
             return
         pending = self._pending
         now = time.perf_counter()
@@ -178,14 +176,19 @@ class Relay:
     async def run(self) -> None:
         """Relay until cancelled. Any task of it that fails takes it down whole, and with it the process."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
+            async with self._tasks as tasks:
+                # Lanes are made first and for good, so that handing over never has to start a task.
+                for topic in self.topics.all():
+                    for partition in range(topic.partitions):
+                        lane = self._lanes[topic.name, partition] = _Lane(topic.name, partition)
+                        tasks.create_task(self._keep_lane(lane))
                 tasks.create_task(self._keep_connected())
                 tasks.create_task(self._resolve_aside())
                 tasks.create_task(self._keep_marking())
                 tasks.create_task(self._keep_sweeping())
+                self._running = True
         finally:
-            self._tasks = None
+            self._running = False
             with suppress(Exception):
                 await asyncio.wait_for(self._mark_all(), 2)
             producer, self._producer = self._producer, None
@@ -194,13 +197,7 @@ class Relay:
 
     def _lane_of(self, row: OutboxRow) -> _Lane:
         topic = self._streams[row.key[2]]
-        name = (topic.name, partition_of(row.aggregateid, topic.partitions))
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = _Lane(*name)
-            if self._tasks is not None:
-                self._tasks.create_task(self._keep_lane(lane))
-        return lane
+        return self._lanes[topic.name, partition_of(row.aggregateid, topic.partitions)]
 
     # Publishing. ---------------------------------------------------------------------------------------------
 
@@ -359,7 +356,7 @@ class Relay:
             if self._known.get(row.key, 0) < number - 1:
                 self._known[row.key] = number - 1
             lane = self._lane_of(row)
-            if row.number <= going.get(row.key, self._known[row.key]) + 1:
+            if row.number <= going.get(row.key, number - 1) + 1:
                 going[row.key] = row.number
                 lane.queue.append((row, now))
                 lane.wake.set()
@@ -404,7 +401,7 @@ class Relay:
     async def _mark_all(self) -> None:
         while self._to_mark:
             rows = self._to_mark[:_MARK_ROWS_MAX]
-            async with self._database.transaction() as connection:
+            async with self._database.connection() as connection:
                 await _mark(connection, rows)
             del self._to_mark[: len(rows)]
             for row in rows:
@@ -619,6 +616,4 @@ class _Headers:
 
 async def _mark(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     # In one order everywhere, so that two relays that mark the same rows do not wait for each other in a circle.
-    ordered = sorted((*row.key, row.number) for row in rows)
-    await connection.execute(_PLAN_ANEW)
-    await connection.execute(_MARK, *([place[index] for place in ordered] for index in range(4)))
+    await connection.executemany(_MARK, sorted((*row.key, row.number) for row in rows))

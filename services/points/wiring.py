@@ -23,7 +23,7 @@ from services.points.store.ledger import Ledger
 from services.points.store.programs import KnownPrograms
 from services.points.store.views import LedgerViews
 
-GROUP = "laurel-points"
+SERVICE = "points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ async def working(reading: Reading) -> Working:
     road = Road(reading.programs)
     topics = [main_topic(service, settings.kafka_prefix) for service in ("gateway", "redemption")]
     consumer = Consumer(
-        GROUP,
+        f"{settings.kafka_prefix}-{SERVICE}",
         topics,
         PointsHandler(road, Ledger),
         unit,

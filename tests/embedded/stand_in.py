@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -53,13 +54,14 @@ def serve(service: str) -> None:
 
 def up(data_dir: str, port: str) -> int:
     from laurel.cli.up import run
+    from laurel.embedded.children import Child
     from laurel.embedded.services import Role
     from laurel.embedded.supervisor import Options
 
-    def command(role: Role) -> list[str]:
-        return [sys.executable, __file__, "serve", role.service]
+    def start(role: Role, log: Path, told: Mapping[str, str]) -> Child:
+        return Child(role.name, [sys.executable, __file__, "serve", role.service], log=log, environment=told)
 
-    return run(Options(data_dir=Path(data_dir), port=int(port), command=command))
+    return run(Options(data_dir=Path(data_dir), port=int(port), start=start))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from laurel.io.database import Database
+from laurel.io.kafka import ensure_topics
 from laurel.io.migrating import DatabaseUrls
+from laurel.io.topics import Topics
 from services.gateway.settings import GatewaySettings
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery
 
@@ -48,7 +50,14 @@ async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def others(settings: GatewaySettings) -> AsyncIterator[Others]:
+async def topics(settings: GatewaySettings) -> None:
+    """The topics of all three services, as a start of everything makes them."""
+    services = [Topics(name, prefix=settings.kafka_prefix, partitions=2) for name in ("gateway", "points", "redemption")]
+    await ensure_topics(settings, {topic.name: topic for each in services for topic in each.all()}.values())
+
+
+@pytest.fixture
+async def others(settings: GatewaySettings, topics: None) -> AsyncIterator[Others]:
     others = Others(settings)
     async with others.speaking():
         yield others

@@ -13,12 +13,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+from aiokafka import TopicPartition
 
 from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.io.consumer import Consumer, Handled, Poison
 from laurel.io.database import Connection, Database
 from laurel.io.health import Health
-from laurel.io.message import Message
+from laurel.io.kafka import new_consumer, partitions_of
+from laurel.io.message import Message, decode, id_of
 from laurel.io.outbox import Outbox
 from laurel.io.relay import Relay
 from laurel.io.saying import Saying
@@ -226,7 +228,7 @@ def make_listener(
 
 @asynccontextmanager
 async def running(*parts: Any) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Run relays and consumers for the block, then cancel them as a stop would."""
+    """Run relays and consumers for the block, then cancel them as a stop would. None of them may have died."""
     tasks = [asyncio.create_task(part.run()) for part in parts]
     try:
         yield tasks
@@ -234,6 +236,9 @@ async def running(*parts: Any) -> AsyncIterator[list[asyncio.Task[None]]]:
         for task in tasks:
             task.cancel()
             await asyncio.wait({task}, timeout=10)
+        died = [error for task in tasks if task.done() and not task.cancelled() and (error := task.exception())]
+    if died:
+        raise died[0]
 
 
 async def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
@@ -266,3 +271,95 @@ async def effects_in_order(database: Database) -> dict[str, list[int]]:
     for member, sequence in await rows(database, "select member, sequence from effects order by id"):
         found.setdefault(member, []).append(sequence)
     return found
+
+
+def message(
+    member: str, sequence: int, body: str | int = "0", *, source: str = "laurel/speaker/1", **more: str
+) -> Message:
+    """Return a message as it would be decoded from Kafka."""
+    decoded = decode(record(member, sequence, body, source=source, **more))
+    assert isinstance(decoded, Message), decoded
+    return decoded
+
+
+@dataclass
+class FakeRecord:
+    """A consumed record, as far as it is looked at."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def record(
+    member: str,
+    sequence: int,
+    body: str | int = "0",
+    *,
+    source: str = "laurel/speaker/1",
+    type_: str = "test.asked.v1",
+    topic: str = "speaker",
+    correlation: str = "",
+) -> FakeRecord:
+    key = f"grocery:{member}".encode()
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", id_of("", 1, "grocery", member, sequence).encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", type_.encode()),
+        ("ce_time", NOON.isoformat().encode()),
+        ("ce_partitionkey", key),
+        ("ce_sequence", str(sequence).encode()),
+        ("ce_subject", member.encode()),
+    ]
+    if correlation:
+        headers.append(("ce_correlationid", correlation.encode()))
+    return FakeRecord(topic, 0, 0, key, str(body).encode(), headers)
+
+
+@pytest.fixture
+def applying(listener_database: Database) -> Service:
+    """A service whose consumer is handed messages without a broker in between."""
+    service = make_service(listener_database, KafkaSettings(), "listener")
+    service.consumer = Consumer(
+        "listener", ["speaker"], service.handler, service.unit, KafkaSettings(), service.health
+    )
+    return service
+
+
+async def everything_on(kafka: KafkaSettings, topic: str) -> list[Any]:
+    """Return every record of a topic, by partition and then by offset."""
+    consumer = new_consumer(kafka, None)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in await partitions_of(consumer, topic)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: list[Any] = []
+        for partition in partitions:
+            consumer.seek(partition, 0)
+        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found.extend(records)
+        return found
+    finally:
+        await consumer.stop()
+
+
+def first_publications(records: Sequence[Any]) -> dict[str, list[int]]:
+    """Return the numbers of each key in the order in which they were first published."""
+    found: dict[str, list[int]] = {}
+    for each in records:
+        decoded = decode(each)
+        assert isinstance(decoded, Message), decoded
+        numbers = found.setdefault(f"{decoded.program}:{decoded.member}", [])
+        if decoded.sequence not in numbers:
+            numbers.append(decoded.sequence)
+    return found
+
+
+async def all_published(database: Database) -> bool:
+    return bool(await value(database, "select not exists (select from outbox where published_at is null)"))

@@ -6,7 +6,7 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.io.settings import KafkaSettings
-from tests.io.conftest import effects_in_order, make_listener, make_service, running, say, until, value
+from tests.io.conftest import all_published, effects_in_order, make_listener, make_service, running, say, until, value
 
 pytestmark = pytest.mark.anyio
 
@@ -21,13 +21,8 @@ async def test_what_is_said_is_applied_once_and_answered(
             await speaker.say(*(say(f"m{number}", round_) for number in range(100)))
         await until(lambda: listener.handler.committed >= 500)
         await listener.relay.drain()
-        unpublished = "select count(*) from outbox where published_at is null"
-        await until(lambda: _none(listener_database, unpublished))
-        await until(lambda: _none(speaker_database, unpublished))
+        await until(lambda: all_published(listener_database))
+        await until(lambda: all_published(speaker_database))
     found = await effects_in_order(listener_database)
     assert found == {f"m{number}": [1, 2, 3, 4, 5] for number in range(100)}
     assert await value(listener_database, "select count(*) from outbox") == 500
-
-
-async def _none(database: Database, query: str) -> bool:
-    return bool(await value(database, query) == 0)

@@ -1,0 +1,54 @@
+"""A database and topics that the tests of one module share."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+
+from laurel.embedded.postgres import EmbeddedPostgres
+from laurel.io.migrating import DatabaseUrls, urls_beside
+from laurel.io.settings import KafkaSettings
+
+TEMPLATE = "laurel_template"
+
+
+@pytest.fixture(scope="module")
+def town_urls(postgres: EmbeddedPostgres) -> Iterator[DatabaseUrls]:
+    """A migrated database of the module's own."""
+    name = f"flow_{uuid.uuid4().hex[:12]}"
+    admin = postgres.url("admin", "postgres")
+    asyncio.run(_run(admin, f"create database {name} template {TEMPLATE} owner laurel_owner strategy file_copy"))
+    yield urls_beside(admin, postgres.secrets.passwords, name)
+    asyncio.run(_run(admin, f"drop database {name} with (force)"))
+
+
+@pytest.fixture(scope="module")
+def town_kafka(broker: str, kafka_idempotence: bool, fetch_max_wait_ms: int) -> KafkaSettings:
+    """The shared broker, with topics of the module's own."""
+    return kafka_settings(broker, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms)
+
+
+def kafka_settings(
+    bootstrap: str, *, idempotence: bool, fetch_max_wait_ms: int, partitions: int = 4
+) -> KafkaSettings:
+    return KafkaSettings(
+        kafka_bootstrap=bootstrap,
+        kafka_prefix=f"f{uuid.uuid4().hex[:8]}",
+        kafka_partitions=partitions,
+        kafka_idempotence=idempotence,
+        fetch_max_wait_ms=fetch_max_wait_ms,
+        # A real broker takes nothing below six seconds.
+        kafka_session_timeout_ms=6000 if idempotence else 2000,
+    )
+
+
+async def _run(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
