@@ -44,8 +44,11 @@ def ensure_free(port: int) -> None:
 
 def holder_of(port: int) -> str:
     """The name and process id of who listens on the port, as far as we may know."""
-    import psutil
-
+    try:
+        import psutil
+    except ImportError:
+        # It comes with the embedded servers, and they may be left out.
+        return "another process"
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:

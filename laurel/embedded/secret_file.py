@@ -39,7 +39,7 @@ class Secrets:
         values: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         missing = {
             name: secrets.token_hex(24)
-            for name in ("admin", *ROLES, "gateway_secret", "redemption_secret", "place")
+            for name in ("admin", *ROLES, "gateway_secret", "redemption_secret", "codes_token", "place")
             if name not in values
         }
         if missing:
@@ -55,6 +55,11 @@ class Secrets:
     def service_secret(self, service: str) -> str:
         """What the gateway hashes identifiers with, and redemption seals voucher codes with."""
         return self._values[f"{service}_secret"]
+
+    @property
+    def codes_token(self) -> str:
+        """What the gateway shows redemption to be told voucher codes."""
+        return self._values["codes_token"]
 
     @property
     def place(self) -> str:

@@ -71,8 +71,11 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
         settings |= {
             "POINTS_URL": _address_of("points", everybody),
             "REDEMPTION_URL": _address_of("redemption", everybody),
+            "REDEMPTION_CODES_TOKEN": around.secrets.codes_token,
             "ADMIN_KEY_FILE": around.admin_key_file,
         }
+    if role.service == "redemption":
+        settings["CODES_TOKEN"] = around.secrets.codes_token
     if role.service in KEEPERS_OF_SECRETS:
         settings["SECRET"] = around.secrets.service_secret(role.service)
     own = {prefix + name: _as_text(value) for name, value in settings.items()}

@@ -26,8 +26,8 @@ NAMES = frozenset({BEFORE_COMMIT, AFTER_COMMIT, AFTER_PUBLISH, AFTER_MARK, BEFOR
 Action = Callable[[], Awaitable[None] | None]
 
 
-class FailpointReached(Exception):  # noqa: N818 - it is the event of reaching it that is told
-    """Raised by an armed failpoint that does not kill."""
+class FailpointReached(BaseException):  # noqa: N818 - it is the event of reaching it that is told
+    """Raised by an armed failpoint that does not kill. No `except Exception` may save what is meant to die."""
 
 
 _armed: dict[str, Action] = {}

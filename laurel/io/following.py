@@ -79,6 +79,9 @@ class Follower:
         consumer = new_consumer(self._kafka, None)
         try:
             cluster = await watch.ask()
+            await ensure_topics(
+                self._kafka, [topic_named(topic, self._kafka.kafka_partitions) for topic in self._topics]
+            )
             await asyncio.wait_for(consumer.start(), 30)
             await self._position(consumer, cluster)
             if self._health is not None:
@@ -113,10 +116,7 @@ class Follower:
             self._targets = {tp: end for tp, end in ends.items() if end > self._positions[tp]}
 
     async def _all_partitions(self, consumer: Any) -> list[TopicPartition]:
-        """Make the topics that nobody has made yet, and wait until they can be seen."""
-        await ensure_topics(
-            self._kafka, [topic_named(topic, self._kafka.kafka_partitions) for topic in self._topics]
-        )
+        """Wait until all topics can be seen."""
         while True:
             found = {topic: await partitions_of(consumer, topic) for topic in self._topics}
             missing = [topic for topic, partitions in found.items() if not partitions]

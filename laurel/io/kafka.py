@@ -47,7 +47,7 @@ async def start_producer(settings: KafkaSettings) -> Any:
     try:
         await producer.start()
     except BaseException:
-        await _stop_quietly(producer)
+        await stop_quietly(producer)
         raise
     return producer
 
@@ -74,13 +74,10 @@ def new_consumer(settings: KafkaSettings, group: str | None, *, max_records: int
     )
 
 
-async def _stop_quietly(client: Any) -> None:
+async def stop_quietly(client: Any) -> None:
     """Stop a client of a broker that may be gone: its own farewell may fail, and that changes nothing."""
     with suppress(*BROKER_ERRORS, AssertionError):
         await asyncio.wait_for(client.stop(), 5)
-
-
-stop_quietly = _stop_quietly
 
 
 @asynccontextmanager
@@ -174,34 +171,40 @@ async def _create_missing(client: Any, topics: list[Topic], replication: int) ->
             raise kind(str(error))
 
 
-async def end_offsets(settings: KafkaSettings, topics: Collection[str]) -> dict[tuple[str, int], int]:
-    """Return the end of every partition of these topics; of a topic that is missing, nothing."""
+async def log_ends(settings: KafkaSettings, topics: Collection[str]) -> dict[tuple[str, int], int]:
+    """Return the end of every partition of these topics; of a topic that is missing, nothing.
+
+    Asked by fetching from there: the embedded broker, asked for the end itself, forgets the last batch but its first
+    event.
+    """
     consumer = new_consumer(settings, None)
     try:
         await consumer.start()
         partitions = [
             TopicPartition(topic, partition)
             for topic in topics
-            for partition in await _partitions(consumer, topic)
+            for partition in await partitions_of(consumer, topic)
         ]
         if not partitions:
             return {}
-        ends = await consumer.end_offsets(partitions)
-        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+        consumer.assign(partitions)
+        for tp, offset in (await consumer.end_offsets(partitions)).items():
+            consumer.seek(tp, offset)
+        async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+            while any(consumer.highwater(tp) is None for tp in partitions):
+                await consumer.getmany(timeout_ms=20)
+        return {(tp.topic, tp.partition): consumer.highwater(tp) for tp in partitions}
     finally:
-        await _stop_quietly(consumer)
+        await stop_quietly(consumer)
 
 
 async def partitions_of(consumer: Any, topic: str) -> list[int]:
     """Return the partitions of a topic, none if it does not exist (yet)."""
-    return await _partitions(consumer, topic)
-
-
-async def _partitions(consumer: Any, topic: str) -> list[int]:
     known = consumer.partitions_for_topic(topic)
     if known is None:
-        await consumer._client.fetch_all_metadata()  # noqa: SLF001 - the public way only waits for the next refresh
-        known = consumer.partitions_for_topic(topic)
+        # The public way only waits for the next refresh.
+        cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001
+        known = cluster.partitions_for_topic(topic)
     return sorted(known or ())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from laurel.io.kafka import end_offsets, ensure_topics
+from laurel.io.kafka import ensure_topics, log_ends
 from laurel.io.outbox import ROW_COLUMNS, OutboxRow, row_from
 from laurel.io.telemetry import REPUBLISHED, logger
 
@@ -66,7 +66,7 @@ class Recovery:
         positions = await connection.fetch("select topic, partition, next_offset from relay_positions")
         if not positions:
             return ""
-        ends = await end_offsets(self._kafka, sorted({row["topic"] for row in positions}))
+        ends = await log_ends(self._kafka, sorted({row["topic"] for row in positions}))
         for row in positions:
             end = ends.get((row["topic"], row["partition"]), 0)
             if end < row["next_offset"]:

@@ -47,6 +47,7 @@ _ASIDE_SECONDS_MAX = 0.25
 _ASIDE_PAUSE_SECONDS = 0.02
 _POSITIONS_SECONDS = 1.0
 _WATCH_SECONDS = 1.0
+_AGAIN_ATTEMPTS_MAX = 6
 
 # One row at a time, sent together: a join with the keys is planned by what is known of the table, and while that is
 # young and nobody has counted it, the plan compares every key with every unpublished row. Without
@@ -517,6 +518,7 @@ class Relay:
                     await self._look_after(await watch.ask(), recovery)
                 except BROKER_ERRORS as error:
                     self._health.not_ready("relay", f"no broker: {error or type(error).__name__}")
+                    log.info("relay has no broker", error=repr(error))
                     await backoff.pause()
                     continue
                 except Exception as error:  # the database is away, or the broker refuses: try again
@@ -557,23 +559,36 @@ class Relay:
         await asyncio.gather(*(self._send_again(producer, lane, part) for lane, part in by_lane.items()))
 
     async def _send_again(self, producer: Any, lane: _Lane, rows: Sequence[OutboxRow]) -> None:
-        make = self._headers.of
         async with lane.lock:
             at = 0
             while at < len(rows):
-                builder = producer.create_batch()
-                begun = at
-                while at < len(rows):
-                    row = rows[at]
-                    key = row.aggregateid.encode()
-                    stamp = int(row.at.timestamp() * 1000)
-                    if builder.append(timestamp=stamp, key=key, value=row.payload, headers=make(row, key)) is None:
-                        break
-                    at += 1
+                at += await self._send_patiently(producer, lane, rows[at:])
+
+    async def _send_patiently(self, producer: Any, lane: _Lane, rows: Sequence[OutboxRow]) -> int:
+        """Send as many of these rows as one batch holds. A broker that is just coming up may need some asking."""
+        backoff = Backoff(0.05, 1.0)
+        for attempt in range(_AGAIN_ATTEMPTS_MAX):
+            builder = producer.create_batch()
+            count = 0
+            for row in rows:
+                key = row.aggregateid.encode()
+                stamp = int(row.at.timestamp() * 1000)
+                headers = self._headers.of(row, key)
+                if builder.append(timestamp=stamp, key=key, value=row.payload, headers=headers) is None:
+                    break
+                count += 1
+            try:
                 answer = await (await producer.send_batch(builder, lane.topic, partition=lane.partition))
+            except BROKER_ERRORS:
+                if attempt + 1 == _AGAIN_ATTEMPTS_MAX or producer is not self._producer:
+                    raise
+                await backoff.pause()
+            else:
                 place = (lane.topic, lane.partition)
-                self._positions[place] = max(self._positions.get(place, 0), answer.offset + at - begun)
+                self._positions[place] = max(self._positions.get(place, 0), answer.offset + count)
                 self._positions_dirty.add(place)
+                return count
+        raise AssertionError("the last attempt returns or raises")
 
 
 class _Headers:

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from services.gateway.gathering import Gatherer
     from services.gateway.outcomes import Told
     from services.gateway.preferring import Preference
+    from services.gateway.waiting import Waiter
 
 log = logger(__name__)
 
 JSON = "application/json"
 _RETRY_SECONDS = 1
+_FIRST_LOOK_SECONDS = 0.05
 _REPLAYED = {"Idempotency-Replayed": "true"}
 
 
@@ -72,14 +74,35 @@ class Settler:
             return Settled(recorded, before.state, before.code, before.outcome, replayed=True)
         replayed = before is not None
         if ask.request.outcome is not None and not replayed:
-            if recorded.waiter is not None:
-                recorded.waiter.close()
             return Settled(recorded, POSTED, None, ask.request.outcome, replayed=False)
         if recorded.waiter is None:
             return Settled(recorded, requests.PENDING, None, None, replayed)
-        told = await recorded.waiter.outcome(wish.wait_seconds)
+        try:
+            return await self._wait(recorded, recorded.waiter, wish.wait_seconds)
+        finally:
+            recorded.waiter.close()
+
+    async def _wait(self, recorded: Recorded, waiter: Waiter, seconds: float) -> Settled:
+        """Wait for the outcome.
+
+        Whoever repeats a request may have come just after its outcome passed by here, and before it was written;
+        so the row is looked at again, at ever longer intervals.
+        """
+        replayed = recorded.before is not None
+        told = None
+        look_after = _FIRST_LOOK_SECONDS if replayed else seconds
+        while told is None and seconds > 0:
+            step = min(seconds, look_after)
+            told = await waiter.outcome(step)
+            seconds -= step
+            look_after *= 4
+            if told is None:
+                # The tail may have missed it, the projector has not: the row is read before anybody is told 202.
+                settled = await self._look(recorded, replayed=replayed)
+                if settled.state != requests.PENDING or seconds <= 0:
+                    return settled
         if told is None or told.outcome is None:
-            return await self._last_look(recorded, replayed=replayed)
+            return await self._look(recorded, replayed=replayed)
         try:
             await self._recording.submit(told)
         except Exception:
@@ -95,8 +118,7 @@ class Settler:
         except FullError:
             raise Problem("overloaded", retry_after_seconds=_RETRY_SECONDS) from None
 
-    async def _last_look(self, recorded: Recorded, *, replayed: bool) -> Settled:
-        """The tail may have missed the outcome, the projector has not: read the row before saying 202."""
+    async def _look(self, recorded: Recorded, *, replayed: bool) -> Settled:
         async with self._database.connection() as connection:
             row = await requests.find(connection, recorded.correlation.key)
         if row is None or row.attempt != recorded.correlation.attempt:

@@ -36,14 +36,12 @@ class Waiter:
             self._told.set_result(told)
 
     async def outcome(self, seconds: float) -> Told | None:
-        """Wait for the outcome, at most so long; then nobody waits here any more."""
+        """Wait for the outcome, at most so long."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._told
+                return await asyncio.shield(self._told)
         except TimeoutError:
             return None
-        finally:
-            self.close()
 
     def close(self) -> None:
         self._waiting.forget(self._correlation, self)

@@ -176,7 +176,8 @@ class Doors:
         seen = "nothing"
         while time.monotonic() < deadline:
             try:
-                answer = await self._doors[turn % len(self._doors)].ask(method, path, body, **headers)
+                door = self._doors[turn % len(self._doors)]
+                answer = await door.ask(method, path, body, prefer="wait=2", **headers)
             except httpx.TransportError as error:
                 seen = repr(error)
                 await asyncio.sleep(0.05)

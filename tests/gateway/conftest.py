@@ -16,7 +16,7 @@ from laurel.io.kafka import ensure_topics
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.topics import Topics
 from services.gateway.settings import GatewaySettings
-from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery
+from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery, until
 
 SECRET = "s" * 48
 
@@ -52,7 +52,9 @@ async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
 @pytest.fixture
 async def topics(settings: GatewaySettings) -> None:
     """The topics of all three services, as a start of everything makes them."""
-    services = [Topics(name, prefix=settings.kafka_prefix, partitions=2) for name in ("gateway", "points", "redemption")]
+    services = [
+        Topics(name, prefix=settings.kafka_prefix, partitions=2) for name in ("gateway", "points", "redemption")
+    ]
     await ensure_topics(settings, {topic.name: topic for each in services for topic in each.all()}.values())
 
 
@@ -76,6 +78,7 @@ async def here(settings: GatewaySettings, others: Others) -> AsyncIterator[Insta
 async def projecting(settings: GatewaySettings, here: Instance) -> AsyncIterator[Instance]:
     """A worker beside it."""
     async with gateway(settings, "worker") as instance:
+        await until(lambda: instance.health.is_ready)
         yield instance
 
 

@@ -60,6 +60,7 @@ class Others:
         self._versions: dict[tuple[str, str], int] = defaultdict(int)
         self._producer: Any = None
         self._held: list[Message] = []
+        self._ids: set[str] = set()
         self.heard: list[Message] = []
         self.silent = False
         self.answer: Callable[[Message], Sequence[tuple[str, str, dict[str, Any]]]] = self.as_usual
@@ -89,6 +90,9 @@ class Others:
         for record in records:
             message = decode(record)
             assert isinstance(message, Message)
+            if message.id in self._ids:
+                continue
+            self._ids.add(message.id)
             self.heard.append(message)
             if self.silent:
                 self._held.append(message)

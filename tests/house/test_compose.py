@@ -71,7 +71,7 @@ def test_no_password_has_a_default() -> None:
     """Each secret must be given: no value in the file, and no fall-back."""
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
-            if re.search(r"PASSWORD|SECRET|DATABASE_URL|CLUSTER_ID", name):
+            if re.search(r"PASSWORD|SECRET|TOKEN|DATABASE_URL|CLUSTER_ID", name):
                 assert ASKED_FOR.search(str(value)), f"{name}={value}"
     for match in re.finditer(r"://[^:/\s]+:([^@\s]+)@", TEXT):
         assert ASKED_FOR.fullmatch(match.group(1)), match.group(0)

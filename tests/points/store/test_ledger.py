@@ -174,3 +174,20 @@ async def test_unused_road_waits_for_programs(database: Database) -> None:
     till.road = Road(FixedPrograms(document("clubcard")))
     with pytest.raises(TimeoutError):
         await till.send(report("clubcard", "m-1", purchase("b-1", 1000), START, version=7))
+
+
+async def test_next_expiry_follows_what_is_spent(database: Database) -> None:
+    till = StoredTill(document("grocery"))
+    till.database = database
+    await till.enrol()
+    for number in range(7):
+        await till.buy(f"b-{number}", 4900, currency="USD")
+        till.pass_time(hours=1)
+    await till.hold("h-1", 250)
+    captured = (await till.capture("h-1"))[0]
+    assert captured["balances"][0]["next_expiry"] == {"amount": 93, "on": "2026-02-28"}
+    till.pass_time(days=1)
+    await till.buy("b-8", 1000, currency="USD")
+    await till.hold("h-2", 93)
+    captured = (await till.capture("h-2"))[0]
+    assert captured["balances"][0]["next_expiry"] == {"amount": 10, "on": "2026-03-01"}

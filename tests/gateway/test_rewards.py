@@ -1,0 +1,174 @@
+"""Rewards published through redemption, and redeemed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from laurel.io.message import Message
+from services.gateway.passing import Owner
+from tests.gateway.stage import PROGRAM, Instance, Others, until
+
+pytestmark = pytest.mark.anyio
+
+REWARDS = f"/v1/programs/{PROGRAM}/rewards"
+REDEMPTIONS = f"/v1/programs/{PROGRAM}/redemptions"
+MUG = {"name": "Mug", "kind": "product", "unit": "point", "price": 100}
+WISH = {"member": "m-1", "reward": "mug"}
+
+
+def key(text: str) -> dict[str, str]:
+    return {"idempotency-key": f'"{text}"', "prefer": "wait=20"}
+
+
+async def test_a_reward_is_published_changed_and_listed(http: httpx.AsyncClient, others: Others) -> None:
+    first = await http.put(f"{REWARDS}/mug", json=MUG)
+    assert first.status_code == 201, first.text
+    assert first.json()["reward"] == "mug"
+    heard = len(others.heard)
+    same = await http.put(f"{REWARDS}/mug", json={**MUG, "reward": "mug"})
+    assert (same.status_code, len(others.heard)) == (200, heard), "the same document changes nothing"
+    changed = await http.put(f"{REWARDS}/mug", json={**MUG, "price": 120})
+    assert changed.status_code == 201
+    back = await http.put(f"{REWARDS}/mug", json=MUG)
+    assert back.status_code == 201, "an earlier document is a change, too"
+    await asyncio.gather(*(http.put(f"{REWARDS}/r-{n}", json=MUG) for n in range(4)))
+    page = (await http.get(f"{REWARDS}?limit=3")).json()
+    assert [each["reward"] for each in page["data"]] == ["mug", "r-0", "r-1"]
+    assert page["data"][0]["price"] == 100
+    rest = (await http.get(REWARDS, params={"limit": 3, "cursor": page["next_cursor"]})).json()
+    assert [each["reward"] for each in rest["data"]] == ["r-2", "r-3"]
+
+
+async def test_a_redemption_is_answered_shown_and_replayed(
+    http: httpx.AsyncClient, member: str, others: Others
+) -> None:
+    answer = await http.post(REDEMPTIONS, json=WISH, headers=key("k-1"))
+    assert answer.status_code == 201, answer.text
+    shown = answer.json()
+    assert shown["state"] == "fulfilled"
+    assert shown["price"] == {"unit": "point", "amount": 100}
+    assert answer.headers["location"] == f"{REDEMPTIONS}/{shown['redemption']}"
+    assert (await http.get(answer.headers["location"])).json() == shown
+    again = await http.post(REDEMPTIONS, json=WISH, headers=key("k-1"))
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (200, "true")
+    assert again.json() == shown
+    other = await http.post(REDEMPTIONS, json={**WISH, "quantity": 2}, headers=key("k-1"))
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+    second = await http.post(REDEMPTIONS, json=WISH, headers=key("k-2"))
+    assert second.status_code == 201
+    assert second.json()["redemption"] != shown["redemption"]
+    asked = [message for message in others.heard if message.type == "redemption.requested.v1"]
+    assert len(asked) == 2
+    assert all(b"k-1" not in message.body for message in asked), "a caller's key is the caller's"
+
+
+async def test_twenty_at_once_with_one_key_are_one_redemption(
+    http: httpx.AsyncClient, member: str, others: Others
+) -> None:
+    answers = await asyncio.gather(*(http.post(REDEMPTIONS, json=WISH, headers=key("k-1")) for _ in range(20)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
+    assert len({answer.json()["redemption"] for answer in answers}) == 1
+    assert len([message for message in others.heard if message.type == "redemption.requested.v1"]) == 1
+
+
+async def test_one_id_under_two_keys_is_a_mismatch(http: httpx.AsyncClient, member: str) -> None:
+    body = {**WISH, "id": "r-1"}
+    assert (await http.post(REDEMPTIONS, json=body, headers=key("k-1"))).status_code == 201
+    other = await http.post(REDEMPTIONS, json=body, headers=key("k-2"))
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+    free = await http.post(REDEMPTIONS, json=WISH, headers=key("k-2"))
+    assert free.status_code == 201, "the second key was never used"
+
+
+def refusing(code: str, **facts: Any) -> Any:
+    def answer(message: Message) -> Sequence[tuple[str, str, dict[str, Any]]]:
+        body = json.loads(message.body)
+        fields = {
+            "redemption": body["redemption"],
+            "reward": body["reward"],
+            "price": {"unit": "point", "amount": 100},
+            "code": code,
+            "facts": facts,
+        }
+        return [("redemption", "redemption.refused.v1", fields)]
+
+    return answer
+
+
+async def test_a_refusal_explains_itself(http: httpx.AsyncClient, member: str, others: Others) -> None:
+    others.answer = refusing("insufficient_points", available=30, shortfall=70)
+    answer = await http.post(REDEMPTIONS, json=WISH, headers=key("k-1"))
+    assert answer.status_code == 409
+    problem = answer.json()
+    assert problem["code"] == "insufficient_points"
+    assert (problem["unit"], problem["available"], problem["shortfall"]) == ("point", 30, 70)
+    others.answer = others.as_usual
+    again = await http.post(REDEMPTIONS, json=WISH, headers=key("k-1"))
+    assert again.status_code == 409, "final under its key"
+    shown = (await http.get(f"{REDEMPTIONS}/{problem['redemption']}")).json()
+    assert (shown["state"], shown["code"]) == ("refused", "insufficient_points")
+
+
+async def test_an_unknown_reward_leaves_the_key_free(http: httpx.AsyncClient, member: str, others: Others) -> None:
+    others.answer = refusing("reward_unknown")
+    body = {**WISH, "id": "r-1"}
+    answer = await http.post(REDEMPTIONS, json=body, headers=key("k-1"))
+    assert (answer.status_code, answer.json()["code"]) == (404, "reward_unknown")
+    others.answer = others.as_usual
+    again = await http.post(REDEMPTIONS, json=body, headers=key("k-1"))
+    assert again.status_code == 201, again.text
+    assert (await http.get(f"{REDEMPTIONS}/r-1")).json()["state"] == "fulfilled"
+
+
+async def test_a_redemption_on_its_way_is_shown_as_it_stands(
+    http: httpx.AsyncClient, member: str, others: Others, projecting: Instance
+) -> None:
+    others.silent = True
+    headers = {**key("k-1"), "prefer": "respond-async"}
+    answer = await http.post(REDEMPTIONS, json=WISH, headers=headers)
+    assert (answer.status_code, answer.json()["state"]) == (202, "pending")
+    location = answer.headers["location"]
+    assert (await http.get(location)).json()["state"] == "requested"
+    again = await http.post(REDEMPTIONS, json=WISH, headers=headers)
+    assert (again.status_code, again.headers["location"]) == (202, location), "the redemption it was the first time"
+    await until(lambda: len(others.heard) == 2)
+    fields = others.fulfilled(json.loads(others.heard[-1].body))
+    await others.say("redemption", "redemption.held.v1", others.heard[-1], fields)
+
+    async def stands(state: str) -> bool:
+        return bool((await http.get(location)).json()["state"] == state)
+
+    await until(lambda: stands("holding"))
+    await others.resume()
+    await until(lambda: stands("fulfilled"))
+
+
+async def test_codes_are_asked_of_redemption_and_shown_to_keys_that_redeem(
+    here: Instance, member: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert here.api is not None
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == f"/v1/programs/{PROGRAM}/vouchers"
+        assert request.headers["authorization"] == "Bearer between-us"
+        data = [{"voucher": "v-1", "code": "AAAA-7GQ2", "suffix": "7GQ2"}]
+        return httpx.Response(200, json={"data": data, "next_cursor": None})
+
+    owner = Owner("redemption", "http://redemption", 1, token="between-us", transport=httpx.MockTransport(answer))
+    object.__setattr__(here.api, "redemption", owner)
+    fulfilled = await here.http.post(REDEMPTIONS, json=WISH, headers=key("k-1"))
+    assert fulfilled.json()["vouchers"][0]["code"] == "AAAA-7GQ2"
+    path = fulfilled.headers["location"]
+    assert (await here.http.get(path)).json()["vouchers"][0]["code"] == "AAAA-7GQ2"
+    replayed = await here.http.post(REDEMPTIONS, json=WISH, headers=key("k-1"))
+    assert "code" not in replayed.json()["vouchers"][0], "a replay never shows a secret again"
+    made = await here.http.post("/v1/partners/operator/keys", json={"scopes": ["read"], "programs": [PROGRAM]})
+    reader = {"authorization": f"Bearer {made.json()['secret']}"}
+    assert "code" not in (await here.http.get(path, headers=reader)).json()["vouchers"][0]
+    await owner.close()

@@ -1,0 +1,80 @@
+"""A process dies between any two steps: commit, publish, mark, offset commit. The next one goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from laurel.io import failpoints
+from laurel.io.database import Database
+from laurel.io.settings import KafkaSettings
+from tests.io.conftest import (
+    all_published,
+    effects_in_order,
+    everything_on,
+    first_publications,
+    make_service,
+    running,
+    say,
+    until,
+    value,
+)
+
+pytestmark = [pytest.mark.anyio, pytest.mark.crash]
+
+SERVICE = Path(__file__).with_name("crashing_service.py")
+MEMBERS = 15
+ROUNDS = 12
+
+
+@asynccontextmanager
+async def listening(url: str, kafka: KafkaSettings, failpoint: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
+    environment = {**os.environ, "LAUREL_FAILPOINT": failpoint}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(SERVICE), url, kafka.model_dump_json(), env=environment,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), 10)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+@pytest.mark.parametrize("place", sorted(failpoints.NAMES))
+async def test_killed_between_two_steps_nothing_is_lost_or_doubled(
+    url: str, kafka: KafkaSettings, speaker_database: Database, listener_database: Database, place: str
+) -> None:
+    speaker = make_service(speaker_database, kafka, "speaker")
+    async with running(speaker.relay):
+        for _ in range(ROUNDS):
+            await speaker.say(*(say(f"m{number}", 1) for number in range(MEMBERS)))
+        async with listening(url, kafka, f"{place}:kill:2") as doomed:
+            assert await asyncio.wait_for(doomed.wait(), 20) == -signal.SIGKILL
+        async with listening(url, kafka) as survivor:
+            await until(lambda: _applied(listener_database), 20)
+            await until(lambda: all_published(listener_database), 20)
+            survivor.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(survivor.wait(), 10) == 0
+    everything = {f"m{number}": list(range(1, ROUNDS + 1)) for number in range(MEMBERS)}
+    assert await effects_in_order(listener_database) == everything
+    assert await value(listener_database, "select count(*) from parked") == 0
+    assert await value(listener_database, "select count(*) from outbox") == MEMBERS * ROUNDS
+    published = first_publications(await everything_on(kafka, f"{kafka.kafka_prefix}.listener.v1"))
+    assert published == {f"grocery:{member}": numbers for member, numbers in everything.items()}
+
+
+async def _applied(database: Database) -> bool:
+    return bool(await value(database, "select count(*) from effects") >= MEMBERS * ROUNDS)
