@@ -24,7 +24,7 @@ def up(
     kafka: Annotated[str | None, typer.Option(help="Use this Kafka (HOST:PORT), not the embedded broker.")] = None,
     points_workers: Annotated[
         int, typer.Option(min=0, max=32, help="Worker processes of points, beside the one with its API.")
-    ] = 1,
+    ] = 0,
 ) -> None:
     """Start database, broker and services, publish the programs as sandboxes, and stay until Ctrl-C."""
     options = Options(data_dir=data_dir, port=port, database=database, kafka=kafka, points_workers=points_workers)

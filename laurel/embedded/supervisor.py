@@ -64,7 +64,7 @@ class Options:
     """An administrator's URL of a Postgres to use instead of the embedded one."""
     kafka: str | None = None
     """`host:port` of a Kafka to use instead of the embedded broker."""
-    points_workers: int = 1
+    points_workers: int = 0
     """Worker processes of points beside the one in its API process."""
     start: Callable[[Role, Path, Mapping[str, str]], Child] = start_service
     """What starts a process of a service; a test puts something quicker here."""

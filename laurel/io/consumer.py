@@ -166,7 +166,7 @@ class Consumer:
                     task.cancel()
                 ended = await asyncio.gather(reading, watching, return_exceptions=True)
             for outcome in ended:
-                if isinstance(outcome, Exception):
+                if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
                     raise outcome
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from laurel.io.inbox import RETRY, WAITING, Key, Place, Wrong, headers_from_json, message_from
-from laurel.io.saying import DEAD, MAIN, Saying
+from laurel.io.saying import DEAD, Saying
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,7 +145,7 @@ async def discard(work: Work, place: Place, *, actor: str, note: str) -> None:
     message_id = headers.get("ce_id", b"").decode("utf-8", "replace")
     work.say(
         Saying(
-            MAIN,
+            DEAD,
             program,
             member,
             DISCARDED_TYPE,

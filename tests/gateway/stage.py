@@ -278,6 +278,30 @@ async def gateway(
             assert not failures, failures
 
 
+@asynccontextmanager
+async def owner(document: Any, *, status: int = 200, after_seconds: float = 0) -> AsyncIterator[tuple[str, list[str]]]:
+    """Another service's door, which answers every question alike: its address, and what it was asked."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next((line for line in head.splitlines() if line.lower().startswith("content-length:")), ":0")
+        asked.append(head + (await reader.readexactly(int(length.partition(":")[2]))).decode())
+        await asyncio.sleep(after_seconds)
+        body = json.dumps(document).encode()
+        writer.write(
+            f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+            + body
+        )
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+
+
 async def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
     """Wait for what must come; fails with what it last saw."""
     deadline = asyncio.get_running_loop().time() + seconds

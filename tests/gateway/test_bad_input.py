@@ -86,7 +86,7 @@ ROUTES = [
             ("/amount", {"amount": True}),
             ("/amount", {"amount": -1}),
             ("/amount", {"amount": HUGE}),
-            ("/member", {"member": {"scheme": "card"}}),
+            ("/member/value", {"member": {"scheme": "card"}}),
             ("/partner", {"partner": "a:b"}),
             ("/lines/0/quantity", {"lines": [{**LINE, "quantity": -1}]}),
             ("/lines/0/colour", {"lines": [{**LINE, "colour": "red"}]}),

@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from laurel.io.message import Message
-from services.gateway.passing import Owner
-from tests.gateway.stage import PROGRAM, Instance, Others, until
+from services.gateway.settings import GatewaySettings
+from tests.gateway.stage import PROGRAM, Instance, Others, gateway, owner, until
 
 pytestmark = pytest.mark.anyio
 
@@ -150,25 +151,23 @@ async def test_a_redemption_on_its_way_is_shown_as_it_stands(
 
 
 async def test_codes_are_asked_of_redemption_and_shown_to_keys_that_redeem(
-    here: Instance, member: str, monkeypatch: pytest.MonkeyPatch
+    settings: GatewaySettings, here: Instance, member: str
 ) -> None:
-    assert here.api is not None
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        assert request.url.path == f"/v1/programs/{PROGRAM}/vouchers"
-        assert request.headers["authorization"] == "Bearer between-us"
-        data = [{"voucher": "v-1", "code": "AAAA-7GQ2", "suffix": "7GQ2"}]
-        return httpx.Response(200, json={"data": data, "next_cursor": None})
-
-    owner = Owner("redemption", "http://redemption", 1, token="between-us", transport=httpx.MockTransport(answer))
-    object.__setattr__(here.api, "redemption", owner)
-    fulfilled = await here.http.post(REDEMPTIONS, json=WISH, headers=key("k-1"))
-    assert fulfilled.json()["vouchers"][0]["code"] == "AAAA-7GQ2"
-    path = fulfilled.headers["location"]
-    assert (await here.http.get(path)).json()["vouchers"][0]["code"] == "AAAA-7GQ2"
-    replayed = await here.http.post(REDEMPTIONS, json=WISH, headers=key("k-1"))
-    assert "code" not in replayed.json()["vouchers"][0], "a replay never shows a secret again"
-    made = await here.http.post("/v1/partners/operator/keys", json={"scopes": ["read"], "programs": [PROGRAM]})
-    reader = {"authorization": f"Bearer {made.json()['secret']}"}
-    assert "code" not in (await here.http.get(path, headers=reader)).json()["vouchers"][0]
-    await owner.close()
+    data = [{"voucher": "v-1", "code": "AAAA-7GQ2", "suffix": "7GQ2"}]
+    async with owner({"data": data, "next_cursor": None}) as (address, asked):
+        changes = {"redemption_url": address, "redemption_codes_token": SecretStr("between-us")}
+        async with gateway(settings.model_copy(update=changes), "api") as there:
+            fulfilled = await there.http.post(REDEMPTIONS, json=WISH, headers=key("k-1"))
+            shown = fulfilled.json()
+            assert shown["vouchers"][0]["code"] == "AAAA-7GQ2"
+            assert asked[0].startswith(f"GET /v1/programs/{PROGRAM}/vouchers?redemption={shown['redemption']} ")
+            assert "authorization: Bearer between-us" in asked[0]
+            path = fulfilled.headers["location"]
+            assert (await there.http.get(path)).json()["vouchers"][0]["code"] == "AAAA-7GQ2"
+            replayed = await there.http.post(REDEMPTIONS, json=WISH, headers=key("k-1"))
+            assert "code" not in replayed.json()["vouchers"][0], "a replay never shows a secret again"
+            body = {"scopes": ["read"], "programs": [PROGRAM]}
+            made = (await there.http.post("/v1/partners/operator/keys", json=body)).json()
+            reader = {"authorization": f"Bearer {made['secret']}"}
+            assert "code" not in (await there.http.get(path, headers=reader)).json()["vouchers"][0]
+    assert "code" not in (await here.http.get(path)).json()["vouchers"][0], "it stands, whoever can be reached"

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from laurel.io import failpoints
 from laurel.io.database import Database
 from laurel.io.settings import KafkaSettings
 from tests.io.conftest import (
+    Recorder,
+    Service,
     all_published,
     effects_in_order,
     everything_on,
     first_publications,
+    make_listener,
     make_service,
     running,
     say,
@@ -53,27 +56,71 @@ async def listening(url: str, kafka: KafkaSettings, failpoint: str = "") -> Asyn
                 await process.wait()
 
 
+async def _talk(speaker: Service) -> None:
+    for _ in range(ROUNDS):
+        await speaker.say(*(say(f"m{number}", 1) for number in range(MEMBERS)))
+
+
+async def _expect_everything_once(database: Database, kafka: KafkaSettings) -> None:
+    everything = {f"m{number}": list(range(1, ROUNDS + 1)) for number in range(MEMBERS)}
+    assert await effects_in_order(database) == everything
+    assert await value(database, "select count(*) from parked") == 0
+    assert await value(database, "select count(*) from outbox") == MEMBERS * ROUNDS
+    published = first_publications(await everything_on(kafka, f"{kafka.kafka_prefix}.listener.v1"))
+    assert published == {f"grocery:{member}": numbers for member, numbers in everything.items()}
+
+
 @pytest.mark.parametrize("place", sorted(failpoints.NAMES))
-async def test_killed_between_two_steps_nothing_is_lost_or_doubled(
-    url: str, kafka: KafkaSettings, speaker_database: Database, listener_database: Database, place: str
+async def test_dead_between_two_steps_nothing_is_lost_or_doubled(
+    kafka: KafkaSettings, speaker_database: Database, listener_database: Database, place: str
 ) -> None:
     speaker = make_service(speaker_database, kafka, "speaker")
     async with running(speaker.relay):
-        for _ in range(ROUNDS):
-            await speaker.say(*(say(f"m{number}", 1) for number in range(MEMBERS)))
-        async with listening(url, kafka, f"{place}:kill:2") as doomed:
+        await _talk(speaker)
+        await until(lambda: all_published(speaker_database))
+    doomed = make_listener(listener_database, kafka, Recorder("doomed"), batch_max=20)
+    assert doomed.consumer is not None
+    visits = 0
+
+    def die() -> None:
+        nonlocal visits
+        visits += 1
+        if visits == 2:
+            raise failpoints.FailpointReached(place)
+
+    with failpoints.armed(place, die, times=2):
+        await asyncio.wait_for(_dies(doomed.consumer.run, doomed.relay.run), 15)
+    survivor = make_listener(listener_database, kafka, Recorder("survivor"), batch_max=20)
+    async with running(survivor.consumer, survivor.relay):
+        await until(lambda: _applied(listener_database), 20)
+        await until(lambda: all_published(listener_database), 20)
+    await _expect_everything_once(listener_database, kafka)
+
+
+async def _dies(*parts: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run the parts as a process would, and expect one of them to take the others down."""
+    with pytest.raises(BaseException) as death:  # noqa: PT011 - bare or in a group of what it took down
+        async with asyncio.TaskGroup() as tasks:
+            for part in parts:
+                tasks.create_task(part())
+    assert isinstance(death.value, BaseExceptionGroup)
+    assert death.group_contains(failpoints.FailpointReached)
+
+
+async def test_killed_between_commit_and_publish_nothing_is_lost_or_doubled(
+    url: str, kafka: KafkaSettings, speaker_database: Database, listener_database: Database
+) -> None:
+    speaker = make_service(speaker_database, kafka, "speaker")
+    async with running(speaker.relay):
+        await _talk(speaker)
+        async with listening(url, kafka, f"{failpoints.AFTER_COMMIT}:kill:2") as doomed:
             assert await asyncio.wait_for(doomed.wait(), 20) == -signal.SIGKILL
         async with listening(url, kafka) as survivor:
             await until(lambda: _applied(listener_database), 20)
             await until(lambda: all_published(listener_database), 20)
             survivor.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(survivor.wait(), 10) == 0
-    everything = {f"m{number}": list(range(1, ROUNDS + 1)) for number in range(MEMBERS)}
-    assert await effects_in_order(listener_database) == everything
-    assert await value(listener_database, "select count(*) from parked") == 0
-    assert await value(listener_database, "select count(*) from outbox") == MEMBERS * ROUNDS
-    published = first_publications(await everything_on(kafka, f"{kafka.kafka_prefix}.listener.v1"))
-    assert published == {f"grocery:{member}": numbers for member, numbers in everything.items()}
+    await _expect_everything_once(listener_database, kafka)
 
 
 async def _applied(database: Database) -> bool:

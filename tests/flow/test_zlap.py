@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.kafka]
 
 PARTS = {"gateway": "api", "gateway-worker": "worker", "points": "both", "redemption": "both"}
 MEMBERS = 12
-CALLERS = 6
+CALLERS = 5
+PACE_SECONDS = 0.2
 AMOUNT = 10_000
 PRICE = 60
 
@@ -105,6 +106,8 @@ class _Crowd:
             await self._buy(number, member)
             if number % 3 == 0:
                 await self._redeem(number, member)
+            # As people at tills do; a crowd that never draws breath would only keep the machine from starting anew.
+            await asyncio.sleep(PACE_SECONDS)
 
     async def _buy(self, number: int, member: str) -> None:
         basket = purchase(f"b-{number}", member, AMOUNT)
