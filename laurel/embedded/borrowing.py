@@ -13,7 +13,7 @@ from laurel.embedded.status import DATA_DIR, Status, is_held, read_status
 from laurel.embedded.supervisor import STOP_SECONDS_MAX
 from laurel.errors import LaurelError
 
-START_SECONDS_MAX = 120.0
+START_SECONDS_MAX = 180.0
 
 
 class StartFailedError(LaurelError):

@@ -1,6 +1,6 @@
 """Python processes that begin with everything loaded.
 
-Five services that each load the same libraries spend most of a start, and of two cores, on doing so. Loaded once in the
+Services that each load the same libraries spend most of a start, and of two cores, on doing so. Loaded once in the
 parent and forked, they are there at once, and their memory is shared for as long as nobody writes to it.
 """
 

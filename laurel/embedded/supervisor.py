@@ -28,7 +28,7 @@ from laurel.embedded.status import DATA_DIR, ServiceStatus, Status, held, not_re
 from laurel.errors import LaurelError
 from laurel.io.migrating import SCHEMAS, DatabaseUrls, prepare
 
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 15.0
 LOG_BYTES_MAX = 10_000_000
 ADMIN_KEY_FILE = "admin.key"
@@ -68,6 +68,8 @@ class Options:
     """Worker processes of points beside the one in its API process."""
     start: Callable[[Role, Path, Mapping[str, str]], Child] = start_service
     """What starts a process of a service; a test puts something quicker here."""
+    load: Callable[[], None] = preload
+    """What `start` needs to have been done once."""
 
 
 class Supervisor:
@@ -146,7 +148,7 @@ class Supervisor:
             self._broker = EmbeddedBroker(self._data_dir)
             self._broker.launch()
         # While those two start, this process has nothing else to do.
-        preload()
+        self._options.load()
         if self._broker is not None:
             self._broker.wait_until_ready()
             self._tell("broker", f"ready on {self._broker.bootstrap}")

@@ -83,6 +83,4 @@ async def account(connection: Connection) -> list[Unaccounted]:
 
 async def parked(connection: Connection) -> dict[str, int]:
     """Return how many messages each service has parked; they are kept, but a person must look."""
-    return {
-        listener: await connection.fetchval(_PARKED.format(listener=listener)) for listener in HEARS
-    }
+    return {listener: await connection.fetchval(_PARKED.format(listener=listener)) for listener in HEARS}

@@ -81,9 +81,7 @@ class Database:
     async def reading(self) -> AsyncIterator[Connection]:
         """Run the block on one unchanging, read-only snapshot, with the planner left to itself."""
         async with self._pool.acquire() as connection:
-            await connection.execute(
-                f"begin isolation level repeatable read read only; {_FREE_PLANS}"
-            )
+            await connection.execute(f"begin isolation level repeatable read read only; {_FREE_PLANS}")
             try:
                 yield connection  # type: ignore[misc]
             finally:

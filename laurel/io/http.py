@@ -4,10 +4,11 @@ import asyncio
 import json
 import re
 import secrets
+import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, Protocol
 
 import structlog
 import uvicorn
@@ -74,29 +75,31 @@ async def serve(app: FastAPI, settings: HttpSettings) -> None:
         lifespan="on",
     )
     server = _Server(config)
-    serving = asyncio.create_task(server.serve())
+    # Bound here, since uvicorn leaves the process at once where an address is taken.
+    listening = _listen(settings)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
         server.should_exit = True
         await asyncio.wait({serving}, timeout=10)
         raise
-    if not server.started:
-        raise OSError(f"cannot listen on {settings.http_host}:{settings.http_port}")
+    finally:
+        listening.close()
+
+
+def _listen(settings: HttpSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    try:
+        return socket.create_server((settings.http_host, settings.http_port), family=family, backlog=2048)
+    except OSError as error:
+        raise OSError(f"cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}") from error
 
 
 class _Server(uvicorn.Server):
     def capture_signals(self) -> Any:
         """Leave the signals to the runner, which stops everything in order."""
-        return _Nothing()
-
-
-class _Nothing:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
+        return nullcontext()
 
 
 def problem_response(problem: Problem, instance: str = "") -> Response:
@@ -121,6 +124,9 @@ async def _on_refused(request: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, Problem):
+        # FastAPI tells whatever stops it from reading a body in its own words; ours are better.
+        return problem_response(error.__cause__, request.url.path)
     if error.status_code < 400:
         return Response(status_code=error.status_code, headers=error.headers)
     code = _CODES_BY_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "malformed")
@@ -205,7 +211,9 @@ class Door:
         except Exception as error:
             if begun:
                 raise
-            problem = error if isinstance(error, Problem) else Problem("internal", "This was our mistake, and is logged.")
+            problem = (
+                error if isinstance(error, Problem) else Problem("internal", "This was our mistake, and is logged.")
+            )
             if not isinstance(error, Problem):
                 log.exception("request failed", method=scope["method"], path=scope["path"])
             await problem_response(problem, scope["path"])(scope, receive, send_with_id)
@@ -258,9 +266,3 @@ def request_id(request: Request) -> str:
 def traceparent(request: Request) -> str:
     """Return the trace context of the request, '' where it has none."""
     return str(request.state.traceparent)
-
-
-__all__ = [
-    "AsyncIterator", "Awaitable", "Door", "Literal", "fault_of", "problem_of", "problem_response", "request_id",
-    "serve", "service_app", "traceparent",
-]  # fmt: skip

@@ -227,7 +227,7 @@ class _Sifting:
         if sequence > number + 1:
             self._wait(message)
             return
-        found = self._wrong.get((*key, sequence)) if self._wrong else None
+        found = self._wrong.get(message.place) if self._wrong else None
         if found is not None:
             self.result.parked.append((message, found))
             self.parked.setdefault(key, {})[sequence] = found.reason
@@ -302,7 +302,7 @@ class _Sifting:
         number = self._numbers[message.key]
         if first == number + 1 and parked[first] not in WAITING:
             return Wrong(BEHIND, f"waits behind {first}, which is parked")
-        self.result.gaps.append((*message.key, message.sequence))
+        self.result.gaps.append(message.place)
         return Wrong(GAP, f"waits for {number + 1}")
 
     async def _pull(self, connection: Connection) -> None:

@@ -181,9 +181,7 @@ async def log_ends(settings: KafkaSettings, topics: Collection[str]) -> dict[tup
     try:
         await consumer.start()
         partitions = [
-            TopicPartition(topic, partition)
-            for topic in topics
-            for partition in await partitions_of(consumer, topic)
+            TopicPartition(topic, partition) for topic in topics for partition in await partitions_of(consumer, topic)
         ]
         if not partitions:
             return {}

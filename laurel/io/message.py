@@ -56,6 +56,11 @@ class Message:
         """What the inbox counts by."""
         return (self.program, self.member, self.source)
 
+    @property
+    def place(self) -> tuple[str, str, str, int]:
+        """What names the message, whatever log it lies in."""
+        return (self.program, self.member, self.source, self.sequence)
+
 
 @dataclass(slots=True, eq=False)
 class Undecodable:
@@ -73,7 +78,7 @@ class Undecodable:
         return f"bytes:{self.topic}/{self.partition}"
 
 
-class _Malformed(ValueError):
+class _MalformedError(ValueError):
     pass
 
 
@@ -96,7 +101,7 @@ def _text(value: bytes) -> str:
 def _free_text(value: bytes) -> str:
     text = value.decode()
     if len(text) > _TEXT_MAX or not text.isprintable():
-        raise _Malformed("a header is too long or holds control characters")
+        raise _MalformedError("a header is too long or holds control characters")
     return text
 
 
@@ -107,18 +112,18 @@ def decode(record: Record) -> Message | Undecodable:
     try:
         key = record.key or b""
         if _KEY.fullmatch(key) is None:
-            raise _Malformed("the key is not `program:member`")
+            raise _MalformedError("the key is not `program:member`")
         program = key.partition(b":")[0].decode()
         subject = headers.get("ce_subject", b"")
         member = subject.decode()
         if subject and key.partition(b":")[2] != subject and _KEY.fullmatch(b"p:" + subject) is None:
-            raise _Malformed("the subject is not a member's id")
+            raise _MalformedError("the subject is not a member's id")
         sequence_bytes = headers["ce_sequence"]
         if not sequence_bytes.isdigit():
-            raise _Malformed("the sequence is not a number")
+            raise _MalformedError("the sequence is not a number")
         sequence = int(sequence_bytes)
         if not 0 < sequence <= _SEQUENCE_MAX:
-            raise _Malformed("the sequence is out of range")
+            raise _MalformedError("the sequence is out of range")
         return Message(
             record.topic,
             record.partition,
@@ -137,7 +142,7 @@ def decode(record: Record) -> Message | Undecodable:
         )
     except KeyError as missing:
         detail = f"the header {missing.args[0]} is missing"
-    except (UnicodeDecodeError, _Malformed) as wrong:
+    except (UnicodeDecodeError, _MalformedError) as wrong:
         detail = str(wrong)
     return Undecodable(record.topic, record.partition, record.offset, detail, body, headers)
 

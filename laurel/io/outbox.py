@@ -32,9 +32,7 @@ class OutboxRow:
     traceparent: str
 
 
-ROW_COLUMNS = (
-    "program, member, stream, number, aggregateid, type, payload, at, causation, correlation, traceparent"
-)
+ROW_COLUMNS = "program, member, stream, number, aggregateid, type, payload, at, causation, correlation, traceparent"
 """What `row_from` reads, in its order."""
 
 _TAKE_NUMBERS = """

@@ -129,9 +129,7 @@ async def discard(work: Work, place: Place, *, actor: str, note: str) -> None:
     await _audit(connection, "discard", place, actor, note)
     if is_bytes:
         return
-    await connection.execute(
-        "update inbox set number = $4 where program = $1 and member = $2 and source = $3", *place
-    )
+    await connection.execute("update inbox set number = $4 where program = $1 and member = $2 and source = $3", *place)
     # The next of the key, if it waits, is told to go on; those behind it follow by themselves.
     await connection.execute(
         "update parked set reason = 'retry' where program = $1 and member = $2 and source = $3 and sequence = $4 "

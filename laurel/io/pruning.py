@@ -6,17 +6,19 @@ Until then they are kept for a broker that forgets. The stream of programs is ke
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from laurel.io.kafka import BROKER_ERRORS, committed_offsets, log_ends
 from laurel.io.telemetry import logger
+from laurel.io.topics import main_topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from laurel.io.database import Database
-    from laurel.io.settings import KafkaSettings
+    from laurel.io.settings import KafkaSettings, ServiceSettings
 
 log = logger(__name__)
 
@@ -64,18 +66,17 @@ async def prune(
 
 
 async def keep_pruned(
-    database: Database,
-    kafka: KafkaSettings,
-    readers: Mapping[str, Sequence[str]],
-    retention: timedelta,
-    *,
-    interval_seconds: float = 600.0,
+    database: Database, settings: ServiceSettings, service: str, *, interval_seconds: float = 600.0
 ) -> None:
-    """Prune now and then, until cancelled."""
+    """Prune the outbox of `service` now and then, until cancelled; never where the settings name no groups."""
+    readers = {main_topic(service, settings.kafka_prefix): settings.groups}
+    retention = timedelta(hours=settings.outbox_retention_hours)
     while True:
         await asyncio.sleep(interval_seconds)
+        if not settings.groups:
+            continue
         try:
-            dropped = await prune(database, kafka, readers, retention)
+            dropped = await prune(database, settings, readers, retention)
         except Exception as error:  # noqa: BLE001 - what cannot be dropped now is dropped later
             log.warning("outbox not pruned", error=repr(error))
         else:

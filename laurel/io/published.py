@@ -40,9 +40,7 @@ class PublishedTopic:
         self._changed = asyncio.Condition()
         # It changes a few times a year, so it need not be asked a hundred times a second where polls do not wake early.
         patient = kafka.model_copy(update={"fetch_max_wait_ms": max(kafka.fetch_max_wait_ms, _FETCH_MAX_WAIT_MS)})
-        self._follower = Follower(
-            f"topic:{topic}", [topic], patient, self._take, from_beginning=True, health=health
-        )
+        self._follower = Follower(f"topic:{topic}", [topic], patient, self._take, from_beginning=True, health=health)
 
     @property
     def caught_up(self) -> asyncio.Event:

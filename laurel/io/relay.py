@@ -110,9 +110,7 @@ class Relay:
         self._epoch = outbox.epoch
         self._kafka = kafka
         self._health = health
-        self.topics = topics or Topics(
-            outbox.service, prefix=kafka.kafka_prefix, partitions=kafka.kafka_partitions
-        )
+        self.topics = topics or Topics(outbox.service, prefix=kafka.kafka_prefix, partitions=kafka.kafka_partitions)
         self._sweep_seconds = sweep_seconds
         self._mark_seconds = mark_seconds
         self._headers = _Headers(outbox.service, outbox.epoch)

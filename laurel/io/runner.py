@@ -59,9 +59,7 @@ async def run_tasks(
         for task in done - {waiting}:
             error = task.exception() if not task.cancelled() else None
             log.error("part ended", part=task.get_name(), error=repr(error))
-            failures.append(
-                error if isinstance(error, Exception) else PartEnded(f"{task.get_name()} ended by itself")
-            )
+            failures.append(error if isinstance(error, Exception) else PartEnded(f"{task.get_name()} ended by itself"))
         if not failures and on_stop is not None:
             with suppress(Exception):
                 await asyncio.wait_for(on_stop(), _STOP_SECONDS)

@@ -37,8 +37,13 @@ def messaging_tables(metadata: sa.MetaData, schema: str) -> None:
     sa.Table(
         "schema_epoch",
         metadata,
-        sa.Column("only", sa.Boolean, sa.CheckConstraint('"only"', name="schema_epoch_only"), primary_key=True,
-                  server_default=sa.true()),
+        sa.Column(
+            "only",
+            sa.Boolean,
+            sa.CheckConstraint('"only"', name="schema_epoch_only"),
+            primary_key=True,
+            server_default=sa.true(),
+        ),
         sa.Column("epoch", sa.Integer, nullable=False),
         schema=schema,
     )
@@ -133,8 +138,13 @@ def _broker_tables(metadata: sa.MetaData, schema: str) -> None:
     sa.Table(
         "broker_state",
         metadata,
-        sa.Column("only", sa.Boolean, sa.CheckConstraint('"only"', name="broker_state_only"), primary_key=True,
-                  server_default=sa.true()),
+        sa.Column(
+            "only",
+            sa.Boolean,
+            sa.CheckConstraint('"only"', name="broker_state_only"),
+            primary_key=True,
+            server_default=sa.true(),
+        ),
         sa.Column("cluster_id", sa.Text, nullable=False),
         schema=schema,
     )

@@ -75,9 +75,7 @@ def _balance(balance: Balance, final: Balance, zone: ZoneInfo) -> said.Balance:
     """Say a balance as it stood; its next expiry is read after the write, so it is that of the final one."""
     next_expiry = None
     if final.next_expiry_at is not None and final.next_expiry_amount > 0:
-        next_expiry = _NextExpiry(
-            amount=final.next_expiry_amount, on=last_good_day(final.next_expiry_at, zone)
-        )
+        next_expiry = _NextExpiry(amount=final.next_expiry_amount, on=last_good_day(final.next_expiry_at, zone))
     elif balance.active_until is not None and balance.available > 0:
         next_expiry = _NextExpiry(amount=balance.available, on=last_good_day(balance.active_until, zone))
     built: said.Balance = _Balance(
@@ -115,8 +113,7 @@ def _lots(parts: Iterable[f.LotPart]) -> list[Any]:
 
 def _decision(judged: Iterable[f.RuleJudged]) -> list[Any]:
     return [
-        _RuleDecision(rule=j.rule, fired=j.fired, reason=j.reason, computed=j.computed, amount=j.amount)
-        for j in judged
+        _RuleDecision(rule=j.rule, fired=j.fired, reason=j.reason, computed=j.computed, amount=j.amount) for j in judged
     ]
 
 
@@ -219,9 +216,7 @@ def _hold(fact: f.PointsHeld | f.PointsCaptured | f.PointsReleased) -> dict[str,
 
 
 def _expired(fact: f.LotsExpired, _decided: Decided) -> tuple[Any, dict[str, Any]]:
-    lots = [
-        _ExpiredLot(lot=lot_id(part.name), unit=fact.unit, amount=part.amount) for part in fact.parts
-    ]
+    lots = [_ExpiredLot(lot=lot_id(part.name), unit=fact.unit, amount=part.amount) for part in fact.parts]
     return said.PointsExpired, {"lots": lots}
 
 

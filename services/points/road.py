@@ -38,6 +38,7 @@ from services.points.ports import (
     WalletKey,
 )
 
+
 class CannotProcessError(Exception):
     """One message can not be processed and must not take others with it: the caller parks it."""
 
@@ -183,9 +184,7 @@ class Road:
         for moment, facts in due(wallet, until):
             self._enter(batch, None, wallet, max(moment, wallet.at), facts)
 
-    def _enter(
-        self, batch: Batch, step: Step | None, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...]
-    ) -> None:
+    def _enter(self, batch: Batch, step: Step | None, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...]) -> None:
         """Make the journal, move the wallet by its facts, and keep the balances as they stand then."""
         wallet.version += 1
         wallet.at = at

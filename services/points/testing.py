@@ -57,9 +57,7 @@ class MemoryLedger:
             self.journals.append(journal)
         del touched
 
-    async def facts_of(
-        self, journals: Sequence[tuple[str, str, int]]
-    ) -> dict[tuple[str, str, int], Journal]:
+    async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         found = {(j.wallet.program, j.wallet.member, j.number): j for j in self.journals}
         return {name: found[name] for name in journals}
 

@@ -172,9 +172,7 @@ async def _compare(wallet: Wallet, balances: _Merged, lots: _Merged) -> list[Fin
     if stored != folded:
         findings.append(Finding(_PROOF, where, f"balances {stored}, folded {folded}"))
     rows = {(row["journal"], row["lot"]): tuple(row)[4:] for row in await lots.of(key)}
-    fold = {
-        (name.journal, name.lot): (lot.remaining, lot.held, lot.expired) for name, lot in wallet.lots.items()
-    }
+    fold = {(name.journal, name.lot): (lot.remaining, lot.held, lot.expired) for name, lot in wallet.lots.items()}
     if rows != fold:
         wrong = [name for name in rows.keys() | fold.keys() if rows.get(name) != fold.get(name)]
         findings.append(Finding(_PROOF, where, f"lots {sorted(wrong)[:5]} differ"))

@@ -82,9 +82,7 @@ async def working(reading: Reading) -> Working:
     """Join the road with what brings its messages and what carries its announcements."""
     settings, database = reading.settings, reading.database
     outbox = await Outbox.load("points", database)
-    relay = Relay(
-        database, outbox, settings, reading.health, sweep_seconds=settings.relay_sweep_seconds
-    )
+    relay = Relay(database, outbox, settings, reading.health, sweep_seconds=settings.relay_sweep_seconds)
     unit = UnitOfWork(database, outbox, relay)
     road = Road(reading.programs)
     topics = [main_topic(service, settings.kafka_prefix) for service in ("gateway", "redemption")]

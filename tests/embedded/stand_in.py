@@ -61,7 +61,7 @@ def up(data_dir: str, port: str) -> int:
     def start(role: Role, log: Path, told: Mapping[str, str]) -> Child:
         return Child(role.name, [sys.executable, __file__, "serve", role.service], log=log, environment=told)
 
-    return run(Options(data_dir=Path(data_dir), port=int(port), start=start))
+    return run(Options(data_dir=Path(data_dir), port=int(port), start=start, load=lambda: None))
 
 
 if __name__ == "__main__":

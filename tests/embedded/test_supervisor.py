@@ -49,10 +49,10 @@ class Up:
         return below
 
     def said(self) -> str:
-        return self.process.communicate(timeout=40)[0]
+        return self.process.communicate(timeout=90)[0]
 
 
-def until(ask: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+def until(ask: Callable[[], T | None], what: str, seconds: float = 120.0) -> T:
     """Ask until there is an answer."""
     deadline = time.monotonic() + seconds
     while (answer := ask()) is None:
@@ -81,7 +81,7 @@ def started(data_dir: Path, port: int | None = None, **environment: str) -> Iter
     finally:
         if up.process.poll() is None:
             up.process.terminate()
-            up.process.communicate(timeout=40)
+            up.process.communicate(timeout=90)
 
 
 def gone(family: list[psutil.Process]) -> bool:
@@ -160,8 +160,8 @@ def test_crash_of_one_stops_all_and_is_told(up: Up, name: str) -> None:
 
 
 def full(family: list[psutil.Process]) -> list[psutil.Process] | None:
-    """The family once broker and five services belong to it, beside Postgres' own."""
-    return family if len([one for one in family if name_of(one) != "postgres"]) >= 6 else None
+    """The family once broker and four services belong to it, beside Postgres' own."""
+    return family if len([one for one in family if name_of(one) != "postgres"]) >= 5 else None
 
 
 def pid_of(status: Status, family: list[psutil.Process], name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import uuid
 from collections.abc import Iterator
 
@@ -12,8 +13,19 @@ import pytest
 from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.io.migrating import DatabaseUrls, urls_beside
 from laurel.io.settings import KafkaSettings
+from tests.flow.nursery import Nursery, nursery
 
 TEMPLATE = "laurel_template"
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Nursery | None]:
+    """What services are forked from; None where a fork would not be safe."""
+    if sys.platform != "linux":
+        yield None
+        return
+    with nursery() as born:
+        yield born
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +54,7 @@ def kafka_settings(
         kafka_idempotence=idempotence,
         fetch_max_wait_ms=fetch_max_wait_ms,
         # A real broker takes nothing below six seconds.
-        kafka_session_timeout_ms=6000 if idempotence else 2000,
+        kafka_session_timeout_ms=6000 if idempotence else 1000,
     )
 
 

@@ -28,6 +28,7 @@ from laurel.program.reading import read_yaml
 from services.gateway import verifying as gateway_proofs
 from services.points import verifying as points_proofs
 from services.redemption import verifying as redemption_proofs
+from tests.flow.nursery import Nursery
 
 # An idle machine needs a tenth of these; they only bound how long a test that fails may take.
 READY_SECONDS = 90.0
@@ -199,12 +200,17 @@ class Town:
         urls: DatabaseUrls,
         kafka: KafkaSettings,
         parts: Mapping[str, str],
+        nursery: Nursery | None = None,
         **settings: object,
     ) -> None:
-        """`parts`: how each process runs (`api`, `worker`, `both`). `settings` are told to all of them."""
+        """`parts`: how each process runs (`api`, `worker`, `both`). `settings` are told to all of them.
+
+        Without a nursery each is started as `python -m services.<name>`, which takes a second or two.
+        """
         self.urls = urls
         self.kafka = kafka
         self._place = place
+        self._nursery = nursery
         self._around = Surroundings(
             databases=urls,
             kafka=kafka.kafka_bootstrap,
@@ -249,7 +255,11 @@ class Town:
         if failpoint:
             told["LAUREL_FAILPOINT"] = failpoint
         log = self._place / "logs" / f"{name}.log"
-        self._children[name] = Child(name, [sys.executable, "-m", f"services.{role.service}", role.mode], log=log, environment=told)
+        if self._nursery is not None:
+            self._children[name] = self._nursery.start(name, role.service, role.mode, log, told)
+        else:
+            command = [sys.executable, "-m", f"services.{role.service}", role.mode]
+            self._children[name] = Child(name, command, log=log, environment=told)
 
     def kill(self, name: str) -> None:
         """End a process as by power loss."""

@@ -13,6 +13,7 @@ import pytest
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
+from tests.flow.nursery import Nursery
 from tests.flow.stage import Doors, Town, grocery, points_of, purchase, voucher
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.kafka]
@@ -33,9 +34,9 @@ DEATHS = {"gateway": SENDING, "gateway-worker": HEARING, "points": BOTH, "redemp
 
 @pytest.fixture(scope="module")
 async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
+    town_urls: DatabaseUrls, town_kafka: KafkaSettings, forks: Nursery | None, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Town]:
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, PARTS).open() as town:
+    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, PARTS, forks).open() as town:
         yield town
 
 

@@ -14,8 +14,10 @@ from typing import Any
 
 import httpx
 
+from laurel.embedded.ports import free_port
 from laurel.io.following import Follower
 from laurel.io.health import Health
+from laurel.io.http import serve
 from laurel.io.kafka import start_producer, stop_quietly
 from laurel.io.message import Message, decode, id_of, source_of
 from laurel.io.topics import main_topic, partition_of
@@ -85,6 +87,7 @@ class Others:
         held, self._held = self._held, []
         for message in held:
             await self._answer(message)
+        await self._producer.flush()
 
     async def _take(self, records: Sequence[Any]) -> None:
         for record in records:
@@ -98,10 +101,11 @@ class Others:
                 self._held.append(message)
             else:
                 await self._answer(message)
+        await self._producer.flush()
 
     async def _answer(self, message: Message) -> None:
         for speaker, type_, fields in self.answer(message):
-            await self.say(speaker, type_, message, fields)
+            await self._send(speaker, type_, message, fields)
 
     async def say(
         self,
@@ -114,6 +118,19 @@ class Others:
         raw: bytes | None = None,
     ) -> None:
         """Publish an event as `speaker` would, in answer to a message. `repeat`: under the last number again."""
+        await self._send(speaker, type_, to, fields, repeat=repeat, raw=raw)
+        await self._producer.flush()
+
+    async def _send(
+        self,
+        speaker: str,
+        type_: str,
+        to: Message,
+        fields: Mapping[str, Any],
+        *,
+        repeat: bool = False,
+        raw: bytes | None = None,
+    ) -> None:
         key = (speaker, to.program, to.member)
         if not repeat:
             self._sequences[key] += 1
@@ -139,7 +156,7 @@ class Others:
         if to.member:
             headers.append(("ce_subject", to.member.encode()))
         record_key = f"{to.program}:{to.member}"
-        await self._producer.send_and_wait(
+        await self._producer.send(
             main_topic(speaker, self._settings.kafka_prefix),
             json.dumps(body).encode() if raw is None else raw,
             key=record_key.encode(),
@@ -279,27 +296,59 @@ async def gateway(
 
 
 @asynccontextmanager
+async def served(instance: Instance, settings: GatewaySettings) -> AsyncIterator[int]:
+    """The instance behind a real socket, at the port that is given."""
+    port = free_port()
+    app = application(instance.parts, instance.api)
+    serving = asyncio.create_task(serve(app, settings.model_copy(update={"http_port": port})))
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    await asyncio.sleep(0.02)
+                    continue
+                writer.close()
+                break
+        yield port
+    finally:
+        serving.cancel()
+        await asyncio.wait({serving}, timeout=15)
+
+
+@asynccontextmanager
 async def owner(document: Any, *, status: int = 200, after_seconds: float = 0) -> AsyncIterator[tuple[str, list[str]]]:
     """Another service's door, which answers every question alike: its address, and what it was asked."""
     asked: list[str] = []
+    serving: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = next((line for line in head.splitlines() if line.lower().startswith("content-length:")), ":0")
-        asked.append(head + (await reader.readexactly(int(length.partition(":")[2]))).decode())
-        await asyncio.sleep(after_seconds)
-        body = json.dumps(document).encode()
-        writer.write(
-            f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
-            + body
-        )
-        await writer.drain()
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = next((line for line in head.splitlines() if line.lower().startswith("content-length:")), ":0")
+            asked.append(head + (await reader.readexactly(int(length.partition(":")[2]))).decode())
+            await asyncio.sleep(after_seconds)
+            body = json.dumps(document).encode()
+            writer.write(
+                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+                + body
+            )
+            await writer.drain()
+        finally:
+            writer.close()
+            serving.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+        for task in list(serving):
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 async def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:

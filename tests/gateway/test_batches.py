@@ -13,7 +13,7 @@ import pytest
 
 from laurel.io.database import Database
 from services.gateway.settings import GatewaySettings
-from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, until
+from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, served, until
 
 pytestmark = pytest.mark.anyio
 
@@ -201,22 +201,30 @@ async def test_a_packed_file_that_ends_too_soon_is_cut_off(
     }
 
 
-async def test_a_body_that_breaks_off_leaves_its_whole_lines(
-    http: httpx.AsyncClient, member: str, projecting: Instance, database: Database
+async def test_a_connection_that_is_lost_leaves_the_whole_lines(
+    settings: GatewaySettings, here: Instance, member: str, projecting: Instance, database: Database
 ) -> None:
-    async def body() -> AsyncIterator[bytes]:
-        yield ndjson([purchase("t-1"), purchase("t-2")]) + json.dumps(purchase("t-3")).encode()[:-9]
-        raise ConnectionError("the till lost its network")
+    body = ndjson([purchase("t-1"), purchase("t-2")]) + json.dumps(purchase("t-3")).encode()[:-9]
+    head = [
+        f"POST {BATCHES} HTTP/1.1",
+        "host: test",
+        f"authorization: {here.http.headers['authorization']}",
+        "content-type: application/x-ndjson",
+        f"content-length: {len(body) + 9}",
+    ]
 
-    with pytest.raises(ConnectionError):
-        await http.post(BATCHES, content=body(), headers=NDJSON)
-
-    async def batch() -> tuple[Any, ...] | None:
+    async def batch(state: str) -> tuple[Any, ...] | None:
         async with database.connection() as connection:
             row = await connection.fetchrow("select state, received, posted from batches")
-        return tuple(row) if row is not None and row["state"] == "cut_off" else None
+        return tuple(row) if row is not None and row["state"] == state else None
 
-    assert await until(batch) == ("cut_off", 2, 2)
+    async with served(here, settings) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write("\r\n".join([*head, "", ""]).encode() + body)
+        await writer.drain()
+        await until(lambda: batch("receiving"))
+        writer.close()
+        assert await until(lambda: batch("cut_off")) == ("cut_off", 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -324,9 +324,7 @@ def record(
 def applying(listener_database: Database) -> Service:
     """A service whose consumer is handed messages without a broker in between."""
     service = make_service(listener_database, KafkaSettings(), "listener")
-    service.consumer = Consumer(
-        "listener", ["speaker"], service.handler, service.unit, KafkaSettings(), service.health
-    )
+    service.consumer = Consumer("listener", ["speaker"], service.handler, service.unit, KafkaSettings(), service.health)
     return service
 
 

@@ -26,15 +26,15 @@ def _consumer(service: Service) -> Consumer:
 
 async def test_every_message_delivered_twice_is_applied_once(applying: Service) -> None:
     batch = [message(f"m{member}", sequence) for sequence in (1, 2, 3) for member in range(40)]
-    await _consumer(applying).apply(batch)
-    await _consumer(applying).apply(batch)
-    await _consumer(applying).apply(batch[60:] + batch[:60])
+    await _consumer(applying).applier.apply(batch)
+    await _consumer(applying).applier.apply(batch)
+    await _consumer(applying).applier.apply(batch[60:] + batch[:60])
     assert await effects_in_order(applying.database) == {f"m{member}": [1, 2, 3] for member in range(40)}
     assert applying.handler.committed == 120
 
 
 async def test_a_repeat_within_one_batch_is_applied_once(applying: Service) -> None:
-    await _consumer(applying).apply([message("a", 1), message("a", 1), message("a", 2), message("a", 1)])
+    await _consumer(applying).applier.apply([message("a", 1), message("a", 1), message("a", 2), message("a", 1)])
     assert await effects_in_order(applying.database) == {"a": [1, 2]}
 
 
@@ -48,7 +48,7 @@ async def test_any_order_across_members_and_sources_gives_the_same(applying: Ser
     ]
     random.Random(7).shuffle(batch)
     for start in range(0, len(batch), 30):
-        await _consumer(applying).apply(batch[start : start + 30])
+        await _consumer(applying).applier.apply(batch[start : start + 30])
     found = await rows(
         applying.database,
         "select member, source, array_agg(sequence order by id) from effects group by member, source",
@@ -60,18 +60,18 @@ async def test_any_order_across_members_and_sources_gives_the_same(applying: Ser
 
 async def test_effects_answers_and_inbox_stand_or_fall_together(applying: Service) -> None:
     with failpoints.armed(failpoints.BEFORE_COMMIT), pytest.raises(failpoints.FailpointReached):
-        await _consumer(applying).apply([message("a", 1)])
+        await _consumer(applying).applier.apply([message("a", 1)])
     for table in ("effects", "outbox", "outbox_keys", "inbox"):
         assert await value(applying.database, f"select count(*) from {table}") == 0
     assert applying.handler.committed == 0
-    await _consumer(applying).apply([message("a", 1)])
+    await _consumer(applying).applier.apply([message("a", 1)])
     for table in ("effects", "outbox", "outbox_keys", "inbox"):
         assert await value(applying.database, f"select count(*) from {table}") == 1
 
 
 async def test_answers_are_numbered_per_key_and_carry_what_led_to_them(applying: Service) -> None:
     batch = [message("a", 1, correlation="r-1"), message("b", 1, correlation="r-2"), message("a", 2)]
-    await _consumer(applying).apply(batch)
+    await _consumer(applying).applier.apply(batch)
     found = await rows(
         applying.database,
         "select member, number, aggregatetype, aggregateid, type, causation, correlation from outbox "
@@ -86,20 +86,20 @@ async def test_answers_are_numbered_per_key_and_carry_what_led_to_them(applying:
 
 async def test_types_not_wanted_move_the_inbox_and_nothing_else(applying: Service) -> None:
     consumer = _consumer(applying)
-    consumer._types = frozenset({"test.asked.v1"})
-    await consumer.apply([message("a", 1, type_="somebody.else.v1"), message("a", 2)])
+    consumer.applier._types = frozenset({"test.asked.v1"})
+    await consumer.applier.apply([message("a", 1, type_="somebody.else.v1"), message("a", 2)])
     assert await effects_in_order(applying.database) == {"a": [2]}
     assert await value(applying.database, "select number from inbox") == 2
 
 
 async def test_a_gap_waits_and_closes(applying: Service) -> None:
     consumer = _consumer(applying)
-    await consumer.apply([message("a", 1), message("a", 3), message("b", 1), message("a", 5)])
+    await consumer.applier.apply([message("a", 1), message("a", 3), message("b", 1), message("a", 5)])
     assert await rows(applying.database, PARKED) == [("a", 3, "gap"), ("a", 5, "gap")]
-    await consumer.apply([message("a", 3), message("a", 5)])  # what waits already is not stored twice
-    await consumer.apply([message("a", 4)])
+    await consumer.applier.apply([message("a", 3), message("a", 5)])  # what waits already is not stored twice
+    await consumer.applier.apply([message("a", 4)])
     assert await effects_in_order(applying.database) == {"a": [1], "b": [1]}
-    await consumer.apply([message("a", 2), message("a", 6)])
+    await consumer.applier.apply([message("a", 2), message("a", 6)])
     assert await effects_in_order(applying.database) == {"a": [1, 2, 3, 4, 5, 6], "b": [1]}
     assert await rows(applying.database, PARKED) == []
 
@@ -109,21 +109,21 @@ async def test_a_lasting_gap_is_reported_and_then_taken_back(applying: Service) 
     consumer._gap_report_seconds = 0.0
     applying.health.ready(consumer.part)
     applying.health.ready("relay")
-    await consumer.apply([message("a", 2)])
-    await consumer._report_gaps()
+    await consumer.applier.apply([message("a", 2)])
+    await consumer.report_gaps()
     assert applying.health.is_ready
     assert "grocery:a before 2" in str(applying.health.report())
-    await consumer.apply([message("a", 1)])
-    await consumer._report_gaps()
+    await consumer.applier.apply([message("a", 1)])
+    await consumer.report_gaps()
     assert "grocery:a" not in str(applying.health.report())
 
 
 async def test_a_poisonous_message_parks_its_key_and_others_flow(applying: Service) -> None:
     applying.handler.poison = lambda each: each.member == "bad" and each.sequence == 2
     batch = [message(member, sequence) for sequence in (1, 2, 3) for member in ("bad", "good")]
-    await _consumer(applying).apply(batch)
-    await _consumer(applying).apply([message("bad", 4), message("good", 4)])
-    await _consumer(applying).apply(batch)
+    await _consumer(applying).applier.apply(batch)
+    await _consumer(applying).applier.apply([message("bad", 4), message("good", 4)])
+    await _consumer(applying).applier.apply(batch)
     assert await effects_in_order(applying.database) == {"bad": [1], "good": [1, 2, 3, 4]}
     assert await rows(applying.database, PARKED) == [
         ("bad", 2, "poisoned"), ("bad", 3, "behind"), ("bad", 4, "behind"),
@@ -138,7 +138,7 @@ async def test_only_the_message_that_the_database_refuses_is_parked(applying: Se
     batch[249] = message("bad", 1)
     batch[250] = message("bad", 2, 13)
     batch[251] = message("bad", 3)
-    await _consumer(applying).apply(batch)
+    await _consumer(applying).applier.apply(batch)
     found = await effects_in_order(applying.database)
     assert found.pop("bad") == [1]
     assert found == {f"m{number}": [1] for number in range(500) if number not in {249, 250, 251}}
@@ -152,17 +152,15 @@ async def test_only_the_message_that_the_database_refuses_is_parked(applying: Se
 
 async def test_what_the_database_refuses_among_those_that_waited_is_found_too(applying: Service) -> None:
     consumer = _consumer(applying)
-    await consumer.apply([message("a", 2), message("a", 3, 13), message("a", 4)])
-    await consumer.apply([message("b", 1), message("a", 1), message("c", 1)])
+    await consumer.applier.apply([message("a", 2), message("a", 3, 13), message("a", 4)])
+    await consumer.applier.apply([message("b", 1), message("a", 1), message("c", 1)])
     assert await effects_in_order(applying.database) == {"a": [1, 2], "b": [1], "c": [1]}
     assert await rows(applying.database, PARKED) == [("a", 3, "refused_by_database"), ("a", 4, "gap")]
 
 
 async def test_several_refused_messages_are_each_found(applying: Service) -> None:
     refused = {3, 77, 78, 141}
-    await _consumer(applying).apply(
-        [message(f"m{number}", 1, 13 if number in refused else 0) for number in range(150)]
-    )
+    await _consumer(applying).applier.apply([message(f"m{number}", 1, 13 if number in refused else 0) for number in range(150)])
     assert {row[0] for row in await rows(applying.database, PARKED)} == {f"m{number}" for number in refused}
     assert await value(applying.database, "select count(*) from effects") == 146
 
@@ -181,13 +179,13 @@ async def test_a_deadlock_runs_the_batch_again(applying: Service, listener_datab
     async with listener_database.connection() as connection:
         await connection.execute("create table things (name text primary key); insert into things values ('1'), ('2')")
     first, second = _consumer(applying), _another(applying, _Colliding())
-    first._handler = _Colliding()
+    first.applier._handler = _Colliding()
     await asyncio.gather(
-        first.apply([message("a", 1, 1), message("a", 2, 2)]),
-        second.apply([message("b", 1, 2), message("b", 2, 1)]),
+        first.applier.apply([message("a", 1, 1), message("a", 2, 2)]),
+        second.applier.apply([message("b", 1, 2), message("b", 2, 1)]),
     )
     assert await effects_in_order(applying.database) == {"a": [1, 2], "b": [1, 2]}
-    assert len(first._handler.calls) + len(second._handler.calls) == 2  # type: ignore[attr-defined]
+    assert len(first.applier._handler.calls) + len(second.applier._handler.calls) == 2  # type: ignore[attr-defined]
     assert await rows(applying.database, PARKED) == []
 
 
@@ -199,7 +197,7 @@ async def test_two_consumers_that_hold_the_same_messages_apply_them_once(applyin
     """As after a rebalance of which one of them has not heard yet."""
     batch = [message(f"m{member}", sequence) for sequence in range(1, 6) for member in range(20)]
     consumers = [_another(applying, Recorder(f"c{number}")) for number in range(4)]
-    await asyncio.gather(*(consumer.apply(batch[: 100 - 20 * number]) for number, consumer in enumerate(consumers)))
+    await asyncio.gather(*(consumer.applier.apply(batch[: 100 - 20 * number]) for number, consumer in enumerate(consumers)))
     assert await effects_in_order(applying.database) == {f"m{member}": [1, 2, 3, 4, 5] for member in range(20)}
 
 
@@ -229,7 +227,7 @@ async def test_trouble_parks_nothing_and_is_told_and_is_tried_again(applying: Se
         return trouble
 
     applying.handler.fail = fail
-    assert await consumer._persist(lambda: consumer.apply([message("a", 1), message("b", 1)]))
+    assert await consumer.persist(lambda: consumer.applier.apply([message("a", 1), message("b", 1)]))
     assert told[0] == ""
     assert type(trouble).__name__ in told[1]
     assert applying.health.reason(consumer.part) == ""
@@ -240,7 +238,7 @@ async def test_trouble_parks_nothing_and_is_told_and_is_tried_again(applying: Se
 async def test_trouble_lets_go_of_the_batch_when_the_partitions_are_wanted_elsewhere(applying: Service) -> None:
     consumer = _consumer(applying)
     applying.handler.fail = lambda _: ConnectionResetError()
-    working = asyncio.create_task(consumer._persist(lambda: consumer.apply([message("a", 1)])))
+    working = asyncio.create_task(consumer.persist(lambda: consumer.applier.apply([message("a", 1)])))
     await asyncio.sleep(0.1)
     consumer._letting_go.set()
     assert await asyncio.wait_for(working, 2) is False
@@ -257,7 +255,7 @@ async def test_a_handler_that_blames_what_it_was_not_given_parks_nothing(applyin
 
     applying.handler.fail = fail
     with pytest.raises(RuntimeError):
-        await _consumer(applying).apply([message("a", 1)])
+        await _consumer(applying).applier.apply([message("a", 1)])
     assert await rows(applying.database, PARKED) == []
 
 
@@ -273,9 +271,7 @@ async def test_a_handler_may_name_all_poison_of_a_batch_at_once(applying: Servic
         return first
 
     applying.handler.fail = fail  # type: ignore[assignment]
-    await _consumer(applying).apply(
-        [message(f"{kind}{number}", 1) for number in range(50) for kind in ("bad", "good")]
-    )
+    await _consumer(applying).applier.apply([message(f"{kind}{number}", 1) for number in range(50) for kind in ("bad", "good")])
     assert len(applying.handler.calls) == 2
     assert await value(applying.database, "select count(*) from parked") == 50
     assert await value(applying.database, "select count(*) from effects") == 50

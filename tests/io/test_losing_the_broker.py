@@ -126,7 +126,8 @@ async def test_the_new_log_may_be_longer_than_the_old_position_before_anybody_no
     assert await rows(listener_database, "select * from parked") == []
     assert await value(speaker_database, "select cluster_id from broker_state") != ""
     noted = await rows(
-        listener_database, "select distinct cluster_id from consumer_logs where cluster_id <> (select cluster_id from broker_state)"
+        listener_database,
+        "select distinct cluster_id from consumer_logs where cluster_id <> (select cluster_id from broker_state)",
     )
     assert noted == []
 

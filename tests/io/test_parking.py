@@ -22,7 +22,7 @@ async def parked(applying: Service) -> Service:
     """A service where `bad` is parked at 2, with 3 and 4 behind it."""
     assert applying.consumer is not None
     applying.handler.poison = lambda each: each.member == "bad" and each.sequence == 2
-    await applying.consumer.apply(
+    await applying.consumer.applier.apply(
         [message("bad", sequence, correlation=f"r-{sequence}") for sequence in (1, 2, 3, 4)] + [message("good", 1)]
     )
     return applying
@@ -36,7 +36,7 @@ async def _retry(service: Service, place: inbox.Place) -> None:
     async with service.database.transaction() as connection:
         await parking.retry(connection, place, actor="ann", note="fixed")
     assert service.consumer is not None
-    await service.consumer.retry_wanted()
+    await service.consumer.applier.retry_wanted(["speaker"])
 
 
 async def test_the_first_is_listed_with_how_many_wait_behind_it(parked: Service) -> None:
@@ -81,10 +81,10 @@ async def test_a_retry_stops_at_the_next_that_fails(parked: Service) -> None:
 
 async def test_messages_go_on_coming_while_the_key_is_parked_and_after_it(parked: Service) -> None:
     assert parked.consumer is not None
-    await parked.consumer.apply([message("bad", 5)])
+    await parked.consumer.applier.apply([message("bad", 5)])
     parked.handler.poison = lambda _: False
     await _retry(parked, _place(2))
-    await parked.consumer.apply([message("bad", 4), message("bad", 6)])
+    await parked.consumer.applier.apply([message("bad", 4), message("bad", 6)])
     assert (await effects_in_order(parked.database))["bad"] == [1, 2, 3, 4, 5, 6]
 
 
@@ -104,7 +104,7 @@ async def test_a_discard_lets_the_key_go_on_and_tells_the_caller(parked: Service
     async with parked.unit.begin() as work:
         await parking.discard(work, _place(2), actor="ann", note="never valid")
     assert parked.consumer is not None
-    await parked.consumer.retry_wanted()
+    await parked.consumer.applier.retry_wanted(["speaker"])
     assert await effects_in_order(parked.database) == {"bad": [1, 3, 4], "good": [1]}
     assert await rows(parked.database, PARKED) == []
     (said,) = await rows(
@@ -148,10 +148,12 @@ def test_what_is_no_event_of_ours_does_not_decode(broken: FakeRecord) -> None:
 async def test_undecodable_bytes_park_alone(applying: Service) -> None:
     assert applying.consumer is not None
     records = [record("m", 1), *(each for _, each in BROKEN), record("m", 2)]
-    assert await applying.consumer._work_off(records)
-    assert await applying.consumer._work_off(records)
+    assert await applying.consumer.work_off(records)
+    assert await applying.consumer.work_off(records)
     assert await effects_in_order(applying.database) == {"m": [1, 2]}
-    found = await rows(applying.database, "select program, member, source, sequence, reason, body from parked order by sequence")
+    found = await rows(
+        applying.database, "select program, member, source, sequence, reason, body from parked order by sequence"
+    )
     assert [row[3] for row in found] == list(range(4, 15))
     assert {row[:3] + row[4:5] for row in found} == {("", "", "bytes:speaker/1", "undecodable")}
     assert found[2][5] == b"\xff"
@@ -160,7 +162,7 @@ async def test_undecodable_bytes_park_alone(applying: Service) -> None:
 
 async def test_undecodable_bytes_can_be_retried_and_discarded(applying: Service) -> None:
     assert applying.consumer is not None
-    await applying.consumer._work_off([each for _, each in BROKEN[:2]])
+    await applying.consumer.work_off([each for _, each in BROKEN[:2]])
     # As if what was wrong had been ours: the headers are complete now.
     headers = json.dumps({name: text.decode() for name, text in record("m", 1).headers})
     async with applying.database.transaction() as connection:
@@ -168,7 +170,7 @@ async def test_undecodable_bytes_can_be_retried_and_discarded(applying: Service)
         for sequence in (4, 5):
             await parking.retry(connection, ("", "", "bytes:speaker/1", sequence), actor="ann")
         await connection.execute("update parked set headers = '{}' where sequence = 5")
-    await applying.consumer.retry_wanted()
+    await applying.consumer.applier.retry_wanted(["speaker"])
     assert await effects_in_order(applying.database) == {"m": [1]}
     assert await rows(applying.database, "select sequence, reason from parked") == [(5, "undecodable")]
     async with applying.unit.begin() as work:

@@ -95,13 +95,15 @@ class Till:
         return await self.report(purchase(id_, amount, self.at, **fields))
 
     async def give_back(self, id_: str, of: str, **fields: Any) -> dict[str, Any]:
-        return await self.report({
-            "id": id_,
-            "type": "return",
-            "of": of,
-            "occurred_at": self.at.isoformat(),
-            **fields,
-        })
+        return await self.report(
+            {
+                "id": id_,
+                "type": "return",
+                "of": of,
+                "occurred_at": self.at.isoformat(),
+                **fields,
+            }
+        )
 
     async def ask(self, type_: str, **fields: Any) -> list[dict[str, Any]]:
         common = {"at": self.at, "cause": {"kind": "redemption", "id": "r"}}

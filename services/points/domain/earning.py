@@ -22,17 +22,13 @@ from services.points.domain.moment import Moment
 from services.points.domain.state import Wallet
 
 
-def earn(
-    wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment
-) -> tuple[AnyFact, ...]:
+def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
     """Judge by the version in force when it happened; grant, then let debts be paid (S11)."""
     program = moment.programs.in_force(wallet.program, activity.occurred_at, asked.versions.program)
     refusal = _refusal(wallet, activity, program, moment.at)
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
-        return (
-            ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),
-        )
+        return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
     outcomes = program.evaluate(basis_of(activity, partner=asked.partner), wallet.attributes)
     grants = _grants(program, outcomes, activity, asked.partner)
     posted = ActivityPosted(
@@ -43,9 +39,7 @@ def earn(
         version=program.version,
         decision=tuple([_judged(outcome) for outcome in outcomes]),
         active_until=_active_until(program, activity),
-        member={
-            name: wallet.attributes[name] for name in program.member_attributes if name in wallet.attributes
-        },
+        member={name: wallet.attributes[name] for name in program.member_attributes if name in wallet.attributes},
     )
     return (posted, *grants, *pay_debts(wallet, grants, moment.journal))
 

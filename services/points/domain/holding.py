@@ -38,7 +38,5 @@ def _again(wallet: Wallet, asked: PlaceHold) -> tuple[AnyFact, ...]:
     """Answer a hold that is known: open ones stay as they are, a hold that comes after its release is refused."""
     known = wallet.holds[asked.hold]
     if known.state == "released":
-        return (
-            HoldRefused(hold=asked.hold, unit=asked.unit, amount=asked.amount, code="hold_released"),
-        )
+        return (HoldRefused(hold=asked.hold, unit=asked.unit, amount=asked.amount, code="hold_released"),)
     return ()

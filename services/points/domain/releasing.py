@@ -15,9 +15,7 @@ def release(wallet: Wallet, asked: ReleaseHold, moment: Moment) -> tuple[AnyFact
         return (PointsReleased(hold=asked.hold, unit="", amount=0, parts=(), closed=True),)
     if known.state != "held":
         return ()
-    out: list[AnyFact] = [
-        PointsReleased(hold=known.hold, unit=known.unit, amount=known.amount, parts=known.parts)
-    ]
+    out: list[AnyFact] = [PointsReleased(hold=known.hold, unit=known.unit, amount=known.amount, parts=known.parts)]
     gone: list[LotPart] = []
     good: list[LotPart] = []
     for part in known.parts:

@@ -21,9 +21,7 @@ from services.points.domain.moment import Moment
 from services.points.domain.state import Lot, Posting, Wallet
 
 
-def take_back(
-    wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment
-) -> tuple[AnyFact, ...]:
+def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
     """Judge what is left of the original by the version that judged it; claw back what it would not have earned."""
     posting = wallet.postings.get((asked.partner, activity.of or ""))
     if posting is None:
@@ -55,15 +53,11 @@ def take_back(
     )
 
 
-def _refused(
-    asked: Report, activity: ReportedActivity, code: str, detail: str
-) -> tuple[AnyFact, ...]:
+def _refused(asked: Report, activity: ReportedActivity, code: str, detail: str) -> tuple[AnyFact, ...]:
     return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
 
 
-def _due_back(
-    posting: Posting, kept: Iterable[RuleOutcome]
-) -> list[tuple[RuleJudged, RuleJudged]]:
+def _due_back(posting: Posting, kept: Iterable[RuleOutcome]) -> list[tuple[RuleJudged, RuleJudged]]:
     """Return per component what this return takes back, beside what the original had granted.
 
     keep = min(granted, award for what is kept, before caps); what earlier returns took is not taken again.
@@ -112,9 +106,7 @@ def _claw_back(
     return out
 
 
-def _take(
-    lots: Iterable[Lot], amount: int, used: dict[LotName, int]
-) -> tuple[list[LotPart], int]:
+def _take(lots: Iterable[Lot], amount: int, used: dict[LotName, int]) -> tuple[list[LotPart], int]:
     """Cover an amount from lots of which `used` is already spoken for, and speak for what is taken."""
     parts: list[LotPart] = []
     missing = amount
@@ -125,5 +117,3 @@ def _take(
             used[lot.name] = used.get(lot.name, 0) + part
             missing -= part
     return parts, missing
-
-

@@ -157,9 +157,7 @@ def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
         balance = wallet.balance(unit)
         if balance.active_until is None or until > balance.active_until:
             balance.active_until = until
-    wallet.postings[fact.partner, fact.activity] = Posting(
-        journal, fact.version, b"", fact.decision, dict(fact.member)
-    )
+    wallet.postings[fact.partner, fact.activity] = Posting(journal, fact.version, b"", fact.decision, dict(fact.member))
 
 
 def _returned(wallet: Wallet, _journal: int, fact: f.ActivityReturned) -> None:

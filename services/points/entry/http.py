@@ -94,9 +94,7 @@ def _place(cursor: str | None) -> tuple[int, int]:
 
 def _version_for(programs: NewestPrograms, program: str, activity: QuotedActivity) -> CompiledProgram:
     newest = programs.newest(program)
-    found = (
-        programs.in_force(program, activity.occurred_at, newest.version) if newest is not None else None
-    )
+    found = programs.in_force(program, activity.occurred_at, newest.version) if newest is not None else None
     if found is None:
         raise Problem("program_unknown", "No such program")
     if activity.currency is not None and activity.currency != found.currency:

@@ -41,9 +41,7 @@ class Ledger:
         rows = await self._connection.fetch(_DUE, until, list(programs), limit)
         return [WalletKey(program, member) for program, member in rows]
 
-    async def facts_of(
-        self, journals: Sequence[tuple[str, str, int]]
-    ) -> dict[tuple[str, str, int], Journal]:
+    async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         if not journals:
             return {}
         columns = [list(column) for column in zip(*journals, strict=True)]

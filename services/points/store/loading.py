@@ -158,9 +158,7 @@ async def _read_balances(connection: asyncpg.Connection[Any], wallets: dict[Wall
         wallets[WalletKey(program, member)].balances[balance.unit] = balance
 
 
-async def _read_known(
-    connection: asyncpg.Connection[Any], keys: set[ActivityKey]
-) -> dict[ActivityKey, Known]:
+async def _read_known(connection: asyncpg.Connection[Any], keys: set[ActivityKey]) -> dict[ActivityKey, Known]:
     if not keys:
         return {}
     rows = await connection.fetch(_KNOWN, *_columns(list(keys), 3))
@@ -204,9 +202,7 @@ async def _read_originals(
     _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *columns))
 
 
-async def _read_holds(
-    connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]
-) -> None:
+async def _read_holds(connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
     if not needs.holds:
         return
     lots: set[tuple[str, str, int]] = set()
@@ -219,9 +215,7 @@ async def _read_holds(
         _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *_columns(list(lots), 3)))
 
 
-async def _read_spendable(
-    connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]
-) -> None:
+async def _read_spendable(connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
     """Read lots in spending order until their sum covers what may be asked, or there are no more.
 
     What falls due first cannot be spent, so it is read on top.
@@ -244,9 +238,7 @@ async def _read_spendable(
         limit *= 4
 
 
-async def _read_due(
-    connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]
-) -> None:
+async def _read_due(connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
     due = [
         (key.program, key.member, until)
         for key, until in needs.until.items()

@@ -120,11 +120,13 @@ async def statement(
     numbers = [row["journal"] for row in journals]
     entries: dict[int, list[dict[str, Any]]] = {number: [] for number in numbers}
     for row in await connection.fetch(_ENTRIES, program, member, numbers):
-        entries[row["journal"]].append({
-            "unit": row["unit"],
-            "account": row["account"],
-            "amount": row["amount"],
-        })
+        entries[row["journal"]].append(
+            {
+                "unit": row["unit"],
+                "account": row["account"],
+                "amount": row["amount"],
+            }
+        )
     data = [
         {
             "journal": row["journal"],
@@ -237,5 +239,3 @@ async def liability(connection: asyncpg.Connection[Any], program: str, zone: Zon
     for row in await connection.fetch(_BY_EXPIRY_YEAR, program, zone.key):
         units[row["unit"]]["by_expiry_year"].append({"year": row["year"], "outstanding": row["outstanding"]})
     return {"units": list(units.values())}
-
-

@@ -80,9 +80,7 @@ _NEXT_EXPIRY = """
 _SPENDING = (f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired)
 
 
-async def write(
-    connection: asyncpg.Connection[Any], journals: Sequence[Journal], touched: Iterable[Wallet]
-) -> None:
+async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
     """Add the journals with all they imply, then set the totals of the wallets they touched."""
     wallets = list(touched)
     moved = _moved(journals)
@@ -118,17 +116,11 @@ async def _add_journals(connection: asyncpg.Connection[Any], journals: Sequence[
             program, member, number, journal.kind, journal.cause, journal.partner, journal.at,
             journal.occurred_at, journal.version, journal.message, encode_facts(journal.facts), journal.body,
         ))  # fmt: skip
-        posted.extend(
-            (program, member, number, index, *entry) for index, entry in enumerate(entries(journal.facts))
-        )
+        posted.extend((program, member, number, index, *entry) for index, entry in enumerate(entries(journal.facts)))
         if journal.hash and journal.kept:
-            known.append(
-                (program, journal.partner, journal.cause, member, number, journal.hash, journal.code)
-            )
+            known.append((program, journal.partner, journal.cause, member, number, journal.hash, journal.code))
         returns.extend(
-            (program, member, fact.of_journal, number)
-            for fact in journal.facts
-            if type(fact) is f.ActivityReturned
+            (program, member, fact.of_journal, number) for fact in journal.facts if type(fact) is f.ActivityReturned
         )
     await _copy(connection, "journals", _JOURNALS, rows)
     await _copy(connection, "entries", _ENTRIES, posted)

@@ -35,9 +35,7 @@ async def test_what_was_spent_is_owed_and_paid_first() -> None:
     await till.hold("h-1", 150)
     await till.capture("h-1")
     back = await till.give_back("r-1", "b-1", amount=4550)
-    assert back["reversals"] == [
-        {"rule": "base", "unit": "point", "amount": 46, "taken": 30, "expired": 0, "owed": 16}
-    ]
+    assert back["reversals"] == [{"rule": "base", "unit": "point", "amount": 46, "taken": 30, "expired": 0, "owed": 16}]
     assert (till.balance.available, till.balance.owed) == (0, 16)
     await till.buy("b-2", 30000)
     assert (till.balance.available, till.balance.owed) == (284, 0)

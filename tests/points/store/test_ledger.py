@@ -110,9 +110,7 @@ async def test_member_with_many_lots_spends_the_first_ones(database: Database, d
     till = StoredTill(document("grocery"))
     till.database = database
     await till.enrol()
-    batch = [
-        report("grocery", "m-1", purchase(f"b-{n}", 100, START, currency="USD"), START) for n in range(200)
-    ]
+    batch = [report("grocery", "m-1", purchase(f"b-{n}", 100, START, currency="USD"), START) for n in range(200)]
     await till.send(*batch)
     held = await till.hold("h-1", 150)
     assert len(held[0]["lots"]) == 150
@@ -124,9 +122,7 @@ async def test_member_with_many_lots_spends_the_first_ones(database: Database, d
 
 async def test_two_members_interleaved_keep_their_own_numbers(till: StoredTill) -> None:
     await till.send(enrolment("clubcard", "m-2"))
-    notes = [
-        report("clubcard", f"m-{1 + n % 2}", purchase(f"b-{n}", 1000), START) for n in range(10)
-    ]
+    notes = [report("clubcard", f"m-{1 + n % 2}", purchase(f"b-{n}", 1000), START) for n in range(10)]
     said = await till.send(*notes)
     assert [one["version"] for one in said] == [2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
 
@@ -157,9 +153,7 @@ async def test_role_of_points_cannot_change_the_ledger(till: StoredTill, databas
         ("update points.lots set expired = 3", "tables are folds of the journals"),
     ],
 )
-async def test_auditor_finds_damage(
-    till: StoredTill, database_urls: DatabaseUrls, damage: str, proof: str
-) -> None:
+async def test_auditor_finds_damage(till: StoredTill, database_urls: DatabaseUrls, damage: str, proof: str) -> None:
     await till.buy("b-1", 1000)
     owner = await asyncpg.connect(database_urls.owner)
     await owner.execute(damage)

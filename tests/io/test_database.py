@@ -1,0 +1,70 @@
+"""Transactions, snapshots, and what errors mean."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from laurel.io.database import Database, is_conflict, is_data_error
+from tests.io.conftest import value
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_error(speaker_database: Database) -> None:
+    insert = "insert into broker_state (cluster_id) values ($1)"
+    with pytest.raises(ZeroDivisionError):
+        async with speaker_database.transaction() as connection:
+            await connection.execute(insert, "a")
+            raise ZeroDivisionError
+    assert await value(speaker_database, "select count(*) from broker_state") == 0
+    async with speaker_database.transaction() as connection:
+        await connection.execute(insert, "a")
+    assert await value(speaker_database, "select count(*) from broker_state") == 1
+
+
+async def test_reading_sees_one_moment_writes_nothing_and_plans_freely(speaker_database: Database) -> None:
+    async with speaker_database.reading() as connection:
+        assert await connection.fetchval("select count(*) from broker_state") == 0
+        async with speaker_database.transaction() as other:
+            await other.execute("insert into broker_state (cluster_id) values ('a')")
+        assert await connection.fetchval("select count(*) from broker_state") == 0
+        assert await connection.fetchval("show enable_hashjoin") == "on"
+        assert await connection.fetchval("show plan_cache_mode") == "auto"
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await connection.execute("delete from broker_state")
+    async with speaker_database.connection() as connection:
+        assert await connection.fetchval("show enable_hashjoin") == "off"
+        assert await connection.fetchval("show search_path") == "speaker"
+
+
+@pytest.mark.parametrize(
+    ("statement", "data", "conflict"),
+    [
+        ("select 1 / 0", True, False),
+        ("select 'x'::int", True, False),
+        ("insert into schema_epoch (only, epoch) values (true, 2)", True, False),
+        ("insert into schema_epoch (only, epoch) values (false, 2)", True, False),
+        ("select * from nowhere", False, False),
+        ("do $$ begin raise exception using errcode = '40P01'; end $$", False, True),
+        ("do $$ begin raise exception using errcode = '40001'; end $$", False, True),
+        ("do $$ begin raise exception using errcode = '55P03'; end $$", False, False),
+        ("do $$ begin raise exception using errcode = '53300'; end $$", False, False),
+        ("do $$ begin raise exception using errcode = '57014'; end $$", False, False),
+        ("do $$ begin raise exception using errcode = '08006'; end $$", False, False),
+        ("do $$ begin raise exception using errcode = '58030'; end $$", False, False),
+    ],
+)
+async def test_errors_are_told_apart(speaker_database: Database, statement: str, data: bool, conflict: bool) -> None:
+    with pytest.raises(asyncpg.PostgresError) as raised:
+        async with speaker_database.transaction() as connection:
+            await connection.execute(statement.replace("(only", '("only"'))
+    assert (is_data_error(raised.value), is_conflict(raised.value)) == (data, conflict)
+
+
+async def test_a_value_that_never_reaches_the_server_is_a_data_error_too(speaker_database: Database) -> None:
+    with pytest.raises(asyncpg.DataError) as raised:
+        async with speaker_database.transaction() as connection:
+            await connection.execute("insert into schema_epoch (epoch) values ($1)", 2**40)
+    assert is_data_error(raised.value)
+    assert not is_data_error(TimeoutError())
