@@ -17,6 +17,8 @@ from laurel.io.migrating import DatabaseUrls
 GATEWAY_PORT = 8080
 EMBEDDED_FETCH_MAX_WAIT_MS = 10
 REAL_FETCH_MAX_WAIT_MS = 500
+EMBEDDED_PARTITIONS = 4
+"""The embedded broker looks at every partition of a fetch, a hundred times a second, so few are better there."""
 KEEPERS_OF_SECRETS = ("gateway", "redemption")
 
 
@@ -67,6 +69,8 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
         "HTTP_PORT": role.port,
         "LOG_JSON": False,
     }
+    if around.embedded_broker:
+        settings["KAFKA_PARTITIONS"] = EMBEDDED_PARTITIONS
     if role.service == "gateway":
         settings |= {
             "POINTS_URL": _address_of("points", everybody),

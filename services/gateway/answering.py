@@ -14,13 +14,13 @@ from laurel.io.http import problem_response
 from laurel.io.telemetry import logger
 from services.gateway.gathering import FullError
 from services.gateway.outcomes import FREED, POSTED, REFUSED
+from services.gateway.projecting import Heard
 from services.gateway.store import requests
 
 if TYPE_CHECKING:
     from laurel.io.database import Database
     from services.gateway.asking import Ask, Recorded
     from services.gateway.gathering import Gatherer
-    from services.gateway.outcomes import Told
     from services.gateway.preferring import Preference
     from services.gateway.waiting import Waiter
 
@@ -58,7 +58,7 @@ class Settler:
         self,
         database: Database,
         asking: Gatherer[Ask, Recorded],
-        recording: Gatherer[Told, None],
+        recording: Gatherer[Heard, None],
     ) -> None:
         self._database = database
         self._asking = asking
@@ -104,7 +104,7 @@ class Settler:
         if told is None or told.outcome is None:
             return await self._look(recorded, replayed=replayed)
         try:
-            await self._recording.submit(told)
+            await self._recording.submit(Heard(told, is_first=not replayed))
         except Exception:
             # It happened, but no read shows it yet; the projector will see to that.
             log.exception("an outcome could not be recorded", request=str(recorded.correlation))

@@ -9,7 +9,8 @@ from laurel.contracts.envelope import Versions
 from laurel.errors import Problem
 from laurel.shapes import struct_of
 from services.gateway.naming import Correlation, RequestKey
-from services.gateway.store import members, programs, redemptions, requests
+from services.gateway.store import members, redemptions, requests
+from services.gateway.store.requests import Accepted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,8 +97,7 @@ class Asking:
         waiters: list[Waiter],
     ) -> list[Recorded | Exception]:
         now = self._clock()
-        heads = await programs.heads(connection, (ask.request.key.program for ask in asks))
-        firsts = _first_of_each(asks, heads)
+        firsts = _first_of_each(asks)
         new, refused = await self._insert(connection, [asks[index] for index in firsts.values()], now)
         before = await requests.find_all(
             connection,
@@ -106,13 +106,11 @@ class Asking:
         results: list[Recorded | Exception] = []
         for index, ask in enumerate(asks):
             key = ask.request.key
-            head = heads.get(key.program)
-            if head is None:
-                results.append(Problem("program_unknown"))
-            elif key in refused:
+            if key in refused:
                 results.append(refused[key])
             elif key in new and firsts[key] == index:
-                stamp = Stamp(Correlation(key, new[key]), head, now)
+                attempt, head = new[key]
+                stamp = Stamp(Correlation(key, attempt), head, now)
                 if ask.say is not None:
                     say(ask.say(stamp))
                 results.append(Recorded(stamp.correlation, None, self._expect(ask, stamp.correlation, waiters)))
@@ -122,9 +120,9 @@ class Asking:
 
     async def _insert(
         self, connection: Connection, asks: Sequence[Ask], now: datetime
-    ) -> tuple[dict[RequestKey, int], dict[RequestKey, Problem]]:
-        """Insert what is new. Answers the attempts of what was recorded, and why others cannot be."""
-        new: dict[RequestKey, int] = {}
+    ) -> tuple[dict[RequestKey, Accepted], dict[RequestKey, Problem]]:
+        """Insert what is new. Answers how it was accepted, and why others cannot be."""
+        new: dict[RequestKey, Accepted] = {}
         refused: dict[RequestKey, Problem] = {}
         plain = [ask for ask in asks if ask.enrolment is None]
         if plain:
@@ -141,21 +139,21 @@ class Asking:
                     refused[key] = Problem("idempotency_mismatch", "The id was used before with another key")
         enrolling = [ask for ask in asks if ask.enrolment is not None]
         if enrolling:
-            refusals = await members.enrol(
+            enrolled = await members.enrol(
                 connection, [ask.enrolment for ask in enrolling if ask.enrolment is not None], now
             )
-            for ask, refusal in zip(enrolling, refusals, strict=True):
-                if refusal is None:
-                    new[ask.request.key] = 1
+            for ask, found in zip(enrolling, enrolled, strict=True):
+                if isinstance(found, str):
+                    refused[ask.request.key] = Problem(found)
                 else:
-                    refused[ask.request.key] = Problem(refusal)
+                    new[ask.request.key] = Accepted(1, found)
         return new, refused
 
     def _again(
         self,
         ask: Ask,
         first: Ask,
-        new: dict[RequestKey, int],
+        new: dict[RequestKey, Accepted],
         before: dict[RequestKey, RequestRow],
         waiters: list[Waiter],
     ) -> Recorded | Exception:
@@ -169,7 +167,15 @@ class Asking:
             request = first.request
             state = requests.PENDING if request.outcome is None else requests.POSTED
             row = requests.RequestRow(
-                key, new[key], request.hash, state, request.member, request.subject, None, request.outcome, False
+                key,
+                new[key].attempt,
+                request.hash,
+                state,
+                request.member,
+                request.subject,
+                None,
+                request.outcome,
+                False,
             )
         if row.hash != ask.request.hash:
             return Problem("idempotency_mismatch")
@@ -201,10 +207,9 @@ class Asking:
         ]
 
 
-def _first_of_each(asks: Sequence[Ask], heads: dict[str, ProgramHead]) -> dict[RequestKey, int]:
+def _first_of_each(asks: Sequence[Ask]) -> dict[RequestKey, int]:
     """Of requests in one set that share a key, the first is recorded and the others are repeats of it."""
     firsts: dict[RequestKey, int] = {}
     for index, ask in enumerate(asks):
-        if ask.request.key.program in heads:
-            firsts.setdefault(ask.request.key, index)
+        firsts.setdefault(ask.request.key, index)
     return firsts

@@ -136,7 +136,7 @@ class Intake:
         part.faults.sort(key=lambda fault: fault.line)
         program, now = self._head.program, self._clock()
         async with self._database.transaction() as connection:
-            open_ = await batches.receive(
+            is_open = await batches.receive(
                 connection,
                 program,
                 self._batch,
@@ -145,8 +145,8 @@ class Intake:
                 body_offset=self._lines.offset,
                 at=now,
             )
-        if not open_:
-            raise BrokenError("the batch was closed, because nothing had come for too long")
+            if not is_open:
+                raise BrokenError("the batch was closed, because nothing had come for too long")
 
     async def _resolve(self, part: _Part) -> list[LineRow]:
         """Find the members, all in one go; a line whose member nobody knows is rejected."""

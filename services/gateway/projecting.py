@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from laurel.io.consumer import Handled, Poison
-from services.gateway.outcomes import told_by
-from services.gateway.store.recording import record
+from services.gateway.outcomes import Told, told_by
+from services.gateway.store.recording import is_one_statement, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from laurel.io.database import Connection, Database
     from laurel.io.message import Message
-    from services.gateway.outcomes import Told
 
 
 class Projector:
@@ -42,6 +41,13 @@ class Projector:
         return Handled(after_commit=self._projected)
 
 
+class Heard(NamedTuple):
+    """What a waiting caller is about to be told. `is_first`: the request was made by that caller, so by no batch."""
+
+    told: Told
+    is_first: bool
+
+
 class Recorder:
     """Writes the outcomes that waiting callers are about to be told, so that every instance shows them."""
 
@@ -49,8 +55,11 @@ class Recorder:
         self._database = database
         self._clock = clock
 
-    async def write(self, told: Sequence[Told]) -> list[Exception | None]:
+    async def write(self, heard: Sequence[Heard]) -> list[Exception | None]:
         """Record a set; what the gatherer of outcomes calls."""
-        async with self._database.transaction() as connection:
+        told = [each.told for each in heard]
+        is_plain = all(each.is_first for each in heard) and is_one_statement(told)
+        begin = self._database.connection if is_plain else self._database.transaction
+        async with begin() as connection:
             await record(connection, told, self._clock())
         return [None] * len(told)

@@ -17,7 +17,7 @@ from services.gateway.asking import Stamp
 from services.gateway.batching import rejected
 from services.gateway.naming import ACTIVITY, Correlation, RequestKey
 from services.gateway.saying import activity_reported
-from services.gateway.store import batches, programs, requests
+from services.gateway.store import batches, requests
 from services.gateway.store.batches import Moved
 from services.gateway.store.requests import NewRequest
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from laurel.io.health import Health
     from laurel.io.unit import UnitOfWork, Work
     from services.gateway.store.batches import BatchRow, FaultRow, LineRow
-    from services.gateway.store.programs import ProgramHead
+    from services.gateway.store.requests import Accepted
 
 log = logger(__name__)
 
@@ -37,6 +37,7 @@ PART: Final = "batches"
 _BUSY_SECONDS: Final = 0.02
 _CONFLICTS_MAX: Final = 20
 _LINES_MAX: Final = 1_000
+_SHARE: Final = 10
 
 
 class Pump:
@@ -102,36 +103,51 @@ class Pump:
 
     async def _turn(self) -> tuple[bool, int]:
         async with self._unit.database.connection() as connection:
-            if not await batches.open_batches(connection):
-                return (False, 0)
+            open_ = await batches.open_batches(connection)
+        if not open_ or not self._has_work(open_):
+            return (bool(open_), 0)
         async with self._unit.begin() as work:
             if not await batches.take_turn(work.connection):
-                return (False, 0)
+                return (True, 0)
             moved = await self._move_all(work)
             now = self._clock()
             await batches.finish(work.connection, now, abandoned_before=now - self._abandoned_after)
         return (True, moved)
 
+    def _has_work(self, open_: Sequence[BatchRow]) -> bool:
+        """A turn is worth a transaction if enough lines can move, or a batch may be done or given up."""
+        room = self._in_flight_max - sum(batch.in_flight for batch in open_)
+        waiting = sum(batch.waiting for batch in open_)
+        if waiting and room >= min(waiting, max(1, self._in_flight_max // _SHARE)):
+            return True
+        silent = self._clock() - self._abandoned_after
+        return any(
+            batch.following
+            or (batch.state == batches.RUNNING and not batch.pending)
+            or (batch.state == batches.RECEIVING and batch.touched_at < silent)
+            for batch in open_
+        )
+
     async def _move_all(self, work: Work) -> int:
         """Give each open batch its share of the room, the oldest what is left over."""
         open_ = await batches.open_batches(work.connection)
         room = self._in_flight_max - sum(batch.in_flight for batch in open_)
+        waiting = [batch for batch in open_ if batch.waiting]
         total = 0
-        for index, batch in enumerate(open_):
-            share = min(max(room, 0) // (len(open_) - index), _LINES_MAX)
+        for index, batch in enumerate(waiting):
+            share = min(room // (len(waiting) - index), _LINES_MAX)
             lines = await batches.next_lines(work.connection, batch, share) if share > 0 else []
             if lines:
-                moved = await self._move(work, batch, lines)
-                room -= moved.asked
+                room -= (await self._move(work, batch, lines)).asked
                 total += len(lines)
-            elif batch.pending:
+        for batch in open_:
+            if batch.following:
                 total += await batches.count_followed(work.connection, batch)
         return total
 
     async def _move(self, work: Work, batch: BatchRow, lines: Sequence[LineRow]) -> Moved:
         connection, now = work.connection, self._clock()
-        head = (await programs.heads(connection, [batch.program]))[batch.program]
-        moving = _Moving(batch, head, now, await _owners(connection, batch, lines))
+        moving = _Moving(batch, now, await _owners(connection, batch, lines))
         moving.plan(lines)
         new = await requests.insert(connection, moving.requests, now)
         before = await requests.find_all(connection, moving.keys - new.keys())
@@ -139,18 +155,15 @@ class Pump:
             moving.settle(line, new, before, work)
         await batches.reject(connection, batch.program, batch.batch, moving.faults)
         await batches.follow(connection, batch, moving.following)
-        await batches.move(connection, batch, moving.moved, now)
+        await batches.move(connection, batch, moving.moved)
         return moving.moved
 
 
 class _Moving:
     """Some lines on their way to the outbox."""
 
-    def __init__(
-        self, batch: BatchRow, head: ProgramHead, now: datetime, owners: dict[tuple[str, str], str | None]
-    ) -> None:
+    def __init__(self, batch: BatchRow, now: datetime, owners: dict[tuple[str, str], str | None]) -> None:
         self._batch = batch
-        self._head = head
         self._now = now
         self._owners = owners
         self._firsts: dict[RequestKey, LineRow] = {}
@@ -187,7 +200,7 @@ class _Moving:
     def settle(
         self,
         line: LineRow,
-        new: dict[RequestKey, int],
+        new: dict[RequestKey, Accepted],
         before: dict[RequestKey, requests.RequestRow],
         work: Work,
     ) -> None:
@@ -198,19 +211,19 @@ class _Moving:
         if first is None:
             self._reject(line, Problem("activity_unknown"))
         elif first is line and key in new:
-            self._say(line, Correlation(key, new[key]), work)
+            self._say(line, key, new[key], work)
         else:
             self._repeat(line, first, before.get(key))
 
-    def _say(self, line: LineRow, correlation: Correlation, work: Work) -> None:
-        self.moved.asked += 1
+    def _say(self, line: LineRow, key: RequestKey, accepted: Accepted, work: Work) -> None:
         member = self._member(line)
         if member is None:
-            self.moved.posted += 1
+            self.moved.unearned += 1
             return
+        self.moved.asked += 1
         work.say(
             activity_reported(
-                Stamp(correlation, self._head, self._now),
+                Stamp(Correlation(key, accepted.attempt), accepted.head, self._now),
                 member=member,
                 partner=line.partner,
                 hash_=line.hash,
@@ -227,6 +240,7 @@ class _Moving:
             self._reject(line, Problem("idempotency_mismatch"))
         elif is_pending:
             self.following.append(line)
+            self.moved.following += 1
         else:
             self.moved.duplicate += 1
 

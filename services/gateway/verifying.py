@@ -76,16 +76,17 @@ _PROOFS: Final = {
         where r.kind = 'activity' and r.state = 'posted' and r.member is not null
           and (a.activity is null or a.code is not null)""",
     "a finished batch has an outcome for every line": """
-        select program || ' ' || batch, received || ' received, ' || (posted + refused + rejected + duplicate)
-               || ' with an outcome'
-        from gateway.batches
-        where finished_at is not null and received <> posted + refused + rejected + duplicate""",
+        select b.program || ' ' || b.batch, b.received || ' received, '
+               || (o.posted + o.refused + b.unearned + b.rejected + b.duplicate) || ' with an outcome'
+        from gateway.batches b join gateway.batch_outcomes o using (program, batch)
+        where b.finished_at is not null
+          and b.received <> o.posted + o.refused + b.unearned + b.rejected + b.duplicate""",
     "what a batch counts is what its lines came to": """
-        select b.program || ' ' || b.batch, b.posted || ' counted as posted, ' || r.posted || ' are'
-        from gateway.batches b
+        select b.program || ' ' || b.batch, (o.posted + b.unearned) || ' counted as posted, ' || r.posted || ' are'
+        from gateway.batches b join gateway.batch_outcomes o using (program, batch)
         join (select program, batch, count(*) filter (where state = 'posted') as posted
               from gateway.requests where batch is not null group by program, batch) r using (program, batch)
-        where b.posted < r.posted""",
+        where o.posted + b.unearned < r.posted""",
     "redemptions are shown as they stand": """
         select s.program || ' ' || s.redemption, 'stands at ' || s.state || ', shown ' || coalesce(r.state, 'nothing')
         from redemption.sagas s left join gateway.redemptions r using (program, redemption)

@@ -22,9 +22,9 @@ from services.gateway.gathering import Gatherer
 from services.gateway.guarding import Guard
 from services.gateway.knowing import Known
 from services.gateway.opening import open_gateway
-from services.gateway.outcomes import TYPES, Told
+from services.gateway.outcomes import TYPES
 from services.gateway.passing import Owner
-from services.gateway.projecting import Projector, Recorder
+from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
 from services.gateway.settings import GatewaySettings
 from services.gateway.waiting import Waiting
@@ -109,7 +109,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
     settings, database, clock = parts.settings, parts.database, parts.clock
     waiting = Waiting()
     asking: Gatherer[Ask, Recorded] = _gatherer(Asking(parts.unit, waiting, clock).record, settings)
-    recording: Gatherer[Told, None] = _gatherer(Recorder(database, clock).write, settings)
+    recording: Gatherer[Heard, None] = _gatherer(Recorder(database, clock).write, settings)
     guard = Guard(database, clock, settings.key_cache_seconds)
     await open_gateway(database, guard, clock, settings.admin_key_file)
     token = settings.redemption_codes_token

@@ -14,6 +14,7 @@ from tests.conftest import BrokerHandle
 from tests.flow.conftest import kafka_settings
 from tests.flow.nursery import Nursery
 from tests.flow.stage import Door, Doors, Town, gather_bounded, grocery, points_of, purchase, voucher
+from tests.flow.wire import Wire
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.kafka]
 
@@ -59,7 +60,7 @@ async def test_broker_forgets_everything_in_the_middle_of_a_file_and_again_at_re
             bought[MEMBERS[number % len(MEMBERS)]] += 1
         shown = await town.until(partial(_posted, door, batch, LINES // 4), "a part of the file to be posted")
         assert shown["posted"] < LINES, "the file was done before the broker could be lost"
-        await _lose(fresh_broker)
+        fresh_broker.restart_empty()
 
         shown = await town.until(partial(_posted, door, batch, LINES), "the whole file to be posted")
         assert (shown["state"], shown["refused"], shown["duplicate"]) == ("done", 0, 0)
@@ -68,7 +69,7 @@ async def test_broker_forgets_everything_in_the_middle_of_a_file_and_again_at_re
         assert await _all_republished(town)
 
         # Now everybody is at the end of logs that will be gone, and the next events are the first of new ones.
-        await _lose(fresh_broker)
+        fresh_broker.restart_empty()
         for member in MEMBERS[:4]:
             answer = await callers.insist(
                 0, "POST", f"programs/{PROGRAM}/activities", _basket(f"last-{member}", member)
@@ -80,7 +81,7 @@ async def test_broker_forgets_everything_in_the_middle_of_a_file_and_again_at_re
         for member in MEMBERS[:4]:
             await door.report(PROGRAM, _basket(f"dark-{member}", member), 202, prefer="respond-async")
             bought[member] += 1
-        await asyncio.to_thread(fresh_broker.start)
+        fresh_broker.start()
         for member in MEMBERS[:4]:
             await town.until(partial(_is_posted, door, f"dark-{member}"), "what was asked in the dark to be posted")
         await town.prove()
@@ -96,11 +97,6 @@ async def test_broker_forgets_everything_in_the_middle_of_a_file_and_again_at_re
             assert balance["lifetime"]["spent"] == spent.get(member, 0)
         known = await town.value("select count(*) from points.activities")
         assert known == sum(bought.values())
-
-
-async def _lose(broker: BrokerHandle) -> None:
-    # From the thread of the loop: a child of a thread that ends would end with it.
-    broker.restart_empty()
 
 
 async def _ask(callers: Doors, number: int) -> int:
@@ -126,8 +122,6 @@ async def _is_posted(door: Door, activity: str) -> bool:
 
 async def _all_republished(town: Town) -> bool:
     """Whether the new logs hold everything from the first event on, which is how late readers find it."""
-    from tests.flow.wire import Wire
-
     async with Wire(town.kafka).open() as wire:
         ids = {record.id for record in await wire.everything()}
     said = 0

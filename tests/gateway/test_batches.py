@@ -215,7 +215,9 @@ async def test_a_connection_that_is_lost_leaves_the_whole_lines(
 
     async def batch(state: str) -> tuple[Any, ...] | None:
         async with database.connection() as connection:
-            row = await connection.fetchrow("select state, received, posted from batches")
+            row = await connection.fetchrow(
+                "select state, received, posted from batches join batch_outcomes using (program, batch)"
+            )
         return tuple(row) if row is not None and row["state"] == state else None
 
     async with served(here, settings) as port:
@@ -267,7 +269,7 @@ async def test_no_more_lines_are_under_way_than_may_be(
 
         async def all_posted() -> bool:
             async with database.connection() as connection:
-                return bool(await connection.fetchval("select sum(posted) = 200 from batches"))
+                return bool(await connection.fetchval("select sum(posted) = 200 from batch_outcomes"))
 
         await until(all_posted)
 
@@ -294,6 +296,7 @@ async def test_a_sender_that_fell_silent_is_given_up(
             "insert into batches (program, batch, partner, state, created_at, touched_at) "
             "values ('grocery', 'b-old', 'operator', 'receiving', now(), now() - interval '1 hour')"
         )
+        await connection.execute("insert into batch_outcomes (program, batch) values ('grocery', 'b-old')")
     async with gateway(settings, "worker"):
         batch = await finished(http, f"{BATCHES}/b-old")
     assert batch["state"] == "cut_off"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,12 +21,11 @@ from services.gateway.reading import api_of, body_of, in_program, path_id, query
 from services.gateway.saying import enrolment_requested
 from services.gateway.shown import FoundShown, MemberShown, PendingShown
 from services.gateway.store import members as store
-from services.gateway.store.members import NewMember
-from services.gateway.store.requests import NewRequest
+from services.gateway.store.members import MemberRow, NewMember
+from services.gateway.store.requests import PENDING, POSTED, NewRequest
 
 if TYPE_CHECKING:
     from laurel.io.saying import Saying
-    from services.gateway.store.members import MemberRow
     from services.gateway.store.programs import ProgramHead
     from services.gateway.wiring import Api
 
@@ -66,9 +66,13 @@ async def enrol_member(request: Request) -> Response:
     settled = await api.settler.settle(
         Ask(NewRequest(key, "", new.member), say, waits=wish.wait_seconds > 0, enrolment=new), wish
     )
-    row = await _find(api, head.program, new.member)
-    if row is not None and row.status != store.PENDING:
-        settled = settled.shown_as(member_shown(row))
+    if settled.state == POSTED:
+        settled = settled.shown_as(member_shown(_enrolled(new)))
+    elif settled.state == PENDING:
+        # The projector may have heard what the tail missed.
+        row = await _find(api, head.program, new.member)
+        if row is not None and row.status != store.PENDING:
+            settled = settled.shown_as(member_shown(row))
     return answer(
         settled,
         wish,
@@ -125,6 +129,21 @@ def _new_member(body: EnrolMember, head: ProgramHead, api: Api) -> NewMember:
         body.referred_by,
         encode(body.attributes),
         tuple((each.scheme, api.known.hash_of(head.program, each.scheme, each.value)) for each in body.identifiers),
+    )
+
+
+def _enrolled(new: NewMember) -> MemberRow:
+    """A member as it stands right after its enrolment."""
+    return MemberRow(
+        new.program,
+        new.member,
+        store.ACTIVE,
+        new.enrolled_at.astimezone(UTC),
+        new.person,
+        new.attributes,
+        None,
+        None,
+        1,
     )
 
 

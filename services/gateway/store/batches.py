@@ -32,22 +32,33 @@ class BatchRow:
     received: int
     read_through: int
     asked: int
-    posted: int
-    refused: int
+    unearned: int
     rejected: int
     duplicate: int
-    body_offset: int
-    broken: bool
+    following: int
+    touched_at: datetime
+    answered: int
+    refused: int
+
+    @property
+    def posted(self) -> int:
+        """Lines that were posted, by points or because nobody had to be asked."""
+        return self.answered + self.unearned
 
     @property
     def in_flight(self) -> int:
         """Lines that were asked and are not answered."""
-        return self.asked - self.posted - self.refused
+        return self.asked - self.answered - self.refused
 
     @property
     def pending(self) -> int:
         """Lines without an outcome, asked or not."""
         return self.received - self.posted - self.refused - self.rejected - self.duplicate
+
+    @property
+    def waiting(self) -> int:
+        """Lines whose turn is still to come."""
+        return self.pending - self.in_flight - self.following
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +87,17 @@ class FaultRow:
     errors: bytes
 
 
-_COLUMNS = (
-    "program, batch, partner, state, received, read_through, asked, posted, refused, rejected, duplicate, "
-    "body_offset, broken"
-)
+_SELECT = """
+    select b.program, b.batch, b.partner, b.state, b.received, b.read_through, b.asked, b.unearned, b.rejected,
+        b.duplicate, b.following, b.touched_at, o.posted, o.refused
+    from batches b join batch_outcomes o on o.program = b.program and o.batch = b.batch
+"""
 _ADD = """
+    with counted as (insert into batch_outcomes (program, batch) values ($1, $2))
     insert into batches (program, batch, partner, state, created_at, touched_at)
     values ($1, $2, $3, 'receiving', $4, $4)
 """
-_FIND = f"select {_COLUMNS} from batches where program = $1 and batch = $2"
+_FIND = f"{_SELECT} where b.program = $1 and b.batch = $2"
 _AWARDED = "select unit, amount from batch_awarded where program = $1 and batch = $2 order by unit"
 
 
@@ -131,10 +144,7 @@ async def receive(
     body_offset: int,
     at: datetime,
 ) -> bool:
-    """Store a part of a file; False if the batch was closed meanwhile and takes no more."""
-    status = await connection.execute(_RECEIVED, program, batch, len(lines) + len(faults), len(faults), body_offset, at)
-    if status == "UPDATE 0":
-        return False
+    """Store a part of a file; False if the batch was closed meanwhile: then the caller must roll back."""
     if lines:
         await connection.copy_records_to_table(
             "batch_lines",
@@ -156,7 +166,9 @@ async def receive(
             ],
         )
     await reject(connection, program, batch, faults)
-    return True
+    # Last, because whoever moves lines wants the same row.
+    status = await connection.execute(_RECEIVED, program, batch, len(lines) + len(faults), len(faults), body_offset, at)
+    return bool(status != "UPDATE 0")
 
 
 async def reject(connection: Connection, program: str, batch: str, faults: Sequence[FaultRow]) -> None:
@@ -184,14 +196,14 @@ async def end(connection: Connection, program: str, batch: str, *, broken: bool,
 
 # The turn is a row, so it ends with the transaction of whoever held it, however that ended.
 _TURN = "select true from batch_turn for update skip locked"
-_OPEN = f"select {_COLUMNS} from batches where finished_at is null order by created_at"
+_OPEN = f"{_SELECT} where b.finished_at is null order by b.created_at"
 _NEXT = """
     select line, partner, id, member, hash, occurred_at, of_id, body from batch_lines
     where program = $1 and batch = $2 and line > $3 order by program, batch, line limit $4
 """
 _MOVED = """
-    update batches set read_through = $3, asked = asked + $4, posted = posted + $5, rejected = rejected + $6,
-        duplicate = duplicate + $7, touched_at = $8
+    update batches set read_through = $3, asked = asked + $4, unearned = unearned + $5, rejected = rejected + $6,
+        duplicate = duplicate + $7, following = following + $8
     where program = $1 and batch = $2
 """
 _FOLLOW = """
@@ -208,15 +220,19 @@ _FOLLOWED = """
     )
     select count(*) from known
 """
-_DUPLICATES = "update batches set duplicate = duplicate + $3 where program = $1 and batch = $2"
+_DUPLICATES = """
+    update batches set duplicate = duplicate + $3, following = following - $3 where program = $1 and batch = $2
+"""
 _ABANDONED = """
     update batches set state = 'running', broken = true
     where finished_at is null and state = 'receiving' and touched_at < $1
 """
 _FINISH = """
-    update batches set state = case when broken then 'cut_off' else 'done' end, finished_at = $1
-    where finished_at is null and state = 'running' and received = posted + refused + rejected + duplicate
-    returning program, batch
+    update batches b set state = case when b.broken then 'cut_off' else 'done' end, finished_at = $1
+    from batch_outcomes o
+    where o.program = b.program and o.batch = b.batch and b.finished_at is null and b.state = 'running'
+        and b.received = o.posted + o.refused + b.unearned + b.rejected + b.duplicate
+    returning b.program, b.batch
 """
 
 
@@ -238,26 +254,27 @@ async def next_lines(connection: Connection, batch: BatchRow, limit: int) -> lis
 
 @dataclass(slots=True)
 class Moved:
-    """What became of some lines when their turn came; `posted`: those that nobody had to be asked about."""
+    """What became of some lines when their turn came; `unearned`: posted without asking anybody."""
 
     read_through: int
     asked: int = 0
-    posted: int = 0
+    unearned: int = 0
     rejected: int = 0
     duplicate: int = 0
+    following: int = 0
 
 
-async def move(connection: Connection, batch: BatchRow, moved: Moved, at: datetime) -> None:
+async def move(connection: Connection, batch: BatchRow, moved: Moved) -> None:
     await connection.execute(
         _MOVED,
         batch.program,
         batch.batch,
         moved.read_through,
         moved.asked,
-        moved.posted,
+        moved.unearned,
         moved.rejected,
         moved.duplicate,
-        at,
+        moved.following,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from services.gateway.store.programs import ProgramHead
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
@@ -60,12 +62,15 @@ _RESOLVE = """
     join identifiers i using (program, scheme, hash)
 """
 _ADD = """
+    with added as (
     insert into members (program, member, status, enrolled_at, person, referred_by, attributes, created_at)
     select program, member, 'pending', enrolled_at, person, referred_by, attributes, $7
     from unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::bytea[])
         as n(program, member, enrolled_at, person, referred_by, attributes)
     on conflict (program, member) do nothing
     returning program, member
+    )
+    select a.program, a.member, p.version, p.clock, p.as_of from added a join programs p on p.program = a.program
 """
 _ADD_IDENTIFIERS = """
     insert into identifiers (program, scheme, hash, member, created_at)
@@ -101,18 +106,18 @@ async def resolve(connection: Connection, asked: Iterable[tuple[str, str, bytes]
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
-async def enrol(connection: Connection, new: Sequence[NewMember], at: datetime) -> list[str | None]:
-    """Add members with their identifiers; answer for each why not, or None.
+async def enrol(connection: Connection, new: Sequence[NewMember], at: datetime) -> list[ProgramHead | str]:
+    """Add members with their identifiers; answer for each how its program stands, or why it was not added.
 
     Of two that want the same id or identifier, in one set or in two transactions at once, exactly one gets it.
     """
-    refusals: list[str | None] = [None] * len(new)
+    found: list[ProgramHead | str] = [EXISTS] * len(new)
     waiting = list(range(len(new)))
     while waiting:
         taken, waiting = _apart(new, waiting)
-        for index, refusal in zip(taken, await _enrol_apart(connection, [new[i] for i in taken], at), strict=True):
-            refusals[index] = refusal
-    return refusals
+        for index, each in zip(taken, await _enrol_apart(connection, [new[i] for i in taken], at), strict=True):
+            found[index] = each
+    return found
 
 
 def _apart(new: Sequence[NewMember], waiting: list[int]) -> tuple[list[int], list[int]]:
@@ -132,7 +137,7 @@ def _apart(new: Sequence[NewMember], waiting: list[int]) -> tuple[list[int], lis
     return taken, later
 
 
-async def _enrol_apart(connection: Connection, new: list[NewMember], at: datetime) -> list[str | None]:
+async def _enrol_apart(connection: Connection, new: list[NewMember], at: datetime) -> list[ProgramHead | str]:
     ordered = sorted(new, key=lambda member: (member.program, member.member))
     rows = await connection.fetch(
         _ADD,
@@ -144,16 +149,13 @@ async def _enrol_apart(connection: Connection, new: list[NewMember], at: datetim
         [each.attributes for each in ordered],
         at,
     )
-    added = {(row[0], row[1]) for row in rows}
+    added = {(row[0], row[1]): ProgramHead(row[0], *row[2:]) for row in rows}
     losers = await _add_identifiers(connection, [each for each in ordered if (each.program, each.member) in added], at)
     for program, member in sorted(losers):
         await connection.execute(_DROP_IDENTIFIERS, program, member)
         await connection.execute(_DROP, program, member)
-    refusals: list[str | None] = []
-    for each in new:
-        key = (each.program, each.member)
-        refusals.append(EXISTS if key not in added else TAKEN if key in losers else None)
-    return refusals
+    keys = [(each.program, each.member) for each in new]
+    return [TAKEN if key in losers else added.get(key, EXISTS) for key in keys]
 
 
 async def _add_identifiers(connection: Connection, new: list[NewMember], at: datetime) -> set[tuple[str, str]]:

@@ -47,6 +47,20 @@ _RECORD = """
 """
 
 
+def is_one_statement(told: Sequence[Told]) -> bool:
+    """Say whether `record` writes this by a single statement, which needs no transaction around it.
+
+    Only of requests that no batch made: those are also counted.
+    """
+    return all(
+        each.redemption is None
+        and each.reward is None
+        and each.parked is None
+        and (each.outcome is None or each.outcome.state == POSTED or each.outcome.correlation.key.kind != MEMBER)
+        for each in told
+    )
+
+
 async def record(connection: Connection, told: Sequence[Told], at: datetime) -> None:
     """Write everything that these messages tell, in the caller's transaction."""
     outcomes: dict[Correlation, Outcome] = {}
@@ -60,7 +74,7 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
     await _delayed(connection, [each.parked for each in told if each.parked is not None])
     if rows:
-        await _count(connection, rows, outcomes, at)
+        await _count(connection, rows, outcomes)
 
 
 def _outcome_columns(outcomes: Sequence[Outcome]) -> tuple[list[Any], ...]:
@@ -198,7 +212,7 @@ _FAULTS = """
     on conflict (program, batch, line) do nothing
 """
 _COUNT = """
-    update batches b set posted = b.posted + c.posted, refused = b.refused + c.refused, touched_at = $5
+    update batch_outcomes b set posted = b.posted + c.posted, refused = b.refused + c.refused
     from unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) as c(program, batch, posted, refused)
     where b.program = c.program and b.batch = c.batch
 """
@@ -218,9 +232,7 @@ class _Award(msgspec.Struct):
 _decode_awards = msgspec.json.Decoder(list[_Award]).decode
 
 
-async def _count(
-    connection: Connection, rows: Sequence[Any], outcomes: dict[Correlation, Outcome], at: datetime
-) -> None:
+async def _count(connection: Connection, rows: Sequence[Any], outcomes: dict[Correlation, Outcome]) -> None:
     """Count what was answered just now to the batches that asked; a second hearing answers nothing."""
     counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     awarded: dict[tuple[str, str, str], int] = defaultdict(int)
@@ -238,7 +250,7 @@ async def _count(
             faults.append((program, batch, line, id_, known.status if known else 409, outcome.code, detail))
     if faults:
         await connection.execute(_FAULTS, *_columns(faults))
-    await connection.execute(_COUNT, *_columns([(*key, *counts[key]) for key in sorted(counts)]), at)
+    await connection.execute(_COUNT, *_columns([(*key, *counts[key]) for key in sorted(counts)]))
     if awarded:
         await connection.execute(_AWARDED, *_columns([(*key, awarded[key]) for key in sorted(awarded)]))
 

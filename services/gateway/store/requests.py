@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from services.gateway.naming import Correlation, RequestKey
+from services.gateway.store.programs import ProgramHead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,6 +44,13 @@ class RequestRow:
         return self.state == PENDING
 
 
+class Accepted(NamedTuple):
+    """Which attempt a recorded request is, and how its program stood at that moment."""
+
+    attempt: int
+    head: ProgramHead
+
+
 @dataclass(frozen=True, slots=True)
 class NewRequest:
     """A request to be recorded. `subject` is what it is about where that is not its id, such as a redemption."""
@@ -61,6 +69,7 @@ class NewRequest:
 # Rows are taken in the order of their key, so two sets that share ids cannot wait for each other in a circle.
 # A reward may be published again under its id; everything else is asked once, unless the id was freed.
 _INSERT = """
+    with recorded as (
     insert into requests as r (program, kind, partner, id, attempt, hash, state, member, subject, batch, line,
         outcome, body, created_at)
     select program, kind, partner, id, 1, hash, case when outcome is null then 'pending' else 'posted' end, member,
@@ -74,11 +83,18 @@ _INSERT = """
         code = null, outcome = excluded.outcome, body = excluded.body, delayed = false, answered_at = null
     where r.state = 'freed' or (r.kind = 'reward' and r.hash <> excluded.hash)
     returning program, kind, partner, id, attempt
+    )
+    select n.program, n.kind, n.partner, n.id, n.attempt, p.version, p.clock, p.as_of
+    from recorded n join programs p on p.program = n.program
 """
 
 
-async def insert(connection: Connection, asked: Sequence[NewRequest], at: datetime) -> dict[RequestKey, int]:
-    """Record what is new, and answer the attempt of each that was recorded; keys must differ."""
+async def insert(connection: Connection, asked: Sequence[NewRequest], at: datetime) -> dict[RequestKey, Accepted]:
+    """Record what is new, and answer how each that was recorded was accepted; keys must differ.
+
+    How a program stands is read by the same statement, so a request never carries an older version than the
+    newest that was published when it was recorded.
+    """
     ordered = sorted(asked, key=lambda request: request.key)
     rows = await connection.fetch(
         _INSERT,
@@ -95,7 +111,10 @@ async def insert(connection: Connection, asked: Sequence[NewRequest], at: dateti
         [request.body for request in ordered],
         at,
     )
-    return {RequestKey(row[0], row[1], row[2], row[3]): row[4] for row in rows}
+    return {
+        RequestKey(program, kind, partner, id_): Accepted(attempt, ProgramHead(program, version, clock, as_of))
+        for program, kind, partner, id_, attempt, version, clock, as_of in rows
+    }
 
 
 _FIND = """

@@ -213,10 +213,10 @@ batches = Table(
     _count("received"),
     _count("read_through"),
     _count("asked"),
-    _count("posted"),
-    _count("refused"),
+    _count("unearned"),
     _count("rejected"),
     _count("duplicate"),
+    _count("following"),
     _count("body_offset"),
     _flag("broken"),
     _instant("created_at"),
@@ -226,7 +226,19 @@ batches = Table(
     Index("batches_open", "created_at", postgresql_where=text("finished_at is null")),
     schema="gateway",
 )
-"""A file of activities and its counts. Lines up to read_through have been asked of points."""
+"""A file of activities and what is counted on the way in. Lines up to read_through had their turn."""
+
+batch_outcomes = Table(
+    "batch_outcomes",
+    metadata,
+    _key("program"),
+    _key("batch"),
+    _count("posted"),
+    _count("refused"),
+    PrimaryKeyConstraint("program", "batch"),
+    schema="gateway",
+)
+"""What is counted on the way back, apart from `batches`, so that the two ways never wait for each other."""
 
 batch_lines = hash_partitioned(
     "batch_lines",
@@ -296,7 +308,7 @@ batch_turn = Table(
     metadata,
     Column("only", Boolean, nullable=False, server_default=text("true")),
     PrimaryKeyConstraint("only"),
-    CheckConstraint("only", name="batch_turn_only"),
+    CheckConstraint('"only"', name="batch_turn_only"),
     schema="gateway",
 )
 """One row: whoever holds it moves lines of batches to the outbox."""
