@@ -6,7 +6,7 @@ migrations; a later change to the tables is a migration of its own.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 _TEXT = 'text COLLATE "C" NOT NULL'
 _PARTITIONS = 8
@@ -58,7 +58,14 @@ _PARTITIONED = {
 }
 
 
-def create_messaging_tables(op: Any, schema: str) -> None:
+class Operations(Protocol):
+    """What is needed of Alembic's `op`."""
+
+    def execute(self, statement: str, /) -> None:
+        """Run a statement."""
+
+
+def create_messaging_tables(op: Operations, schema: str) -> None:
     """Create them in `schema`, which exists; `op` is Alembic's."""
     op.execute(f"""CREATE TABLE {schema}.schema_epoch (
         "only" boolean DEFAULT true NOT NULL PRIMARY KEY CONSTRAINT schema_epoch_only CHECK ("only"),

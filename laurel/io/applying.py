@@ -33,9 +33,7 @@ Preparation = Callable[["Connection"], Awaitable[None]]
 class Applier:
     """Applies messages through one handler, each once and in the order of its key."""
 
-    def __init__(
-        self, group: str, handler: Handler, unit: UnitOfWork, *, types: Collection[str] | None = None
-    ) -> None:
+    def __init__(self, group: str, handler: Handler, unit: UnitOfWork, *, types: Collection[str] | None = None) -> None:
         """`types`: what the handler wants; messages of other types only move the inbox."""
         self._group = group
         self._handler = handler

@@ -173,9 +173,7 @@ class Consumer:
             await self._commit_if_due(consumer)
             await self._tick_if_due()
 
-    def _give_back(
-        self, consumer: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[Any]]
-    ) -> None:
+    def _give_back(self, consumer: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Read these again, if they are ours still: nothing was done with them."""
         mine = consumer.assignment()
         for tp, records in fetched.items():

@@ -1,4 +1,4 @@
-"""The epoch of a schema: raised when a backup was restored, so that numbers given out since are not taken for repeats."""
+"""The epoch of a schema: raised when a backup was restored, so that reused numbers are not taken for repeats."""
 
 from __future__ import annotations
 

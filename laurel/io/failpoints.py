@@ -26,7 +26,7 @@ NAMES = frozenset({BEFORE_COMMIT, AFTER_COMMIT, AFTER_PUBLISH, AFTER_MARK, BEFOR
 Action = Callable[[], Awaitable[None] | None]
 
 
-class FailpointReached(BaseException):  # noqa: N818 - it is the event of reaching it that is told
+class FailpointReached(BaseException):
     """Raised by an armed failpoint that does not kill. No `except Exception` may save what is meant to die."""
 
 

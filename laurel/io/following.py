@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from laurel.io.kafka import (
     BROKER_ERRORS,
@@ -94,7 +94,7 @@ class Follower:
             await stop_quietly(consumer)
             await watch.close()
 
-    async def _position(self, consumer: Any, cluster: str) -> None:
+    async def _position(self, consumer: AIOKafkaConsumer, cluster: str) -> None:
         partitions = await self._all_partitions(consumer)
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -115,7 +115,7 @@ class Follower:
         if not self.caught_up.is_set():
             self._targets = {tp: end for tp, end in ends.items() if end > self._positions[tp]}
 
-    async def _all_partitions(self, consumer: Any) -> list[TopicPartition]:
+    async def _all_partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         """Wait until all topics can be seen."""
         while True:
             found = {topic: await partitions_of(consumer, topic) for topic in self._topics}
@@ -126,7 +126,7 @@ class Follower:
                 self._health.not_ready(self._part, f"waits for topic {missing[0]}")
             await asyncio.sleep(_WAIT_FOR_TOPIC_SECONDS)
 
-    async def _read(self, consumer: Any, watch: ClusterWatch) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer, watch: ClusterWatch) -> None:
         watching = asyncio.create_task(self._watch(watch))
         try:
             while not watching.done():

@@ -6,8 +6,8 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import structlog
@@ -45,7 +45,11 @@ class HttpSettings(Protocol):
 
 
 def service_app(
-    title: str, settings: HttpSettings, lifespan: Lifespan | None, health: Health, **options: Any
+    title: str,
+    settings: HttpSettings,
+    lifespan: Lifespan | None,
+    health: Health,
+    **options: Any,  # noqa: ANN401 - they are FastAPI's own
 ) -> FastAPI:
     """Make a service's application. `options` go to FastAPI."""
     app = FastAPI(title=title, lifespan=lifespan, separate_input_output_schemas=False, **options)
@@ -97,7 +101,7 @@ def _listen(settings: HttpSettings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    def capture_signals(self) -> Any:
+    def capture_signals(self) -> AbstractContextManager[None]:
         """Leave the signals to the runner, which stops everything in order."""
         return nullcontext()
 
@@ -142,7 +146,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     return problem_response(problem_of(error.errors()), request.url.path)
 
 
-def problem_of(errors: Iterable[Any]) -> Problem:
+def problem_of(errors: Iterable[Mapping[str, Any]]) -> Problem:
     """Tell Pydantic's errors as one problem with a pointer for each."""
     faults: list[Fault] = []
     for error in errors:
@@ -155,7 +159,7 @@ def problem_of(errors: Iterable[Any]) -> Problem:
 _PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 
 
-def fault_of(error: Any) -> Fault:
+def fault_of(error: Mapping[str, Any]) -> Fault:
     """Tell one of Pydantic's errors with a JSON Pointer into the body, or into the named part of the request."""
     place = list(error["loc"])
     start = ""

@@ -6,7 +6,7 @@ import asyncio
 import random
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -32,7 +32,7 @@ BROKER_ERRORS: tuple[type[BaseException], ...] = (KafkaError, OSError, TimeoutEr
 """What calls to a broker that is not there raise."""
 
 
-async def start_producer(settings: KafkaSettings) -> Any:
+async def start_producer(settings: KafkaSettings) -> AIOKafkaProducer:
     """Start a producer that is told of success only when all replicas have the event."""
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap,
@@ -52,7 +52,7 @@ async def start_producer(settings: KafkaSettings) -> Any:
     return producer
 
 
-def new_consumer(settings: KafkaSettings, group: str | None, *, max_records: int | None = None) -> Any:
+def new_consumer(settings: KafkaSettings, group: str | None, *, max_records: int | None = None) -> AIOKafkaConsumer:
     """Make a consumer that commits only when told, and begins at the earliest event."""
     return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
@@ -74,14 +74,14 @@ def new_consumer(settings: KafkaSettings, group: str | None, *, max_records: int
     )
 
 
-async def stop_quietly(client: Any) -> None:
+async def stop_quietly(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     """Stop a client of a broker that may be gone: its own farewell may fail, and that changes nothing."""
     with suppress(*BROKER_ERRORS, AssertionError):
         await asyncio.wait_for(client.stop(), 5)
 
 
 @asynccontextmanager
-async def admin(settings: KafkaSettings) -> AsyncIterator[Any]:
+async def admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Open an admin client."""
     client = AIOKafkaAdminClient(
         bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS, retry_backoff_ms=50
@@ -105,7 +105,7 @@ class ClusterWatch:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._client: Any = None
+        self._client: AIOKafkaAdminClient | None = None
 
     async def ask(self) -> str:
         """Return the broker's id. Raises one of `BROKER_ERRORS` when there is no broker."""
@@ -150,7 +150,7 @@ async def ensure_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> Non
             )
 
 
-async def _create_missing(client: Any, topics: list[Topic], replication: int) -> None:
+async def _create_missing(client: AIOKafkaAdminClient, topics: list[Topic], replication: int) -> None:
     present = set(await client.list_topics())
     missing = [
         NewTopic(
@@ -196,7 +196,7 @@ async def log_ends(settings: KafkaSettings, topics: Collection[str]) -> dict[tup
         await stop_quietly(consumer)
 
 
-async def partitions_of(consumer: Any, topic: str) -> list[int]:
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
     """Return the partitions of a topic, none if it does not exist (yet)."""
     known = consumer.partitions_for_topic(topic)
     if known is None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from laurel.io.saying import Saying
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import asyncpg
 
     from laurel.io.database import Connection, Database
 
@@ -136,7 +138,7 @@ class Outbox:
             await connection.execute(_INSERT, *zip(*records, strict=True))
 
 
-def row_from(record: Any) -> OutboxRow:
+def row_from(record: asyncpg.Record) -> OutboxRow:
     """Make a row of a record that selects `ROW_COLUMNS`."""
     return OutboxRow(
         (record[0], record[1], record[2]),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from laurel.io.inbox import RETRY, WAITING, Key, Place, Wrong, headers_from_json, message_from
+from laurel.io.inbox import RETRY, WAITING, Key, Place, Wrong, headers_from_json
 from laurel.io.saying import DEAD, Saying
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ BYTES = "bytes:"
 """What the sources of undecodable records begin with."""
 
 
-class NotParked(LookupError):
+class NotParked(LookupError):  # noqa: N818 - it says what is the case
     """There is no such parked message, or not one that this can be done to."""
 
 

@@ -27,7 +27,7 @@ class KafkaSettings(BaseSettings):
     """A member of a group that is silent for longer loses its partitions. The embedded broker lets everybody who
     joins wait half of this, at least a second: 2,000 there."""
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 500
-    """How long the broker may hold a fetch that finds nothing. 10 for the embedded broker, which does not wake early."""
+    """How long the broker may hold a fetch that finds nothing. The embedded broker does not wake early: 10 there."""
 
 
 class ServiceSettings(KafkaSettings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 HASH_PARTITIONS = 8
 
 
-def key_text(name: str, **options: Any) -> sa.Column[str]:
+def key_text(name: str) -> sa.Column[str]:
     """Return a column of a key: compared by code points, the same on every machine and in Python."""
-    return sa.Column(name, sa.Text(collation="C"), nullable=False, **options)
+    return sa.Column(name, sa.Text(collation="C"), nullable=False)
 
 
 def hash_partitioned(

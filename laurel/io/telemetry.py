@@ -71,6 +71,7 @@ def configure_logging(service: str, *, as_json: bool = True, level: str = "INFO"
     structlog.contextvars.bind_contextvars(service=service)
 
 
-def logger(name: str) -> Any:
+def logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return a logger that takes facts as keywords."""
-    return structlog.stdlib.get_logger(name)
+    named: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return named

@@ -337,7 +337,8 @@ def _message_discarded(message: Heard) -> Told:
     correlation = parse_correlation(message.correlation)
     if correlation is None:
         return NOTHING
-    named = {"redemption" if correlation.key.kind == REDEMPTION else "id": correlation.key.id}
+    # A redemption is asked under a key of its caller's; which one it was, its route knows.
+    named = {} if correlation.key.kind == REDEMPTION else {"id": correlation.key.id}
     return Told(outcome=_refusal(correlation, "discarded", _refusal_body(named, "discarded", "", {})))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
     from laurel.io.database import Connection, Database
     from laurel.io.message import Message
 
+_LINGER_MESSAGES: Final = 100
+
 
 class Projector:
     """Handles the outcome topics for the group `laurel-gateway`. What it hears twice changes nothing."""
 
-    def __init__(self, clock: Callable[[], datetime], projected: Callable[[], None] = lambda: None) -> None:
-        """`projected` is called after each batch is committed."""
+    def __init__(self, clock: Callable[[], datetime], counted: Callable[[], None], *, linger_seconds: float) -> None:
+        """`counted` is called when lines of batches have been answered, and that is committed."""
         self._clock = clock
-        self._projected = projected
+        self._counted = counted
+        self._linger_seconds = linger_seconds
 
     async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
         told: list[Told] = []
@@ -37,8 +41,12 @@ class Projector:
         if poisons:
             first, *others = poisons
             raise Poison(first.message, first.reason, first.detail, also=others)
-        await record(connection, told, self._clock())
-        return Handled(after_commit=self._projected)
+        if len(messages) < _LINGER_MESSAGES:
+            # Whoever waits for one of these is answered by an instance that writes the same rows in this moment.
+            # A little later there is nothing left to write, and nobody waited for a lock of ours.
+            await asyncio.sleep(self._linger_seconds)
+        counted = await record(connection, told, self._clock())
+        return Handled(after_commit=self._counted if counted else None)
 
 
 class Heard(NamedTuple):

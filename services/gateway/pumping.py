@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 PART: Final = "batches"
-_BUSY_SECONDS: Final = 0.02
+_BUSY_SECONDS: Final = 0.05
 _CONFLICTS_MAX: Final = 20
 _LINES_MAX: Final = 1_000
 _SHARE: Final = 10

@@ -39,6 +39,8 @@ class GatewaySettings(ServiceSettings):
     """The most requests that one transaction takes."""
     gather_waiting_max: Count = 5_000
     """The most requests that wait for their turn; above it callers are told to come back."""
+    projecting_linger_seconds: Annotated[float, Field(ge=0, le=1)] = 0.04
+    """How long the projector lets instances that answer waiting callers go first."""
     batch_line_bytes_max: Annotated[int, Field(ge=1024)] = 1_048_576
     """The longest line of a batch."""
     batch_in_flight_max: Annotated[int, Field(ge=1, le=100_000)] = 500

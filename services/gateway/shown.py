@@ -211,6 +211,7 @@ class RedemptionShown(Shown):
     lots: list[LotAmount] = []
     vouchers: Annotated[list[VoucherShown], Field(max_length=1000)] = []
     code: str | None = None
+    delayed: bool = False
 
 
 class PageShown(Shown):

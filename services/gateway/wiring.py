@@ -132,7 +132,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             points,
             redemption,
             Tail(
-                [main_topic(speaker, settings.kafka_prefix) for speaker in ("points", "redemption")],
+                _outcome_topics(settings),
                 waiting.wanted,
                 waiting.hear,
                 settings,
@@ -157,13 +157,10 @@ def working(parts: Parts) -> Work:
         poll_seconds=settings.batch_poll_seconds,
         silence_seconds=settings.batch_silence_seconds,
     )
-    speakers = ("points", "redemption")
-    topics = [main_topic(speaker, settings.kafka_prefix) for speaker in speakers]
-    topics += [dead_topic(speaker, settings.kafka_prefix) for speaker in speakers]
     consumer = Consumer(
         f"{settings.kafka_prefix}-{SERVICE}",
-        topics,
-        Projector(clock, pump.wake),
+        _outcome_topics(settings),
+        Projector(clock, pump.wake, linger_seconds=settings.projecting_linger_seconds),
         parts.unit,
         settings,
         health,
@@ -173,6 +170,13 @@ def working(parts: Parts) -> Work:
         gap_report_seconds=settings.gap_report_seconds,
     )
     return Work(consumer, pump)
+
+
+def _outcome_topics(settings: GatewaySettings) -> list[str]:
+    """Where outcomes are told; that a request was given up is told among dead letters."""
+    speakers = ("points", "redemption")
+    names = (main_topic, dead_topic)
+    return [name(speaker, settings.kafka_prefix) for name in names for speaker in speakers]
 
 
 def _gatherer(

@@ -44,9 +44,7 @@ def town_kafka(broker: str, kafka_idempotence: bool, fetch_max_wait_ms: int) -> 
     return kafka_settings(broker, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms)
 
 
-def kafka_settings(
-    bootstrap: str, *, idempotence: bool, fetch_max_wait_ms: int, partitions: int = 4
-) -> KafkaSettings:
+def kafka_settings(bootstrap: str, *, idempotence: bool, fetch_max_wait_ms: int, partitions: int = 4) -> KafkaSettings:
     return KafkaSettings(
         kafka_bootstrap=bootstrap,
         kafka_prefix=f"f{uuid.uuid4().hex[:8]}",

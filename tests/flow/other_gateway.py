@@ -24,7 +24,7 @@ from services.gateway.asking import Stamp
 from services.gateway.naming import ACTIVITY, Correlation, RequestKey
 from services.gateway.publishing import publish
 from services.gateway.saying import activity_json, activity_reported
-from services.gateway.store import programs, requests
+from services.gateway.store import requests
 from services.gateway.store.requests import NewRequest
 
 PARTNER = "operator"
@@ -79,14 +79,12 @@ class OtherGateway:
         now = datetime.now(UTC)
         parsed: list[Any] = [read(Activity, json.dumps(activity).encode()) for activity in activities]
         async with self._unit.begin() as work:
-            head = (await programs.heads(work.connection, [program]))[program]
             keys = [RequestKey(program, ACTIVITY, PARTNER, each.id) for each in parsed]
-            asked = [
-                NewRequest(key, content_hash(each), each.member) for key, each in zip(keys, parsed, strict=True)
-            ]
-            attempts = await requests.insert(work.connection, asked, now)
+            asked = [NewRequest(key, content_hash(each), each.member) for key, each in zip(keys, parsed, strict=True)]
+            accepted = await requests.insert(work.connection, asked, now)
             for request, each in zip(asked, parsed, strict=True):
-                stamp = Stamp(Correlation(request.key, attempts[request.key]), head, now)
+                attempt, head = accepted[request.key]
+                stamp = Stamp(Correlation(request.key, attempt), head, now)
                 saying = activity_reported(
                     stamp,
                     member=each.member,

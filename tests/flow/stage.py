@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -279,7 +280,7 @@ class Town:
         """Wait until these say that they are ready."""
         async with httpx.AsyncClient(timeout=5) as http:
             for name in names:
-                await until(lambda name=name: self._is_ready(http, name), f"{name} to be ready", READY_SECONDS, self.told)
+                await until(partial(self._is_ready, http, name), f"{name} to be ready", READY_SECONDS, self.told)
 
     async def _is_ready(self, http: httpx.AsyncClient, name: str) -> bool:
         assert self._children[name].running, f"{name} ended by itself\n{self.told()}"

@@ -35,9 +35,7 @@ async def test_broker_forgets_everything_in_the_middle_of_a_file_and_again_at_re
     fetch_max_wait_ms: int,
     tmp_path: Path,
 ) -> None:
-    kafka = kafka_settings(
-        fresh_broker.bootstrap, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms
-    )
+    kafka = kafka_settings(fresh_broker.bootstrap, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms)
     # A small share for files, so that the file is still in the middle when it is looked at.
     async with Town(tmp_path, database_urls, kafka, PARTS, forks, batch_in_flight_max=40).open() as town:
         door = town.door()
@@ -53,9 +51,7 @@ async def test_broker_forgets_everything_in_the_middle_of_a_file_and_again_at_re
             PROGRAM, [_basket(f"line-{number}", MEMBERS[number % len(MEMBERS)]) for number in range(LINES)]
         )
         callers = Doors(door)
-        asking = asyncio.create_task(
-            gather_bounded([partial(_ask, callers, number) for number in range(REQUESTS)], 6)
-        )
+        asking = asyncio.create_task(gather_bounded([partial(_ask, callers, number) for number in range(REQUESTS)], 6))
         for number in range(REQUESTS):
             bought[MEMBERS[number % len(MEMBERS)]] += 1
         shown = await town.until(partial(_posted, door, batch, LINES // 4), "a part of the file to be posted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -154,7 +155,7 @@ async def test_a_file_sent_twice_counts_once(town: Town, till: Door) -> None:
     lines = [purchase(f"file-{n}", members[n % 5], 100 * n) for n in range(1, 101)]
     for is_first in (True, False):
         where = await till.send_batch(PROGRAM, lines)
-        shown = await town.until(lambda where=where: _done(till, where), "the file to be done")
+        shown = await town.until(partial(_done, till, where), "the file to be done")
         assert (shown["posted"], shown["duplicate"]) == ((100, 0) if is_first else (0, 100))
     assert sum([await till.available(PROGRAM, member) for member in members]) == sum(range(1, 101))
     await town.prove()
@@ -173,7 +174,8 @@ async def _everything(town: Town) -> list[tuple[Any, ...]]:
     """What was ever said and decided, once all of it has arrived."""
     await town.prove()
     return await town.rows(
-        "select 'points', count(*) from points.journals union all select 'sagas', count(*) from redemption.saga_decisions"
+        "select 'points', count(*) from points.journals"
+        " union all select 'sagas', count(*) from redemption.saga_decisions"
         " union all select 'rewards', count(*) from redemption.rewards"
         " union all select 'asked', count(*) from gateway.outbox order by 1"
     )

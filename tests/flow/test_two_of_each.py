@@ -14,7 +14,7 @@ import pytest
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
 from tests.flow.nursery import Nursery
-from tests.flow.stage import JOINED_AT, Door, Doors, Town, gather_bounded, grocery, points_of, purchase, voucher
+from tests.flow.stage import JOINED_AT, Door, Doors, Town, gather_bounded, grocery, points_of, purchase, until, voucher
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
@@ -69,9 +69,7 @@ async def test_member_never_seen_before_is_enrolled_by_two_at_once(town: Town, d
     path = f"programs/{program}/members"
     for number in range(6):
         bodies = [{"member": f"m-{number}", "enrolled_at": JOINED_AT, "person": f"p-{turn}"} for turn in range(4)]
-        answers = await asyncio.gather(
-            *(doors[turn % 2].ask("POST", path, body) for turn, body in enumerate(bodies))
-        )
+        answers = await asyncio.gather(*(doors[turn % 2].ask("POST", path, body) for turn, body in enumerate(bodies)))
         assert _statuses(answers) == {201: 1, 409: 3}
         winner = next(turn for turn, answer in enumerate(answers) if answer.status_code == 201)
         assert (await doors[0].call("GET", f"{path}/m-{number}"))["person"] == f"p-{winner}"
@@ -79,7 +77,9 @@ async def test_member_never_seen_before_is_enrolled_by_two_at_once(town: Town, d
     for number in range(6):
         card = {"scheme": "card", "value": str(number)}
         wanted = [{"member": f"c-{number}-{turn}", "identifiers": [card]} for turn in range(2)]
-        answers = await asyncio.gather(*(door.ask("POST", path, body) for door, body in zip(doors, wanted, strict=True)))
+        answers = await asyncio.gather(
+            *(door.ask("POST", path, body) for door, body in zip(doors, wanted, strict=True))
+        )
         assert _statuses(answers) == {201: 1, 409: 1}
         loser = next(turn for turn, answer in enumerate(answers) if answer.status_code == 409)
         assert answers[loser].json()["code"] == "identifier_taken"
@@ -188,16 +188,13 @@ class _Progress:
     """Counts what is done, for those who wait for some of it."""
 
     def __init__(self) -> None:
-        self._done = 0
-        self._moved = asyncio.Condition()
+        self.done = 0
 
     def step(self) -> None:
-        self._done += 1
+        self.done += 1
 
-    async def reaches(self, number: int, seconds: float = 90.0) -> None:
-        async with asyncio.timeout(seconds):
-            while self._done < number:
-                await asyncio.sleep(0.01)
+    async def reaches(self, number: int) -> None:
+        await until(lambda: self.done >= number, f"{number} requests to be answered")
 
 
 def _basket(id_: str, member: str, number: int) -> dict[str, Any]:

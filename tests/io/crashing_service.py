@@ -1,4 +1,4 @@
-"""A whole little service in a process of its own, for tests that kill it: `python crashing_service.py URL BOOTSTRAP PREFIX SETTINGS`."""
+"""A little service in a process of its own, for tests that kill it: `crashing_service.py URL SETTINGS`."""
 
 from __future__ import annotations
 

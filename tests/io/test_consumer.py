@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from laurel.io import failpoints
-from laurel.io.consumer import Consumer
-from laurel.io.database import Database
+from laurel.io.consumer import Consumer, Handled, Poison
+from laurel.io.database import Connection, Database
 from laurel.io.message import Message
 from tests.io.conftest import Recorder, Service, effects_in_order, message, rows, value
 
@@ -160,7 +160,9 @@ async def test_what_the_database_refuses_among_those_that_waited_is_found_too(ap
 
 async def test_several_refused_messages_are_each_found(applying: Service) -> None:
     refused = {3, 77, 78, 141}
-    await _consumer(applying).applier.apply([message(f"m{number}", 1, 13 if number in refused else 0) for number in range(150)])
+    await _consumer(applying).applier.apply(
+        [message(f"m{number}", 1, 13 if number in refused else 0) for number in range(150)]
+    )
     assert {row[0] for row in await rows(applying.database, PARKED)} == {f"m{number}" for number in refused}
     assert await value(applying.database, "select count(*) from effects") == 146
 
@@ -168,7 +170,7 @@ async def test_several_refused_messages_are_each_found(applying: Service) -> Non
 class _Colliding(Recorder):
     """Locks two rows in the order of its messages, which sorted keys would forbid."""
 
-    async def handle(self, connection, messages):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
         for each in messages:
             await connection.execute("select from things where name = $1 for update", each.body.decode())
             await asyncio.sleep(0.1)
@@ -197,7 +199,9 @@ async def test_two_consumers_that_hold_the_same_messages_apply_them_once(applyin
     """As after a rebalance of which one of them has not heard yet."""
     batch = [message(f"m{member}", sequence) for sequence in range(1, 6) for member in range(20)]
     consumers = [_another(applying, Recorder(f"c{number}")) for number in range(4)]
-    await asyncio.gather(*(consumer.applier.apply(batch[: 100 - 20 * number]) for number, consumer in enumerate(consumers)))
+    await asyncio.gather(
+        *(consumer.applier.apply(batch[: 100 - 20 * number]) for number, consumer in enumerate(consumers))
+    )
     assert await effects_in_order(applying.database) == {f"m{member}": [1, 2, 3, 4, 5] for member in range(20)}
 
 
@@ -249,8 +253,6 @@ async def test_a_handler_that_blames_what_it_was_not_given_parks_nothing(applyin
     stranger = message("x", 9)
 
     def fail(_: object) -> BaseException:
-        from laurel.io.consumer import Poison
-
         return Poison(stranger, "odd")
 
     applying.handler.fail = fail
@@ -260,8 +262,6 @@ async def test_a_handler_that_blames_what_it_was_not_given_parks_nothing(applyin
 
 
 async def test_a_handler_may_name_all_poison_of_a_batch_at_once(applying: Service) -> None:
-    from laurel.io.consumer import Poison
-
     def fail(messages: list[Message]) -> BaseException | None:
         bad = [each for each in messages if each.member.startswith("bad")]
         if not bad:
@@ -271,7 +271,9 @@ async def test_a_handler_may_name_all_poison_of_a_batch_at_once(applying: Servic
         return first
 
     applying.handler.fail = fail  # type: ignore[assignment]
-    await _consumer(applying).applier.apply([message(f"{kind}{number}", 1) for number in range(50) for kind in ("bad", "good")])
+    await _consumer(applying).applier.apply(
+        [message(f"{kind}{number}", 1) for number in range(50) for kind in ("bad", "good")]
+    )
     assert len(applying.handler.calls) == 2
     assert await value(applying.database, "select count(*) from parked") == 50
     assert await value(applying.database, "select count(*) from effects") == 50

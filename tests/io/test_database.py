@@ -13,10 +13,14 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_error(speaker_database: Database) -> None:
     insert = "insert into broker_state (cluster_id) values ($1)"
-    with pytest.raises(ZeroDivisionError):
+
+    async def fails() -> None:
         async with speaker_database.transaction() as connection:
             await connection.execute(insert, "a")
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fails()
     assert await value(speaker_database, "select count(*) from broker_state") == 0
     async with speaker_database.transaction() as connection:
         await connection.execute(insert, "a")

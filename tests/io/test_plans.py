@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from laurel.io import inbox, outbox, pruning, recovery, relay
+from laurel.io import inbox, marking, outbox, pruning, recovery, relay
 from laurel.io.database import Database
 
 pytestmark = pytest.mark.anyio
@@ -15,7 +15,7 @@ STATEMENTS = {
     "lock": inbox._LOCK,
     "parked": inbox._PARKED,
     "any parked": inbox._ANY_PARKED,
-    "mark": relay._MARK,
+    "mark": marking.MARK,
     "sweep": relay._SWEEP,
     "first unpublished": relay._FIRST_UNPUBLISHED,
     "republish": recovery._PAGE,

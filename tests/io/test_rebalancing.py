@@ -52,7 +52,7 @@ async def test_every_message_has_its_effect_once_and_in_order_whoever_applies_it
             handed_back = first.handler.committed
         await until(lambda: first.handler.committed > handed_back + 100)
         await talking
-        await until(lambda: _applied(listener_database), 20)
+        await until(lambda: _applied(listener_database), 60)
         await until(lambda: all_published(listener_database))
     everything = {f"m{number}": list(range(1, ROUNDS + 1)) for number in range(MEMBERS)}
     assert await effects_in_order(listener_database) == everything

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,11 +25,13 @@ from services.gateway.routes.activities import require_partner
 from services.gateway.saying import redemption_requested
 from services.gateway.shown import PendingShown, RedemptionShown
 from services.gateway.store import redemptions as store
+from services.gateway.store import requests
 from services.gateway.store.requests import NewRequest
 
 if TYPE_CHECKING:
     from laurel.io.saying import Saying
     from services.gateway.preferring import Preference
+    from services.gateway.store.redemptions import RedemptionRow
     from services.gateway.wiring import Api
 
 router = APIRouter()
@@ -109,11 +112,22 @@ async def get_redemption(request: Request) -> Response:
         raise Problem("redemption_unknown")
     body = row.body
     if body is None:
-        shown = {"redemption": redemption, "state": row.state, "member": row.member, "reward": row.reward}
-        body = msgspec.json.encode(shown)
+        body = await _untold(api, row)
     elif row.state == "fulfilled" and "redeem" in caller.scopes:
         body = await _with_codes(request, api, head.program, redemption, body)
     return Response(body, media_type="application/json")
+
+
+async def _untold(api: Api, row: RedemptionRow) -> bytes:
+    """No event has told of it: it is on its way, it is parked, or it was given up before anything was decided."""
+    async with api.database.connection() as connection:
+        asked = await requests.find(connection, RequestKey(row.program, REDEMPTION, row.partner, row.request))
+    shown: dict[str, Any] = {"state": row.state, "member": row.member, "reward": row.reward}
+    if asked is not None and asked.outcome is not None:
+        shown |= msgspec.json.decode(asked.outcome)
+    elif asked is not None and asked.delayed:
+        shown["delayed"] = True
+    return msgspec.json.encode({**shown, "redemption": row.redemption})
 
 
 async def _answer(
@@ -125,6 +139,9 @@ async def _answer(
         redemption = before.subject
     if settled.state == POSTED and settled.outcome is not None and not settled.replayed:
         settled = settled.shown_as(await _with_codes(request, api, program, redemption, settled.outcome))
+    if settled.is_refused and settled.outcome is not None:
+        refusal = {**msgspec.json.decode(settled.outcome), "redemption": redemption}
+        settled = replace(settled, outcome=msgspec.json.encode(refusal))
     return answer(
         settled,
         wish,

@@ -61,8 +61,8 @@ def is_one_statement(told: Sequence[Told]) -> bool:
     )
 
 
-async def record(connection: Connection, told: Sequence[Told], at: datetime) -> None:
-    """Write everything that these messages tell, in the caller's transaction."""
+async def record(connection: Connection, told: Sequence[Told], at: datetime) -> bool:
+    """Write everything that these messages tell, in the caller's transaction; tell whether a batch got on."""
     outcomes: dict[Correlation, Outcome] = {}
     for each in told:
         if each.outcome is not None:
@@ -75,6 +75,7 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     await _delayed(connection, [each.parked for each in told if each.parked is not None])
     if rows:
         await _count(connection, rows, outcomes)
+    return bool(rows)
 
 
 def _outcome_columns(outcomes: Sequence[Outcome]) -> tuple[list[Any], ...]:

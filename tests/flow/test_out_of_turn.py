@@ -1,0 +1,343 @@
+"""Events that are missing, late, early or there twice: what was decided is what would have been decided in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from laurel.contracts.registry import EVENTS
+from laurel.io import parking
+from laurel.io.database import Database
+from laurel.io.migrating import DatabaseUrls
+from laurel.io.outbox import Outbox
+from laurel.io.settings import KafkaSettings
+from laurel.io.unit import UnitOfWork
+from tests.flow.nursery import Nursery
+from tests.flow.other_gateway import OtherGateway
+from tests.flow.stage import Door, Town, gather_bounded, giving_back, grocery, points_of, purchase, voucher
+from tests.flow.wire import Record, Wire, distinct
+
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
+
+PARTS = {"gateway": "both", "points": "both", "redemption": "both"}
+GAP_SECONDS = 0.5
+HOLD_WAIT_SECONDS = 3
+AMOUNT = 4_000
+SEED = 20260314
+
+
+@pytest.fixture(scope="module")
+async def town(
+    town_urls: DatabaseUrls, town_kafka: KafkaSettings, forks: Nursery | None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Town]:
+    settings = {
+        "gap_report_seconds": GAP_SECONDS,
+        "program_wait_seconds": 0.5,
+        "hold_wait": f"PT{HOLD_WAIT_SECONDS}S",
+        "wait_timer_seconds": 0.2,
+    }
+    place = tmp_path_factory.mktemp("town")
+    async with Town(place, town_urls, town_kafka, PARTS, forks, **settings).open() as town:
+        yield town
+
+
+@pytest.fixture(scope="module")
+async def door(town: Town) -> Door:
+    return town.door()
+
+
+@pytest.fixture(scope="module")
+async def wire(town: Town) -> AsyncIterator[Wire]:
+    async with Wire(town.kafka).open() as wire:
+        yield wire
+
+
+async def test_event_missing_in_the_middle_is_waited_for_and_told_of(town: Town, door: Door, wire: Wire) -> None:
+    program = "gap"
+    await door.publish(grocery(program))
+    await door.enrol(program, "m-gap", "m-other")
+    async with OtherGateway.open(town.urls, held_up=True) as other:
+        for number in range(5):
+            await other.report(program, purchase(f"b-{number}", "m-gap", AMOUNT))
+        first, second, third, fourth, fifth = (wire.record("gateway", row) for row in other.held_up)
+
+    await wire.deliver([first, third, fifth])
+    await town.until(partial(_waits, town, 2), "two to wait for the missing one")
+    assert await door.available(program, "m-gap") == points_of(AMOUNT)
+    await door.report(program, purchase("b-other", "m-other", AMOUNT))
+    for service in ("points", "redemption"):
+        group = f"{town.kafka.kafka_prefix}-{service}"
+        await town.until(partial(_has_gaps, town, service, 1), f"{service} to count the gap")
+        told = await town.health(service)
+        assert told["status"] == "ready"
+        assert told["details"][f"gaps:{group}"].startswith("1 keys wait for a missing number, first laurel/gateway/1")
+
+    # It comes: what waited behind it goes on, up to the next that is missing, which comes, too.
+    await wire.deliver([second])
+    await town.until(partial(_has, door, program, "m-gap", 3 * points_of(AMOUNT)), "three to be applied")
+    await wire.deliver([fourth])
+    await town.until(partial(_has, door, program, "m-gap", 5 * points_of(AMOUNT)), "all five to be applied")
+    for service in ("points", "redemption"):
+        await town.until(partial(_has_gaps, town, service, 0), f"{service} to count no gap any more")
+        assert (await town.health(service))["details"] == {}
+    journals = "select cause from points.journals where program = $1 and member = 'm-gap' order by journal"
+    assert [cause for (cause,) in await town.rows(journals, program)][1:] == [f"b-{number}" for number in range(5)]
+    await town.prove()
+
+
+async def test_activity_overtakes_the_publication_of_its_program(town: Town, door: Door) -> None:
+    program = "overtaken"
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    doubled = grocery(program, effective_from=soon.isoformat())
+    doubled["earning"][0]["rate"]["points"] = 2
+    await door.publish(grocery(program))
+    await door.enrol(program, "m-1", "m-2")
+    await door.call("PUT", f"programs/{program}/rewards/off", voucher(30), 201)
+    await door.report(program, purchase("before", "m-2", AMOUNT))
+
+    async with OtherGateway.open(town.urls, held_up=True) as other:
+        assert await other.publish(doubled) == 2
+        (publication,) = other.held_up
+    # The gateway knows version 2 and says so with every request; the workers have never heard of it.
+    after = purchase("after", "m-1", AMOUNT, occurred_at=(soon + timedelta(seconds=30)).isoformat())
+    old = purchase("old", "m-1", AMOUNT)
+    for body in (after, old):
+        await door.report(program, body, 202, prefer="respond-async")
+    redeeming = asyncio.create_task(door.redeem(program, "wish", "m-2", "off"))
+    for service in ("points", "redemption"):
+        await town.until(partial(_is_not_ready, town, service), f"{service} to say that it cannot go on")
+    assert (await door.call("GET", f"programs/{program}/activities/after"))["state"] == "pending"
+
+    async with Wire(town.kafka).open() as wire:
+        await wire.deliver([wire.record("gateway", publication)])
+    assert (await redeeming)["state"] == "fulfilled"
+    for id_, rate in (("after", 2), ("old", 1)):
+        path = f"programs/{program}/activities/{id_}"
+        await town.until(partial(_is_posted, door, path), f"{id_} to be posted")
+        assert (await door.call("GET", path))["awards"][0]["amount"] == rate * points_of(AMOUNT)
+    versions = "select cause, version from points.journals where program = $1 and kind = 'activity' order by cause"
+    assert await town.rows(versions, program) == [("after", 2), ("before", 1), ("old", 1)]
+    await town.ready("points", "redemption")
+    await town.prove()
+
+
+async def test_return_overtakes_its_purchase(town: Town, door: Door) -> None:
+    program = "hasty"
+    await door.publish(grocery(program))
+    await door.enrol(program, "m-1")
+    back = giving_back("back", "bought", "m-1")
+    unnamed = await door.report(program, giving_back("back", "bought"), 404)
+    assert unnamed["code"] == "activity_unknown"
+
+    # Both are on their way at once, in the wrong order: the return is refused, and its id stays free.
+    await door.report(program, back, 202, prefer="respond-async")
+    await door.report(program, purchase("bought", "m-1", AMOUNT))
+    shown = await door.call("GET", f"programs/{program}/activities/back")
+    assert (shown["state"], shown["code"]) == ("refused", "activity_unknown")
+    assert await door.available(program, "m-1") == points_of(AMOUNT)
+    judged = await door.report(program, back)
+    assert (judged["state"], judged["reversals"][0]["taken"]) == ("posted", points_of(AMOUNT))
+    assert await door.available(program, "m-1") == 0
+    over = await door.report(program, giving_back("back-2", "bought", "m-1"), 409)
+    assert over["code"] == "over_returned"
+    await town.prove()
+
+
+async def test_same_id_with_another_body_changes_nothing(town: Town, door: Door) -> None:
+    program = "mistaken"
+    await door.publish(grocery(program))
+    await door.enrol(program, "m-1", "m-2")
+    first = await door.report(program, purchase("b-1", "m-1", AMOUNT))
+    await town.prove()
+    before = await _tables(town)
+    for other in (
+        purchase("b-1", "m-1", AMOUNT + 1),
+        purchase("b-1", "m-2", AMOUNT),
+        purchase("b-1", "m-1", AMOUNT, produce=100),
+        giving_back("b-1", "b-0", "m-1"),
+    ):
+        refused = await door.report(program, other, 422)
+        assert refused["code"] == "idempotency_mismatch"
+    where = await door.send_batch(program, [purchase("b-1", "m-1", AMOUNT + 2)])
+    done = await town.until(partial(_done, door, where), "the file to be done")
+    assert (done["rejected"], done["posted"]) == (1, 0)
+    assert await door.call("GET", f"programs/{program}/activities/b-1") == first
+    assert await door.available(program, "m-1") == points_of(AMOUNT)
+    after = await _tables(town)
+    assert {name for name in after if after[name] != before[name]} == {
+        "gateway.batches", "gateway.batch_lines", "gateway.batch_faults",
+    }  # fmt: skip
+
+
+async def test_events_of_many_members_come_mixed_and_twice(town: Town, door: Door, wire: Wire) -> None:
+    program = "mixed"
+    await door.publish(grocery(program))
+    members = [f"m-{number}" for number in range(30)]
+    await gather_bounded([partial(door.enrol, program, member) for member in members], 8)
+    async with OtherGateway.open(town.urls, held_up=True) as other:
+        for member in members:
+            await other.report(program, purchase(f"{member}-a", member, AMOUNT))
+            await other.report(program, purchase(f"{member}-b", member, AMOUNT, produce=500))
+            await other.report(program, giving_back(f"{member}-c", f"{member}-a", member, amount=AMOUNT // 2))
+        records = [wire.record("gateway", row) for row in other.held_up]
+    await wire.deliver(_mixed(records, random.Random(SEED)))
+    await town.prove()
+    # A return by amount is for an activity without lines; so each is refused, and nothing is taken back.
+    refused = "select count(*) from gateway.requests where program = $1 and state = 'refused' and id like '%-c'"
+    worth = points_of(AMOUNT) + points_of(AMOUNT, 500)
+    assert {await door.available(program, member) for member in members} == {worth}
+    assert await town.value(refused, program) in {0, len(members)}
+
+
+async def test_everything_ever_said_is_said_again_in_another_order(town: Town, door: Door, wire: Wire) -> None:
+    await _say_everything(town, door, wire)
+    await town.prove()
+    records = await wire.everything()
+    said = {record.type for record in records}
+    # What this version of Laurel has words for and never says yet.
+    unsaid = {"redemption.held.v1", "redemption.cancelled.v1"}
+    assert EVENTS.keys() - said == unsaid
+    before = await _tables(town)
+
+    chance = random.Random(SEED)
+    again = [*records, *records]
+    chance.shuffle(again)
+    repeats = {name: await _repeats(town, name) for name in PARTS}
+    await wire.deliver(again)
+    await town.until(wire.all_consumed, "every repeat to be consumed")
+    assert distinct(await wire.everything()) == distinct(records)
+    for name in PARTS:
+        assert await _repeats(town, name) > repeats[name]
+    await town.prove()
+    after = await _tables(town)
+    changed = {name for name in after if after[name] != before[name]}
+    assert not changed, changed
+    # And Laurel goes on as before.
+    await door.report("everything", purchase("afterwards", "m-1", AMOUNT))
+    await town.prove()
+
+
+async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
+    """Have every type of event said that this version says."""
+    program = "everything"
+    # Points are good for a day, so those of a purchase of the day before yesterday expire at once.
+    units = {"point": {"scale": 0, "validity": {"kind": "rolling", "months": 1}}}
+    await door.publish(grocery(program, units=units))
+    await door.enrol(program, "m-1", "m-2", "m-3", "m-late")
+    long_ago = (datetime.now(UTC) - timedelta(days=60)).isoformat()
+    await door.report(program, purchase("expires", "m-2", AMOUNT, occurred_at=long_ago))
+    for number in range(3):
+        await door.report(program, purchase(f"b-{number}", "m-1", 10_000))
+    await door.report(program, purchase("late", "m-late", 10_000))
+    await door.report(program, giving_back("back", "b-0"))
+    await door.report(program, giving_back("back-again", "b-0"), 409)
+    await door.call("PUT", f"programs/{program}/rewards/off", voucher(50, stock=9), 201)
+    await door.redeem(program, "k-1", "m-1", "off")
+    await door.redeem(program, "k-2", "m-3", "off", 409)
+
+    # While points are away a redemption waits too long; when they are back, they are asked to let go.
+    town.kill("points")
+    late = await door.redeem(program, "k-late", "m-late", "off", 409)
+    assert late["code"] == "hold_expired"
+    town.start("points")
+    await town.until(partial(_has, door, program, "m-late", 100), "the points to be let go")
+
+    # What nobody understands is parked and given up.
+    async with OtherGateway.open(town.urls, held_up=False) as newer:
+        await newer.report(program, purchase("strange", "m-3", AMOUNT), said=_unheard_of)
+    database = await Database.connect(town.urls.points, schema="points", application="laurel dead")
+    try:
+        unit = UnitOfWork(database, await Outbox.load("points", database))
+        (parked,) = await town.until(partial(_parked, unit), "the strange message to be parked")
+        async with unit.begin() as work:
+            place = (parked.program, parked.member, parked.source, parked.sequence)
+            await parking.discard(work, place, actor="tester", note="nobody knows what it is")
+    finally:
+        await database.close()
+
+
+def _unheard_of(saying: Any) -> Any:
+    import dataclasses
+
+    return dataclasses.replace(saying, type="activity.invented.v9")
+
+
+def _mixed(records: list[Record], chance: random.Random) -> list[Record]:
+    """Each key in its order, the keys in any; and everything comes once more, somewhere later."""
+    queues: dict[bytes, list[Record]] = {}
+    for record in records:
+        queues.setdefault(record.key, []).append(record)
+    mixed: list[Record] = []
+    while queues:
+        key = chance.choice(sorted(queues))
+        mixed.append(queues[key].pop(0))
+        if chance.random() < 0.5:
+            mixed.append(chance.choice(mixed))
+        if not queues[key]:
+            del queues[key]
+    return [*mixed, *chance.sample(records, len(records))]
+
+
+# What is asked of the town. --------------------------------------------------------------------------------------
+
+
+async def _has(door: Door, program: str, member: str, points: int) -> bool:
+    return await door.available(program, member) == points
+
+
+async def _is_posted(door: Door, path: str) -> bool:
+    return bool((await door.call("GET", path))["state"] == "posted")
+
+
+async def _done(door: Door, batch: str) -> Any:
+    shown = await door.call("GET", batch)
+    return shown if shown["state"] == "done" else None
+
+
+async def _waits(town: Town, number: int) -> bool:
+    return bool(await town.value("select count(*) from points.parked where reason = 'gap'") == number)
+
+
+async def _has_gaps(town: Town, service: str, number: int) -> bool:
+    return await town.metric(service, "laurel_gaps", group=f"{town.kafka.kafka_prefix}-{service}") == number
+
+
+async def _is_not_ready(town: Town, service: str) -> bool:
+    return (await town.health(service)).get("status") == "not_ready"
+
+
+async def _repeats(town: Town, name: str) -> float:
+    return await town.metric(name, "laurel_messages_total", outcome="repeated")
+
+
+async def _parked(unit: UnitOfWork) -> list[parking.Parked]:
+    async with unit.database.transaction() as connection:
+        return await parking.parked_messages(connection)
+
+
+# Positions in logs are all that repeats may move.
+_POSITIONS = ("broker_state", "consumer_logs", "relay_positions", "alembic_version")
+
+
+async def _tables(town: Town) -> Mapping[str, str]:
+    """Return a digest of every table's rows."""
+    names = await town.rows(
+        "select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+        "where n.nspname in ('gateway', 'points', 'redemption') and c.relkind in ('r', 'p') and not c.relispartition "
+        "and not c.relname = any($1::text[])",
+        list(_POSITIONS),
+    )
+    digests: dict[str, str] = {}
+    for (name,) in names:
+        rows = f"select coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {name} t"
+        digests[name] = str(await town.value(rows))
+    assert len(digests) > 20
+    return digests
+
+
