@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +125,7 @@ class Consumer:
                 await stop_quietly(consumer)
             await watch.close()
 
-    async def _until_the_first_ends(self, *works: Any) -> None:
+    async def _until_the_first_ends(self, *works: Coroutine[Any, Any, None]) -> None:
         tasks = [asyncio.create_task(work) for work in works]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

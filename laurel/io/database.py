@@ -10,7 +10,7 @@ import asyncpg
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-Connection = asyncpg.Connection  # type: ignore[type-arg]
+Connection = asyncpg.Connection
 """The connection that transactions hand out."""
 
 # Every hot statement reaches its rows by key. On tables that are young, and so have no statistics yet, the planner
@@ -29,7 +29,7 @@ _FREE_PLANS = "set local plan_cache_mode = auto; " + "".join(
 class Database:
     """The connections of one role to one schema. `Database.connect` opens it."""
 
-    def __init__(self, pool: asyncpg.Pool, schema: str) -> None:  # type: ignore[type-arg]
+    def __init__(self, pool: asyncpg.Pool, schema: str) -> None:
         self._pool = pool
         self.schema = schema
 

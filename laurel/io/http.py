@@ -6,8 +6,8 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Protocol
 
 import structlog
@@ -101,9 +101,10 @@ def _listen(settings: HttpSettings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    def capture_signals(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
         """Leave the signals to the runner, which stops everything in order."""
-        return nullcontext()
+        yield
 
 
 def problem_response(problem: Problem, instance: str = "") -> Response:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from laurel.io.message import Message, Undecodable, decode
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from laurel.io.database import Connection
 
 Key = tuple[str, str, str]
@@ -358,12 +360,12 @@ class _Stored:
     topic: str
     partition: int
     offset: int
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
     headers: Sequence[tuple[str, bytes]]
 
 
-def message_from(row: Mapping[str, object]) -> Message:
+def message_from(row: asyncpg.Record) -> Message:
     """Read a parked message as it was read when it came."""
     headers = headers_from_json(str(row["headers"]))
     body = row["body"]

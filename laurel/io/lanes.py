@@ -112,6 +112,11 @@ class Lanes:
         self.doubtful = True
         return before
 
+    def _serving(self) -> AIOKafkaProducer:
+        if self.producer is None:
+            raise ConnectionError("there is no broker yet")
+        return self.producer
+
     @property
     def failing(self) -> bool:
         return any(lane.failed for lane in self._lanes.values())
@@ -196,8 +201,7 @@ class Lanes:
 
     async def _patiently(self, lane: Lane, rows: Sequence[OutboxRow]) -> int:
         """Send as many of these rows as one batch holds. A broker that is just coming up may need some asking."""
-        producer = self.producer
-        assert producer is not None
+        producer = self._serving()
         topic, partition = lane.position
         backoff = Backoff(0.05, 1.0)
         for attempt in range(_PATIENCE_ATTEMPTS_MAX):

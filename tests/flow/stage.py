@@ -347,7 +347,11 @@ class Town:
         """Wait until every event has arrived; then all that `laurel verify` proves must hold."""
         connection = await asyncpg.connect(self.urls.auditor, server_settings={"jit": "off"})
         try:
-            await self.until(lambda: _all_arrived(connection, parked), "every event to be published and applied")
+            deadline = time.monotonic() + DEED_SECONDS
+            while missing := await _not_arrived(connection, parked):
+                late = time.monotonic() > deadline
+                assert not late, "\n".join(["events did not arrive:", *missing, self.told()])
+                await asyncio.sleep(0.05)
             found = [
                 *[each async for each in points_proofs.verify(connection)],
                 *[each async for each in redemption_proofs.verify(connection, at_rest=True)],
@@ -360,14 +364,14 @@ class Town:
         assert not findings, "\n".join(f"{each.proof}: {each.where}: {each.what}" for each in findings)
 
 
-async def _all_arrived(connection: asyncpg.Connection[Any], parked: int) -> bool:
+async def _not_arrived(connection: asyncpg.Connection[Any], parked: int) -> list[str]:
     # One snapshot: what is said while the services are asked one after another would be missed.
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         missing = await accounting.account(connection)
-        lying = sum((await accounting.parked(connection)).values())
-    final = [each for each in missing if not each.passing]
-    assert not final, final
-    return not missing and lying == parked
+        lying = await accounting.parked(connection)
+    told = [f"{each.proof}: {each.where}: {each.what}" for each in missing]
+    assert all(each.passing for each in missing), told
+    return told if sum(lying.values()) == parked else [*told, f"parked: {lying}"]
 
 
 async def gather_bounded(deeds: Sequence[Callable[[], Awaitable[Any]]], at_once: int) -> list[Any]:

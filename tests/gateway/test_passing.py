@@ -19,19 +19,21 @@ PAGE = {"data": [{"journal": 1}], "next_cursor": "1"}
 async def test_a_statement_is_passed_on_as_it_is(settings: GatewaySettings, here: Instance, member: str) -> None:
     made = await here.http.post("/v1/partners/operator/keys", json={"scopes": ["read"], "programs": [PROGRAM]})
     reader = {"authorization": f"Bearer {made.json()['secret']}"}
-    async with owner(PAGE) as (address, asked):
-        async with gateway(settings.model_copy(update={"points_url": address}), "api") as there:
-            for name in ("statement", "lots", "decisions"):
-                answer = await there.http.get(
-                    f"{BASE}/members/m-1/{name}?limit=7&cursor=9", headers={"x-request-id": "q-1"}
-                )
-                assert (answer.status_code, answer.json()) == (200, PAGE)
-                assert asked[-1].startswith(f"GET {BASE}/members/m-1/{name}?limit=7&cursor=9 ")
-                assert "x-request-id: q-1" in asked[-1]
-            await there.http.get(f"{BASE}/members/m-1/lots", headers=reader)
-            assert "partner=operator" in asked[-1], "a partner is shown its own"
-            await there.http.get(f"{BASE}/reports/liability")
-            assert asked[-1].startswith(f"GET {BASE}/reports/liability ")
+    async with (
+        owner(PAGE) as (address, asked),
+        gateway(settings.model_copy(update={"points_url": address}), "api") as there,
+    ):
+        for name in ("statement", "lots", "decisions"):
+            answer = await there.http.get(
+                f"{BASE}/members/m-1/{name}?limit=7&cursor=9", headers={"x-request-id": "q-1"}
+            )
+            assert (answer.status_code, answer.json()) == (200, PAGE)
+            assert asked[-1].startswith(f"GET {BASE}/members/m-1/{name}?limit=7&cursor=9 ")
+            assert "x-request-id: q-1" in asked[-1]
+        await there.http.get(f"{BASE}/members/m-1/lots", headers=reader)
+        assert "partner=operator" in asked[-1], "a partner is shown its own"
+        await there.http.get(f"{BASE}/reports/liability")
+        assert asked[-1].startswith(f"GET {BASE}/reports/liability ")
 
 
 async def test_a_quote_is_asked_with_the_member_resolved(
@@ -39,9 +41,11 @@ async def test_a_quote_is_asked_with_the_member_resolved(
 ) -> None:
     body: dict[str, Any] = {**purchase("x", {"scheme": "card", "value": "6340001"}), "id": None}
     del body["id"]
-    async with owner({"awards": [], "decision": []}) as (address, asked):
-        async with gateway(settings.model_copy(update={"points_url": address}), "api") as there:
-            answer = await there.http.post(f"{BASE}/quotes", json=body)
+    async with (
+        owner({"awards": [], "decision": []}) as (address, asked),
+        gateway(settings.model_copy(update={"points_url": address}), "api") as there,
+    ):
+        answer = await there.http.post(f"{BASE}/quotes", json=body)
     assert (answer.status_code, answer.json()) == (200, {"awards": [], "decision": []})
     said = json.loads(asked[0].partition("\r\n\r\n")[2])
     assert (said["member"], said["partner"], said["amount"]) == (member, "operator", 500)
@@ -60,7 +64,9 @@ async def test_an_owner_that_is_slow_or_broken_is_told_as_503(
 
 
 async def test_a_problem_of_the_owner_is_the_callers(settings: GatewaySettings, here: Instance, member: str) -> None:
-    async with owner({"code": "member_unknown"}, status=404) as (address, _):
-        async with gateway(settings.model_copy(update={"points_url": address}), "api") as there:
-            answer = await there.http.get(f"{BASE}/members/m-1/lots")
+    async with (
+        owner({"code": "member_unknown"}, status=404) as (address, _),
+        gateway(settings.model_copy(update={"points_url": address}), "api") as there,
+    ):
+        answer = await there.http.get(f"{BASE}/members/m-1/lots")
     assert (answer.status_code, answer.json()["code"]) == (404, "member_unknown")

@@ -36,7 +36,7 @@ async def test_a_published_topic_is_read_whole_and_then_followed(
         versions.append(int(message.body))
 
     published = PublishedTopic(f"{kafka.kafka_prefix}.programs.v1", kafka, take, health=health)
-    assert not health.is_ready
+    assert health.reason(f"topic:{published.topic}")
     async with running(speaker.relay):
         await speaker.say(_program(1), _program(2))
         assert await speaker.relay.drain()

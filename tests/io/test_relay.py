@@ -143,7 +143,8 @@ async def test_a_failed_send_stops_its_keys_and_not_the_others(
     other = next(name for name in map(str, range(100)) if partition_of(f"grocery:{name}", 8) != broken)
     async with running(relay):
         await until(lambda: speaker.health.is_ready)
-        sending = relay._lanes.producer.send_batch
+        producer = relay._lanes._serving()
+        sending = producer.send_batch
         failing = True
 
         async def send_batch(builder: Any, topic: str, *, partition: int) -> Any:
@@ -151,7 +152,7 @@ async def test_a_failed_send_stops_its_keys_and_not_the_others(
                 raise KafkaConnectionError("no leader")
             return await sending(builder, topic, partition=partition)
 
-        relay._lanes.producer.send_batch = send_batch
+        producer.send_batch = send_batch
         for _ in range(10):
             await speaker.say(say("stuck"), say(other))
         await until(lambda: _unpublished_only(speaker_database, "stuck"))

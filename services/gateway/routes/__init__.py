@@ -15,12 +15,13 @@ from services.gateway.routes import (
     rewards,
 )
 
+# A path is looked for in this order, so what is asked most comes first.
 ROUTERS: tuple[APIRouter, ...] = (
+    activities.router,
+    members.router,
     programs.router,
     partners.router,
     keys.router,
-    members.router,
-    activities.router,
     quotes.router,
     batches.router,
     rewards.router,

@@ -312,10 +312,10 @@ _ERRORS = """
     where program = $1 and batch = $2 and line > $3 order by program, batch, line limit $4
 """
 _LINES = """
-    select l.line, l.id, r.state, r.code, r.outcome, r.batch is distinct from $2 or r.line is distinct from l.line
+    select l.line, l.id, case when l.line <= $5 then r.state end, case when l.line <= $5 then r.code end,
+        case when l.line <= $5 then r.outcome end, r.batch is distinct from $2 or r.line is distinct from l.line
     from batch_lines l
-    left join requests r on r.program = l.program and r.kind = 'activity' and r.partner = l.partner
-        and r.id = l.id and l.line <= $5
+    left join requests r on r.program = l.program and r.kind = 'activity' and r.partner = l.partner and r.id = l.id
     where l.program = $1 and l.batch = $2 and l.line > $3
     order by l.program, l.batch, l.line limit $4
 """

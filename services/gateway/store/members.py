@@ -70,7 +70,9 @@ _ADD = """
     on conflict (program, member) do nothing
     returning program, member
     )
-    select a.program, a.member, p.version, p.clock, p.as_of from added a join programs p on p.program = a.program
+    select n.program, n.member, p.version, p.clock, p.as_of from added n cross join lateral (
+        select h.version, h.clock, h.as_of from programs h where h.program = n.program limit 1
+    ) p
 """
 _ADD_IDENTIFIERS = """
     insert into identifiers (program, scheme, hash, member, created_at)

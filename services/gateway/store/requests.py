@@ -85,7 +85,9 @@ _INSERT = """
     returning program, kind, partner, id, attempt
     )
     select n.program, n.kind, n.partner, n.id, n.attempt, p.version, p.clock, p.as_of
-    from recorded n join programs p on p.program = n.program
+    from recorded n cross join lateral (
+        select h.version, h.clock, h.as_of from programs h where h.program = n.program limit 1
+    ) p
 """
 
 

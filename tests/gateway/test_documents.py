@@ -1,0 +1,81 @@
+"""What the gateway says of itself: OpenAPI, AsyncAPI, health, metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import TypeAdapter
+
+from services.gateway import shown
+from services.gateway.routes import ROUTERS
+from tests.gateway.stage import PROGRAM, Instance, purchase
+
+pytestmark = pytest.mark.anyio
+
+BASE = f"/v1/programs/{PROGRAM}"
+
+
+async def test_every_route_is_described_with_its_problems(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/openapi.json", headers={"authorization": ""})).json()
+    assert document["openapi"].startswith("3.1")
+    described = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
+    routes = {(r.path, m) for router in ROUTERS for r in router.routes for m in r.methods}  # type: ignore[attr-defined]
+    assert described == routes
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            assert operation["summary"], path
+            assert {"401", "404"} <= set(operation["responses"]), path
+            named = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
+            assert named == set(re.findall(r"{(\w+)}", path))
+            if method in {"put", "post"} and not path.endswith("/quotes"):
+                assert operation["requestBody"]["required"], path
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert references <= set(document["components"]["schemas"])
+    assert {"Activity", "ProblemShown", "EnrolMember"} <= references
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+async def test_answers_have_the_shapes_that_are_described(http: httpx.AsyncClient, member: str) -> None:
+    seen: list[tuple[type[shown.Shown], httpx.Response]] = [
+        (shown.ProgramDetails, await http.get(BASE)),
+        (shown.VersionsShown, await http.get(f"{BASE}/versions")),
+        (shown.PartnerShown, await http.get("/v1/partners/operator")),
+        (shown.MemberShown, await http.get(f"{BASE}/members/{member}")),
+        (shown.ActivityShown, await http.post(f"{BASE}/activities", json=purchase("t-1"))),
+        (shown.ProblemShown, await http.get(f"{BASE}/activities/none")),
+        (
+            shown.KeyShown,
+            await http.post("/v1/partners/operator/keys", json={"scopes": ["read"], "programs": [PROGRAM]}),
+        ),
+    ]
+    batch = await http.post(f"{BASE}/batches", content=b"{}", headers={"content-type": "application/x-ndjson"})
+    seen.append((shown.BatchShown, batch))
+    for shape, answer in seen:
+        adapter: TypeAdapter[Any] = TypeAdapter(shape)
+        adapter.validate_json(answer.content)
+
+
+async def test_documents_and_health_need_no_key(http: httpx.AsyncClient, here: Instance) -> None:
+    headers = {"authorization": ""}
+    assert (await http.get("/docs", headers=headers)).status_code == 200
+    asyncapi = (await http.get("/asyncapi.json", headers=headers)).json()
+    committed = Path(__file__).parents[2] / "laurel" / "contracts" / "asyncapi.json"
+    assert asyncapi == json.loads(committed.read_text(encoding="utf-8"))
+    assert (await http.get("/health/live", headers=headers)).json() == {"status": "live"}
+    ready = await http.get("/health/ready", headers=headers)
+    assert (ready.status_code, ready.json()["not_ready"]) == (200, {})
+    here.health.not_ready("something", "is missing")
+    assert (await http.get("/health/ready", headers=headers)).status_code == 503
+    metrics = (await http.get("/metrics", headers=headers)).text
+    assert "laurel_http_seconds_bucket" in metrics
+    assert member_free(metrics)
+
+
+def member_free(metrics: str) -> bool:
+    """Labels name routes, not members."""
+    return "/members/m-" not in metrics

@@ -1,0 +1,87 @@
+"""Hot statements reach their rows by key, on tables that are new and on tables that are full."""
+
+from __future__ import annotations
+
+import re
+
+import asyncpg
+import pytest
+
+from laurel.io.database import Database
+from laurel.io.migrating import DatabaseUrls
+from services.gateway.store import batches, members, partners, programs, recording, redemptions, requests
+
+pytestmark = pytest.mark.anyio
+
+HOT = {
+    "record requests": requests._INSERT,
+    "read requests": requests._FIND,
+    "add members": members._ADD,
+    "add identifiers": members._ADD_IDENTIFIERS,
+    "read a member": members._FIND,
+    "find members": members._EXISTING,
+    "resolve identifiers": members._RESOLVE,
+    "record outcomes": recording._RECORD,
+    "record redemptions": recording._REDEMPTIONS,
+    "record rewards": recording._REWARDS,
+    "refused lines": recording._FAULTS,
+    "count lines": recording._COUNT,
+    "sum awards": recording._AWARDED,
+    "add redemptions": redemptions._ADD,
+    "read a redemption": redemptions._FIND,
+    "read the catalogue": redemptions._REWARDS,
+    "read a batch": batches._FIND,
+    "open batches": batches._OPEN,
+    "next lines": batches._NEXT,
+    "move lines": batches._MOVED,
+    "followed lines": batches._FOLLOWED,
+    "read errors": batches._ERRORS,
+    "read lines": batches._LINES,
+    "finish batches": batches._FINISH,
+    "key by prefix": partners._BY_PREFIX,
+    "programs": programs._HEADS,
+}
+FILL = """
+    insert into programs select 'p' || n, 1, 'wall', null, now() from generate_series(1, 200) n;
+    insert into members select 'p1', 'm' || n, 'active', now(), null, null, '{}', null, null, 1, 1, 1, now()
+        from generate_series(1, 5000) n;
+    insert into identifiers select 'p1', 'card', sha256(n::text::bytea), 'm' || n, now()
+        from generate_series(1, 5000) n;
+    insert into requests (program, kind, partner, id, attempt, hash, state, created_at)
+        select 'p1', 'activity', 'acme', n::text, 1, '1:h', 'posted', now() from generate_series(1, 5000) n;
+    insert into redemptions (program, redemption, partner, member, reward, request, state, created_at)
+        select 'p1', n::text, 'acme', 'm1', 'r', 'k', 'fulfilled', now() from generate_series(1, 5000) n;
+    insert into rewards select 'p1', n::text, '{}', 1, n, now() from generate_series(1, 500) n;
+    insert into batches (program, batch, partner, state, created_at, touched_at, finished_at)
+        select 'p1', n::text, 'acme', 'done', now(), now(), now() from generate_series(1, 500) n;
+    insert into batch_outcomes (program, batch) select 'p1', n::text from generate_series(1, 500) n;
+    insert into batch_lines select 'p1', (n % 20)::text, n, 'acme', n::text, 'm1', '1:h', now(), null, '{}'
+        from generate_series(1, 5000) n;
+    insert into batch_faults select 'p1', (n % 20)::text, n, n::text, 'refused', 409, 'code', '', '[]'
+        from generate_series(1, 5000) n;
+"""
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["new", "full"])
+async def test_hot_statements_go_by_key(database: Database, database_urls: DatabaseUrls, full: bool) -> None:
+    if full:
+        async with database.connection() as connection:
+            await connection.execute(FILL)
+        owner = await asyncpg.connect(database_urls.owner)
+        await owner.execute("analyze")
+        await owner.close()
+    async with database.connection() as connection:
+        await connection.execute("select 1")
+        bad=[]
+        for name, statement in HOT.items():
+            nulls = ", ".join(["null"] * len(set(re.findall(r"\$\d+", statement))))
+            await connection.execute(f"prepare hot as {statement}")
+            rows = await connection.fetch(f"explain execute hot{f'({nulls})' if nulls else ''}")
+            await connection.execute("deallocate hot")
+            plan = "\n".join(row[0] for row in rows)
+            filters = [line for line in plan.splitlines() if "Join Filter" in line and "tableoid" not in line]
+            if filters: bad.append((name,plan)); continue
+            assert "Seq Scan on" not in plan, f"{name} reads a whole table:\n{plan}"
+            assert "Hash Join" not in plan, f"{name} hashes a whole table:\n{plan}"
+        print([b[0] for b in bad])
+        assert not bad

@@ -1,0 +1,67 @@
+"""The proofs bite: what is shown and is not so is found."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from laurel.io.migrating import DatabaseUrls
+from services.gateway.verifying import Checked, Finding, verify
+
+pytestmark = pytest.mark.anyio
+
+BALANCE = (
+    '[{"unit": "point", "available": 7, "pending": 0, "held": 0, "owed": 0, "lifetime": '
+    '{"earned": 7, "spent": 0, "expired": 0, "reversed": 0, "adjusted": 0}}]'
+)
+GOOD = f"""
+    insert into points.wallets (program, member, status, at, version, enrolled_at)
+        values ('p', 'm', 'active', now(), 2, now());
+    insert into points.balances (program, member, unit, available, earned) values ('p', 'm', 'point', 7, 7);
+    insert into points.activities (program, partner, activity, member, journal, hash)
+        values ('p', 'acme', 't-1', 'm', 2, '1:h');
+    insert into gateway.members (program, member, status, enrolled_at, attributes, balances, version, created_at)
+        values ('p', 'm', 'active', now(), '{{}}', '{BALANCE}', 2, now());
+    insert into gateway.requests (program, kind, partner, id, attempt, hash, state, member, created_at)
+        values ('p', 'activity', 'acme', 't-1', 1, '1:h', 'posted', 'm', now());
+"""
+LIES = {
+    "every wallet is a member here, with its version": "update gateway.members set version = 3",
+    "nobody is shown as enrolled who has no wallet": "update points.wallets set enrolled_at = null",
+    "balances shown are the balances held": "update points.balances set held = 1",
+    "every activity that points knows has its outcome here": "update gateway.requests set state = 'pending'",
+    "nothing is shown as posted that points does not know": "update points.activities set code = 'claim_too_late'",
+    "a finished batch has an outcome for every line": """
+        insert into gateway.batches (program, batch, partner, state, received, created_at, touched_at, finished_at)
+        values ('p', 'b', 'acme', 'done', 1, now(), now(), now());
+        insert into gateway.batch_outcomes (program, batch) values ('p', 'b')""",
+    "what a batch counts is what its lines came to": """
+        insert into gateway.batches (program, batch, partner, state, created_at, touched_at)
+        values ('p', 'b', 'acme', 'running', now(), now());
+        insert into gateway.batch_outcomes (program, batch) values ('p', 'b');
+        update gateway.requests set batch = 'b'""",
+}
+
+
+async def proofs(urls: DatabaseUrls, *statements: str) -> list[str]:
+    owner = await asyncpg.connect(urls.owner)
+    for statement in statements:
+        await owner.execute(statement)
+    await owner.close()
+    auditor = await asyncpg.connect(urls.auditor)
+    try:
+        found = [each async for each in verify(auditor)]
+    finally:
+        await auditor.close()
+    assert isinstance(found[-1], Checked)
+    return sorted({each.proof for each in found if isinstance(each, Finding)})
+
+
+async def test_what_is_shown_as_it_is_holds(database_urls: DatabaseUrls) -> None:
+    assert await proofs(database_urls) == []
+    assert await proofs(database_urls, GOOD) == []
+
+
+@pytest.mark.parametrize("proof", LIES)
+async def test_a_lie_is_found(database_urls: DatabaseUrls, proof: str) -> None:
+    assert proof in await proofs(database_urls, GOOD, LIES[proof])
