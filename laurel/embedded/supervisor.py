@@ -23,7 +23,15 @@ from laurel.embedded.ports import LOCALHOST, ensure_free
 from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.embedded.publishing import publish_programs
 from laurel.embedded.secret_file import Secrets
-from laurel.embedded.services import EMBEDDED_PARTITIONS, GATEWAY_PORT, Role, Surroundings, environment, roles, start_service
+from laurel.embedded.services import (
+    EMBEDDED_PARTITIONS,
+    GATEWAY_PORT,
+    Role,
+    Surroundings,
+    environment,
+    roles,
+    start_service,
+)
 from laurel.embedded.status import DATA_DIR, ServiceStatus, Status, held, not_ready_because, write_status
 from laurel.errors import LaurelError
 from laurel.io.migrating import SCHEMAS, DatabaseUrls, prepare
@@ -246,9 +254,7 @@ async def _make_topics(kafka: str) -> None:
     from laurel.io.settings import KafkaSettings
     from laurel.io.topics import Topics
 
-    topics = [
-        topic for service in SCHEMAS for topic in Topics(service, partitions=EMBEDDED_PARTITIONS).all()
-    ]
+    topics = [topic for service in SCHEMAS for topic in Topics(service, partitions=EMBEDDED_PARTITIONS).all()]
     await ensure_topics(KafkaSettings(kafka_bootstrap=kafka, kafka_idempotence=False), topics)
 
 

@@ -132,7 +132,7 @@ class Follower:
             while not watching.done():
                 fetched = await consumer.getmany(timeout_ms=200)
                 for tp, records in fetched.items():
-                    await self._on_records(records)
+                    await self._hand_on(records)
                     self._positions[tp] = records[-1].offset + 1
                 if fetched and self._targets:
                     self._reached()
@@ -141,6 +141,24 @@ class Follower:
             watching.cancel()
             with suppress(asyncio.CancelledError, *BROKER_ERRORS):
                 await watching
+
+    async def _hand_on(self, records: Sequence[Any]) -> None:
+        """Hand records on until they are taken: none may be left out, so everything behind them waits."""
+        backoff = Backoff()
+        troubled = False
+        while True:
+            try:
+                await self._on_records(records)
+            except Exception as error:
+                troubled = True
+                if self._health is not None:
+                    self._health.not_ready(self._part, f"{type(error).__name__}: {error}")
+                log.exception("records not taken", part=self._part)
+                await backoff.pause()
+            else:
+                if troubled and self._health is not None:
+                    self._health.ready(self._part)
+                return
 
     def _reached(self) -> None:
         self._targets = {tp: end for tp, end in self._targets.items() if self._positions[tp] < end}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from laurel.io.following import Follower
 from laurel.io.message import Message, decode
+from laurel.io.telemetry import logger
 
 if TYPE_CHECKING:
     import asyncio
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from laurel.io.health import Health
     from laurel.io.settings import KafkaSettings
+
+
+log = logger(__name__)
 
 
 class Tail:
@@ -50,7 +54,11 @@ class Tail:
             if not wanted(dict(record.headers)):
                 continue
             message = decode(record)
-            if isinstance(message, Message):
+            if not isinstance(message, Message):
+                continue
+            try:
                 taken = self._on_message(message)
                 if inspect.isawaitable(taken):
                     await taken
+            except Exception:  # whoever waits for it asks again; those behind it should not wait as well
+                log.exception("message not heard", source=message.source, sequence=message.sequence)

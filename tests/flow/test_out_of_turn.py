@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from laurel.io import parking
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import Outbox
+from laurel.io.saying import Saying
 from laurel.io.settings import KafkaSettings
 from laurel.io.unit import UnitOfWork
 from tests.flow.nursery import Nursery
@@ -69,7 +71,7 @@ async def test_event_missing_in_the_middle_is_waited_for_and_told_of(town: Town,
 
     await wire.deliver([first, third, fifth])
     await town.until(partial(_waits, town, 2), "two to wait for the missing one")
-    assert await door.available(program, "m-gap") == points_of(AMOUNT)
+    await town.until(partial(_has, door, program, "m-gap", points_of(AMOUNT)), "the first to be applied")
     await door.report(program, purchase("b-other", "m-other", AMOUNT))
     for service in ("points", "redemption"):
         group = f"{town.kafka.kafka_prefix}-{service}"
@@ -138,7 +140,7 @@ async def test_return_overtakes_its_purchase(town: Town, door: Door) -> None:
     # Both are on their way at once, in the wrong order: the return is refused, and its id stays free.
     await door.report(program, back, 202, prefer="respond-async")
     await door.report(program, purchase("bought", "m-1", AMOUNT))
-    shown = await door.call("GET", f"programs/{program}/activities/back")
+    shown = await town.until(partial(_answered, door, f"programs/{program}/activities/back"), "the return's outcome")
     assert (shown["state"], shown["code"]) == ("refused", "activity_unknown")
     assert await door.available(program, "m-1") == points_of(AMOUNT)
     judged = await door.report(program, back)
@@ -170,9 +172,8 @@ async def test_same_id_with_another_body_changes_nothing(town: Town, door: Door)
     assert await door.call("GET", f"programs/{program}/activities/b-1") == first
     assert await door.available(program, "m-1") == points_of(AMOUNT)
     after = await _tables(town)
-    assert {name for name in after if after[name] != before[name]} == {
-        "gateway.batches", "gateway.batch_lines", "gateway.batch_faults",
-    }  # fmt: skip
+    changed = {name for name in after if after[name] != before[name]}
+    assert all(name.startswith("gateway.batch") for name in changed), changed
 
 
 async def test_events_of_many_members_come_mixed_and_twice(town: Town, door: Door, wire: Wire) -> None:
@@ -184,15 +185,15 @@ async def test_events_of_many_members_come_mixed_and_twice(town: Town, door: Doo
         for member in members:
             await other.report(program, purchase(f"{member}-a", member, AMOUNT))
             await other.report(program, purchase(f"{member}-b", member, AMOUNT, produce=500))
-            await other.report(program, giving_back(f"{member}-c", f"{member}-a", member, amount=AMOUNT // 2))
+            half = [{"id": "1", "amount": AMOUNT // 2}]
+            await other.report(program, giving_back(f"{member}-c", f"{member}-a", member, lines=half))
         records = [wire.record("gateway", row) for row in other.held_up]
     await wire.deliver(_mixed(records, random.Random(SEED)))
     await town.prove()
-    # A return by amount is for an activity without lines; so each is refused, and nothing is taken back.
-    refused = "select count(*) from gateway.requests where program = $1 and state = 'refused' and id like '%-c'"
-    worth = points_of(AMOUNT) + points_of(AMOUNT, 500)
+    worth = points_of(AMOUNT // 2) + points_of(AMOUNT, 500)
     assert {await door.available(program, member) for member in members} == {worth}
-    assert await town.value(refused, program) in {0, len(members)}
+    journals = "select kind, count(*) from points.journals where program = $1 group by kind order by kind"
+    assert await town.rows(journals, program) == [("activity", 60), ("enrolment", 30), ("return", 30)]
 
 
 async def test_everything_ever_said_is_said_again_in_another_order(town: Town, door: Door, wire: Wire) -> None:
@@ -262,9 +263,7 @@ async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
         await database.close()
 
 
-def _unheard_of(saying: Any) -> Any:
-    import dataclasses
-
+def _unheard_of(saying: Saying) -> Saying:
     return dataclasses.replace(saying, type="activity.invented.v9")
 
 
@@ -293,6 +292,11 @@ async def _has(door: Door, program: str, member: str, points: int) -> bool:
 
 async def _is_posted(door: Door, path: str) -> bool:
     return bool((await door.call("GET", path))["state"] == "posted")
+
+
+async def _answered(door: Door, path: str) -> Any:
+    shown = await door.call("GET", path)
+    return shown if shown["state"] != "pending" else None
 
 
 async def _done(door: Door, batch: str) -> Any:
@@ -339,5 +343,3 @@ async def _tables(town: Town) -> Mapping[str, str]:
         digests[name] = str(await town.value(rows))
     assert len(digests) > 20
     return digests
-
-

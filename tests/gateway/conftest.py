@@ -16,7 +16,7 @@ from laurel.io.kafka import ensure_topics
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.topics import Topics
 from services.gateway.settings import GatewaySettings
-from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery, until
+from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery
 
 SECRET = "s" * 48
 
@@ -78,7 +78,6 @@ async def here(settings: GatewaySettings, others: Others) -> AsyncIterator[Insta
 async def projecting(settings: GatewaySettings, here: Instance) -> AsyncIterator[Instance]:
     """A worker beside it."""
     async with gateway(settings, "worker") as instance:
-        await until(lambda: instance.health.is_ready)
         yield instance
 
 

@@ -284,6 +284,8 @@ async def gateway(
                 assert settings.admin_key_file is not None
                 secret = settings.admin_key_file.read_text(encoding="utf-8").strip()
                 http.headers["authorization"] = f"Bearer {secret}"
+            # Whoever is cancelled while it connects leaves its connection behind.
+            await until(lambda: health.is_ready, 30)
             yield instance
         finally:
             for task in instance.tasks.values():

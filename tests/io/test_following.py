@@ -93,3 +93,44 @@ async def test_a_tail_hears_what_it_wants_from_now_on(speaker_database: Database
             await speaker.say(say("d", correlation="mine-2"))
             await until(lambda: ("d", "mine-2") in heard)
     assert {member for member, _ in heard} - {"before"} == {"a", "d"}
+
+
+async def test_what_is_not_taken_is_handed_on_again_and_nothing_overtakes_it(
+    speaker_database: Database, kafka: KafkaSettings
+) -> None:
+    speaker = make_service(speaker_database, kafka, "speaker")
+    health = Health()
+    taken: list[int] = []
+    troubles = 2
+
+    def take(message: Message) -> None:
+        nonlocal troubles
+        if message.sequence == 2 and troubles:
+            troubles -= 1
+            raise ConnectionResetError("the database is away")
+        taken.append(message.sequence)
+
+    published = PublishedTopic(f"{kafka.kafka_prefix}.programs.v1", kafka, take, health=health)
+    async with running(speaker.relay, published):
+        await speaker.say(_program(1), _program(2), _program(3))
+        await until(lambda: 3 in taken)
+        await until(lambda: not health.reason(f"topic:{published.topic}"))
+    assert [each for index, each in enumerate(taken) if each not in taken[:index]] == [1, 2, 3]
+
+
+async def test_a_tail_that_fails_on_one_message_hears_the_next(
+    speaker_database: Database, kafka: KafkaSettings
+) -> None:
+    speaker = make_service(speaker_database, kafka, "speaker")
+    heard: list[int] = []
+
+    def hear(message: Message) -> None:
+        if message.sequence == 1:
+            raise KeyError("nobody waits")
+        heard.append(message.sequence)
+
+    tail = Tail([f"{kafka.kafka_prefix}.speaker.v1"], lambda _: True, hear, kafka)
+    async with running(speaker.relay, tail):
+        await asyncio.wait_for(tail.started.wait(), 10)
+        await speaker.say(say("a"), say("a"))
+        await until(lambda: heard == [2])

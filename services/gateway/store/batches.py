@@ -90,7 +90,9 @@ class FaultRow:
 _SELECT = """
     select b.program, b.batch, b.partner, b.state, b.received, b.read_through, b.asked, b.unearned, b.rejected,
         b.duplicate, b.following, b.touched_at, o.posted, o.refused
-    from batches b join batch_outcomes o on o.program = b.program and o.batch = b.batch
+    from batches b cross join lateral (
+        select posted, refused from batch_outcomes c where c.program = b.program and c.batch = b.batch offset 0
+    ) o
 """
 _ADD = """
     with counted as (insert into batch_outcomes (program, batch) values ($1, $2))
@@ -213,9 +215,11 @@ _FOLLOW = """
 """
 _FOLLOWED = """
     with known as (
-        delete from batch_following f using requests r
-        where f.program = $1 and f.batch = $2 and r.program = f.program and r.kind = 'activity'
-            and r.partner = f.partner and r.id = f.id and r.state <> 'pending'
+        delete from batch_following f
+        where f.program = $1 and f.batch = $2 and 'pending' <> (
+            select r.state from requests r
+            where r.program = f.program and r.kind = 'activity' and r.partner = f.partner and r.id = f.id
+        )
         returning f.line
     )
     select count(*) from known
@@ -229,9 +233,10 @@ _ABANDONED = """
 """
 _FINISH = """
     update batches b set state = case when b.broken then 'cut_off' else 'done' end, finished_at = $1
-    from batch_outcomes o
-    where o.program = b.program and o.batch = b.batch and b.finished_at is null and b.state = 'running'
-        and b.received = o.posted + o.refused + b.unearned + b.rejected + b.duplicate
+    where b.finished_at is null and b.state = 'running'
+        and b.received = b.unearned + b.rejected + b.duplicate + (
+            select o.posted + o.refused from batch_outcomes o where o.program = b.program and o.batch = b.batch
+        )
     returning b.program, b.batch
 """
 
@@ -312,10 +317,14 @@ _ERRORS = """
     where program = $1 and batch = $2 and line > $3 order by program, batch, line limit $4
 """
 _LINES = """
-    select l.line, l.id, case when l.line <= $5 then r.state end, case when l.line <= $5 then r.code end,
-        case when l.line <= $5 then r.outcome end, r.batch is distinct from $2 or r.line is distinct from l.line
+    select l.line, l.id, r.state, r.code, r.outcome, r.batch is distinct from $2 or r.line is distinct from l.line
     from batch_lines l
-    left join requests r on r.program = l.program and r.kind = 'activity' and r.partner = l.partner and r.id = l.id
+    left join lateral (
+        select q.state, q.code, q.outcome, q.batch, q.line from requests q
+        where q.program = l.program and q.kind = 'activity' and q.partner = l.partner and q.id = l.id
+            and l.line <= $5
+        offset 0
+    ) r on true
     where l.program = $1 and l.batch = $2 and l.line > $3
     order by l.program, l.batch, l.line limit $4
 """

@@ -53,13 +53,18 @@ _FIND = """
     from members m where m.program = $1 and m.member = $2
 """
 _EXISTING = """
-    select m.program, m.member from unnest($1::text[], $2::text[]) as asked(program, member)
-    join members m using (program, member)
+    select m.program, m.member from unnest($1::text[], $2::text[]) as k(program, member)
+    cross join lateral (
+        select program, member from members q where q.program = k.program and q.member = k.member offset 0
+    ) m
 """
 _RESOLVE = """
     select i.program, i.scheme, i.hash, i.member from unnest($1::text[], $2::text[], $3::bytea[])
-        as asked(program, scheme, hash)
-    join identifiers i using (program, scheme, hash)
+        as k(program, scheme, hash)
+    cross join lateral (
+        select program, scheme, hash, member from identifiers q
+        where q.program = k.program and q.scheme = k.scheme and q.hash = k.hash offset 0
+    ) i
 """
 _ADD = """
     with added as (

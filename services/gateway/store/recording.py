@@ -22,26 +22,45 @@ if TYPE_CHECKING:
 
     from laurel.io.database import Connection
 
-# One statement, so that a single outcome at the till costs few round trips. The join runs along the arrays,
-# which are sorted: two writers lock rows in the same order.
+# One statement, so that a single outcome at the till costs few round trips. What looks like an insert only updates:
+# each row is looked up first, and meets itself by its primary key. An `update … from unnest` would be planned by
+# what is known of the table, which of a young one is nothing, and compare every row with every key.
+# The arrays are sorted, so two writers lock rows in the same order.
 _RECORD = """
     with answered as (
-        update requests r
-        set state = o.state, code = o.code, outcome = o.outcome, delayed = false, answered_at = $15
+        insert into requests as r (program, kind, partner, id, attempt, hash, state, code, outcome, created_at,
+            answered_at)
+        select o.program, o.kind, o.partner, o.id, o.attempt, q.hash, o.state, o.code, o.outcome, q.created_at, $15
         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int4[], $6::text[], $7::text[], $8::bytea[])
             as o(program, kind, partner, id, attempt, state, code, outcome)
-        where r.program = o.program and r.kind = o.kind and r.partner = o.partner and r.id = o.id
-            and r.attempt = o.attempt and r.state = 'pending'
+        cross join lateral (
+            select hash, created_at from requests p
+            where p.program = o.program and p.kind = o.kind and p.partner = o.partner and p.id = o.id
+                and p.attempt = o.attempt and p.state = 'pending'
+            offset 0
+        ) q
+        on conflict (program, kind, partner, id) do update
+        set state = excluded.state, code = excluded.code, outcome = excluded.outcome, delayed = false,
+            answered_at = excluded.answered_at
+        where r.attempt = excluded.attempt and r.state = 'pending'
         returning r.program, r.kind, r.partner, r.id, r.attempt, r.batch, r.line
     ), seen as (
-        update members m
-        set epoch = s.epoch, sequence = s.sequence, version = s.version,
-            balances = coalesce(s.balances, m.balances), tier = coalesce(s.tier, m.tier),
-            status = case when m.status = 'pending' and s.version > 0 then 'active' else m.status end
+        insert into members as m (program, member, status, enrolled_at, attributes, tier, balances, version, epoch,
+            sequence, created_at)
+        select s.program, s.member, q.status, q.enrolled_at, q.attributes, s.tier, s.balances, s.version, s.epoch,
+            s.sequence, q.created_at
         from unnest($9::text[], $10::text[], $11::int4[], $12::int8[], $13::int8[], $14::bytea[], $16::bytea[])
             as s(program, member, epoch, sequence, version, balances, tier)
-        where m.program = s.program and m.member = s.member
-            and (m.epoch, m.sequence) < (s.epoch, s.sequence)
+        cross join lateral (
+            select status, enrolled_at, attributes, created_at from members p
+            where p.program = s.program and p.member = s.member and (p.epoch, p.sequence) < (s.epoch, s.sequence)
+            offset 0
+        ) q
+        on conflict (program, member) do update
+        set epoch = excluded.epoch, sequence = excluded.sequence, version = excluded.version,
+            balances = coalesce(excluded.balances, m.balances), tier = coalesce(excluded.tier, m.tier),
+            status = case when m.status = 'pending' and excluded.version > 0 then 'active' else m.status end
+        where (m.epoch, m.sequence) < (excluded.epoch, excluded.sequence)
     )
     select program, kind, partner, id, attempt, batch, line from answered where batch is not null
 """
@@ -143,10 +162,19 @@ async def _disenrol(connection: Connection, outcomes: Sequence[Outcome]) -> None
 
 
 _REDEMPTIONS = """
-    update redemptions r set state = s.state, body = s.body, epoch = s.epoch, sequence = s.sequence
+    insert into redemptions as r (program, redemption, partner, member, reward, request, state, body, epoch, sequence,
+        created_at)
+    select s.program, s.redemption, q.partner, q.member, q.reward, q.request, s.state, s.body, s.epoch, s.sequence,
+        q.created_at
     from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::int4[], $6::int8[])
         as s(program, redemption, state, body, epoch, sequence)
-    where r.program = s.program and r.redemption = s.redemption and (r.epoch, r.sequence) < (s.epoch, s.sequence)
+    cross join lateral (
+        select partner, member, reward, request, created_at from redemptions p
+        where p.program = s.program and p.redemption = s.redemption offset 0
+    ) q
+    on conflict (program, redemption) do update
+    set state = excluded.state, body = excluded.body, epoch = excluded.epoch, sequence = excluded.sequence
+    where (r.epoch, r.sequence) < (excluded.epoch, excluded.sequence)
 """
 
 
@@ -213,9 +241,11 @@ _FAULTS = """
     on conflict (program, batch, line) do nothing
 """
 _COUNT = """
-    update batch_outcomes b set posted = b.posted + c.posted, refused = b.refused + c.refused
+    insert into batch_outcomes as b (program, batch, posted, refused)
+    select program, batch, posted, refused
     from unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) as c(program, batch, posted, refused)
-    where b.program = c.program and b.batch = c.batch
+    on conflict (program, batch) do update
+    set posted = b.posted + excluded.posted, refused = b.refused + excluded.refused
 """
 _AWARDED = """
     insert into batch_awarded as a (program, batch, unit, amount)

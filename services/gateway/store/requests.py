@@ -120,10 +120,13 @@ async def insert(connection: Connection, asked: Sequence[NewRequest], at: dateti
 
 
 _FIND = """
-    select r.program, r.kind, r.partner, r.id, r.attempt, r.hash, r.state, r.member, r.subject, r.code, r.outcome,
-        r.delayed
-    from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as asked(program, kind, partner, id)
-    join requests r using (program, kind, partner, id)
+    select r.*
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as k(program, kind, partner, id)
+    cross join lateral (
+        select program, kind, partner, id, attempt, hash, state, member, subject, code, outcome, delayed
+        from requests q where q.program = k.program and q.kind = k.kind and q.partner = k.partner and q.id = k.id
+        offset 0
+    ) r
 """
 
 

@@ -118,7 +118,11 @@ class Wallet:
         return self.status != "unknown"
 
     def balance(self, unit: str) -> Balance:
-        """Return the totals of a unit, made empty at first sight."""
+        """Return the totals of a unit; of one that no fact has moved yet they are nothing, and are not kept."""
+        return self.balances.get(unit) or Balance(unit)
+
+    def moving(self, unit: str) -> Balance:
+        """Return the totals of a unit for a fact to move."""
         balance = self.balances.get(unit)
         if balance is None:
             balance = self.balances[unit] = Balance(unit)
@@ -154,7 +158,7 @@ def _enrolled(wallet: Wallet, _journal: int, fact: f.MemberEnrolled) -> None:
 
 def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
     for unit, until in fact.active_until.items():
-        balance = wallet.balance(unit)
+        balance = wallet.moving(unit)
         if balance.active_until is None or until > balance.active_until:
             balance.active_until = until
     wallet.postings[fact.partner, fact.activity] = Posting(journal, fact.version, b"", fact.decision, dict(fact.member))
@@ -194,7 +198,7 @@ def _granted(wallet: Wallet, journal: int, fact: f.PointsGranted) -> None:
         fact.funder,
         fact.version,
     )
-    balance = wallet.balance(fact.unit)
+    balance = wallet.moving(fact.unit)
     balance.available += fact.amount
     balance.earned += fact.amount
     if fact.expires_at is not None:
@@ -217,14 +221,14 @@ def _take(wallet: Wallet, parts: tuple[LotPart, ...], *, held: int = 0, remainin
 
 def _debt_paid(wallet: Wallet, _journal: int, fact: f.DebtPaid) -> None:
     amount = _take(wallet, fact.parts, remaining=-1)
-    balance = wallet.balance(fact.unit)
+    balance = wallet.moving(fact.unit)
     balance.available -= amount
     balance.owed -= amount
 
 
 def _clawed_back(wallet: Wallet, _journal: int, fact: f.PointsClawedBack) -> None:
     amount = _take(wallet, fact.taken, remaining=-1)
-    balance = wallet.balance(fact.unit)
+    balance = wallet.moving(fact.unit)
     balance.available -= amount
     balance.owed += fact.owed
     balance.reversed += amount + fact.owed
@@ -234,7 +238,7 @@ def _clawed_back(wallet: Wallet, _journal: int, fact: f.PointsClawedBack) -> Non
 
 def _held(wallet: Wallet, _journal: int, fact: f.PointsHeld) -> None:
     amount = _take(wallet, fact.parts, held=1)
-    balance = wallet.balance(fact.unit)
+    balance = wallet.moving(fact.unit)
     balance.available -= amount
     balance.held += amount
     wallet.holds[fact.hold] = Hold(fact.hold, fact.unit, fact.amount, "held", fact.parts, fact.saga)
@@ -242,7 +246,7 @@ def _held(wallet: Wallet, _journal: int, fact: f.PointsHeld) -> None:
 
 def _captured(wallet: Wallet, _journal: int, fact: f.PointsCaptured) -> None:
     amount = _take(wallet, fact.parts, held=-1, remaining=-1)
-    balance = wallet.balance(fact.unit)
+    balance = wallet.moving(fact.unit)
     balance.held -= amount
     balance.spent += amount
     wallet.holds[fact.hold].state = "captured"
@@ -250,9 +254,10 @@ def _captured(wallet: Wallet, _journal: int, fact: f.PointsCaptured) -> None:
 
 def _released(wallet: Wallet, _journal: int, fact: f.PointsReleased) -> None:
     amount = _take(wallet, fact.parts, held=-1)
-    balance = wallet.balance(fact.unit)
-    balance.held -= amount
-    balance.available += amount
+    if fact.parts:
+        balance = wallet.moving(fact.unit)
+        balance.held -= amount
+        balance.available += amount
     hold = wallet.holds.setdefault(fact.hold, Hold(fact.hold, fact.unit, fact.amount, "released", ()))
     hold.state = "released"
 
@@ -261,7 +266,7 @@ def _expired(wallet: Wallet, _journal: int, fact: f.LotsExpired) -> None:
     amount = _take(wallet, fact.parts, remaining=-1)
     for part in fact.parts:
         wallet.lots[part.name].expired += part.amount
-    balance = wallet.balance(fact.unit)
+    balance = wallet.moving(fact.unit)
     balance.available -= amount
     balance.expired += amount
 
