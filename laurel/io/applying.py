@@ -30,6 +30,10 @@ _REFUSED = "refused_by_database"
 Preparation = Callable[["Connection"], Awaitable[None]]
 
 
+class _CarelessError(Exception):
+    """Something is parked, and nobody had looked."""
+
+
 class Applier:
     """Applies messages through one handler, each once and in the order of its key."""
 
@@ -40,6 +44,8 @@ class Applier:
         self._unit = unit
         self._types = frozenset(types) if types is not None else None
         self._last_fresh: list[Message] = []
+        # While nothing at all is parked, nobody looks for parked messages first; the inbox's own statement notices.
+        self._careful = True
 
     async def apply(self, messages: list[Message]) -> None:
         """Apply a batch: in one transaction, or in as many as it takes to find what the database refuses."""
@@ -134,9 +140,13 @@ class Applier:
                 async with self._unit.begin() as work:
                     if first is not None:
                         await first(work.connection)
-                    sifted = await inbox.sift(work.connection, messages, known, keys, pull_max)
+                    careful = self._careful or bool(keys or known or first)
+                    sifted = await inbox.sift(work.connection, messages, known, keys, pull_max, careful=careful)
                     await self._handle(work, sifted)
-                    await inbox.move(work.connection, sifted)
+                    if not await inbox.move(work.connection, sifted):
+                        raise _CarelessError
+            except _CarelessError:
+                self._careful = True
             except Poison as poison:
                 found = poison.places()
                 if found.keys() <= known.keys():
@@ -150,6 +160,7 @@ class Applier:
                 RERUNS.labels(self._group, "conflict").inc()
                 await asyncio.sleep(random.uniform(0, 0.002 * conflicts))  # noqa: S311 - jitter, not a secret
             else:
+                self._careful = sifted.any_parked
                 self._count(sifted)
                 return sifted
 

@@ -63,6 +63,10 @@ class Sifted:
     """Where the inbox stands when all fresh messages are applied."""
     gaps: list[Place] = field(default_factory=list)
     """The messages among the waiting whose predecessor has not been seen."""
+    careful: bool = True
+    """Whether parked messages were looked for."""
+    any_parked: bool = False
+    """Whether there are parked messages at all, of whatever key."""
 
 
 # The keys come sorted, and `lateral … offset 0` reaches and locks their rows one by one in that order. A plain join
@@ -83,9 +87,11 @@ returning program, member, source
 """
 # An insert that meets its row finds it by the primary key, whatever the planner believes of a young table.
 _MOVE = """
-insert into inbox (program, member, source, number)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
-on conflict (program, member, source) do update set number = excluded.number
+with moved as (
+    insert into inbox (program, member, source, number)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+    on conflict (program, member, source) do update set number = excluded.number)
+select exists (select from parked)
 """
 _ANY_PARKED = "select exists (select from parked)"
 _PARKED = """
@@ -122,17 +128,23 @@ async def sift(
     wrong: Mapping[Place, Wrong] | None = None,
     keys: Sequence[Key] = (),
     pull_max: int | None = None,
+    *,
+    careful: bool = True,
 ) -> Sifted:
     """Lock the inbox rows of these messages and sort them into fresh, repeated and waiting ones.
 
     `wrong` names messages that are to be parked instead of handled. `keys` are further keys to look at, for
     waiting messages whose turn may have come; at most `pull_max` of those are taken. Nothing moves until `move`.
+    Without `careful` it is taken for granted that nothing is parked, and `move` sees whether that was so.
     """
     sifting = _Sifting(wrong or {}, pull_max)
+    sifting.result.careful = careful
     if not messages and not keys:
         return sifting.result
     wanted = sorted({message.key for message in messages}.union(keys))
     await sifting.lock(connection, wanted)
+    if careful:
+        await sifting.see_parked(connection, wanted)
     for message in messages:
         sifting.sort(message)
     if sifting.parked:
@@ -143,18 +155,17 @@ async def sift(
     return sifting.result
 
 
-async def move(connection: Connection, sifted: Sifted) -> None:
-    """Let the inbox say that everything fresh in `sifted` is applied."""
+async def move(connection: Connection, sifted: Sifted) -> bool:
+    """Let the inbox say that everything fresh in `sifted` is applied.
+
+    False: it was sifted without care, and there are parked messages. Roll back and sift with care.
+    """
     if not sifted.moves:
-        return
+        return sifted.careful or not sifted.waiting
     keys = sorted(sifted.moves)
-    await connection.execute(
-        _MOVE,
-        [key[0] for key in keys],
-        [key[1] for key in keys],
-        [key[2] for key in keys],
-        [sifted.moves[key] for key in keys],
-    )
+    # The locks are held since before this statement began, so it sees what another consumer of a key has parked.
+    sifted.any_parked = await connection.fetchval(_MOVE, *_columns(keys), [sifted.moves[key] for key in keys])
+    return sifted.careful or not sifted.any_parked
 
 
 async def park_bytes(connection: Connection, records: Sequence[Undecodable]) -> list[Undecodable]:
@@ -210,8 +221,11 @@ class _Sifting:
                 raced = [key for key in unseen if key not in numbers]
                 for program, member, source, number in await connection.fetch(_LOCK, *_columns(raced)):
                     numbers[program, member, source] = number
-        # Asked after the locks are held, so that what another consumer of the key parked is seen.
+
+    async def see_parked(self, connection: Connection, keys: list[Key]) -> None:
+        """Look at what is parked of these keys; asked after their locks are held, so that nothing is missed."""
         if await connection.fetchval(_ANY_PARKED):
+            self.result.any_parked = True
             for program, member, source, sequence, reason in await connection.fetch(_PARKED, *_columns(keys)):
                 self.parked.setdefault((program, member, source), {})[sequence] = reason
 

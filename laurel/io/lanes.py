@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aiokafka.errors import OutOfOrderSequenceNumber
+
 from laurel.io.headers import Headers
 from laurel.io.kafka import BROKER_ERRORS, Backoff
 from laurel.io.telemetry import PUBLISHED, RELAY_FAILURES, logger
@@ -75,6 +77,9 @@ class Lanes:
             for partition in range(topic.partitions)
         }
         self.producer: AIOKafkaProducer | None = None
+        self.sound = True
+        """Whether every send by this producer has succeeded. An idempotent one that failed once counts batches that
+        the broker never saw, and may not be believed again."""
         self.known: dict[Key, int] = {}
         """The last number of a key that is known to be published; keys long unused are forgotten."""
         self.ends: dict[Position, int] = {}
@@ -105,8 +110,9 @@ class Lanes:
             self.known[key] = number
 
     def begin(self, producer: AIOKafkaProducer) -> AIOKafkaProducer | None:
-        """Serve the lanes by another producer, of another broker; returns the one before."""
+        """Serve the lanes by another producer; returns the one before."""
         before, self.producer = self.producer, producer
+        self.sound = True
         self.ends.clear()
         self.grown.clear()
         self.doubtful = True
@@ -183,6 +189,7 @@ class Lanes:
 
     def _failed(self, lane: Lane, error: BaseException) -> None:
         lane.failed = True
+        self.sound = False
         self.doubtful = True
         RELAY_FAILURES.labels(self._service).inc()
         topic, partition = lane.position
@@ -216,8 +223,10 @@ class Lanes:
                 count += 1
             try:
                 answer = await (await producer.send_batch(builder, topic, partition=partition))
-            except BROKER_ERRORS:
-                if attempt + 1 == _PATIENCE_ATTEMPTS_MAX or producer is not self.producer:
+            except BROKER_ERRORS as error:
+                self.sound = False
+                hopeless = isinstance(error, OutOfOrderSequenceNumber)
+                if hopeless or attempt + 1 == _PATIENCE_ATTEMPTS_MAX or producer is not self.producer:
                     raise
                 await backoff.pause()
             else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str, str]
 """(program, member, stream): what numbers are counted by."""
+Columns = tuple[list[str], list[str], list[str], list[int]]
 
 
 @dataclass(slots=True, eq=False)
@@ -43,17 +44,29 @@ select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
 on conflict (program, member, stream) do update set number = k.number + excluded.number
 returning program, member, stream, number
 """
-_INSERT = """
+# Both in one: `after` says how many of the key's rows come after this one.
+_NUMBER_AND_INSERT = """
+with taken as (
+    insert into outbox_keys as k (program, member, stream, number)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+    on conflict (program, member, stream) do update set number = k.number + excluded.number
+    returning program, member, stream, number)
 insert into outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at,
                     causation, correlation, traceparent)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[],
-                     $8::bytea[], $9::timestamptz[], $10::text[], $11::text[], $12::text[])
+select r.program, r.member, r.stream, t.number - r.after, r.aggregatetype, r.aggregateid, r.type, r.payload, r.at,
+       r.causation, r.correlation, r.traceparent
+from unnest($5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::text[],
+            $12::bytea[], $13::timestamptz[], $14::text[], $15::text[], $16::text[])
+     as r (program, member, stream, after, aggregatetype, aggregateid, type, payload, at,
+           causation, correlation, traceparent)
+join taken t on t.program = r.program and t.member = r.member and t.stream = r.stream
+returning program, member, stream, number
 """
 _COLUMNS = (
     "program", "member", "stream", "number", "aggregatetype", "aggregateid", "type", "payload", "at",
     "causation", "correlation", "traceparent",
 )  # fmt: skip
-# COPY needs one more round trip than an insert and pays from about this many rows.
+# COPY needs more round trips than an insert that numbers as it goes, and pays from about this many rows.
 _COPY_ROWS_MIN = 24
 
 
@@ -83,59 +96,78 @@ class Outbox:
             counts[key] = counts.get(key, 0) + 1
         # Locks are taken in one order everywhere; Python compares text as COLLATE "C" does.
         keys = sorted(counts)
-        taken = await connection.fetch(
-            _TAKE_NUMBERS,
+        columns = (
             [key[0] for key in keys],
             [key[1] for key in keys],
             [key[2] for key in keys],
             [counts[key] for key in keys],
         )
+        if len(sayings) < _COPY_ROWS_MIN:
+            return await self._add_few(connection, sayings, counts, columns)
         following: dict[Key, int] = {}
-        for program, member, stream, number in taken:
+        for program, member, stream, number in await connection.fetch(_TAKE_NUMBERS, *columns):
             key = (program, member, stream)
             following[key] = number - counts[key] + 1
-        rows: list[OutboxRow] = []
-        for saying in sayings:
-            key = (saying.program, saying.member, saying.stream)
-            number = following[key]
-            following[key] = number + 1
-            rows.append(
-                OutboxRow(
-                    key,
-                    number,
-                    saying.key or f"{saying.program}:{saying.member}",
-                    saying.type,
-                    saying.body,
-                    saying.at,
-                    saying.causation,
-                    saying.correlation,
-                    saying.traceparent,
-                )
-            )
-        await self._store(connection, rows)
+        rows = _rows(sayings, following)
+        await connection.copy_records_to_table(
+            "outbox", records=[self._record(row, row.number) for row in rows], columns=_COLUMNS
+        )
         return rows
 
-    async def _store(self, connection: Connection, rows: list[OutboxRow]) -> None:
-        service = self.service
-        records = [
-            (
-                *row.key,
-                row.number,
-                service,
-                row.aggregateid,
-                row.type,
-                row.payload,
-                row.at,
-                row.causation or None,
-                row.correlation or None,
-                row.traceparent or None,
+    async def _add_few(
+        self, connection: Connection, sayings: Sequence[Saying], counts: dict[Key, int], columns: Columns
+    ) -> list[OutboxRow]:
+        left = dict(counts)
+        rows = _rows(sayings, dict.fromkeys(counts, 1))
+        records = []
+        for row in rows:
+            left[row.key] -= 1
+            records.append(self._record(row, left[row.key]))
+        last: dict[Key, int] = {}
+        stored = await connection.fetch(_NUMBER_AND_INSERT, *columns, *zip(*records, strict=True))
+        for program, member, stream, number in stored:
+            key = (program, member, stream)
+            last[key] = max(last.get(key, 0), number)
+        for row in rows:
+            row.number += last[row.key] - counts[row.key]
+        return rows
+
+    def _record(self, row: OutboxRow, number: int) -> tuple[object, ...]:
+        return (
+            *row.key,
+            number,
+            self.service,
+            row.aggregateid,
+            row.type,
+            row.payload,
+            row.at,
+            row.causation or None,
+            row.correlation or None,
+            row.traceparent or None,
+        )
+
+
+def _rows(sayings: Sequence[Saying], following: dict[Key, int]) -> list[OutboxRow]:
+    """Make rows of sayings, each key counted from what `following` says."""
+    rows: list[OutboxRow] = []
+    for saying in sayings:
+        key = (saying.program, saying.member, saying.stream)
+        number = following[key]
+        following[key] = number + 1
+        rows.append(
+            OutboxRow(
+                key,
+                number,
+                saying.key or f"{saying.program}:{saying.member}",
+                saying.type,
+                saying.body,
+                saying.at,
+                saying.causation,
+                saying.correlation,
+                saying.traceparent,
             )
-            for row in rows
-        ]
-        if len(records) >= _COPY_ROWS_MIN:
-            await connection.copy_records_to_table("outbox", records=records, columns=_COLUMNS)
-        else:
-            await connection.execute(_INSERT, *zip(*records, strict=True))
+        )
+    return rows
 
 
 def row_from(record: asyncpg.Record) -> OutboxRow:

@@ -354,12 +354,13 @@ class Relay:
             await watch.close()
 
     async def _look_after(self, cluster: str, recovery: Recovery) -> None:
-        if cluster != self._cluster:
+        is_other = cluster != self._cluster
+        if is_other or (self._kafka.kafka_idempotence and not self._lanes.sound):
             await ensure_topics(self._kafka, self.topics.all())
             before = self._lanes.begin(await start_producer(self._kafka))
             self._cluster = cluster
             if before is not None:
-                log.warning("relay found another broker", cluster=cluster)
+                log.warning("relay begins with another producer", cluster=cluster, other_broker=is_other)
                 await stop_quietly(before)
         self._connected.set()
         if self._lanes.doubtful:

@@ -12,7 +12,7 @@ from laurel.io import failpoints
 from laurel.io.consumer import Consumer, Handled, Poison
 from laurel.io.database import Connection, Database
 from laurel.io.message import Message
-from tests.io.conftest import Recorder, Service, effects_in_order, message, rows, value
+from tests.io.conftest import Recorder, Service, answer_to, effects_in_order, message, rows, value
 
 pytestmark = pytest.mark.anyio
 
@@ -277,3 +277,27 @@ async def test_a_handler_may_name_all_poison_of_a_batch_at_once(applying: Servic
     assert len(applying.handler.calls) == 2
     assert await value(applying.database, "select count(*) from parked") == 50
     assert await value(applying.database, "select count(*) from effects") == 50
+
+
+async def test_what_another_consumer_parked_meanwhile_is_noticed(applying: Service) -> None:
+    first, second = _consumer(applying), _another(applying, Recorder("second"))
+    await first.applier.apply([message("a", 1)])
+    await first.applier.apply([message("b", 1)])
+    second.applier._handler.poison = lambda _: True  # type: ignore[attr-defined]
+    await second.applier.apply([message("a", 2)])
+    await first.applier.apply([message("a", 2), message("a", 3), message("b", 2)])
+    assert await effects_in_order(applying.database) == {"a": [1], "b": [1, 2]}
+    assert await rows(applying.database, PARKED) == [("a", 2, "poisoned"), ("a", 3, "behind")]
+
+
+async def test_small_and_large_sets_of_sayings_are_numbered_alike(applying: Service) -> None:
+    said: list[tuple[str, int]] = []
+    for size in (1, 2, 23, 24, 25, 3, 60, 1):
+        async with applying.unit.begin() as work:
+            work.say_all(answer_to(message(f"m{number % 5}", 1)) for number in range(size))
+        said.extend((row.key[1], row.number) for row in work.rows)
+    for member in {member for member, _ in said}:
+        numbers = [number for each, number in said if each == member]
+        assert numbers == list(range(1, len(numbers) + 1))
+    stored = await rows(applying.database, "select member, number from outbox")
+    assert sorted(stored) == sorted(said)

@@ -17,14 +17,22 @@ _decode_quote = decoder_of(QuotedActivity).decode
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query(max_length=64)]
+Partner = Annotated[str | None, Query(max_length=128)]
+"""Whose journals and lots may be seen, where the caller may not see all."""
 
 
 class Views(Protocol):
     """Answers about wallets, in the contract's shapes; raises problems."""
 
-    async def statement(self, program: str, member: str, limit: int, cursor: int | None) -> dict[str, Any]: ...
-    async def lots(self, program: str, member: str, limit: int, cursor: tuple[int, int]) -> dict[str, Any]: ...
-    async def decisions(self, program: str, member: str, limit: int, cursor: int | None) -> dict[str, Any]: ...
+    async def statement(
+        self, program: str, member: str, limit: int, cursor: int | None, partner: str | None
+    ) -> dict[str, Any]: ...
+    async def lots(
+        self, program: str, member: str, limit: int, cursor: tuple[int, int], partner: str | None
+    ) -> dict[str, Any]: ...
+    async def decisions(
+        self, program: str, member: str, limit: int, cursor: int | None, partner: str | None
+    ) -> dict[str, Any]: ...
     async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]: ...
     async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]: ...
     async def attributes(self, program: str, member: str) -> dict[str, Any]: ...
@@ -41,16 +49,22 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
     router = APIRouter(prefix="/v1/programs/{program}")
 
     @router.get("/members/{member}/statement")
-    async def statement(program: str, member: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        return _json(await views.statement(program, member, limit, _number(cursor)))
+    async def statement(
+        program: str, member: str, limit: Limit = 50, cursor: Cursor = None, partner: Partner = None
+    ) -> Response:
+        return _json(await views.statement(program, member, limit, _number(cursor), partner))
 
     @router.get("/members/{member}/lots")
-    async def lots(program: str, member: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        return _json(await views.lots(program, member, limit, _place(cursor)))
+    async def lots(
+        program: str, member: str, limit: Limit = 50, cursor: Cursor = None, partner: Partner = None
+    ) -> Response:
+        return _json(await views.lots(program, member, limit, _place(cursor), partner))
 
     @router.get("/members/{member}/decisions")
-    async def decisions(program: str, member: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        return _json(await views.decisions(program, member, limit, _number(cursor)))
+    async def decisions(
+        program: str, member: str, limit: Limit = 50, cursor: Cursor = None, partner: Partner = None
+    ) -> Response:
+        return _json(await views.decisions(program, member, limit, _number(cursor), partner))
 
     @router.get("/members/{member}/balances")
     async def balances(program: str, member: str) -> Response:

@@ -20,7 +20,7 @@ from services.points.domain.state import Balance
 _STATEMENT = """
     select j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version
     from journals j
-    where j.program = $1 and j.member = $2 and j.journal < $3
+    where j.program = $1 and j.member = $2 and j.journal < $3 and ($5::text is null or j.partner = $5)
       and exists (select from entries e where e.program = j.program and e.member = j.member
                   and e.journal = j.journal)
     order by j.journal desc limit $4"""
@@ -32,12 +32,14 @@ _ENTRIES = """
 _LOTS = """
     select journal, lot, unit, rule, activity, partner, granted, remaining, held, expired, earned_at, available_at,
            expires_at, funder, version
-    from lots where program = $1 and member = $2 and (journal, lot) > ($3, $4)
+    from lots
+    where program = $1 and member = $2 and (journal, lot) > ($3, $4) and ($6::text is null or partner = $6)
     order by journal, lot limit $5"""
 
 _DECISIONS = """
     select journal, kind, cause, partner, at, occurred_at, version, facts from journals
     where program = $1 and member = $2 and journal < $3 and kind in ('activity', 'return')
+      and ($5::text is null or partner = $5)
     order by journal desc limit $4"""
 
 _BALANCES = """
@@ -72,17 +74,23 @@ class LedgerViews:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def statement(self, program: str, member: str, limit: int, cursor: int | None) -> dict[str, Any]:
+    async def statement(
+        self, program: str, member: str, limit: int, cursor: int | None, partner: str | None
+    ) -> dict[str, Any]:
         async with self._database.reading() as connection:
-            return await statement(connection, program, member, limit, cursor)
+            return await statement(connection, program, member, limit, cursor, partner)
 
-    async def lots(self, program: str, member: str, limit: int, cursor: tuple[int, int]) -> dict[str, Any]:
+    async def lots(
+        self, program: str, member: str, limit: int, cursor: tuple[int, int], partner: str | None
+    ) -> dict[str, Any]:
         async with self._database.reading() as connection:
-            return await lots(connection, program, member, limit, cursor)
+            return await lots(connection, program, member, limit, cursor, partner)
 
-    async def decisions(self, program: str, member: str, limit: int, cursor: int | None) -> dict[str, Any]:
+    async def decisions(
+        self, program: str, member: str, limit: int, cursor: int | None, partner: str | None
+    ) -> dict[str, Any]:
         async with self._database.reading() as connection:
-            return await decisions(connection, program, member, limit, cursor)
+            return await decisions(connection, program, member, limit, cursor, partner)
 
     async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]:
         async with self._database.reading() as connection:
@@ -112,11 +120,11 @@ def _page(data: list[dict[str, Any]], limit: int, cursor: str | None) -> dict[st
 
 
 async def statement(
-    connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: int | None
+    connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: int | None, partner: str | None
 ) -> dict[str, Any]:
     """Return journals with their entries, newest first. Raises the problem `member_unknown`."""
     await _exists(connection, program, member)
-    journals = await connection.fetch(_STATEMENT, program, member, cursor or _FIRST, limit)
+    journals = await connection.fetch(_STATEMENT, program, member, cursor or _FIRST, limit, partner)
     numbers = [row["journal"] for row in journals]
     entries: dict[int, list[dict[str, Any]]] = {number: [] for number in numbers}
     for row in await connection.fetch(_ENTRIES, program, member, numbers):
@@ -144,11 +152,16 @@ async def statement(
 
 
 async def lots(
-    connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: tuple[int, int]
+    connection: asyncpg.Connection[Any],
+    program: str,
+    member: str,
+    limit: int,
+    cursor: tuple[int, int],
+    partner: str | None,
 ) -> dict[str, Any]:
     """Return lots in order of posting. Raises the problem `member_unknown`."""
     await _exists(connection, program, member)
-    rows = await connection.fetch(_LOTS, program, member, *cursor, limit)
+    rows = await connection.fetch(_LOTS, program, member, *cursor, limit, partner)
     data = [
         {
             "lot": f"{row['journal']}.{row['lot']}",
@@ -178,11 +191,11 @@ def _state(row: asyncpg.Record) -> str:
 
 
 async def decisions(
-    connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: int | None
+    connection: asyncpg.Connection[Any], program: str, member: str, limit: int, cursor: int | None, partner: str | None
 ) -> dict[str, Any]:
     """Return why each activity earned what it did, newest first. Raises the problem `member_unknown`."""
     await _exists(connection, program, member)
-    rows = await connection.fetch(_DECISIONS, program, member, cursor or _FIRST, limit)
+    rows = await connection.fetch(_DECISIONS, program, member, cursor or _FIRST, limit, partner)
     data = [_decision(row) for row in rows]
     return _page(data, limit, str(rows[-1]["journal"]) if rows else None)
 
