@@ -17,7 +17,15 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from laurel.io import failpoints, parking
 from laurel.io.applying import Applier
 from laurel.io.handling import Handled, Handler, Poison
-from laurel.io.kafka import BROKER_ERRORS, Backoff, ClusterWatch, ensure_topics, new_consumer, stop_quietly
+from laurel.io.kafka import (
+    BROKER_ERRORS,
+    Backoff,
+    ClusterWatch,
+    ensure_topics,
+    new_consumer,
+    start_client,
+    stop_quietly,
+)
 from laurel.io.logs import KnownLogs
 from laurel.io.message import Message, Undecodable, decode
 from laurel.io.telemetry import BATCH_SECONDS, GAPS, RERUNS, logger
@@ -113,7 +121,7 @@ class Consumer:
             consumer = self._consumer = new_consumer(self._kafka, self.group)
             self._offsets.clear()
             consumer.subscribe(topics=list(self.topics), listener=_Listener(self))
-            await asyncio.wait_for(consumer.start(), _START_SECONDS)
+            await start_client(consumer, _START_SECONDS)
             await self._until_the_first_ends(self._read(consumer, backoff), self._watch(watch))
         except asyncio.CancelledError:
             await self._last_commit()

@@ -16,6 +16,7 @@ from laurel.io.kafka import (
     ensure_topics,
     new_consumer,
     partitions_of,
+    start_client,
     stop_quietly,
 )
 from laurel.io.telemetry import logger
@@ -82,7 +83,7 @@ class Follower:
             await ensure_topics(
                 self._kafka, [topic_named(topic, self._kafka.kafka_partitions) for topic in self._topics]
             )
-            await asyncio.wait_for(consumer.start(), 30)
+            await start_client(consumer)
             await self._position(consumer, cluster)
             if self._health is not None:
                 self._health.ready(self._part)

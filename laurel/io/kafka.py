@@ -28,6 +28,7 @@ aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_crea
 
 REQUEST_TIMEOUT_MS = 10_000
 BATCH_BYTES_MAX = 900_000
+_GRACE_SECONDS = 1.0
 BROKER_ERRORS: tuple[type[BaseException], ...] = (KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
 """What calls to a broker that is not there raise."""
 
@@ -45,7 +46,7 @@ async def start_producer(settings: KafkaSettings) -> AIOKafkaProducer:
         connections_max_idle_ms=None,
     )
     try:
-        await producer.start()
+        await start_client(producer)
     except BaseException:
         await stop_quietly(producer)
         raise
@@ -74,10 +75,33 @@ def new_consumer(settings: KafkaSettings, group: str | None, *, max_records: int
     )
 
 
-async def stop_quietly(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+_STOP_ERRORS: tuple[type[BaseException], ...] = (*BROKER_ERRORS, AssertionError)
+
+
+async def start_client(
+    client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient, seconds: float = 30.0
+) -> None:
+    """Start a client. One that is cut off while it connects would forget the connection, so it gets a moment."""
+    starting = asyncio.create_task(client.start())
+    try:
+        await asyncio.wait_for(asyncio.shield(starting), seconds)
+    finally:
+        if not starting.done():
+            await asyncio.wait({starting}, timeout=_GRACE_SECONDS)
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+
+
+async def stop_quietly(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
     """Stop a client of a broker that may be gone: its own farewell may fail, and that changes nothing."""
-    with suppress(*BROKER_ERRORS, AssertionError):
-        await asyncio.wait_for(client.stop(), 5)
+    stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
+    try:
+        await asyncio.wait_for(stop(), 5)
+    except _STOP_ERRORS:
+        # What is left are its connections.
+        inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001
+        with suppress(*BROKER_ERRORS):
+            await asyncio.wait_for(inner.close(), 5)
 
 
 @asynccontextmanager
@@ -87,11 +111,10 @@ async def admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
         bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS, retry_backoff_ms=50
     )
     try:
-        await client.start()
+        await start_client(client)
         yield client
     finally:
-        with suppress(*BROKER_ERRORS):
-            await asyncio.wait_for(client.close(), 5)
+        await stop_quietly(client)
 
 
 async def cluster_id(settings: KafkaSettings) -> str:
@@ -118,7 +141,7 @@ class ClusterWatch:
                     connections_max_idle_ms=None,
                 )
                 self._client = client
-                await client.start()
+                await start_client(client)
             described = await asyncio.wait_for(self._client.describe_cluster(), 5)
         except BaseException:
             await self.close()
@@ -128,8 +151,7 @@ class ClusterWatch:
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            with suppress(*BROKER_ERRORS):
-                await asyncio.wait_for(client.close(), 5)
+            await stop_quietly(client)
 
 
 class WrongPartitionsError(LaurelError):
@@ -179,7 +201,7 @@ async def log_ends(settings: KafkaSettings, topics: Collection[str]) -> dict[tup
     """
     consumer = new_consumer(settings, None)
     try:
-        await consumer.start()
+        await start_client(consumer)
         partitions = [
             TopicPartition(topic, partition) for topic in topics for partition in await partitions_of(consumer, topic)
         ]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -265,13 +263,6 @@ class Town:
     def kill(self, name: str) -> None:
         """End a process as by power loss."""
         self._children[name].kill()
-
-    def freeze(self, name: str) -> None:
-        """Let a process do nothing, as on a machine that is far too busy, until it is thawed."""
-        os.kill(self._children[name].pid, signal.SIGSTOP)
-
-    def thaw(self, name: str) -> None:
-        os.kill(self._children[name].pid, signal.SIGCONT)
 
     def exit_code(self, name: str) -> int | None:
         return self._children[name].exit_code
