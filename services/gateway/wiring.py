@@ -28,6 +28,7 @@ from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
 from services.gateway.settings import GatewaySettings
 from services.gateway.waiting import Waiting
+from services.gateway.yielding import Presence
 
 SERVICE = "gateway"
 
@@ -68,9 +69,10 @@ class Api:
     points: Owner
     redemption: Owner
     tail: Tail
+    presence: Presence
 
     def tasks(self) -> dict[str, Part]:
-        return {"tail": self.tail.run}
+        return {"presence": self.presence.run, "tail": self.tail.run}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
     """Join what answers callers; at its end the requests in hand are finished."""
     settings, database, clock = parts.settings, parts.database, parts.clock
     waiting = Waiting()
-    asking: Gatherer[Ask, Recorded] = _gatherer(Asking(parts.unit, waiting, clock).record, settings)
+    presence = Presence(database)
+    asking: Gatherer[Ask, Recorded] = _gatherer(Asking(parts.unit, waiting, presence.note, clock).record, settings)
     recording: Gatherer[Heard, None] = _gatherer(Recorder(database, clock).write, settings)
     guard = Guard(database, clock, settings.key_cache_seconds)
     await open_gateway(database, guard, clock, settings.admin_key_file)
@@ -138,6 +141,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
                 settings,
                 health=parts.health,
             ),
+            presence,
         )
     finally:
         await asking.close()
@@ -154,6 +158,8 @@ def working(parts: Parts) -> Work:
         health,
         clock,
         in_flight_max=settings.batch_in_flight_max,
+        in_flight_beside_callers=settings.batch_in_flight_beside_callers,
+        yields_seconds=settings.batch_yields_seconds,
         poll_seconds=settings.batch_poll_seconds,
         silence_seconds=settings.batch_silence_seconds,
     )

@@ -312,3 +312,14 @@ batch_turn = Table(
     schema="gateway",
 )
 """One row: whoever holds it moves lines of batches to the outbox."""
+
+callers = Table(
+    "callers",
+    metadata,
+    Column("only", Boolean, nullable=False, server_default=text("true")),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+    PrimaryKeyConstraint("only"),
+    CheckConstraint('"only"', name="callers_only"),
+    schema="gateway",
+)
+"""One row: when a caller who waits for an outcome was last seen."""
