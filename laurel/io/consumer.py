@@ -28,6 +28,7 @@ from laurel.io.kafka import (
 )
 from laurel.io.logs import KnownLogs
 from laurel.io.message import Message, Undecodable, decode
+from laurel.io.patience import Patience
 from laurel.io.telemetry import BATCH_SECONDS, GAPS, RERUNS, logger
 from laurel.io.topics import topic_named
 
@@ -69,11 +70,12 @@ class Consumer:
         batch_max: int = 500,
         gap_report_seconds: float = 30.0,
     ) -> None:
-        """`types`: what the handler wants; messages of other types only move the inbox."""
+        """`types`: what the handler wants; messages of other types only move the inbox, when it suits."""
         self.group = group
         self.topics = tuple(topics)
         self.part = f"consumer:{group}"
         self.applier = Applier(group, handler, unit, types=types)
+        self._patience = Patience(types, batch_max)
         self._database = unit.database
         self._kafka = kafka
         self._health = health
@@ -120,6 +122,7 @@ class Consumer:
             )
             consumer = self._consumer = new_consumer(self._kafka, self.group)
             self._offsets.clear()
+            self._patience.take()
             consumer.subscribe(topics=list(self.topics), listener=_Listener(self))
             await start_client(consumer, _START_SECONDS)
             await self._until_the_first_ends(self._read(consumer, backoff), self._watch(watch))
@@ -174,12 +177,24 @@ class Consumer:
                     if generation != self._generation:
                         self._give_back(consumer, fetched)
                         continue
-                    if await self.work_off([record for part in fetched.values() for record in part]):
-                        for tp, part in fetched.items():
-                            self._offsets[tp] = part[-1].offset + 1
+                    self._patience.add(fetched)
+            if self._patience.is_over:
+                async with self._lock:
+                    if await self._work_off_all():
                         backoff.reset()
             await self._commit_if_due(consumer)
             await self._tick_if_due()
+
+    async def _work_off_all(self) -> bool:
+        """Apply everything that was fetched. False: not all of it is done, and it is read again by its next owner."""
+        taken = self._patience.take()
+        if not taken:
+            return True
+        if not await self.work_off([record for part in taken.values() for record in part]):
+            return False
+        for tp, part in taken.items():
+            self._offsets[tp] = part[-1].offset + 1
+        return True
 
     def _give_back(self, consumer: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Read these again, if they are ours still: nothing was done with them."""
@@ -225,6 +240,8 @@ class Consumer:
                 self._generation += 1
                 self._restarted.clear()
                 consumer = self._consumer
+                if consumer is not None:
+                    await self._work_off_all()
                 if consumer is not None and partitions:
                     await self._commit(consumer)
                     if self._relay is not None:
