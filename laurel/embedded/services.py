@@ -16,6 +16,8 @@ from laurel.io.migrating import DatabaseUrls
 
 GATEWAY_PORT = 8080
 EMBEDDED_FETCH_MAX_WAIT_MS = 10
+EMBEDDED_UNHURRIED_WAIT_MS = 40
+"""For who keeps projections: callers who wait are answered by others, and each look costs the broker a little."""
 REAL_FETCH_MAX_WAIT_MS = 500
 EMBEDDED_PARTITIONS = 4
 """The embedded broker looks at every partition of a fetch, a hundred times a second, so few are better there."""
@@ -58,7 +60,7 @@ def roles(gateway_port: int, points_workers: int) -> list[Role]:
 def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict[str, str]:
     """The settings of one process, on top of what the caller's environment says of Laurel."""
     prefix = f"LAUREL_{role.service.upper()}_"
-    wait_ms = EMBEDDED_FETCH_MAX_WAIT_MS if around.embedded_broker else REAL_FETCH_MAX_WAIT_MS
+    wait_ms = _fetch_max_wait_ms(role) if around.embedded_broker else REAL_FETCH_MAX_WAIT_MS
     settings: dict[str, object] = {
         "DATABASE_URL": around.databases.of(role.service),
         "KAFKA_BOOTSTRAP": around.kafka,
@@ -84,6 +86,11 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
         settings["SECRET"] = around.secrets.service_secret(role.service)
     own = {prefix + name: _as_text(value) for name, value in settings.items()}
     return {**_given(), **own}
+
+
+def _fetch_max_wait_ms(role: Role) -> int:
+    unhurried = role.service == "gateway" and role.mode == "worker"
+    return EMBEDDED_UNHURRIED_WAIT_MS if unhurried else EMBEDDED_FETCH_MAX_WAIT_MS
 
 
 def start_service(role: Role, log: Path, told: Mapping[str, str]) -> Child:
