@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from laurel.io.database import copy_rows
 from services.points.domain import facts as f
 from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
@@ -97,7 +98,7 @@ async def _copy(
     connection: asyncpg.Connection[Any], table: str, columns: Sequence[str], records: Sequence[Sequence[Any]]
 ) -> None:
     if records:
-        await connection.copy_records_to_table(table, columns=columns, records=records)
+        await copy_rows(connection, table, columns, records)
 
 
 async def _run(connection: asyncpg.Connection[Any], statement: str, rows: Sequence[Sequence[Any]]) -> None:
