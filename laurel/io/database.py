@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 Connection = asyncpg.Connection
 """The connection that transactions hand out."""
@@ -99,6 +99,16 @@ class Database:
         """Ask the server anything, to see that it answers."""
         async with self._pool.acquire() as connection:
             await connection.execute("select 1", timeout=5)
+
+
+async def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Add rows by COPY; `asyncpg.DataError` for a value that its column cannot hold, as statements raise it."""
+    try:
+        await connection.copy_records_to_table(table, columns=columns, records=rows)
+    except (OverflowError, TypeError, ValueError) as error:
+        # asyncpg writes the rows of a COPY itself, and there lets through whatever a value made it trip over.
+        # What it tripped over stays out of the text, as everywhere: values are nobody's business.
+        raise asyncpg.DataError(f"a value does not fit its column of {table}") from error
 
 
 async def _leave_as_it_is(connection: Connection) -> None:

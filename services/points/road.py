@@ -40,13 +40,17 @@ from services.points.ports import (
 
 
 class CannotProcessError(Exception):
-    """One message can not be processed and must not take others with it: the caller parks it."""
+    """One message can not be processed and must not take others with it: the caller parks it.
+
+    `also` names further ones, so that a batch with many of them need not be run again for each.
+    """
 
     def __init__(self, message: Incoming, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.message = message
         self.reason = reason
         self.detail = detail
+        self.also: tuple[CannotProcessError, ...] = ()
 
 
 @dataclass(slots=True)
@@ -93,11 +97,17 @@ class Road:
     async def _run(self, store: Store, steps: Sequence[Step]) -> list[Announcement]:
         batch = Batch(await store.load(self._needs(steps)))
         for step in steps:
-            self._decide(batch, step)
+            try:
+                self._decide(batch, step)
+            except CannotProcessError:
+                raise
+            except Exception as error:
+                # Whatever a decider trips over is this message's matter; it is parked alone, with its reason.
+                raise CannotProcessError(step.message, "undecidable", repr(error)) from error
         await self._give_again(store, batch)
         fresh = [decided.journal for decided in batch.decided if not decided.again]
         await store.write(fresh, batch.touched.values())
-        return [said for decided in batch.decided for said in announcing.announce(decided, self._programs)]
+        return self._say(batch)
 
     async def run_due(self, store: Store, wallets: Sequence[WalletKey], until: datetime) -> list[Announcement]:
         """Apply what is due by `until` to members whom nobody touched; the same as a message would do first."""
@@ -108,7 +118,18 @@ class Road:
             self._apply_due(batch, wallet, until)
             batch.touched[key] = wallet
         await store.write([decided.journal for decided in batch.decided], batch.touched.values())
-        return [said for decided in batch.decided for said in announcing.announce(decided, self._programs)]
+        return self._say(batch)
+
+    def _say(self, batch: Batch) -> list[Announcement]:
+        said: list[Announcement] = []
+        for decided in batch.decided:
+            try:
+                said.extend(announcing.announce(decided, self._programs))
+            except Exception as error:
+                if decided.message is None:
+                    raise
+                raise CannotProcessError(decided.message, "undecidable", repr(error)) from error
+        return said
 
     def _needs(self, steps: Sequence[Step]) -> Needs:
         """Say what the messages can touch."""
@@ -222,22 +243,38 @@ class Road:
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
-    """Read the messages that are for points; raises `CannotProcessError` for what cannot be read."""
-    steps = []
+    """Read the messages that are for points; raises `CannotProcessError` naming all that cannot be read."""
+    steps: list[Step] = []
+    wrong: list[CannotProcessError] = []
     for message in messages:
-        decider = DECIDERS.get(message.type)
-        if decider is None:
-            if message.type.startswith(NOT_FOR_US):
-                continue
-            raise CannotProcessError(message, "unknown_type", f"No decider answers {message.type}")
         try:
-            asked = decider.decode(message.body)
-            activity = asked.decoded() if isinstance(asked, Report) else None
-        except msgspec.MsgspecError as error:
-            raise CannotProcessError(message, "undecodable", str(error)) from error
-        key = WalletKey(message.program, message.member)
-        steps.append(Step(message, decider, asked, key, activity))
+            step = _read(message)
+        except CannotProcessError as error:
+            wrong.append(error)
+            continue
+        if step is not None:
+            steps.append(step)
+    if wrong:
+        wrong[0].also = tuple(wrong[1:])
+        raise wrong[0]
     return steps
+
+
+def _read(message: Incoming) -> Step | None:
+    decider = DECIDERS.get(message.type)
+    if decider is None:
+        if message.type.startswith(NOT_FOR_US):
+            return None
+        raise CannotProcessError(message, "unknown_type", f"No decider answers {message.type}")
+    try:
+        asked = decider.decode(message.body)
+        activity = asked.decoded() if isinstance(asked, Report) else None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise CannotProcessError(message, "undecodable", str(error)) from error
+    if asked.member != message.member or asked.program != message.program:
+        # The order of keys would not protect it.
+        raise CannotProcessError(message, "undecodable", "The body names another member than its key")
+    return Step(message, decider, asked, WalletKey(message.program, message.member), activity)
 
 
 def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:

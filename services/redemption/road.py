@@ -160,7 +160,7 @@ def _read(message: Incoming) -> Step | None:
         return None
     try:
         heard = decider.decode(message.body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CannotProcessError(message, "undecodable", str(error)) from error
     if (heard.program, heard.member or "") != (message.program, message.member):
         # The order of keys would not protect it.

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
+from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import Report
 from services.points.domain.facts import (
     ActivityPosted,
@@ -31,6 +32,9 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
     outcomes = program.evaluate(basis_of(activity, partner=asked.partner), wallet.attributes)
     grants = _grants(program, outcomes, activity, asked.partner)
+    if not fits(wallet, grants):
+        detail = f"A member's points of a unit, and what was ever earned of it, end at {AMOUNT_MAX}"
+        return (ActivityRefused(activity=activity.id, partner=asked.partner, code="limit_reached", detail=detail),)
     posted = ActivityPosted(
         activity=activity.id,
         partner=asked.partner,
@@ -42,6 +46,22 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         member={name: wallet.attributes[name] for name in program.member_attributes if name in wallet.attributes},
     )
     return (posted, *grants, *pay_debts(wallet, grants, moment.journal))
+
+
+def fits(wallet: Wallet, grants: Sequence[PointsGranted]) -> bool:
+    """Say whether the totals, with these grants, are still amounts: what the ledger and the events can hold.
+
+    All or nothing: an award that was cut to what fits would be one that no rule computes.
+    """
+    more: dict[str, int] = {}
+    for grant in grants:
+        more[grant.unit] = more.get(grant.unit, 0) + grant.amount
+    for unit, amount in more.items():
+        balance = wallet.balance(unit)
+        # More can be available than was ever earned only where somebody adjusted it.
+        if amount + max(balance.earned, balance.available) > AMOUNT_MAX:
+            return False
+    return True
 
 
 def _refusal(

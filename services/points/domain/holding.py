@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import PlaceHold
 from services.points.domain.covering import cover
 from services.points.domain.facts import AnyFact, HoldRefused, PointsHeld
@@ -24,7 +25,8 @@ def hold(wallet: Wallet, asked: PlaceHold, _moment: Moment) -> tuple[AnyFact, ..
                 amount=asked.amount,
                 code="insufficient_points",
                 available=available,
-                shortfall=asked.amount - available + wallet.balance(asked.unit).owed,
+                # With a debt at the limit it would be more than an amount can say.
+                shortfall=min(asked.amount - available + wallet.balance(asked.unit).owed, AMOUNT_MAX),
             ),
         )
     parts, missing = cover(wallet.spendable(asked.unit), asked.amount)

@@ -11,6 +11,7 @@ from laurel.contracts.activity import QuotedActivity
 from laurel.errors import Problem
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
 from laurel.shapes import decoder_of
+from laurel.values import AMOUNT_MAX
 from services.points.domain.moment import Programs
 
 _decode_quote = decoder_of(QuotedActivity).decode
@@ -84,6 +85,8 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
         member = activity.member if isinstance(activity.member, str) else None
         attributes = await views.attributes(program, member) if member is not None else {}
         outcomes = judging.evaluate(basis_of(activity), attributes)
+        if any(outcome.computed > AMOUNT_MAX for outcome in outcomes):
+            raise Problem("limit_reached", f"An award ends at {AMOUNT_MAX}")
         return _json(_quoted(judging, outcomes, activity, member))
 
     return router

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from laurel.io.database import copy_rows
 from services.points.domain import facts as f
 from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
@@ -74,7 +75,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
 
 async def _copy(connection: asyncpg.Connection[Any], table: Written, rows: Rows) -> None:
     if rows:
-        await connection.copy_records_to_table(table.name, columns=table.names, records=rows)
+        await copy_rows(connection, table.name, table.names, rows)
 
 
 async def _set(connection: asyncpg.Connection[Any], statement: str, rows: Rows) -> None:
