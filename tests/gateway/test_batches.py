@@ -178,6 +178,34 @@ async def test_refused_lines_are_counted_and_explained(
     assert counts((await http.get(location)).json()) == {"received": 4, "posted": 2, "refused": 2}
 
 
+@pytest.mark.parametrize("change", [{"awards": 7}, {"balances": [{"unit": "point", "available": "many"}]}])
+async def test_an_outcome_of_a_line_that_cannot_be_read_parks_alone(
+    http: httpx.AsyncClient,
+    member: str,
+    projecting: Instance,
+    others: Others,
+    database: Database,
+    change: dict[str, Any],
+) -> None:
+    await http.post(f"/v1/programs/{PROGRAM}/members", json={"member": "m-2"}, headers={"prefer": "wait=20"})
+
+    def answer(message: Any) -> Any:
+        ((speaker, type_, fields),) = others.as_usual(message)
+        return [(speaker, type_, {**fields, **change} if b"t-bad" in message.body else fields)]
+
+    others.answer = answer
+    lines = [purchase("t-1"), purchase("t-bad"), *(purchase(f"t-{n}", "m-2", amount=100) for n in range(2, 50))]
+    sent = await http.post(BATCHES, content=ndjson(lines), headers=NDJSON)
+
+    async def shown() -> bool:
+        return counts((await http.get(sent.headers["location"])).json()) == {"received": 50, "posted": 49, "pending": 1}
+
+    await until(shown)
+    async with database.connection() as connection:
+        found = await connection.fetch("select member, type, reason from parked")
+    assert [tuple(row) for row in found] == [("m-1", "points.awarded.v1", "undecodable")]
+
+
 async def test_a_packed_file_that_ends_too_soon_is_cut_off(
     http: httpx.AsyncClient, member: str, projecting: Instance
 ) -> None:

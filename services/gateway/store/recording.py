@@ -255,14 +255,6 @@ _AWARDED = """
 """
 
 
-class _Award(msgspec.Struct):
-    unit: str
-    amount: int
-
-
-_decode_awards = msgspec.json.Decoder(list[_Award]).decode
-
-
 async def _count(connection: Connection, rows: Sequence[Any], outcomes: dict[Correlation, Outcome]) -> None:
     """Count what was answered just now to the batches that asked; a second hearing answers nothing."""
     counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
@@ -272,7 +264,7 @@ async def _count(connection: Connection, rows: Sequence[Any], outcomes: dict[Cor
         outcome = outcomes[Correlation(RequestKey(program, kind, partner, id_), attempt)]
         if outcome.state == POSTED:
             counts[program, batch][0] += 1
-            for award in _decode_awards(outcome.awards):
+            for award in outcome.awards:
                 awarded[program, batch, award.unit] += award.amount
         else:
             counts[program, batch][1] += 1
