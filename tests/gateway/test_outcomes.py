@@ -101,7 +101,12 @@ def test_a_redemption_tells_its_state_and_the_wallet_it_builds_on() -> None:
         "reward": "mug",
         "price": {"unit": "point", "amount": 100},
         "points": 100,
-        "wallet": {"source": "laurel/points/3", "sequence": 9, "balances": [{"unit": "point", "available": 0}], "version": 6},
+        "wallet": {
+            "source": "laurel/points/3",
+            "sequence": 9,
+            "balances": [{"unit": "point", "available": 0}],
+            "version": 6,
+        },
     }
     told = told_by(message("redemption.fulfilled.v1", body, "r:grocery:acme:1:k", source="laurel/redemption/1"))
     assert told.outcome is not None
