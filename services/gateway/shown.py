@@ -168,6 +168,8 @@ class BatchShown(Shown):
     posted: int
     refused: int
     pending: int
+    delayed: int
+    """How many of the pending ones wait for something that had to be parked."""
     rejected: int
     duplicate: int
     awarded: list[AwardedShown]
