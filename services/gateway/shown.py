@@ -143,6 +143,7 @@ class PendingShown(Shown):
     """A request whose outcome is not known yet; look again at `Location`."""
 
     state: Literal["pending"]
+    delayed: bool = False
 
 
 class QuoteShown(Shown):

@@ -238,10 +238,16 @@ _DELAYED = """
 """
 
 
+# An enrolment has no row among the requests.
+_DELAYED_MEMBER = "update members set delayed = true where program = $1 and member = $2 and status = 'pending'"
+
+
 async def _delayed(connection: Connection, parked: Collection[Correlation]) -> list[tuple[str, str]]:
     """Note which requests wait for something parked; answers the (program, batch) of each that is a line."""
     if not parked:
         return []
+    for program, member in sorted((each.key.program, each.key.id) for each in parked if each.key.kind == MEMBER):
+        await connection.execute(_DELAYED_MEMBER, program, member)
     keys = [(*each.key, each.attempt) for each in sorted(parked)]
     return [(row[0], row[1]) for row in await connection.fetch(_DELAYED, *_columns(keys)) if row[1] is not None]
 

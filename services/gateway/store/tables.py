@@ -120,6 +120,7 @@ members = hash_partitioned(
     Column("epoch", Integer, nullable=False, server_default=text("0")),
     _count("sequence"),
     _instant("created_at"),
+    _flag("delayed"),
     PrimaryKeyConstraint("program", "member"),
     schema="gateway",
 )
