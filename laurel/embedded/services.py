@@ -12,6 +12,7 @@ from laurel.embedded.children import Child
 from laurel.embedded.forking import Forked
 from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.embedded.secret_file import Secrets
+from laurel.io.accounting import HEARS
 from laurel.io.migrating import DatabaseUrls
 
 GATEWAY_PORT = 8080
@@ -85,7 +86,8 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
     if role.service in KEEPERS_OF_SECRETS:
         settings["SECRET"] = around.secrets.service_secret(role.service)
     own = {prefix + name: _as_text(value) for name, value in settings.items()}
-    return {**_given(), **own}
+    # Whoever has readers of his own names them himself.
+    return {prefix + "OUTBOX_GROUPS": _listeners(role.service), **_given(), **own}
 
 
 def _fetch_max_wait_ms(role: Role) -> int:
@@ -105,6 +107,11 @@ def start_service(role: Role, log: Path, told: Mapping[str, str]) -> Child:
 def _address_of(name: str, everybody: list[Role]) -> str:
     port = next(role.port for role in everybody if role.name == name)
     return f"http://{LOCALHOST}:{port}"
+
+
+def _listeners(speaker: str) -> str:
+    """Name the groups that must have read what a service says before it may forget it."""
+    return ",".join(f"laurel-{listener}" for listener, heard in HEARS.items() if speaker in heard)
 
 
 def _as_text(value: object) -> str:

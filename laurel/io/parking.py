@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PARKED_TYPE = "message.parked.v1"
 DISCARDED_TYPE = "message.discarded.v1"
+TELLING = frozenset({PARKED_TYPE, DISCARDED_TYPE})
+"""What dead-letter topics carry."""
 NOBODY = "unknown"
 """The program that is named where bytes are parked that could be anybody's."""
 BYTES = "bytes:"
@@ -272,7 +274,7 @@ async def gaps(connection: Connection, topics: Sequence[str], older_than_seconds
 
 
 def parked_saying(message: Message, wrong: Wrong) -> Saying:
-    """Tell on the dead-letter topic that a message is parked."""
+    """Tell on the dead-letter topic that a message is parked, or waits behind one that is."""
     return Saying(
         DEAD,
         message.program,

@@ -143,6 +143,7 @@ class PendingShown(Shown):
     """A request whose outcome is not known yet; look again at `Location`."""
 
     state: Literal["pending"]
+    delayed: bool = False
 
 
 class QuoteShown(Shown):
@@ -168,6 +169,8 @@ class BatchShown(Shown):
     posted: int
     refused: int
     pending: int
+    delayed: int
+    """How many of the pending ones wait for something that had to be parked."""
     rejected: int
     duplicate: int
     awarded: list[AwardedShown]

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from laurel.io.consumer import Consumer
 from laurel.io.database import Database, is_conflict, is_data_error
 from laurel.io.health import Health
 from laurel.io.outbox import Outbox
+from laurel.io.pruning import keep_pruned
 from laurel.io.relay import Relay
 from laurel.io.tail import Tail
 from laurel.io.topics import dead_topic, main_topic
@@ -81,9 +83,10 @@ class Work:
 
     consumer: Consumer
     pump: Pump
+    prune: Part
 
     def tasks(self) -> dict[str, Part]:
-        return {"pump": self.pump.run, "consumer": self.consumer.run}
+        return {"pump": self.pump.run, "consumer": self.consumer.run, "pruning": self.prune}
 
 
 @asynccontextmanager
@@ -175,7 +178,7 @@ def working(parts: Parts) -> Work:
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )
-    return Work(consumer, pump)
+    return Work(consumer, pump, partial(keep_pruned, parts.database, settings, SERVICE))
 
 
 def _outcome_topics(settings: GatewaySettings) -> list[str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from laurel.io.consumer import Consumer
 from laurel.io.database import Database
 from laurel.io.health import Health
 from laurel.io.message import Message
 from laurel.io.outbox import Outbox
+from laurel.io.pruning import keep_pruned
 from laurel.io.published import PublishedTopic
 from laurel.io.relay import Relay
 from laurel.io.topics import main_topic, programs_topic
@@ -45,6 +48,7 @@ class Working:
     relay: Relay
     consumer: Consumer
     timer: ExpiryTimer
+    prune: Callable[[], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
@@ -105,4 +109,4 @@ async def working(reading: Reading) -> Working:
         interval_seconds=settings.expiry_interval_seconds,
         batch_max=settings.expiry_batch_max,
     )
-    return Working(relay, consumer, timer)
+    return Working(relay, consumer, timer, partial(keep_pruned, database, settings, SERVICE))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from laurel.io.consumer import Consumer
 from laurel.io.database import Connection, Database
 from laurel.io.health import Health
 from laurel.io.outbox import Outbox
+from laurel.io.pruning import keep_pruned
 from laurel.io.published import PublishedTopic
 from laurel.io.relay import Relay
 from laurel.io.topics import main_topic, programs_topic
@@ -66,12 +68,14 @@ class Worker:
     timer: WaitTimer
     relay: Relay
     programs: PublishedTopic
+    prune: Part
 
     def tasks(self) -> dict[str, Part]:
         """Name them in the order in which they stop: who hands out work before who carries it on."""
         return {
             "timer": self.timer.run,
             "consumer": self.consumer.run,
+            "pruning": self.prune,
             "programs": self.programs.run,
             "relay": self.relay.run,
         }
@@ -112,4 +116,4 @@ async def worker(parts: Parts) -> Worker:
         interval_seconds=settings.wait_timer_seconds,
         batch_max=settings.wait_timer_batch_max,
     )
-    return Worker(consumer, timer, relay, programs)
+    return Worker(consumer, timer, relay, programs, partial(keep_pruned, parts.database, settings, SERVICE))

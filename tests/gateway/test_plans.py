@@ -22,6 +22,7 @@ HOT = {
     "find members": members._EXISTING,
     "resolve identifiers": members._RESOLVE,
     "record outcomes": recording._RECORD,
+    "note delays": recording._DELAYED,
     "record redemptions": recording._REDEMPTIONS,
     "record rewards": recording._REWARDS,
     "refused lines": recording._FAULTS,

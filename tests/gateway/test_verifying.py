@@ -40,6 +40,10 @@ LIES = {
         values ('p', 'b', 'acme', 'running', now(), now());
         insert into gateway.batch_outcomes (program, batch) values ('p', 'b');
         update gateway.requests set batch = 'b'""",
+    "a batch counts the lines that wait for something parked": """
+        insert into gateway.batches (program, batch, partner, state, created_at, touched_at)
+        values ('p', 'b', 'acme', 'running', now(), now());
+        insert into gateway.batch_outcomes (program, batch, delayed) values ('p', 'b', 1)""",
 }
 
 

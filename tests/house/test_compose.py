@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from laurel.io.accounting import HEARS
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
@@ -88,6 +90,12 @@ def test_example_names_every_variable_and_fills_none() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_settings_carry_the_prefix_of_their_service(name: str) -> None:
     assert all(variable.startswith(f"LAUREL_{name.upper()}_") for variable in SERVICES[name]["environment"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_a_service_said_is_dropped_once_its_listeners_have_read_it(name: str) -> None:
+    groups = SERVICES[name]["environment"][f"LAUREL_{name.upper()}_OUTBOX_GROUPS"].split(",")
+    assert sorted(groups) == sorted(f"laurel-{listener}" for listener, heard in HEARS.items() if name in heard)
 
 
 def test_only_the_gateway_is_reachable_and_only_from_this_host() -> None:

@@ -154,6 +154,7 @@ async def _shown(connection: Connection, row: BatchRow) -> dict[str, Any]:
         "posted": row.posted,
         "refused": row.refused,
         "pending": row.pending,
+        "delayed": row.delayed,
         "rejected": row.rejected,
         "duplicate": row.duplicate,
         "awarded": [

@@ -120,6 +120,7 @@ members = hash_partitioned(
     Column("epoch", Integer, nullable=False, server_default=text("0")),
     _count("sequence"),
     _instant("created_at"),
+    _flag("delayed"),
     PrimaryKeyConstraint("program", "member"),
     schema="gateway",
 )
@@ -235,10 +236,14 @@ batch_outcomes = Table(
     _key("batch"),
     _count("posted"),
     _count("refused"),
+    _count("delayed"),
     PrimaryKeyConstraint("program", "batch"),
     schema="gateway",
 )
-"""What is counted on the way back, apart from `batches`, so that the two ways never wait for each other."""
+"""What is counted on the way back, apart from `batches`, so that the two ways never wait for each other.
+
+`delayed` are the lines without an outcome that wait for something parked; they leave room for others.
+"""
 
 batch_lines = hash_partitioned(
     "batch_lines",
