@@ -9,7 +9,7 @@ pending and delayed. An enrolment has no request, so its member says it.
 from alembic import op
 
 revision = "gateway_0003"
-down_revision = "gateway_0001"
+down_revision = "gateway_0002"
 branch_labels = None
 depends_on = None
 
