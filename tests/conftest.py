@@ -9,6 +9,7 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,11 +102,15 @@ def postgres(reachable_dir: Path) -> Iterator[EmbeddedPostgres]:
 @pytest.fixture
 def database_urls(postgres: EmbeddedPostgres) -> Iterator[DatabaseUrls]:
     """A migrated database of the test's own: where owner, points, redemption, gateway and auditor connect."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    admin = postgres.url("admin", "postgres")
-    asyncio.run(_run(admin, f"create database {name} template {TEMPLATE} owner laurel_owner strategy file_copy"))
-    yield urls_beside(admin, postgres.secrets.passwords, name)
-    asyncio.run(_run(admin, f"drop database {name} with (force)"))
+    with _migrated_database(postgres) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="module")
+def module_urls(postgres: EmbeddedPostgres) -> Iterator[DatabaseUrls]:
+    """The same for all tests of a module, which leave nothing behind that the next one would stumble over."""
+    with _migrated_database(postgres) as urls:
+        yield urls
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +143,15 @@ def _new_broker(request: pytest.FixtureRequest, place: Path) -> EmbeddedBroker |
     if not request.config.getoption("--kafka-real"):
         return EmbeddedBroker(place)
     return RealKafka(fetch_jars(Path(os.environ.get("LAUREL_KAFKA_JARS", JARS))), place)
+
+
+@contextmanager
+def _migrated_database(postgres: EmbeddedPostgres) -> Iterator[DatabaseUrls]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = postgres.url("admin", "postgres")
+    asyncio.run(_run(admin, f"create database {name} template {TEMPLATE} owner laurel_owner strategy file_copy"))
+    yield urls_beside(admin, postgres.secrets.passwords, name)
+    asyncio.run(_run(admin, f"drop database {name} with (force)"))
 
 
 async def _make_template(server: EmbeddedPostgres) -> None:

@@ -70,7 +70,8 @@ def list_parked(
     if as_json:
         return
     if found:
-        Console(highlight=False, soft_wrap=True).print(table)
+        # What is parked says what it likes; none of it is markup.
+        Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(table)
     else:
         print("Nothing is parked.")
 
