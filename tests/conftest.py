@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from laurel.embedded.broker import EmbeddedBroker
 from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.io.migrating import DatabaseUrls, bootstrap, migrate, urls_beside
 from laurel.testing.real_kafka import RealKafka, fetch_jars
+from tests.flow.nursery import Nursery, nursery
 
 ROOT = Path(__file__).parent.parent
 JARS = ROOT / ".laurel-cache"
@@ -143,6 +145,16 @@ def _new_broker(request: pytest.FixtureRequest, place: Path) -> EmbeddedBroker |
     if not request.config.getoption("--kafka-real"):
         return EmbeddedBroker(place)
     return RealKafka(fetch_jars(Path(os.environ.get("LAUREL_KAFKA_JARS", JARS))), place)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Nursery | None]:
+    """What services are forked from; None where a fork would not be safe."""
+    if sys.platform != "linux":
+        yield None
+        return
+    with nursery() as born:
+        yield born
 
 
 @contextmanager

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
-from tests.flow.nursery import Nursery, nursery
-
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Nursery | None]:
-    """What services are forked from; None where a fork would not be safe."""
-    if sys.platform != "linux":
-        yield None
-        return
-    with nursery() as born:
-        yield born
 
 
 @pytest.fixture(scope="module")
