@@ -26,7 +26,7 @@ from tests.io.conftest import (
     value,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
 MEMBERS = 40
 ROUNDS = 120
