@@ -6,9 +6,11 @@ import asyncio
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +21,7 @@ from laurel.embedded.broker import EmbeddedBroker
 from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.io.migrating import DatabaseUrls, bootstrap, migrate, urls_beside
 from laurel.testing.real_kafka import RealKafka, fetch_jars
+from tests.flow.nursery import Nursery, nursery
 
 ROOT = Path(__file__).parent.parent
 JARS = ROOT / ".laurel-cache"
@@ -101,11 +104,15 @@ def postgres(reachable_dir: Path) -> Iterator[EmbeddedPostgres]:
 @pytest.fixture
 def database_urls(postgres: EmbeddedPostgres) -> Iterator[DatabaseUrls]:
     """A migrated database of the test's own: where owner, points, redemption, gateway and auditor connect."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    admin = postgres.url("admin", "postgres")
-    asyncio.run(_run(admin, f"create database {name} template {TEMPLATE} owner laurel_owner strategy file_copy"))
-    yield urls_beside(admin, postgres.secrets.passwords, name)
-    asyncio.run(_run(admin, f"drop database {name} with (force)"))
+    with _migrated_database(postgres) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="module")
+def module_urls(postgres: EmbeddedPostgres) -> Iterator[DatabaseUrls]:
+    """The same for all tests of a module, which leave nothing behind that the next one would stumble over."""
+    with _migrated_database(postgres) as urls:
+        yield urls
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +145,25 @@ def _new_broker(request: pytest.FixtureRequest, place: Path) -> EmbeddedBroker |
     if not request.config.getoption("--kafka-real"):
         return EmbeddedBroker(place)
     return RealKafka(fetch_jars(Path(os.environ.get("LAUREL_KAFKA_JARS", JARS))), place)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Nursery | None]:
+    """What services are forked from; None where a fork would not be safe."""
+    if sys.platform != "linux":
+        yield None
+        return
+    with nursery() as born:
+        yield born
+
+
+@contextmanager
+def _migrated_database(postgres: EmbeddedPostgres) -> Iterator[DatabaseUrls]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = postgres.url("admin", "postgres")
+    asyncio.run(_run(admin, f"create database {name} template {TEMPLATE} owner laurel_owner strategy file_copy"))
+    yield urls_beside(admin, postgres.secrets.passwords, name)
+    asyncio.run(_run(admin, f"drop database {name} with (force)"))
 
 
 async def _make_template(server: EmbeddedPostgres) -> None:

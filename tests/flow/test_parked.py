@@ -26,7 +26,7 @@ from tests.flow.other_gateway import OtherGateway
 from tests.flow.stage import ANSWER_SECONDS, Door, Town, gather_bounded, grocery, points_of, purchase, voucher
 from tests.flow.wire import Record, Wire
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
 PARTS = {"gateway": "api", "gateway-worker": "worker", "points": "both", "redemption": "both"}
 PROGRAM = "parked"

@@ -11,8 +11,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from laurel.contracts.registry import EVENTS
+from laurel.io.database import Database
 from laurel.io.message import Message
+from laurel.io.telemetry import CONSUMED
 from services.gateway.settings import GatewaySettings
+from tests.flow.stage import UNSAID
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, owner, until
 
 pytestmark = pytest.mark.anyio
@@ -148,6 +152,58 @@ async def test_a_redemption_on_its_way_is_shown_as_it_stands(
     await until(lambda: stands("holding"))
     await others.resume()
     await until(lambda: stands("fulfilled"))
+
+
+STATES = {"redemption.held.v1": "holding", "redemption.cancelled.v1": "cancelled"}
+
+
+def test_what_nobody_says_yet_is_said_twice_here() -> None:
+    """All the others come twice, and out of turn, in tests/flow/test_out_of_turn.py."""
+    assert STATES.keys() == UNSAID
+    assert EVENTS.keys() > UNSAID
+
+
+@pytest.mark.parametrize("type_", sorted(STATES))
+async def test_what_is_said_of_a_redemption_twice_changes_nothing(
+    http: httpx.AsyncClient,
+    member: str,
+    others: Others,
+    projecting: Instance,
+    database: Database,
+    settings: GatewaySettings,
+    type_: str,
+) -> None:
+    others.silent = True
+    answer = await http.post(REDEMPTIONS, json=WISH, headers={**key("k-1"), "prefer": "respond-async"})
+    location = answer.headers["location"]
+    await until(lambda: len(others.heard) == 2)
+    asked = others.heard[-1]
+    fields = others.fulfilled(json.loads(asked.body))
+    await others.say("redemption", type_, asked, fields)
+
+    async def stands() -> bool:
+        return bool((await http.get(location)).json()["state"] == STATES[type_])
+
+    await until(stands)
+    shown = (await http.get(location)).json()
+    before = await _everything(database)
+    # The same again, and under the same number what would show if it were believed.
+    repeated = CONSUMED.labels(f"{settings.kafka_prefix}-gateway", "repeated")
+    for number, again in enumerate((fields, {**fields, "points": 7}), start=1):
+        await others.say("redemption", type_, asked, again, repeat=True)
+        await until(lambda number=number: repeated._value.get() == number)  # type: ignore[misc]
+    assert (await http.get(location)).json() == shown
+    assert await _everything(database) == before
+
+
+async def _everything(database: Database) -> dict[str, str]:
+    """A digest of what the gateway keeps of members, requests and redemptions, and of what it says."""
+    found: dict[str, str] = {}
+    async with database.reading() as connection:
+        for table in ("inbox", "members", "outbox", "parked", "redemptions", "requests"):
+            rows = f"select coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {table} t"
+            found[table] = await connection.fetchval(rows)
+    return found
 
 
 async def test_codes_are_asked_of_redemption_and_shown_to_keys_that_redeem(
