@@ -68,9 +68,13 @@ class Spending(CasePart):
 
 
 class Step(CasePart):
-    """Exactly one of an activity, a spending and a wait, and what is expected after it."""
+    """Exactly one of an activity, a spending and a wait, and what is expected after it.
+
+    An activity is reported when it happens, or later: at `reported_at`.
+    """
 
     activity: dict[str, Any] | None = None
+    reported_at: Instant | None = None
     spend: Spending | None = None
     wait_until: Instant | None = None
     expect: Expected
@@ -79,6 +83,8 @@ class Step(CasePart):
 def _one_deed(step: Step) -> Step:
     if sum(deed is not None for deed in (step.activity, step.spend, step.wait_until)) != 1:
         raise PydanticCustomError("one_of", "A step has exactly one of activity, spend and wait_until")
+    if step.reported_at is not None and step.activity is None:
+        raise PydanticCustomError("not_allowed", "Only an activity is reported")
     return step
 
 

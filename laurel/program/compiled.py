@@ -10,6 +10,7 @@ from laurel.calendars import local_date, local_midnight, months_after, zone_name
 from laurel.program.bases import Basis, basis_of
 from laurel.program.document import Inactivity
 from laurel.program.expiry import Expiry, lapses_on
+from laurel.program.places import Places
 from laurel.program.plans import Plan, unfired
 from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleOutcome, compile_rule
 
@@ -44,12 +45,14 @@ class CompiledProgram:
     zone: ZoneInfo
     clock: Literal["wall", "manual"]
     currency: str
+    closes_at: datetime | None
     exclusive_group: str | None
     units: Mapping[str, CompiledUnit]
     rules: tuple[CompiledRule, ...]
     late_claim_months: int
     refill_on_return: bool
     member_attributes: frozenset[str]
+    places: Places | None
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -58,6 +61,7 @@ class CompiledProgram:
         """Compile a document that load_program gave."""
         rules = tuple(compile_rule(index, rule, document) for index, rule in enumerate(document.earning))
         types = {name for rule in rules for name in rule.on}
+        stacks = {name: group.stack for name, group in document.groups.items()}
         return cls(
             program=document.program,
             version=version,
@@ -66,13 +70,15 @@ class CompiledProgram:
             zone=zone_named(document.time_zone),
             clock=document.clock,
             currency=document.currency,
+            closes_at=document.closes_at,
             exclusive_group=document.exclusive_group,
             units={name: CompiledUnit(name, unit.scale, unit.validity) for name, unit in document.units.items()},
             rules=rules,
             late_claim_months=document.late_claim.months,
             refill_on_return=document.returns.refill_on_return,
             member_attributes=frozenset(document.attributes.member),
-            _plans={name: Plan(name, rules) for name in types},
+            places=Places(document) if document.day_parts or document.stores else None,
+            _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )
 
@@ -82,13 +88,24 @@ class CompiledProgram:
         """Return what each rule makes of a whole activity, in the order of the rules."""
         return self.evaluate(basis_of(activity, partner=partner), member_attributes)
 
-    def evaluate(self, basis: Basis, member_attributes: Mapping[str, Any]) -> Sequence[RuleOutcome]:
+    def evaluate(
+        self, basis: Basis, member_attributes: Mapping[str, Any], *, stacked: bool = True
+    ) -> Sequence[RuleOutcome]:
         """Return what each rule makes of a basis, in the order of the rules, before any cap.
 
-        A return is judged the same way, on what basis_less_returns leaves. Do not change the answer: it may be shared.
+        A return is judged the same way, on what basis_less_returns leaves, but not `stacked`: which rules of a group
+        gave way was decided when it was earned. Do not change the answer: it may be shared.
         """
         plan = self._plans.get(basis.type)
-        return self._uncovered if plan is None else plan.evaluate(basis, member_attributes)
+        if plan is None:
+            return self._uncovered
+        if self.places is not None:
+            basis = self.places.located(basis)
+        return plan.evaluate(basis, member_attributes, stacked=stacked)
+
+    def is_closed_at(self, occurred_at: datetime) -> bool:
+        """Whether nothing that happens then earns any more."""
+        return self.closes_at is not None and occurred_at >= self.closes_at
 
     def expires_at(self, rule: CompiledRule, earned_at: datetime) -> datetime | None:
         """Return the first moment at which points of a rule are no longer good; None where none is fixed."""

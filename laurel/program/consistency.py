@@ -16,8 +16,20 @@ from laurel.calendars import zone_named
 from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
 from laurel.program.conditions import condition_faults
-from laurel.program.document import Attributes, Part, ProgramDocument, Rolling, Rule, Unit, Validity
+from laurel.program.document import (
+    Attributes,
+    DayPart,
+    Group,
+    Part,
+    ProgramDocument,
+    Rolling,
+    Rule,
+    Store,
+    Unit,
+    Validity,
+)
 from laurel.program.parsing import RESERVED
+from laurel.program.places import overlapping
 from laurel.program.scopes import lines_scope, where_scope
 
 if TYPE_CHECKING:
@@ -36,6 +48,9 @@ class Outline:
     units: Mapping[str, Unit | None] | None
     rules: Mapping[int, Rule]
     rule_ids: Mapping[int, str]
+    day_parts: Mapping[str, DayPart | None]
+    stores: Mapping[str, Store | None]
+    groups: Mapping[str, Group | None]
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -47,6 +62,9 @@ def outline_of(document: ProgramDocument) -> Outline:
         units=document.units,
         rules=rules,
         rule_ids={index: rule.rule for index, rule in rules.items()},
+        day_parts=document.day_parts,
+        stores=document.stores,
+        groups=document.groups,
     )
 
 
@@ -64,6 +82,9 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         rule_ids={
             index: rule["rule"] for index, rule in named if isinstance(rule, dict) and isinstance(rule.get("rule"), str)
         },
+        day_parts=_readable_named(DayPart, data.get("day_parts")),
+        stores=_readable_named(Store, data.get("stores")),
+        groups=_readable_named(Group, data.get("groups")),
     )
 
 
@@ -74,6 +95,7 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
     for name, unit in (outline.units or {}).items():
         if unit is not None:
             yield from _validity(unit.validity, ("units", name, "validity"))
+    yield from _places(outline)
     for index, rule in outline.rules.items():
         for path, code, detail in _rule(index, rule, outline):
             yield Fault(pointer_to(("earning", index, *path)), code, detail)
@@ -91,7 +113,10 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
     if outline.units is not None and rule.unit not in outline.units:
         yield ("unit",), "unknown_reference", f"there is no unit {rule.unit} under units"
     if outline.attributes is not None:
-        yield from _conditions(rule, outline.attributes)
+        yield from _conditions(rule, outline)
+        yield from _numbers(rule, outline.attributes)
+    yield from _dates(rule)
+    yield from _group(rule, outline)
     yield from _measure(rule)
     if rule.multiplier is not None:
         yield from _multiplied(index, rule, outline)
@@ -114,14 +139,63 @@ def _types(rule: Rule) -> Iterator[_Found]:
             )
 
 
-def _conditions(rule: Rule, attributes: Attributes) -> Iterator[_Found]:
+def _conditions(rule: Rule, outline: Outline) -> Iterator[_Found]:
+    attributes = outline.attributes
+    assert attributes is not None
+    where = where_scope(
+        attributes.activity, attributes.member, day_parts=bool(outline.day_parts), stores=bool(outline.stores)
+    )
     scopes: list[tuple[str, str | None, Scope]] = [
-        ("where", rule.where, where_scope(attributes.activity, attributes.member)),
+        ("where", rule.where, where),
         ("lines", rule.lines, lines_scope(attributes.line)),
     ]
     for key, source, scope in scopes:
         for fault in condition_faults(source, scope) if source is not None else ():
             yield (key,), fault.code, str(fault)
+
+
+def _numbers(rule: Rule, attributes: Attributes) -> Iterator[_Found]:
+    if rule.rate is None:
+        return
+    for position, name in enumerate(rule.rate.of):
+        path = ("rate", "of") if len(rule.rate.of) == 1 else ("rate", "of", position)
+        attribute = name.removeprefix("attributes.")
+        if name in rule.rate.of[:position]:
+            yield path, "repeated", f"{name} is named twice"
+        elif name != attribute and attributes.activity.get(attribute) != "integer":
+            yield path, "unknown_reference", f"{attribute} is not declared as an integer under attributes/activity"
+    if rule.lines is not None and rule.rate.of != ("amount",):
+        yield ("lines",), "not_allowed", "of the lines picked a rate takes the amounts"
+
+
+def _dates(rule: Rule) -> Iterator[_Found]:
+    if rule.starts_at is not None and rule.ends_at is not None and rule.ends_at <= rule.starts_at:
+        yield ("ends_at",), "out_of_range", "the rule would end before it starts"
+
+
+def _group(rule: Rule, outline: Outline) -> Iterator[_Found]:
+    if rule.group is None:
+        if rule.priority:
+            yield ("priority",), "not_allowed", "a priority orders the rules of a group"
+        return
+    if rule.group not in outline.groups:
+        yield ("group",), "unknown_reference", f"there is no group {rule.group} under groups"
+    for other in outline.rules.values():
+        if other is rule:
+            break
+        if other.group == rule.group and other.unit != rule.unit:
+            yield ("group",), "not_allowed", f"{other.rule} of this group earns {other.unit}, this rule {rule.unit}"
+            break
+
+
+def _places(outline: Outline) -> Iterator[Fault]:
+    for name, store in outline.stores.items():
+        if store is not None and store.time_zone is not None:
+            for fault in _zone(store.time_zone):
+                yield Fault(pointer_to(("stores", name, "time_zone")), fault.code, fault.detail)
+    parts = {name: part for name, part in outline.day_parts.items() if part is not None}
+    for name, other in overlapping(parts):
+        yield Fault(pointer_to(("day_parts", name)), "not_allowed", f"this overlaps {other}")
 
 
 def _measure(rule: Rule) -> Iterator[_Found]:
@@ -143,21 +217,29 @@ def _measure(rule: Rule) -> Iterator[_Found]:
 
 def _multiplied(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
     assert rule.multiplier is not None
-    path = ("multiplier", "of")
-    place = next((at for at, name in outline.rule_ids.items() if name == rule.multiplier.of), None)
-    if place is None:
-        yield path, "unknown_reference", f"there is no rule {rule.multiplier.of}"
-        return
-    if place >= index:
-        yield path, "unknown_reference", f"{rule.multiplier.of} must stand before the rule that multiplies it"
-        return
-    base = outline.rules.get(place)
-    if base is None:
-        return
+    bases = rule.multiplier.of
+    for position, name in enumerate(bases):
+        path = ("multiplier", "of") if len(bases) == 1 else ("multiplier", "of", position)
+        if name in bases[:position]:
+            yield path, "repeated", f"{name} is named twice"
+            continue
+        place = next((at for at, known in outline.rule_ids.items() if known == name), None)
+        if place is None:
+            yield path, "unknown_reference", f"there is no rule {name}"
+        elif place >= index:
+            yield path, "unknown_reference", f"{name} must stand before the rule that multiplies it"
+        elif (base := outline.rules.get(place)) is not None:
+            yield from _multiplies(rule, base, path, outline)
+
+
+def _multiplies(rule: Rule, base: Rule, path: Path, outline: Outline) -> Iterator[_Found]:
     if base.unit != rule.unit:
         yield path, "unknown_reference", f"{base.rule} earns {base.unit}, this rule {rule.unit}"
     if not set(base.on) & set(rule.on):
         yield path, "unknown_reference", f"{base.rule} earns on none of the types of this rule"
+    group = outline.groups.get(base.group) if base.group is not None else None
+    if group is not None and group.stack != "all":
+        yield path, "not_allowed", f"{base.rule} may give way to others of its group, so nothing can build on it"
 
 
 def _validity(validity: Validity, path: Path) -> Iterator[Fault]:
@@ -197,3 +279,8 @@ def _readable(kind: type[P], parts: Mapping[Any, Any]) -> dict[Any, P]:
         except ValidationError:
             continue
     return readable
+
+
+def _readable_named(kind: type[P], parts: object) -> dict[str, P | None]:
+    """The named parts that are right by themselves; None for those that are not."""
+    return dict.fromkeys(parts) | _readable(kind, parts) if isinstance(parts, dict) else {}

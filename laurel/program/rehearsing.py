@@ -89,7 +89,7 @@ class _Stage:
         seen = _Seen()
         try:
             if step.activity is not None:
-                self._report(step.activity, seen)
+                self._report(step.activity, step.reported_at, seen)
             elif step.spend is not None:
                 self._expire(step.spend.at)
                 self._spend(step.spend.unit, step.spend.amount)
@@ -103,20 +103,26 @@ class _Stage:
         seen.billed = self._billed()
         return seen
 
-    def _report(self, body: Mapping[str, Any], seen: _Seen) -> None:
+    def _report(self, body: Mapping[str, Any], reported_at: datetime | None, seen: _Seen) -> None:
         activity = _decode(msgspec.json.encode(body))
         faults = check(activity)
         if faults:
             raise Refused(faults[0].code, faults[0].detail)
-        self._expire(activity.occurred_at)
+        at = reported_at or activity.occurred_at
+        self._expire(at)
         if activity.type == "return":
             self._take_back(activity, seen)
         else:
-            self._award(activity, seen)
+            self._award(activity, at, seen)
+            self._expire(at)
 
-    def _award(self, activity: Activity, seen: _Seen) -> None:
+    def _award(self, activity: Activity, at: datetime, seen: _Seen) -> None:
         if activity.currency not in (None, self._program.currency):
             raise Refused("currency_not_accepted")
+        if self._program.is_closed_at(activity.occurred_at):
+            raise Refused("program_closed")
+        if at >= self._program.claimable_until(activity.occurred_at):
+            raise Refused("claim_too_late")
         outcomes = self._program.judge(activity, self._attributes)
         posted = _Posted(activity, {}, {})
         for outcome in outcomes:
@@ -149,7 +155,8 @@ class _Stage:
         if posted is None:
             raise Refused("activity_unknown")
         posted.returned = plus_return(posted.activity, posted.returned, back)
-        kept = self._program.evaluate(basis_less_returns(posted.activity, posted.returned), self._attributes)
+        basis = basis_less_returns(posted.activity, posted.returned)
+        kept = self._program.evaluate(basis, self._attributes, stacked=False)
         for outcome in kept:
             rule = outcome.rule
             granted = posted.granted.get(rule.id, 0)

@@ -26,7 +26,7 @@ from services.points.domain.state import Wallet
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
     """Judge by the version in force when it happened; grant, then let debts be paid (S11)."""
     program = moment.programs.in_force(wallet.program, activity.occurred_at, asked.versions.program)
-    refusal = _refusal(wallet, activity, program, moment.at)
+    refusal = _refusal(wallet, activity, program, asked.at)
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
@@ -74,9 +74,20 @@ def _refusal(
         return "member_not_active", f"The member is {wallet.status}"
     if program is None:
         return "program_unknown", "No version of the program is published"
+    return _not_taken(program, activity, at)
+
+
+def _not_taken(program: CompiledProgram, activity: ReportedActivity, at: datetime) -> tuple[str, str] | None:
+    """Return why the program does not take the activity.
+
+    Late is what was accepted late: `at` is the message's own. In a sandbox that is the last instant its clock was set
+    to, or the activity's own time before there was one, so that nothing is late then.
+    """
     if activity.currency is not None and activity.currency != program.currency:
         return "currency_not_accepted", f"The program counts {program.currency}, not {activity.currency}"
-    if program.clock == "wall" and at >= program.claimable_until(activity.occurred_at):
+    if program.closes_at is not None and program.is_closed_at(activity.occurred_at):
+        return "program_closed", f"The program closed on {program.closes_at.astimezone(program.zone):%Y-%m-%d}"
+    if at >= program.claimable_until(activity.occurred_at):
         return "claim_too_late", f"It happened more than {program.late_claim_months} months ago"
     return None
 

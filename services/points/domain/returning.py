@@ -36,7 +36,7 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
     except Refused as refusal:
         return _refused(asked, activity, refusal.code, refusal.detail)
     basis = basis_less_returns(original, returned, partner=asked.partner)
-    back = _due_back(posting, program.evaluate(basis, posting.member))
+    back = _due_back(posting, program.evaluate(basis, posting.member, stacked=False))
     clawbacks = _claw_back(wallet, posting, back)
     return (
         ActivityReturned(

@@ -32,6 +32,8 @@ async def test_example_holds_on_the_road(name: str, case: Case) -> None:
 
 
 def _instant(step: Step) -> datetime:
+    if step.reported_at is not None:
+        return step.reported_at
     if step.activity is not None:
         return datetime.fromisoformat(step.activity["occurred_at"])
     instant = step.spend.at if step.spend is not None else step.wait_until
@@ -45,7 +47,7 @@ async def _play(till: Till, step: Step, number: int) -> dict[str, Any]:
         return await till.report(step.activity, partner=partner)
     if step.spend is not None:
         hold = f"spend-{number}"
-        held = await till.hold(hold, step.spend.amount)
+        held = await till.hold(hold, step.spend.amount, unit=step.spend.unit)
         if held[-1]["type"] == "points.held.v1":
             await till.capture(hold)
         return held[-1]
