@@ -16,9 +16,8 @@ from jsonschema import Draft201909Validator
 from pydantic_settings import BaseSettings
 
 from laurel.cli.migrate import PASSWORDS_PREFIX
-from laurel.io.migrating import ROLES
-
 from laurel.io.accounting import HEARS
+from laurel.io.migrating import ROLES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
