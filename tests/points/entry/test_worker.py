@@ -117,5 +117,5 @@ async def test_many_poisoned_messages_of_a_batch_cost_one_rerun(stage: Stage, se
     reruns = RERUNS.labels(f"{settings.kafka_prefix}-points", "poison")
     async with at_work(settings):
         await stage.until(lambda: stage.auditor.fetchval("select count(*) = 50 from points.parked"))
-    # The broker may hand the partitions over in more than one batch, but never one message at a time.
-    assert reruns._value.get() <= settings.kafka_partitions
+    # The broker may hand them over in several batches, but not one by one.
+    assert reruns._value.get() <= len(members) // 5
