@@ -13,7 +13,7 @@ from laurel.io.database import Database
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import callers
 from services.gateway.yielding import Presence
-from tests.gateway.stage import PROGRAM, Others, gateway, purchase, until
+from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, until
 from tests.gateway.test_batches import BATCHES, NDJSON, finished, ndjson
 
 pytestmark = pytest.mark.anyio
@@ -99,3 +99,23 @@ async def _is(database: Database, in_flight: int) -> bool:
 async def _somebody_is_there(database: Database) -> bool:
     async with database.connection() as connection:
         return await callers.present(connection, 10)
+
+
+async def test_a_file_is_read_in_smaller_parts_beside_callers(
+    http: httpx.AsyncClient, here: Instance, member: str, database: Database
+) -> None:
+    lines = ndjson(purchase(f"f-{n}") for n in range(1_000))
+    alone = (await http.post(BATCHES, content=lines, headers=NDJSON)).headers["location"]
+    assert here.api is not None
+    here.api.presence.note()
+    beside = (await http.post(BATCHES, content=lines, headers=NDJSON)).headers["location"]
+    # A part is stored after a second at the latest, however few lines it holds.
+    assert await _parts(database, alone) <= 4
+    assert await _parts(database, beside) >= 10
+
+
+async def _parts(database: Database, location: str) -> int:
+    """In how many transactions the lines of a file were stored."""
+    batch = location.rpartition("/")[2]
+    async with database.connection() as connection:
+        return int(await connection.fetchval("select count(distinct xmin::text) from batch_lines where batch = $1", batch))

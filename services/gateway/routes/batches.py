@@ -67,6 +67,7 @@ async def send_batch(request: Request) -> Response:
         batch=batch,
         line_bytes_max=api.settings.batch_line_bytes_max,
         silence_seconds=api.settings.batch_silence_seconds,
+        beside_callers=lambda: api.presence.is_near,
     )
     broke = await intake.receive(_body(request), packed=packed)
     location = f"/v1/programs/{head.program}/batches/{batch}"
