@@ -307,7 +307,9 @@ def parked_saying(message: Message, wrong: Wrong) -> Saying:
 
 
 def undecodable_saying(record: Undecodable) -> Saying:
-    """Tell on the dead-letter topic that bytes are parked. They have no program, so it names none of ours."""
+    """Tell on the dead-letter topic that bytes are parked. They have no program, so the key is `:`, which is nobody's:
+    under the name of a program its numbers would be taken for that program's.
+    """
     return Saying(
         DEAD,
         "",
@@ -316,7 +318,6 @@ def undecodable_saying(record: Undecodable) -> Saying:
         _body(NOBODY, "", f"{record.source}/{record.offset}", record.source, record.offset, None,
               "undecodable", record.detail),
         datetime.now(UTC),
-        key=f"{NOBODY}:",
     )  # fmt: skip
 
 
