@@ -184,6 +184,17 @@ class RewardShown(Shown):
     kind: str
 
 
+class RewardStanding(Shown):
+    """A reward as it is offered, where it is, and what became of its newest document."""
+
+    reward: str
+    state: Literal["posted", "pending", "refused"]
+    name: str | None = None
+    kind: str | None = None
+    code: str | None = None
+    delayed: bool = False
+
+
 class RewardsShown(Shown):
     """A page of the catalogue."""
 

@@ -182,10 +182,10 @@ def working(parts: Parts) -> Work:
 
 
 def _outcome_topics(settings: GatewaySettings) -> list[str]:
-    """Where outcomes are told; that a request was given up is told among dead letters."""
+    """Where outcomes are told; among dead letters, also our own, is told that a request is delayed or was given up."""
+    prefix = settings.kafka_prefix
     speakers = ("points", "redemption")
-    names = (main_topic, dead_topic)
-    return [name(speaker, settings.kafka_prefix) for name in names for speaker in speakers]
+    return [main_topic(name, prefix) for name in speakers] + [dead_topic(name, prefix) for name in (*speakers, SERVICE)]
 
 
 def _gatherer(

@@ -30,6 +30,7 @@ HOT = {
     "sum awards": recording._AWARDED,
     "add redemptions": redemptions._ADD,
     "read a redemption": redemptions._FIND,
+    "read a reward": redemptions._REWARD,
     "read the catalogue": redemptions._REWARDS,
     "read a batch": batches._FIND,
     "open batches": batches._OPEN,

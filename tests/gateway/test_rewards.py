@@ -50,6 +50,38 @@ async def test_a_reward_is_published_changed_and_listed(http: httpx.AsyncClient,
     assert [each["reward"] for each in rest["data"]] == ["r-2", "r-3"]
 
 
+async def test_a_reward_on_its_way_is_shown_where_its_answer_says(
+    http: httpx.AsyncClient, others: Others, projecting: Instance
+) -> None:
+    others.silent = True
+    unknown = await http.get(f"{REWARDS}/mug")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "reward_unknown")
+    answer = await http.put(f"{REWARDS}/mug", json=MUG, headers={"prefer": "respond-async"})
+    location = answer.headers["location"]
+    assert (answer.status_code, location) == (202, f"{REWARDS}/mug")
+    assert (await http.get(location)).json() == {"reward": "mug", "state": "pending"}
+    await until(lambda: others.heard)
+    (asked,) = others.heard
+    told = {"source": asked.source, "sequence": asked.sequence, "type": asked.type, "reason": "poison"}
+    await others.say("redemption", "message.parked.v1", asked, told)
+
+    async def shown(**wanted: Any) -> bool:
+        return bool(wanted.items() <= (await http.get(location)).json().items())
+
+    await until(lambda: shown(state="pending", delayed=True))
+    await others.resume()
+    await until(lambda: shown(state="posted", reward="mug", name="Mug", price=100))
+    assert "delayed" not in (await http.get(location)).json()
+    # What is offered goes on being shown while another document is on its way, and after that was given up.
+    others.silent = True
+    await http.put(location, json={**MUG, "price": 120}, headers={"prefer": "respond-async"})
+    assert await shown(state="pending", price=100)
+    await until(lambda: len(others.heard) == 2)
+    told |= {"sequence": others.heard[-1].sequence, "reason": "discarded"}
+    await others.say("redemption", "message.discarded.v1", others.heard[-1], told)
+    await until(lambda: shown(state="refused", code="discarded", price=100))
+
+
 async def test_a_redemption_is_answered_shown_and_replayed(
     http: httpx.AsyncClient, member: str, others: Others
 ) -> None:

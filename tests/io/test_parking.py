@@ -8,8 +8,23 @@ import pytest
 
 from laurel.contracts.parking import MessageDiscarded, MessageParked
 from laurel.io import inbox, parking
-from laurel.io.message import Undecodable, decode
-from tests.io.conftest import FakeRecord, Service, effects_in_order, message, record, rows, value
+from laurel.io.database import Database
+from laurel.io.message import Message, Undecodable, decode
+from laurel.io.settings import KafkaSettings
+from tests.io.conftest import (
+    FakeRecord,
+    Service,
+    all_published,
+    effects_in_order,
+    everything_on,
+    make_listener,
+    message,
+    record,
+    rows,
+    running,
+    until,
+    value,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -204,6 +219,40 @@ async def test_undecodable_bytes_park_alone(applying: Service) -> None:
     assert {row[:3] + row[4:5] for row in found} == {("", "", "bytes:speaker/1", "undecodable")}
     assert found[2][5] == b"\xff"
     assert await value(applying.database, "select count(*) from outbox where stream = 'dead'") == len(BROKEN)
+
+
+async def test_what_is_told_of_bytes_can_be_read_and_counts_for_itself(
+    listener_database: Database, kafka: KafkaSettings
+) -> None:
+    """They have no program; one that happens to be called as they are told must not be mistaken for theirs."""
+    listener = make_listener(listener_database, kafka)
+    assert listener.consumer is not None
+    listener.handler.poison = lambda _: True
+    async with running(listener.relay):
+        for _, broken in BROKEN[:2]:
+            assert await listener.consumer.work_off([broken])
+        of_unknown = record("", 1)
+        of_unknown.key = b"unknown:"
+        assert await listener.consumer.work_off([of_unknown])
+        await until(lambda: all_published(listener_database))
+    told = [decode(each) for each in await everything_on(kafka, f"{kafka.kafka_prefix}.listener.dead.v1")]
+    read = [each for each in told if isinstance(each, Message)]
+    assert len(read) == len(told) == 3
+    assert {each.type for each in read} == {"message.parked.v1"}
+    places = sorted(each.place for each in read)
+    source = "laurel/listener.dead/1"
+    assert places == [("", "", source, 1), ("", "", source, 2), ("unknown", "", source, 1)]
+    for each in read:
+        MessageParked.model_validate_json(each.body)
+
+
+def test_without_a_program_only_dead_letters_are_taken() -> None:
+    without = record("", 1)
+    without.key = b":"
+    assert isinstance(decode(without), Undecodable)
+    dead = record("", 1, source="laurel/points.dead/1")
+    dead.key = b":"
+    assert isinstance(decode(dead), Message)
 
 
 async def test_undecodable_bytes_can_be_retried_and_discarded(applying: Service) -> None:

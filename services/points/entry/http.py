@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from laurel.contracts.activity import QuotedActivity
-from laurel.errors import Problem
+from laurel.errors import Fault, Problem
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
 from laurel.shapes import decoder_of
 from laurel.values import AMOUNT_MAX
@@ -100,7 +100,8 @@ def _number(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise Problem("invalid", "The cursor is not one that a list gave")
+        fault = Fault("/query/cursor", "bad_format", "A cursor is given back as it was received")
+        raise Problem("invalid", errors=[fault])
     return int(cursor)
 
 
