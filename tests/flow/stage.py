@@ -43,6 +43,7 @@ UNSAID = frozenset({"redemption.held.v1", "redemption.cancelled.v1"})
 """What this version of Laurel has words for and never says yet; the gateway's own tests say each of them twice."""
 
 _GROCERY: Any = read_yaml((Path(__file__).parents[2] / "programs" / "grocery.yaml").read_text(encoding="utf-8"))
+_POSITIONS = ("broker_state", "consumer_logs", "relay_positions", "alembic_version")
 _AGAIN = {202, 429, 503}
 """What an answer says that is not the last word."""
 
@@ -342,6 +343,19 @@ class Town:
 
     async def value(self, query: str, *arguments: Any) -> Any:
         return (await self.rows(query, *arguments))[0][0]
+
+    async def digests(self) -> dict[str, str]:
+        """Return a digest of every table's rows, but for positions in logs, which are all that repeats may move."""
+        names = await self.rows(
+            "select format('%I.%I', n.nspname, c.relname) "
+            "from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+            "where n.nspname in ('gateway', 'points', 'redemption') and c.relkind in ('r', 'p') "
+            "and not c.relispartition and not c.relname = any($1::text[])",
+            list(_POSITIONS),
+        )
+        assert len(names) > 20
+        rows = "select coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {} t"
+        return {name: str(await self.value(rows.format(name))) for (name,) in names}
 
     async def prove(self, *, parked: int = 0) -> None:
         """Wait until every event has arrived; then all that `laurel verify` proves must hold."""

@@ -113,8 +113,8 @@ async def test_one_id_with_two_bodies_is_asked_at_two_doors_at_once(town: Town, 
 
 
 MEMBERS = 40
-LINES = 1_200
-REQUESTS = 320
+LINES = 800
+REQUESTS = 240
 PIECES = 25
 WISHES = 60
 BUDGET = 1_000_000
