@@ -102,6 +102,7 @@ async def working(reading: Reading) -> Working:
         road,
         reading.programs,
         Ledger,
+        reading.health,
         interval_seconds=settings.expiry_interval_seconds,
         batch_max=settings.expiry_batch_max,
     )
