@@ -70,7 +70,7 @@ async def reading(settings: PointsSettings) -> AsyncIterator[Reading]:
             take,
             health=health,
         )
-        programs = KnownPrograms(database, topic, deadline_seconds=settings.program_wait_seconds)
+        programs = KnownPrograms(database, topic, health, deadline_seconds=settings.program_wait_seconds)
         known.append(programs)
         await programs.load()
         yield Reading(settings, health, database, programs, topic, LedgerViews(database))
