@@ -74,7 +74,7 @@ async def reading(settings: PointsSettings) -> AsyncIterator[Reading]:
             take,
             health=health,
         )
-        programs = KnownPrograms(database, topic, deadline_seconds=settings.program_wait_seconds)
+        programs = KnownPrograms(database, topic, health, deadline_seconds=settings.program_wait_seconds)
         known.append(programs)
         await programs.load()
         yield Reading(settings, health, database, programs, topic, LedgerViews(database))
@@ -106,6 +106,7 @@ async def working(reading: Reading) -> Working:
         road,
         reading.programs,
         Ledger,
+        reading.health,
         interval_seconds=settings.expiry_interval_seconds,
         batch_max=settings.expiry_batch_max,
     )

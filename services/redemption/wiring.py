@@ -87,7 +87,7 @@ async def worker(parts: Parts) -> Worker:
     outbox = await Outbox.load(SERVICE, parts.database)
     relay = Relay(parts.database, outbox, settings, health, sweep_seconds=settings.relay_sweep_seconds)
     unit = UnitOfWork(parts.database, outbox, relay)
-    known = KnownPrograms(deadline_seconds=settings.program_wait_seconds)
+    known = KnownPrograms(health, deadline_seconds=settings.program_wait_seconds)
     programs = PublishedTopic(programs_topic(settings.kafka_prefix), settings, known.take, health=health)
     known.follow(programs)
     road = Road(known, hold_wait=settings.hold_wait)

@@ -73,18 +73,18 @@ class Stage:
             await asyncio.wait({listening})
             await self._producer.stop()
 
-    async def publish(self, version: int, program: str = PROGRAM, **changes: Any) -> None:
+    async def publish(self, version: int, program: str = PROGRAM, *, key: str = "", **changes: Any) -> None:
         """Publish a version of the shipped program, by its own name or another, with changes of its document."""
         plain = {**dump_program(document(PROGRAM)), "program": program, **changes}
         event = ProgramPublished(
             program=program, at=START, cause=Cause(kind="request", id=program), version=version,
             document=plain, effective_from=plain["effective_from"], published_at=START,
         )  # fmt: skip
-        await self.publish_bytes(version, encode(event), program)
+        await self.publish_bytes(version, encode(event), program, key=key)
 
-    async def publish_bytes(self, version: int, body: bytes, program: str = PROGRAM) -> None:
+    async def publish_bytes(self, version: int, body: bytes, program: str = PROGRAM, *, key: str = "") -> None:
         told = Told(ProgramPublished.TYPE, program, "", body, "laurel/gateway.programs/1", version)
-        await self.tell(told, topic=programs_topic(self.settings.kafka_prefix), key=f"{program}:{version}")
+        await self.tell(told, topic=programs_topic(self.settings.kafka_prefix), key=key or f"{program}:{version}")
 
     async def enrol(self, *members: str, program: str = PROGRAM) -> None:
         """Tell of new members, and wait until all are enrolled."""

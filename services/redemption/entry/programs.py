@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from laurel.contracts.programs import ProgramPublished
+from laurel.io.aside import Aside
+from laurel.io.health import Health
 from laurel.io.message import Message
 from laurel.shapes import decoder_of
 from services.redemption.domain.moment import ProgramTerms
@@ -23,8 +27,9 @@ class Followed(Protocol):
 class KnownPrograms:
     """Every published version of every program, as far as it was read; grows while the topic is followed."""
 
-    def __init__(self, *, deadline_seconds: float) -> None:
+    def __init__(self, health: Health, *, deadline_seconds: float) -> None:
         self._deadline_seconds = deadline_seconds
+        self._aside = Aside("programs", health)
         self._terms: dict[tuple[str, int], ProgramTerms] = {}
         self._until: Callable[[Callable[[], bool], float], Awaitable[None]] | None = None
 
@@ -33,13 +38,21 @@ class KnownPrograms:
         self._until = topic.until
 
     def take(self, message: Message) -> None:
-        """Take one record of the topic; other records than programs are passed over."""
+        """Take one record of the topic; other records than programs are passed over.
+
+        One that cannot be read is laid aside; nothing behind it waits, but for what needs this very version.
+        """
         if message.type != ProgramPublished.TYPE:
             return
-        published: Any = _decode(message.body)
+        try:
+            published: Any = _decode(message.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self._aside.put(message.program, message.id, error)
+            return
         document = published.document
         terms = ProgramTerms(zone=document.get("time_zone", "UTC"), manual=document.get("clock") == "manual")
         self._terms[published.program, published.version] = terms
+        self._aside.taken(published.program, message.id)
 
     async def ensure(self, versions: Mapping[str, int]) -> None:
         """Wait until these versions were read (rule 12); raises `TimeoutError`."""

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from laurel.io.health import Health
+from laurel.io.topics import programs_topic
 from services.redemption.settings import RedemptionSettings
 from services.redemption.testing import (
     PROGRAM,
@@ -151,6 +152,22 @@ async def test_manual_program_waits_for_its_own_clock(stage: Stage, settings: Re
         assert stage.of("redemption.refused.v1") == []
         await stage.tell(points_held("m-1", "r-1", 100, at=long_ago))
         await stage.until(lambda: stage.of("redemption.fulfilled.v1"))
+
+
+async def test_program_that_cannot_be_read_stops_no_other(stage: Stage, settings: RedemptionSettings) -> None:
+    stage.points.balances = {"m-1": 100}
+    health = Health()
+    topic = programs_topic(settings.kafka_prefix)
+    await stage.tell(Told("program.published.v1", PROGRAM, "", b"{", "laurel/gateway.programs/1", 2), topic=topic)
+    await stage.publish_program(3)
+    async with working(settings, health):
+        await stage.tell(reward_published())
+        await stage.until(lambda: stage.of("reward.published.v1"))
+        await stage.tell(redemption_requested("m-1", "r-1", version=3))
+        await stage.until_all_ended(1)
+        details = health.report()["details"]
+    assert isinstance(details, dict)
+    assert "laid aside" in details["programs"]
 
 
 async def test_request_that_overtakes_its_program_waits_for_it(stage: Stage, settings: RedemptionSettings) -> None:
