@@ -54,7 +54,7 @@ OTHERWISE = {
 WHOLE = {
     # What grows with programs, partners, rewards, files or mistakes, not with members.
     "gateway": {
-        "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "partners", "program_versions",
+        "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "partners", "program_versions",
         "programs", "rewards",
     },
     "points": {"programs"},
