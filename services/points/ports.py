@@ -43,6 +43,7 @@ class Needs:
 
     `wallets` are locked; `enrolling` those that may have to be made first; `spending` how many points of a unit may
     be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom.
+    `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -52,6 +53,7 @@ class Needs:
     spending: dict[tuple[str, str, str], int] = field(default_factory=dict)
     holds: set[tuple[str, str, str]] = field(default_factory=set)
     until: dict[WalletKey, datetime] = field(default_factory=dict)
+    counters: set[tuple[str, str, str, datetime]] = field(default_factory=set)
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from laurel.errors import PROBLEMS
 from services.points import announcing
 from services.points.deciders import DECIDERS, NOT_FOR_US, Decider
 from services.points.domain.asked import Asked, CaptureHold, Enrol, PlaceHold, ReleaseHold, Report
+from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
 from services.points.domain.facts import ActivityRefused, AnyFact
@@ -120,8 +121,11 @@ class Road:
                 activity = step.activity
                 assert activity is not None  # decode() gives every report its activity
                 needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
-                if activity.type == "return" and activity.of is not None:
-                    needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+                if activity.type == "return":
+                    if activity.of is not None:
+                        needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+                else:
+                    self._need_counters(needs, step.key, asked, activity)
             elif isinstance(asked, Enrol):
                 needs.enrolling.add(step.key)
             elif isinstance(asked, PlaceHold):
@@ -134,6 +138,13 @@ class Road:
                 seen = needs.until.get(step.key)
                 needs.until[step.key] = asked.at if seen is None else max(seen, asked.at)
         return needs
+
+    def _need_counters(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
+        """Name the counters of the windows that an activity lies in, where its program counts anything."""
+        program = self._programs.in_force(key.program, activity.occurred_at, asked.versions.program)
+        if program is not None and program.counts:
+            for counter, start in counters_at(program, activity):
+                needs.counters.add((*key, counter, start))
 
     def _decide(self, batch: Batch, step: Step) -> None:
         wallet = batch.loaded.wallets[step.key]

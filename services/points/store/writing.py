@@ -13,6 +13,7 @@ from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
 from services.points.domain.state import Hold, Lot, Wallet
 from services.points.ports import Journal
+from services.points.store.counting import set_counters
 
 _JOURNALS = (
     "program", "member", "journal", "kind", "cause", "partner", "at", "occurred_at", "version", "message",
@@ -88,6 +89,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _add_lots(connection, journals)
     await _move_lots(connection, moved)
     await _set_holds(connection, journals)
+    await set_counters(connection, journals)
     await _refresh_next_expiry(connection, journals)
     await _set_wallets(connection, wallets)
     await _set_balances(connection, wallets)
@@ -119,9 +121,13 @@ async def _add_journals(connection: asyncpg.Connection[Any], journals: Sequence[
         posted.extend((program, member, number, index, *entry) for index, entry in enumerate(entries(journal.facts)))
         if journal.hash and journal.kept:
             known.append((program, journal.partner, journal.cause, member, number, journal.hash, journal.code))
-        returns.extend(
-            (program, member, fact.of_journal, number) for fact in journal.facts if type(fact) is f.ActivityReturned
-        )
+        # A refill, too, is something that returns of its activity have to know.
+        changed = {
+            fact.of_journal: None
+            for fact in journal.facts
+            if type(fact) is f.ActivityReturned or (type(fact) is f.PointsGranted and fact.of_journal)
+        }
+        returns.extend((program, member, of_journal, number) for of_journal in changed)
     await _copy(connection, "journals", _JOURNALS, rows)
     await _copy(connection, "entries", _ENTRIES, posted)
     await _copy(connection, "activities", _ACTIVITIES, known)
@@ -171,6 +177,7 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         yield from (part.name for part in fact.taken)
         if fact.origin is not None:
             yield fact.origin
+        yield from (part.name for part in fact.excused)
     elif isinstance(fact, f.DebtPaid | f.PointsHeld | f.PointsCaptured | f.PointsReleased | f.LotsExpired):
         yield from (part.name for part in fact.parts)
 
