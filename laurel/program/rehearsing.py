@@ -91,6 +91,7 @@ class _Stage:
         self._attributes = member.attributes
         self._enrolled_at = member.enrolled_at
         self._posted: dict[str, _Posted] = {}
+        self._credited: set[str] = set()
         self._lots: list[_Lot] = []
         self._owed: dict[str, int] = dict.fromkeys(program.units, 0)
         self._lapse_at: dict[str, datetime] = {}
@@ -136,6 +137,10 @@ class _Stage:
             raise Refused("program_closed")
         if at >= self._program.claimable_until(activity.occurred_at):
             raise Refused("claim_too_late")
+        if activity.exclusive_key is not None:
+            if activity.exclusive_key in self._credited:
+                raise Refused("already_credited")
+            self._credited.add(activity.exclusive_key)
         posted = _Posted(activity)
         for outcome in self._program.evaluate(basis_of(activity), self._attributes, spent=self._spent(activity)):
             seen.reasons[outcome.rule.id] = outcome.reason

@@ -201,6 +201,7 @@ def _refused(fact: f.ActivityRefused, _decided: Decided) -> tuple[Any, dict[str,
         "partner": fact.partner,
         "code": fact.code,
         "detail": fact.detail,
+        "facts": fact.facts,
     }
 
 

@@ -99,6 +99,9 @@ _COUNTERS = """
 _REFUSALS = """
     select program, member, journal, rule, refused
     from points.refusals order by program, member, journal, rule"""
+_CREDITED = """
+    select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
+    where program is not null order by program, member, exclusive_group, exclusive_key"""
 
 
 async def verify(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -144,6 +147,7 @@ class _Tables:
     lots: _Merged
     counters: _Merged
     refusals: _Merged
+    credited: _Merged
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -153,6 +157,7 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_LOTS, prefetch=2000)),
         _Merged(connection.cursor(_COUNTERS, prefetch=2000)),
         _Merged(connection.cursor(_REFUSALS, prefetch=2000)),
+        _Merged(connection.cursor(_CREDITED, prefetch=2000)),
     )
     wallet: Wallet | None = None
     count = 0
@@ -201,7 +206,9 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     counted = {tuple(name): counter.counted for name, counter in wallet.counters.items()}
     refused = {name: refusal.left for name, refusal in wallet.refusals.items()}
     findings += [Finding(_PROOF, where, said) for said in _unlike("counter", counters, counted)]
+    credited = {(row["exclusive_group"], row["exclusive_key"]): row["journal"] for row in await tables.credited.of(key)}
     findings += [Finding(_PROOF, where, said) for said in _unlike("refusal", refusals, refused)]
+    findings += [Finding(_PROOF, where, said) for said in _unlike("exclusive key", credited, wallet.credited)]
     return findings
 
 

@@ -1,7 +1,8 @@
-"""Counters of windows, and what their caps refused.
+"""Counters of windows, what their caps refused, and things that may be credited once.
 
 Why: caps and limits are exact only if what they count is kept with the wallet; and a return may grant what a cap had
-refused, oldest first, so refusals must be found without reading journals.
+refused, oldest first, so refusals must be found without reading journals. What may be credited once in a group of
+programs belongs to no member, so it has a row of its own that whoever wants it locks.
 """
 
 from alembic import op
@@ -22,6 +23,9 @@ TABLES = {
     "refusals": f"""({MEMBER}, journal bigint NOT NULL, rule {KEY}, unit text NOT NULL, counter {KEY},
         window_start timestamptz NOT NULL, occurred_at timestamptz NOT NULL, refused bigint NOT NULL,
         PRIMARY KEY (program, member, journal, rule)) PARTITION BY HASH (program, member)""",
+    "exclusive_keys": f"""(exclusive_group {KEY}, exclusive_key {KEY}, program text COLLATE "C",
+        member text COLLATE "C", journal bigint,
+        PRIMARY KEY (exclusive_group, exclusive_key)) PARTITION BY HASH (exclusive_group, exclusive_key)""",
 }
 
 UPDATED_OFTEN = {"counters"}

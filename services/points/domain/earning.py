@@ -15,12 +15,14 @@ from services.points.domain.facts import (
     AnyFact,
     Counted,
     DebtPaid,
+    KeyTaken,
     LotName,
     LotPart,
     PointsGranted,
     RuleJudged,
 )
 from services.points.domain.moment import Moment
+from services.points.domain.shared import Credit, key_name
 from services.points.domain.state import Wallet
 
 
@@ -31,6 +33,10 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
+    key = key_name(program, activity.exclusive_key) if activity.exclusive_key is not None else None
+    credit = moment.shared.keys.get(key) if key is not None else None
+    if credit is not None:
+        return (_already_credited(asked, activity, credit),)
     basis = basis_of(activity, partner=asked.partner)
     spent = spent_limits(program, wallet, activity) if program.limited else ()
     outcomes = program.evaluate(basis, wallet.attributes, spent=spent)
@@ -50,7 +56,18 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         member={name: wallet.attributes[name] for name in program.member_attributes if name in wallet.attributes},
         counted=counted,
     )
-    return (posted, *grants, *pay_debts(wallet, grants, moment.journal))
+    taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
+    return (posted, *taken, *grants, *pay_debts(wallet, grants, moment.journal))
+
+
+def _already_credited(asked: Report, activity: ReportedActivity, credit: Credit) -> ActivityRefused:
+    return ActivityRefused(
+        activity=activity.id,
+        partner=asked.partner,
+        code="already_credited",
+        detail=f"This was credited in {credit.program}",
+        facts={"credited": {"program": credit.program}},
+    )
 
 
 def _refusal(

@@ -133,12 +133,20 @@ class ActivityReturned(Fact, frozen=True, tag=True):
 
 
 class ActivityRefused(Fact, frozen=True, tag=True):
-    """An activity or a return was refused for a reason that has a code."""
+    """An activity or a return was refused for a reason that has a code; `facts` explain it to the caller."""
 
     activity: str
     partner: str
     code: str
     detail: str
+    facts: dict[str, dict[str, str]] = {}
+
+
+class KeyTaken(Fact, frozen=True, tag=True):
+    """A thing that may be credited once among the programs of `group` was credited here."""
+
+    group: str
+    key: str
 
 
 class PointsGranted(Fact, frozen=True, tag=True):
@@ -247,6 +255,7 @@ AnyFact = (
     | ActivityPosted
     | ActivityReturned
     | ActivityRefused
+    | KeyTaken
     | PointsGranted
     | DebtPaid
     | PointsClawedBack

@@ -165,6 +165,7 @@ class Wallet:
     postings: dict[tuple[str, str], Posting] = field(default_factory=dict)
     counters: dict[CounterKey, Counter] = field(default_factory=dict)
     refusals: dict[tuple[int, str], Refusal] = field(default_factory=dict)
+    credited: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def exists(self) -> bool:
@@ -257,6 +258,10 @@ def _returned(wallet: Wallet, _journal: int, fact: f.ActivityReturned) -> None:
 
 def _refused(_wallet: Wallet, _journal: int, _fact: f.ActivityRefused | f.HoldRefused) -> None:
     """Move nothing: a refusal is kept, that is all."""
+
+
+def _key_taken(wallet: Wallet, journal: int, fact: f.KeyTaken) -> None:
+    wallet.credited[fact.group, fact.key] = journal
 
 
 def _hold_refused(wallet: Wallet, _journal: int, fact: f.HoldRefused) -> None:
@@ -365,6 +370,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.ActivityPosted: _posted,
     f.ActivityReturned: _returned,
     f.ActivityRefused: _refused,
+    f.KeyTaken: _key_taken,
     f.HoldRefused: _hold_refused,
     f.PointsGranted: _granted,
     f.DebtPaid: _debt_paid,

@@ -16,9 +16,11 @@ from services.points.domain.facts import (
     PointsGranted,
     decode_facts,
 )
+from services.points.domain.shared import Shared
 from services.points.domain.state import BEGINNING, Balance, Hold, Lot, Posting, Wallet
 from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
 from services.points.store.counting import read_counters, read_refusals
+from services.points.store.crediting import lock_keys
 
 LOTS_AT_ONCE = 32
 """How many lots in spending order are read first for one wallet; more follow only where these do not suffice."""
@@ -120,7 +122,7 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_holds(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
     await _read_spendable(connection, needs, wallets)
-    return Loaded(wallets, known)
+    return Loaded(wallets, known, Shared(await lock_keys(connection, needs.keys)))
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:

@@ -249,3 +249,17 @@ refusals = hash_partitioned(
     schema="points",
 )
 """What a window's cap refused and a return may still make room for; the order of refills is that of refusals_open."""
+
+exclusive_keys = hash_partitioned(
+    "exclusive_keys",
+    metadata,
+    _key("exclusive_group"),
+    _key("exclusive_key"),
+    Column("program", Text(collation="C")),
+    Column("member", Text(collation="C")),
+    Column("journal", BigInteger),
+    PrimaryKeyConstraint("exclusive_group", "exclusive_key"),
+    schema="points",
+    by="exclusive_group, exclusive_key",
+)
+"""What may be credited once in a group of programs, and where it was; without a program nobody took it yet."""

@@ -14,6 +14,7 @@ from services.points.domain.posting import entries
 from services.points.domain.state import Hold, Lot, Wallet
 from services.points.ports import Journal
 from services.points.store.counting import set_counters
+from services.points.store.crediting import take_keys
 
 _JOURNALS = (
     "program", "member", "journal", "kind", "cause", "partner", "at", "occurred_at", "version", "message",
@@ -90,6 +91,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _move_lots(connection, moved)
     await _set_holds(connection, journals)
     await set_counters(connection, journals)
+    await take_keys(connection, journals)
     await _refresh_next_expiry(connection, journals)
     await _set_wallets(connection, wallets)
     await _set_balances(connection, wallets)
