@@ -18,6 +18,7 @@ from laurel.errors import Fault
 from laurel.program.conditions import condition_faults
 from laurel.program.document import (
     Attributes,
+    Cap,
     DayPart,
     Group,
     Part,
@@ -30,7 +31,7 @@ from laurel.program.document import (
 )
 from laurel.program.parsing import RESERVED
 from laurel.program.places import overlapping
-from laurel.program.scopes import lines_scope, where_scope
+from laurel.program.scopes import lines_scope, member_scope, where_scope
 
 if TYPE_CHECKING:
     from laurel.program.scopes import Scope
@@ -51,6 +52,7 @@ class Outline:
     day_parts: Mapping[str, DayPart | None]
     stores: Mapping[str, Store | None]
     groups: Mapping[str, Group | None]
+    caps: Mapping[int, Cap]
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -65,12 +67,14 @@ def outline_of(document: ProgramDocument) -> Outline:
         day_parts=document.day_parts,
         stores=document.stores,
         groups=document.groups,
+        caps=dict(enumerate(document.caps)),
     )
 
 
 def outline_of_parts(data: Mapping[str, Any]) -> Outline:
     """Return the outline of a document of which some fields are wrong."""
     zone, units, earning = data.get("time_zone"), data.get("units"), data.get("earning")
+    caps = data.get("caps")
     rules = _readable(Rule, dict(enumerate(earning)) if isinstance(earning, list) else {})
     named = enumerate(earning) if isinstance(earning, list) else ()
     attributes = _readable(Attributes, {"": data.get("attributes", {})})
@@ -85,6 +89,7 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         day_parts=_readable_named(DayPart, data.get("day_parts")),
         stores=_readable_named(Store, data.get("stores")),
         groups=_readable_named(Group, data.get("groups")),
+        caps=_readable(Cap, dict(enumerate(caps)) if isinstance(caps, list) else {}),
     )
 
 
@@ -99,6 +104,9 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
     for index, rule in outline.rules.items():
         for path, code, detail in _rule(index, rule, outline):
             yield Fault(pointer_to(("earning", index, *path)), code, detail)
+    for index, cap in outline.caps.items():
+        for path, code, detail in _cap(index, cap, outline):
+            yield Fault(pointer_to(("caps", index, *path)), code, detail)
 
 
 _Found = tuple[Path, str, str]
@@ -116,6 +124,7 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
         yield from _conditions(rule, outline)
         yield from _numbers(rule, outline.attributes)
     yield from _dates(rule)
+    yield from _limit(rule, outline)
     yield from _group(rule, outline)
     yield from _measure(rule)
     if rule.multiplier is not None:
@@ -168,6 +177,11 @@ def _numbers(rule: Rule, attributes: Attributes) -> Iterator[_Found]:
         yield ("lines",), "not_allowed", "of the lines picked a rate takes the amounts"
 
 
+def _limit(rule: Rule, outline: Outline) -> Iterator[_Found]:
+    if rule.limit is not None and rule.limit.per == "day_part" and not outline.day_parts:
+        yield ("limit", "per"), "unknown_reference", "there are no day_parts"
+
+
 def _dates(rule: Rule) -> Iterator[_Found]:
     if rule.starts_at is not None and rule.ends_at is not None and rule.ends_at <= rule.starts_at:
         yield ("ends_at",), "out_of_range", "the rule would end before it starts"
@@ -186,6 +200,51 @@ def _group(rule: Rule, outline: Outline) -> Iterator[_Found]:
         if other.group == rule.group and other.unit != rule.unit:
             yield ("group",), "not_allowed", f"{other.rule} of this group earns {other.unit}, this rule {rule.unit}"
             break
+
+
+def _cap(index: int, cap: Cap, outline: Outline) -> Iterator[_Found]:
+    if outline.units is not None and cap.unit not in outline.units:
+        yield ("unit",), "unknown_reference", f"there is no unit {cap.unit} under units"
+    if cap.of == "granted" and cap.window is None:
+        yield ("window",), "missing", "a cap on what is granted needs the window that it counts over"
+    if cap.of == "outstanding":
+        for key in ("window", "rules"):
+            if getattr(cap, key) is not None:
+                yield (key,), "not_allowed", "what is outstanding is a balance, whatever granted it and when"
+    for position, name in enumerate(cap.rules or ()):
+        rule = next((rule for rule in outline.rules.values() if rule.rule == name), None)
+        if name not in outline.rule_ids.values():
+            yield ("rules", position), "unknown_reference", f"there is no rule {name}"
+        elif rule is not None and rule.unit != cap.unit:
+            yield ("rules", position), "unknown_reference", f"{name} earns {rule.unit}, the cap counts {cap.unit}"
+    if cap.where is not None and outline.attributes is not None:
+        for fault in condition_faults(cap.where, member_scope(outline.attributes.member)):
+            yield ("where",), fault.code, str(fault)
+    yield from _cap_dates(cap)
+    yield from _other_bounds(index, cap, outline)
+
+
+def _cap_dates(cap: Cap) -> Iterator[_Found]:
+    for key in ("windows_from", "windows_until"):
+        if getattr(cap, key) is not None and cap.window in {None, "transaction", "lifetime"}:
+            yield (key,), "not_allowed", "only windows that start again have a date from or until which they count"
+    if cap.windows_from is not None and cap.windows_until is not None and cap.windows_until <= cap.windows_from:
+        yield ("windows_until",), "out_of_range", "no window starts within these dates"
+
+
+def _other_bounds(index: int, cap: Cap, outline: Outline) -> Iterator[_Found]:
+    """Caps of one name are one cap, of which the first that holds says the limit."""
+    for place, other in outline.caps.items():
+        if place >= index:
+            return
+        if other.cap != cap.cap:
+            continue
+        if (other.unit, other.of, other.window, other.rules) != (cap.unit, cap.of, cap.window, cap.rules):
+            yield ("cap",), "repeated", f"caps/{place} has this name, but counts something else"
+            return
+        if other.where is None and other.windows_from is None and other.windows_until is None:
+            yield ("cap",), "not_allowed", f"this is never reached: caps/{place} always holds"
+            return
 
 
 def _places(outline: Outline) -> Iterator[Fault]:

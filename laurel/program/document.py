@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, W
 from laurel.program.rationals import Rational
 from laurel.program.scopes import Kind
 from laurel.rounding import Mode
-from laurel.values import Currency, Id, Instant, PartnerId, Positive, ProgramId, ShortText
+from laurel.values import Currency, Day, Id, Instant, NotNegative, PartnerId, Positive, ProgramId, ShortText
 from laurel.values import Name as Word
 
 WORD_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,63}$"
@@ -148,6 +148,19 @@ class Funding(Part):
     currency: Currency | None = None
 
 
+class RuleCaps(Part):
+    """How much one rule may grant for one activity."""
+
+    per_transaction: Positive
+
+
+class Limit(Part):
+    """How many times a member may earn by a rule within a window. A late night counts where it started."""
+
+    times: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
+    per: Literal["day_part", "day", "month", "quarter", "year", "lifetime"]
+
+
 class Rule(Part):
     """One component of what an activity earns. Exactly one of `rate`, `multiplier` and `fixed` says how much.
 
@@ -170,6 +183,8 @@ class Rule(Part):
     validity: LotValidity | None = None
     starts_at: Instant | None = None
     ends_at: Instant | None = None
+    caps: RuleCaps | None = None
+    limit: Limit | None = None
     group: RuleId | None = None
     priority: Annotated[int, Field(strict=True, ge=-1_000, le=1_000)] = 0
 
@@ -195,6 +210,24 @@ class Store(Part):
 
     type: Word | None = None
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class Cap(Part):
+    """How much may be granted of a unit in a window, or may be outstanding at all.
+
+    Caps of one name are one cap: the first of them whose `where` holds for the member, and in whose dates the window
+    starts, says the limit. `rules` are those whose grants count; without it, all of the unit.
+    """
+
+    cap: RuleId
+    unit: UnitName
+    of: Literal["granted", "outstanding"] = "granted"
+    window: Literal["transaction", "month", "quarter", "calendar_year", "account_year", "lifetime"] | None = None
+    limit: NotNegative
+    rules: RuleIds | None = None
+    where: ConditionText | None = None
+    windows_from: Day | None = None
+    windows_until: Day | None = None
 
 
 class LateClaim(Part):
@@ -238,4 +271,5 @@ class ProgramDocument(Part):
     stores: Annotated[dict[Id, Store], Field(max_length=10_000, json_schema_extra=_NO_OTHER_KEYS)] = {}
     groups: Annotated[dict[RuleId, Group], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)] = {}
     earning: Annotated[tuple[Rule, ...], Field(max_length=500)]
+    caps: Annotated[tuple[Cap, ...], Field(max_length=100)] = ()
     returns: Returns = Returns()

@@ -7,7 +7,7 @@ be remembered by identity.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from laurel.program.picking import LinePicker, Table
@@ -16,6 +16,7 @@ from laurel.program.rules import (
     CONDITION_FALSE,
     EARNED,
     GAVE_WAY,
+    LIMIT_REACHED,
     NO_LINE_MATCHES,
     NOTHING_KEPT,
     NOTHING_PAID,
@@ -55,6 +56,7 @@ class Plan:
         "_dated",
         "_gave_way",
         "_groups",
+        "_limit_reached",
         "_multipliers",
         "_nothing_kept",
         "_outside_dates",
@@ -70,6 +72,7 @@ class Plan:
         self._nothing_kept = unfired(rules, activity_type, NOTHING_KEPT)
         self._outside_dates = unfired(rules, activity_type, OUTSIDE_DATES)
         self._gave_way = unfired(rules, activity_type, GAVE_WAY)
+        self._limit_reached = unfired(rules, activity_type, LIMIT_REACHED)
         no_line = unfired(rules, activity_type, NO_LINE_MATCHES)
         self._template = [
             no_line[rule.index] if rule.lines is not None else self._condition_false[rule.index] for rule in rules
@@ -84,8 +87,13 @@ class Plan:
         self._by_field = _by_field(whole)
         self._picker = LinePicker(picking) if picking else None
 
-    def evaluate(self, basis: Basis, member: Mapping[str, Any], *, stacked: bool) -> Sequence[RuleOutcome]:
-        """Return what each rule makes of a basis, in the order of the rules; with groups that exclude, or without."""
+    def evaluate(
+        self, basis: Basis, member: Mapping[str, Any], *, stacked: bool, spent: Collection[int]
+    ) -> Sequence[RuleOutcome]:
+        """Return what each rule makes of a basis, in the order of the rules; with groups that exclude, or without.
+
+        Rules whose limit is `spent` earn nothing, and so give way to nobody and carry nothing.
+        """
         if not basis.kept:
             return self._nothing_kept
         outcomes = self._template.copy()
@@ -93,8 +101,10 @@ class Plan:
         for rule in self._dated:
             if not rule.runs_at(basis.occurred_at):
                 outcomes[rule.index] = self._outside_dates[rule.index]
+        self._limit(spent, outcomes)
         for rule in self._multipliers:
             outcomes[rule.index] = self._multiplied(rule, outcomes, basis, member)
+        self._limit(spent, outcomes)
         if stacked:
             for stack, rules in self._groups:
                 self._stack(stack, rules, outcomes)
@@ -115,6 +125,11 @@ class Plan:
                     outcomes[rule.index] = _outcome(rule, basis, places)
                 else:
                     outcomes[rule.index] = self._condition_false[rule.index]
+
+    def _limit(self, spent: Collection[int], outcomes: list[RuleOutcome]) -> None:
+        for place in spent:
+            if outcomes[place].computed:
+                outcomes[place] = self._limit_reached[place]
 
     def _stack(self, stack: str, rules: Sequence[CompiledRule], outcomes: list[RuleOutcome]) -> None:
         """Leave one of the rules that earn: the first by priority, or the one that earns most."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from laurel.program.document import ProgramDocument, Rule, Validity
+    from laurel.program.windows import WindowKind
 
 RuleKind = Literal["rate", "multiplier", "fixed"]
 
@@ -31,6 +32,7 @@ BASE_NOT_FIRED: Final = "base_not_fired"
 NOTHING_KEPT: Final = "nothing_kept"
 OUTSIDE_DATES: Final = "outside_dates"
 GAVE_WAY: Final = "gave_way"
+LIMIT_REACHED: Final = "limit_reached"
 REASONS: Final = (
     EARNED,
     ROUNDS_TO_ZERO,
@@ -42,8 +44,18 @@ REASONS: Final = (
     NOTHING_KEPT,
     OUTSIDE_DATES,
     GAVE_WAY,
+    LIMIT_REACHED,
 )
 """Why a rule earned what it did. The first three belong to rules that fired, the others to those that did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLimit:
+    """How many times a rule may earn in a window; `counter` names what counts them."""
+
+    counter: str
+    times: int
+    window: WindowKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +87,8 @@ class CompiledRule:
     excludes_tenders: bool
     group: str | None
     priority: int
+    per_transaction: int | None
+    limit: RuleLimit | None
     funder: str
     price: Fraction | None
     price_currency: str | None
@@ -130,6 +144,8 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         excludes_tenders=rule.paid_by_points_and_vouchers == "excluded",
         group=rule.group,
         priority=rule.priority,
+        per_transaction=rule.caps.per_transaction if rule.caps is not None else None,
+        limit=_limit(rule),
         funder=rule.funding.funder,
         price=None if price is None else Fraction(price),
         price_currency=None if price is None else rule.funding.currency or document.currency,
@@ -144,6 +160,13 @@ def _measure(rule: Rule) -> tuple[RuleKind, Fraction]:
     if rule.multiplier is not None:
         return "multiplier", rule.multiplier.fraction or (rule.multiplier.percent or Fraction(0)) / 100
     return "fixed", Fraction(rule.fixed.points if rule.fixed is not None else 0)
+
+
+def _limit(rule: Rule) -> RuleLimit | None:
+    if rule.limit is None:
+        return None
+    window: WindowKind = "calendar_year" if rule.limit.per == "year" else rule.limit.per
+    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window)
 
 
 def _numbers(rule: Rule) -> tuple[str | None, ...] | None:

@@ -61,7 +61,12 @@ def where_scope(
     names += [("day_part", "text")] if day_parts else []
     names += [("store_type", "text")] if stores else []
     scope = {f"activity.{name}": _plain(f"activity.{name}", name, kind) for name, kind in names}
-    scope |= _attributes("activity", activity)
+    return scope | _attributes("activity", activity) | member_scope(member)
+
+
+def member_scope(member: Mapping[str, Kind]) -> dict[str, ScopeField]:
+    """What a condition reads that asks the member alone."""
+    scope = {}
     for name, kind in member.items():
         path = f"member.attributes.{name}"
         scope[path] = ScopeField(path, kind, _read_member(name, PYTHON_TYPES[kind]), name, is_attribute=True)

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
+from services.points.domain.shared import KeyName, Shared
 from services.points.domain.state import Balance, Wallet
 
 
@@ -42,7 +43,9 @@ class Needs:
     """What the messages of a batch can touch.
 
     `wallets` are locked; `enrolling` those that may have to be made first; `spending` how many points of a unit may
-    be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom.
+    be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom; `keys`
+    what may be credited once. `counters` are named by wallet, counter and an instant: needed is the newest window that
+    starts by then.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -52,6 +55,8 @@ class Needs:
     spending: dict[tuple[str, str, str], int] = field(default_factory=dict)
     holds: set[tuple[str, str, str]] = field(default_factory=set)
     until: dict[WalletKey, datetime] = field(default_factory=dict)
+    counters: set[tuple[str, str, str, datetime]] = field(default_factory=set)
+    keys: set[KeyName] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -60,6 +65,7 @@ class Loaded:
 
     wallets: dict[WalletKey, Wallet]
     known: dict[ActivityKey, Known]
+    shared: Shared = field(default_factory=Shared)
 
 
 @dataclass(slots=True)

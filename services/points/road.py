@@ -19,10 +19,12 @@ from laurel.errors import PROBLEMS
 from services.points import announcing
 from services.points.deciders import DECIDERS, NOT_FOR_US, Decider
 from services.points.domain.asked import Asked, CaptureHold, Enrol, PlaceHold, ReleaseHold, Report
+from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
 from services.points.domain.facts import ActivityRefused, AnyFact
 from services.points.domain.moment import Moment
+from services.points.domain.shared import key_name
 from services.points.domain.state import Balance, Wallet
 from services.points.ports import (
     ActivityKey,
@@ -141,8 +143,11 @@ class Road:
                 activity = step.activity
                 assert activity is not None  # decode() gives every report its activity
                 needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
-                if activity.type == "return" and activity.of is not None:
-                    needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+                if activity.type == "return":
+                    if activity.of is not None:
+                        needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+                else:
+                    self._need_more(needs, step.key, asked, activity)
             elif isinstance(asked, Enrol):
                 needs.enrolling.add(step.key)
             elif isinstance(asked, PlaceHold):
@@ -156,6 +161,17 @@ class Road:
                 needs.until[step.key] = asked.at if seen is None else max(seen, asked.at)
         return needs
 
+    def _need_more(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
+        """Name what an activity's program counts, and what may be credited once."""
+        program = self._programs.in_force(key.program, activity.occurred_at, asked.versions.program)
+        if program is None:
+            return
+        if program.counts:
+            for counter, start in counters_at(program, activity):
+                needs.counters.add((*key, counter, start))
+        if activity.exclusive_key is not None:
+            needs.keys.add(key_name(program, activity.exclusive_key))
+
     def _decide(self, batch: Batch, step: Step) -> None:
         wallet = batch.loaded.wallets[step.key]
         at = max(step.asked.at, wallet.at)
@@ -164,7 +180,7 @@ class Road:
         if isinstance(step.asked, Report):
             facts = self._judge(batch, step, wallet, at)
         else:
-            moment = Moment(at, wallet.version + 1, self._programs)
+            moment = self._moment(batch, wallet, at, None)
             try:
                 facts = step.decider.decide(wallet, step.asked, moment)
             except ImpossibleRequestError as error:
@@ -175,6 +191,9 @@ class Road:
             if self._programs.runs_by_itself(wallet.program):
                 self._apply_due(batch, wallet, at)
 
+    def _moment(self, batch: Batch, wallet: Wallet, at: datetime, activity: ReportedActivity | None) -> Moment:
+        return Moment(at, wallet.version + 1, self._programs, activity, batch.loaded.shared)
+
     def _judge(self, batch: Batch, step: Step, wallet: Wallet, at: datetime) -> tuple[AnyFact, ...]:
         """Judge an activity whose id is new; an id that is known is answered as before (S8)."""
         asked, activity = step.asked, step.activity
@@ -182,7 +201,7 @@ class Road:
         assert activity is not None
         known = batch.loaded.known.get(ActivityKey(wallet.program, asked.partner, activity.id))
         if known is None:
-            return step.decider.decide(wallet, asked, Moment(at, wallet.version + 1, self._programs, activity))
+            return step.decider.decide(wallet, asked, self._moment(batch, wallet, at, activity))
         if known.hash == asked.hash and known.member == wallet.member:
             batch.again.append((*step.key, known.journal))
             balances = [_copy(balance) for balance in wallet.balances.values()]
@@ -211,6 +230,7 @@ class Road:
         wallet.at = at
         for fact in facts:
             wallet.apply(wallet.version, fact)
+            batch.loaded.shared.apply(wallet.program, wallet.member, wallet.version, fact)
         journal = _journal(step, wallet, at, facts)
         key = WalletKey(wallet.program, wallet.member)
         batch.touched[key] = wallet

@@ -14,6 +14,7 @@ import msgspec
 
 from laurel.program import CompiledProgram, ProgramDocument
 from services.points.domain.posting import entries
+from services.points.domain.shared import Shared
 from services.points.domain.state import Wallet
 from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, WalletKey
 
@@ -38,11 +39,12 @@ class MemoryLedger:
     wallets: dict[WalletKey, Wallet] = field(default_factory=dict)
     known: dict[ActivityKey, Known] = field(default_factory=dict)
     journals: list[Journal] = field(default_factory=list)
+    shared: Shared = field(default_factory=Shared)
 
     async def load(self, needs: Needs) -> Loaded:
         for key in sorted(needs.wallets):
             self.wallets.setdefault(key, Wallet(*key))
-        return Loaded(self.wallets, self.known)
+        return Loaded(self.wallets, self.known, self.shared)
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         for journal in journals:

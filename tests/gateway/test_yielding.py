@@ -118,4 +118,6 @@ async def _parts(database: Database, location: str) -> int:
     """In how many transactions the lines of a file were stored."""
     batch = location.rpartition("/")[2]
     async with database.connection() as connection:
-        return int(await connection.fetchval("select count(distinct xmin::text) from batch_lines where batch = $1", batch))
+        return int(
+            await connection.fetchval("select count(distinct xmin::text) from batch_lines where batch = $1", batch)
+        )

@@ -267,3 +267,35 @@ def test_new_parts_come_back_as_they_were() -> None:
         )
     )
     assert load_program(dump_program(document)) == document
+
+
+GRANTED = {"cap": "c", "unit": "point", "window": "month", "limit": 5}
+
+
+@pytest.mark.parametrize(
+    ("caps", "fault"),
+    [
+        ([{**GRANTED, "unit": "mile"}], ("/caps/0/unit", "unknown_reference")),
+        ([{"cap": "c", "unit": "point", "limit": 5}], ("/caps/0/window", "missing")),
+        ([{**GRANTED, "of": "outstanding"}], ("/caps/0/window", "not_allowed")),
+        ([{**GRANTED, "window": "week"}], ("/caps/0/window", "not_one_of")),
+        ([{**GRANTED, "limit": -1}], ("/caps/0/limit", "out_of_range")),
+        ([{**GRANTED, "rules": ["rule-9"]}], ("/caps/0/rules/0", "unknown_reference")),
+        ([{**GRANTED, "where": 'activity.channel == "app"'}], ("/caps/0/where", "unknown_name")),
+        ([{**GRANTED, "window": "lifetime", "windows_from": "2024-01-01"}], ("/caps/0/windows_from", "not_allowed")),
+        (
+            [{**GRANTED, "windows_from": "2024-01-01", "windows_until": "2024-01-01"}],
+            ("/caps/0/windows_until", "out_of_range"),
+        ),
+        ([GRANTED, GRANTED], ("/caps/1/cap", "not_allowed")),
+        ([{**GRANTED, "windows_until": "2024-01-01"}, {**GRANTED, "window": "quarter"}], ("/caps/1/cap", "repeated")),
+    ],
+)
+def test_a_cap_that_makes_no_sense_is_refused(caps: list[dict[str, Any]], fault: tuple[str, str]) -> None:
+    assert faults(a_document(RATE, caps=caps)) == [fault]
+
+
+def test_a_limit_by_day_part_needs_day_parts() -> None:
+    assert faults(a_document({**RATE, "limit": {"per": "day_part"}})) == [
+        ("/earning/0/limit/per", "unknown_reference"),
+    ]

@@ -29,10 +29,12 @@ from services.points.store.columns import (
     WALLETS,
     Written,
 )
+from services.points.store.counting import set_counters
+from services.points.store.crediting import take_keys
 from services.points.store.writing_few import FEW, Rows, write_few
 
 # What these facts bring about are new rows and totals, and nothing that stood before.
-_ONLY_ADDING = {f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.PointsGranted}
+_ONLY_ADDING = {f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted}
 
 _LOTS_MOVED = LOTS_MOVED.insert()
 _HOLDS = HOLDS.insert()
@@ -59,11 +61,13 @@ _SPENDING = (f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.P
 async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
     """Add the journals with all they imply, then set the totals of the wallets they touched."""
     wallets = list(touched)
-    moved = _moved(journals)
+    await set_counters(connection, journals)
+    await take_keys(connection, journals)
     if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
         added, lots = _added(journals), _lots_added(journals)
         await write_few(connection, *added, lots, _wallet_rows(wallets), _balance_rows(wallets))
         return
+    moved = _moved(journals)
     await _add_journals(connection, journals)
     await _copy(connection, LOTS, _lots_added(journals))
     await _move_lots(connection, moved)
@@ -97,12 +101,16 @@ async def _add_journals(connection: asyncpg.Connection[Any], journals: Sequence[
 
 
 def _returns_added(journals: Sequence[Journal]) -> Rows:
-    return [
-        (journal.wallet.program, journal.wallet.member, fact.of_journal, journal.number)
-        for journal in journals
-        for fact in journal.facts
-        if type(fact) is f.ActivityReturned
-    ]
+    rows: list[Sequence[Any]] = []
+    for journal in journals:
+        # A refill, too, is something that returns of its activity have to know.
+        changed = {
+            fact.of_journal: None
+            for fact in journal.facts
+            if type(fact) is f.ActivityReturned or (type(fact) is f.PointsGranted and fact.of_journal)
+        }
+        rows.extend((journal.wallet.program, journal.wallet.member, name, journal.number) for name in changed)
+    return rows
 
 
 def _added(journals: Sequence[Journal]) -> tuple[Rows, Rows, Rows]:
@@ -165,6 +173,7 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         yield from (part.name for part in fact.taken)
         if fact.origin is not None:
             yield fact.origin
+        yield from (part.name for part in fact.excused)
     elif isinstance(fact, f.DebtPaid | f.PointsHeld | f.PointsCaptured | f.PointsReleased | f.LotsExpired):
         yield from (part.name for part in fact.parts)
 

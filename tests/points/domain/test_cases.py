@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from laurel.program.cases import Case, Expected, Step, load_cases
+from laurel.program.cases import Case, Expected, Step, changed, load_cases
 from services.points.ports import WalletKey
 from tests.points.till import PROGRAMS, Till, document
 
@@ -22,13 +22,32 @@ CASES = [
 @pytest.mark.parametrize(("name", "case"), CASES)
 async def test_example_holds_on_the_road(name: str, case: Case) -> None:
     # Time must pass by itself here: nobody turns the clock of a sandbox.
-    till = Till(document(name, clock="wall"))
+    till = Till(changed(document(name, clock="wall"), case.changes))
     till.at = case.member.enrolled_at or _instant(case.steps[0])
     await till.enrol(attributes=dict(case.member.attributes))
     for number, step in enumerate(case.steps):
         till.at = max(till.at, _instant(step))
         said = await _play(till, step, number)
         _check(till, step.expect, said)
+        if step.activity is not None:
+            _check_counters(till, step)
+
+
+def _check_counters(till: Till, step: Step) -> None:
+    assert step.activity is not None
+    partner = step.activity.get("partner", "shop")
+    posting = till.wallet.postings.get((partner, step.activity.get("of", step.activity["id"])))
+    for name, amount in (step.expect.counted or {}).items():
+        assert posting is not None
+        found = [
+            counter
+            for counter in till.wallet.counters.values()
+            if counter.counter.startswith(f"cap/{name}/")
+            and counter.start <= posting.occurred_at
+            and (counter.end is None or posting.occurred_at < counter.end)
+        ]
+        assert sum(counter.counted for counter in found) == amount
+        assert len(found) <= 1
 
 
 def _instant(step: Step) -> datetime:
@@ -59,7 +78,17 @@ def _check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
     if expected.refused is not None:
         assert said["code"] == expected.refused
     if expected.awards is not None:
-        assert {award["rule"]: award["amount"] for award in said["awards"]} == expected.awards
+        awards: dict[str, int] = {}
+        for award in said["awards"]:
+            awards[award["rule"]] = awards.get(award["rule"], 0) + award["amount"]
+        assert awards == expected.awards
+    if expected.capped is not None:
+        capped = {
+            judged["rule"]: {cut["cap"]: cut["cut"] for cut in judged["capped_by"]}
+            for judged in said["decision"]
+            if judged["capped_by"]
+        }
+        assert capped == expected.capped
     if expected.reasons is not None:
         reasons = {judged["rule"]: judged["reason"] for judged in said["decision"]}
         assert {rule: reasons[rule] for rule in expected.reasons} == expected.reasons
