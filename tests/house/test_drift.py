@@ -50,12 +50,13 @@ OTHERWISE = {
     "gateway.batch_faults": "HASH (program, batch)",
     "gateway.batch_following": "HASH (program, batch)",
     "points.activities": "HASH (program, activity)",
+    "points.exclusive_keys": "HASH (exclusive_group, exclusive_key)",
 }
 WHOLE = {
     # What grows with programs, partners, rewards, files or mistakes, not with members.
     "gateway": {
-        "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "partners", "program_versions",
-        "programs", "rewards",
+        "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "partners",
+        "program_versions", "programs", "rewards",
     },
     "points": {"programs"},
     "redemption": {"rewards", "stock"},
