@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
+from laurel.io.awaiting import retry_known
 from laurel.io.consumer import Consumer
 from laurel.io.database import Database
 from laurel.io.health import Health
@@ -94,6 +96,7 @@ async def working(reading: Reading) -> Working:
         settings,
         reading.health,
         relay=relay,
+        ripen=partial(retry_known, topics=topics, knows=reading.programs.knows),
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )
