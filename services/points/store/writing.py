@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from laurel.io.database import copy_rows
+from laurel.io.database import CollisionError, copy_rows
 from services.points.domain import facts as f
 from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
@@ -125,7 +125,11 @@ async def _add_journals(connection: asyncpg.Connection[Any], journals: Sequence[
         )
     await _copy(connection, "journals", _JOURNALS, rows)
     await _copy(connection, "entries", _ENTRIES, posted)
-    await _copy(connection, "activities", _ACTIVITIES, known)
+    try:
+        await _copy(connection, "activities", _ACTIVITIES, known)
+    except asyncpg.UniqueViolationError as error:
+        # Another worker was told of the same id by another member: loaded again, it is known.
+        raise CollisionError from error
     await _copy(connection, "returns", _RETURNS, returns)
 
 
