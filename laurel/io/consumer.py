@@ -33,6 +33,7 @@ from laurel.io.telemetry import BATCH_SECONDS, GAPS, RERUNS, logger
 from laurel.io.topics import topic_named
 
 if TYPE_CHECKING:
+    from laurel.io.database import Connection
     from laurel.io.health import Health
     from laurel.io.relay import Relay
     from laurel.io.settings import KafkaSettings
@@ -67,10 +68,14 @@ class Consumer:
         *,
         relay: Relay | None = None,
         types: Collection[str] | None = None,
+        ripen: Callable[[Connection], Awaitable[None]] | None = None,
         batch_max: int = 500,
         gap_report_seconds: float = 30.0,
     ) -> None:
-        """`types`: what the handler wants; messages of other types only move the inbox, when it suits."""
+        """`types`: what the handler wants; messages of other types only move the inbox, when it suits.
+
+        `ripen` is called once a second: it has those parked messages tried again whose time has come.
+        """
         self.group = group
         self.topics = tuple(topics)
         self.part = f"consumer:{group}"
@@ -80,6 +85,7 @@ class Consumer:
         self._kafka = kafka
         self._health = health
         self._relay = relay
+        self._ripen = ripen
         self._batch_max = batch_max
         self._gap_report_seconds = gap_report_seconds
         self._logs = KnownLogs(group, unit.database)
@@ -324,6 +330,9 @@ class Consumer:
         self._ticked_at = now
         try:
             async with self._lock:
+                if self._ripen is not None:
+                    async with self._database.connection() as connection:
+                        await self._ripen(connection)
                 await self.applier.retry_wanted(self.topics)
             if now - self._gaps_checked_at >= min(_GAP_CHECK_SECONDS, self._gap_report_seconds):
                 self._gaps_checked_at = now

@@ -129,6 +129,13 @@ def is_data_error(error: BaseException) -> bool:
     return sqlstate(error)[:2] in {"22", "23"} or isinstance(error, asyncpg.DataError)
 
 
+class CollisionError(Exception):
+    """What a store was about to add, another transaction has added meanwhile: run again, it is seen and decided by.
+
+    Only for what a load would have found: a key that is taken for good is a data error.
+    """
+
+
 def is_conflict(error: BaseException) -> bool:
-    """Say whether transactions got in each other's way (SQLSTATE 40): the same again will do."""
-    return sqlstate(error)[:2] == "40"
+    """Say whether transactions got in each other's way (SQLSTATE 40, a collision): the same again will do."""
+    return sqlstate(error)[:2] == "40" or isinstance(error, CollisionError)

@@ -126,6 +126,9 @@ class ProgramBook(Programs, Protocol):
     async def ensure(self, versions: Mapping[str, int]) -> None:
         """Return once these versions are known; raises `TimeoutError` when they do not come."""
 
+    def knows(self, program: str, version: int) -> bool:
+        """Say whether everything that was published up to a version is known."""
+
 
 @dataclass(slots=True)
 class Decided:

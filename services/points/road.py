@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from laurel.contracts.activity import ReportedActivity
+from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from laurel.errors import PROBLEMS
 from services.points import announcing
 from services.points.deciders import DECIDERS, NOT_FOR_US, Decider
@@ -86,15 +87,29 @@ class Road:
     async def run(self, store: Store, messages: Sequence[Incoming]) -> list[Announcement]:
         """Decide and write the messages; return what is to be said, in order.
 
-        Raises `CannotProcessError` naming the message that stands in the way (nothing of the batch may then be
-        kept), `TimeoutError` when a program version that a message carries does not come.
+        Raises `CannotProcessError` naming the messages that stand in the way (nothing of the batch may then be
+        kept), such as those that carry a program version which does not come.
         """
         steps = decode(messages)
-        await self._programs.ensure(newest_versions(steps))
+        try:
+            await self._programs.ensure(newest_versions(steps))
+        except TimeoutError as error:
+            self._park_early(steps, error)
         announcements: list[Announcement] = []
         for part in parts(steps):
             announcements += await self._run(store, part)
         return announcements
+
+    def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
+        """Name the messages that came before the version they carry; the others need not wait for it."""
+        wrong = [
+            CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(step.key.program, version))
+            for step in steps
+            if not self._programs.knows(step.key.program, version := step.asked.versions.program)
+        ]
+        if wrong:
+            wrong[0].also = tuple(wrong[1:])
+            raise wrong[0] from error
 
     async def _run(self, store: Store, steps: Sequence[Step]) -> list[Announcement]:
         batch = Batch(await store.load(self._needs(steps)))

@@ -78,6 +78,9 @@ class FixedPrograms:
             if version > len(self._versions.get(program, ())):
                 raise TimeoutError(f"version {version} of {program} was never published")
 
+    def knows(self, program: str, version: int) -> bool:
+        return version <= len(self._versions.get(program, ()))
+
     def in_force(self, program: str, occurred_at: datetime, newest: int) -> CompiledProgram | None:
         versions = self._versions.get(program, [])[:newest]
         in_force = [version for version in versions if version.effective_from <= occurred_at]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from laurel.io.awaiting import retry_known
 from laurel.io.consumer import Consumer
 from laurel.io.database import Database
 from laurel.io.health import Health
@@ -98,6 +99,7 @@ async def working(reading: Reading) -> Working:
         settings,
         reading.health,
         relay=relay,
+        ripen=partial(retry_known, topics=topics, knows=reading.programs.knows),
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )

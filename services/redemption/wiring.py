@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from laurel.io.awaiting import retry_known
 from laurel.io.consumer import Consumer
 from laurel.io.database import Connection, Database
 from laurel.io.health import Health
@@ -95,14 +96,16 @@ async def worker(parts: Parts) -> Worker:
     def store_of(connection: Connection) -> PostgresStore:
         return PostgresStore(connection, parts.vault)
 
+    topics = [main_topic(speaker, settings.kafka_prefix) for speaker in ("gateway", "points")]
     consumer = Consumer(
         f"{settings.kafka_prefix}-{SERVICE}",
-        [main_topic(speaker, settings.kafka_prefix) for speaker in ("gateway", "points")],
+        topics,
         RedemptionHandler(road, store_of),
         unit,
         settings,
         health,
         relay=relay,
+        ripen=partial(retry_known, topics=topics, knows=known.knows),
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from laurel.io.database import Database, copy_rows, is_conflict, is_data_error
+from laurel.io.database import CollisionError, Database, copy_rows, is_conflict, is_data_error
 from tests.io.conftest import value
 
 pytestmark = pytest.mark.anyio
@@ -72,6 +72,11 @@ async def test_a_value_that_never_reaches_the_server_is_a_data_error_too(speaker
             await connection.execute("insert into schema_epoch (epoch) values ($1)", 2**40)
     assert is_data_error(raised.value)
     assert not is_data_error(TimeoutError())
+
+
+def test_a_collision_is_a_conflict_and_nobodys_fault() -> None:
+    assert is_conflict(CollisionError())
+    assert not is_data_error(CollisionError())
 
 
 @pytest.mark.parametrize(("column", "wrong"), [("epoch", 2**40), ("epoch", "x"), ("only", object()), ("epoch", 2**70)])

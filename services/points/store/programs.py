@@ -10,6 +10,7 @@ import msgspec
 
 from laurel.contracts.programs import ProgramPublished
 from laurel.io.aside import Aside
+from laurel.io.awaiting import Awaiting
 from laurel.io.database import Database, is_data_error
 from laurel.io.health import Health
 from laurel.io.message import Message
@@ -36,8 +37,9 @@ class KnownPrograms:
     ) -> None:
         self._database = database
         self._topic = topic
-        self._deadline_seconds = deadline_seconds
         self._aside = Aside("programs", health)
+        # Of a program of which something lies aside, nothing that follows can be used.
+        self._awaiting = Awaiting(self.knows, self._aside.__contains__, deadline_seconds=deadline_seconds)
         self._versions: dict[str, dict[int, CompiledProgram]] = {}
         self._whole: dict[str, int] = {}
         """Up to which version each program is known without a gap. What lies beyond one is not judged by: the
@@ -109,12 +111,7 @@ class KnownPrograms:
 
     async def ensure(self, versions: Mapping[str, int]) -> None:
         """Wait until these versions were read from the topic (rule 12); raises `TimeoutError`."""
-
-        def missing() -> bool:
-            return not all(self.knows(program, version) for program, version in versions.items())
-
-        if missing():
-            await self._topic.until(lambda: not missing(), self._deadline_seconds)
+        await self._awaiting.ensure(versions, self._topic.until)
 
     def in_force(self, program: str, occurred_at: datetime, newest: int) -> CompiledProgram | None:
         """Return the version in force at `occurred_at` among those up to `newest`; before the first, the first."""

@@ -5,13 +5,14 @@ A few journals that only add go in by a single statement (`writing_few`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
 import msgspec
 
-from laurel.io.database import copy_rows
+from laurel.io.database import CollisionError, copy_rows
 from services.points.domain import facts as f
 from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
@@ -65,7 +66,8 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await take_keys(connection, journals)
     if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
         added, lots = _added(journals), _lots_added(journals)
-        await write_few(connection, *added, lots, _wallet_rows(wallets), _balance_rows(wallets))
+        with _collisions():
+            await write_few(connection, *added, lots, _wallet_rows(wallets), _balance_rows(wallets))
         return
     moved = _moved(journals)
     await _add_journals(connection, journals)
@@ -75,6 +77,17 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _refresh_next_expiry(connection, journals)
     await _set_wallets(connection, wallets)
     await _set_balances(connection, wallets)
+
+
+@contextmanager
+def _collisions() -> Iterator[None]:
+    """Have the batch run again where another worker was told of the same id by another member: then it is known."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if not (error.table_name or "").startswith(ACTIVITIES.name):
+            raise
+        raise CollisionError from error
 
 
 async def _copy(connection: asyncpg.Connection[Any], table: Written, rows: Rows) -> None:
@@ -96,7 +109,8 @@ async def _add_journals(connection: asyncpg.Connection[Any], journals: Sequence[
     rows, posted, known = _added(journals)
     await _copy(connection, JOURNALS, rows)
     await _copy(connection, ENTRIES, posted)
-    await _copy(connection, ACTIVITIES, known)
+    with _collisions():
+        await _copy(connection, ACTIVITIES, known)
     await _copy(connection, RETURNS, _returns_added(journals))
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from laurel.contracts.programs import ProgramPublished
 from laurel.io.aside import Aside
+from laurel.io.awaiting import Awaiting
 from laurel.io.health import Health
 from laurel.io.message import Message
 from laurel.shapes import decoder_of
@@ -28,8 +29,9 @@ class KnownPrograms:
     """Every published version of every program, as far as it was read; grows while the topic is followed."""
 
     def __init__(self, health: Health, *, deadline_seconds: float) -> None:
-        self._deadline_seconds = deadline_seconds
         self._aside = Aside("programs", health)
+        # What could not be read may be any version, so none is waited for.
+        self._awaiting = Awaiting(self.knows, self._aside.__contains__, deadline_seconds=deadline_seconds)
         self._terms: dict[tuple[str, int], ProgramTerms] = {}
         self._until: Callable[[Callable[[], bool], float], Awaitable[None]] | None = None
 
@@ -56,15 +58,17 @@ class KnownPrograms:
 
     async def ensure(self, versions: Mapping[str, int]) -> None:
         """Wait until these versions were read (rule 12); raises `TimeoutError`."""
+        await self._awaiting.ensure(versions, self._wait)
 
-        def known() -> bool:
-            return versions.items() <= self._terms.keys()
-
-        if not known():
-            if self._until is None:
-                raise TimeoutError(f"nothing brings the program versions {dict(versions)}")
-            await self._until(known, self._deadline_seconds)
+    def knows(self, program: str, version: int) -> bool:
+        """Say whether a version is known."""
+        return (program, version) in self._terms
 
     def terms(self, program: str, version: int) -> ProgramTerms:
         """Return what redemption needs of a version that is known."""
         return self._terms[program, version]
+
+    async def _wait(self, predicate: Callable[[], bool], deadline_seconds: float) -> None:
+        if self._until is None:
+            raise TimeoutError("nothing brings programs")
+        await self._until(predicate, deadline_seconds)

@@ -11,7 +11,7 @@ from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from services.points.domain.state import Balance
 from services.points.ports import Announcement
-from services.points.road import Road
+from services.points.road import CannotProcessError, Road
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms, Note
 from services.points.verifying import _PROOF, _SETS, Finding, verify
@@ -186,12 +186,14 @@ def test_every_proof_is_put_to_the_test() -> None:
     assert untried == []
 
 
-async def test_unused_road_waits_for_programs(database: Database) -> None:
+async def test_message_that_carries_an_unknown_version_is_named(database: Database) -> None:
     till = StoredTill(document("clubcard"))
     till.database = database
     till.road = Road(FixedPrograms(document("clubcard")))
-    with pytest.raises(TimeoutError):
-        await till.send(report("clubcard", "m-1", purchase("b-1", 1000), START, version=7))
+    notes = [report("clubcard", f"m-{version}", purchase("b-1", 1000), START, version=version) for version in (7, 1, 8)]
+    with pytest.raises(CannotProcessError, match="program_version_unknown: clubcard:7 has not come") as raised:
+        await till.send(*notes)
+    assert [each.detail for each in raised.value.also] == ["clubcard:8 has not come"]
 
 
 async def test_next_expiry_follows_what_is_spent(database: Database) -> None:
