@@ -257,20 +257,16 @@ async def test_a_connection_that_is_lost_leaves_the_whole_lines(
         assert await until(lambda: batch("cut_off")) == ("cut_off", 2, 2)
 
 
-@pytest.mark.parametrize(
-    ("headers", "body", "status", "code"),
-    [
+async def test_what_is_no_file_is_told(http: httpx.AsyncClient) -> None:
+    cases: list[tuple[dict[str, str], bytes, int, str]] = [
         ({"content-type": "text/csv"}, b"", 415, "unsupported"),
         ({"content-type": "application/json"}, b"{}", 415, "unsupported"),
         ({**NDJSON, "content-encoding": "br"}, b"", 415, "unsupported"),
         (PACKED, b"this was never packed", 400, "malformed"),
-    ],
-)
-async def test_what_is_no_file_is_told(
-    http: httpx.AsyncClient, headers: dict[str, str], body: bytes, status: int, code: str
-) -> None:
-    answer = await http.post(BATCHES, content=body, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    ]
+    for headers, body, status, code in cases:
+        answer = await http.post(BATCHES, content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), (headers, body)
 
 
 async def test_an_empty_file_is_done(http: httpx.AsyncClient, projecting: Instance) -> None:
