@@ -77,7 +77,8 @@ class Spending(CasePart):
 class Step(CasePart):
     """Exactly one of an activity, a spending and a wait, and what is expected after it.
 
-    An activity is reported when it happens, or later: at `reported_at`.
+    An activity is reported when it happens, or later: at `reported_at`. What is credited to another who paid is not
+    among the awards of the member.
     """
 
     activity: dict[str, Any] | None = None

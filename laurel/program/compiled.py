@@ -54,6 +54,7 @@ class CompiledProgram:
     late_claim_months: int
     refill_on_return: bool
     member_attributes: frozenset[str]
+    payers: Mapping[str, str]
     places: Places | None
     windows: WindowFinder
     caps: tuple[CompiledCap, ...]
@@ -89,6 +90,7 @@ class CompiledProgram:
             late_claim_months=document.late_claim.months,
             refill_on_return=document.returns.refill_on_return,
             member_attributes=frozenset(document.attributes.member),
+            payers=document.payers,
             places=places,
             windows=WindowFinder(zone, places),
             caps=caps,

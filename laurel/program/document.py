@@ -30,6 +30,7 @@ DeclaredAttributes = Annotated[dict[AttributeName, Kind], Field(max_length=100, 
 ConditionText = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_200)]
 AmountName = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
+PayerPolicy = Literal["traveller_keeps", "return_to_payer"]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY_PATTERN)]
 
 
@@ -272,4 +273,5 @@ class ProgramDocument(Part):
     groups: Annotated[dict[RuleId, Group], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)] = {}
     earning: Annotated[tuple[Rule, ...], Field(max_length=500)]
     caps: Annotated[tuple[Cap, ...], Field(max_length=100)] = ()
+    payers: Annotated[dict[ActivityType, PayerPolicy], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)] = {}
     returns: Returns = Returns()

@@ -141,6 +141,10 @@ class _Stage:
             if activity.exclusive_key in self._credited:
                 raise Refused("already_credited")
             self._credited.add(activity.exclusive_key)
+        if activity.payer is not None:
+            policy = activity.payer.policy or self._program.payers.get(activity.payer.kind)
+            if policy == "return_to_payer":
+                return
         posted = _Posted(activity)
         for outcome in self._program.evaluate(basis_of(activity), self._attributes, spent=self._spent(activity)):
             seen.reasons[outcome.rule.id] = outcome.reason

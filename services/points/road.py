@@ -25,6 +25,7 @@ from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
 from services.points.domain.facts import ActivityRefused, AnyFact
 from services.points.domain.moment import Moment
+from services.points.domain.paying import credited_to
 from services.points.domain.shared import key_name
 from services.points.domain.state import Balance, Wallet
 from services.points.ports import (
@@ -112,7 +113,7 @@ class Road:
             raise wrong[0] from error
 
     async def _run(self, store: Store, steps: Sequence[Step]) -> list[Announcement]:
-        batch = Batch(await store.load(self._needs(steps)))
+        batch = Batch(await self._load(store, steps))
         for step in steps:
             try:
                 self._decide(batch, step)
@@ -125,6 +126,23 @@ class Road:
         fresh = [decided.journal for decided in batch.decided if not decided.again]
         await store.write(fresh, batch.touched.values())
         return self._say(batch)
+
+    async def _load(self, store: Store, steps: Sequence[Step]) -> Loaded:
+        """Load what the messages can touch; begin again where what is returned turns out to lie in another wallet."""
+        for step in steps:
+            self._credit_payer(step)
+        loaded = await store.load(self._needs(steps))
+        elsewhere = [step for step in steps if _follow_original(loaded, step)]
+        return await store.load(self._needs(steps)) if elsewhere else loaded
+
+    def _credit_payer(self, step: Step) -> None:
+        """Name the wallet of whoever paid, where that is who the activity is credited to."""
+        asked, activity = step.asked, step.activity
+        if activity is None or activity.payer is None or activity.type == "return" or not isinstance(asked, Report):
+            return
+        program = self._programs.in_force(step.key.program, activity.occurred_at, asked.versions.program)
+        if program is not None:
+            step.key = WalletKey(step.key.program, credited_to(program, activity, step.key.member))
 
     async def run_due(self, store: Store, wallets: Sequence[WalletKey], until: datetime) -> list[Announcement]:
         """Apply what is due by `until` to members whom nobody touched; the same as a message would do first."""
@@ -310,6 +328,18 @@ def _read(message: Incoming) -> Step | None:
         # The order of keys would not protect it.
         raise CannotProcessError(message, "undecodable", "The body names another member than its key")
     return Step(message, decider, asked, WalletKey(message.program, message.member), activity)
+
+
+def _follow_original(loaded: Loaded, step: Step) -> bool:
+    """Name the wallet that an original was credited to, if it is not the one that the return names; say if so."""
+    asked, activity = step.asked, step.activity
+    if activity is None or activity.type != "return" or activity.of is None or not isinstance(asked, Report):
+        return False
+    known = loaded.known.get(ActivityKey(step.key.program, asked.partner, activity.of))
+    if known is None or known.code is not None or known.member == step.key.member:
+        return False
+    step.key = WalletKey(step.key.program, known.member)
+    return True
 
 
 def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:

@@ -19,6 +19,7 @@ from services.points.domain.facts import (
     RuleJudged,
 )
 from services.points.domain.moment import Moment
+from services.points.domain.paying import may_take_back
 from services.points.domain.refilling import Counting, Refilling, give_limits_back, lower, unrefuse
 from services.points.domain.state import CounterKey, Lot, Posting, Wallet
 
@@ -33,6 +34,8 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
         message = f"version {posting.version} of {wallet.program}, which judged {activity.of}, is not known"
         raise AssertionError(message)
     original = decode_activity(posting.body)
+    if not may_take_back(original, activity, wallet.member):
+        return _refused(asked, activity, "activity_unknown", f"No activity {activity.of} was posted here")
     try:
         returned = plus_return(original, posting.returned, activity)
     except Refused as refusal:

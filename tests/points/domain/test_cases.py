@@ -7,7 +7,7 @@ import pytest
 
 from laurel.program.cases import Case, Expected, Step, changed, load_cases
 from services.points.ports import WalletKey
-from tests.points.till import PROGRAMS, Till, document
+from tests.points.till import PROGRAMS, Till, document, enrolment
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +63,8 @@ def _instant(step: Step) -> datetime:
 async def _play(till: Till, step: Step, number: int) -> dict[str, Any]:
     if step.activity is not None:
         partner = step.activity.get("partner", "shop")
+        if "payer" in step.activity:
+            await till.send(enrolment(till.program, step.activity["payer"]["id"], till.at))
         return await till.report(step.activity, partner=partner)
     if step.spend is not None:
         hold = f"spend-{number}"
@@ -80,6 +82,8 @@ def _check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
     if expected.awards is not None:
         awards: dict[str, int] = {}
         for award in said["awards"]:
+            if award["member"] != till.member:
+                continue
             awards[award["rule"]] = awards.get(award["rule"], 0) + award["amount"]
         assert awards == expected.awards
     if expected.capped is not None:
