@@ -198,7 +198,8 @@ async def test_an_outcome_of_a_line_that_cannot_be_read_parks_alone(
     sent = await http.post(BATCHES, content=ndjson(lines), headers=NDJSON)
 
     async def shown() -> bool:
-        return counts((await http.get(sent.headers["location"])).json()) == {"received": 50, "posted": 49, "pending": 1}
+        found = counts((await http.get(sent.headers["location"])).json())
+        return found == {"received": 50, "posted": 49, "pending": 1, "delayed": 1}
 
     await until(shown)
     async with database.connection() as connection:

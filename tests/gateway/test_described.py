@@ -58,12 +58,12 @@ async def test_nothing_is_answered_that_is_not_described(
         with pytest.raises(FailureGroup, match="404"):
             await asyncio.to_thread(_try_all, forgotten, address, key)
     described = {f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item}
-    assert seen.keys() == described, "time was up before every operation was tried"
+    assert seen.keys() == described
     assert set().union(*seen.values()) >= {200, 404, 422}
 
 
 def _try_all(document: dict[str, Any], address: str, key: str) -> dict[str, set[int]]:
-    """Send what the document allows, in rounds over all operations, until enough was sent or the time is up.
+    """Send what the document allows: one round over all operations, and more until the time is up.
 
     Answers which statuses each operation came to.
     """
@@ -72,7 +72,7 @@ def _try_all(document: dict[str, Any], address: str, key: str) -> dict[str, set[
     ends = time.monotonic() + SECONDS
     seen: dict[str, set[int]] = defaultdict(set)
     for number, operation in itertools.product(range(ROUNDS), operations):
-        if time.monotonic() < ends:
+        if number == 0 or time.monotonic() < ends:
             seen[operation.label].add(_try(operation, number, address, key))
     return seen
 

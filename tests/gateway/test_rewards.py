@@ -181,6 +181,16 @@ async def test_a_redemption_on_its_way_is_shown_as_it_stands(
         return bool((await http.get(location)).json()["state"] == state)
 
     await until(lambda: stands("holding"))
+    assert "delayed" not in (await http.get(location)).json()
+    # The answer of points came, and redemption could not read it.
+    told = {"source": "laurel/points/1", "sequence": 2, "type": "points.held.v1", "reason": "poison"}
+    await others.say("redemption", "message.parked.v1", others.heard[-1], told)
+
+    async def delayed() -> bool:
+        shown = (await http.get(location)).json()
+        return bool((shown["state"], shown.get("delayed")) == ("holding", True))
+
+    await until(delayed)
     await others.resume()
     await until(lambda: stands("fulfilled"))
 
