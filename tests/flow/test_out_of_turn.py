@@ -113,7 +113,12 @@ async def test_activity_overtakes_the_publication_of_its_program(town: Town, doo
         await door.report(program, body, 202, prefer="respond-async")
     redeeming = asyncio.create_task(door.redeem(program, "wish", "m-2", "off"))
     for service in ("points", "redemption"):
-        await town.until(partial(_is_not_ready, town, service), f"{service} to say that it cannot go on")
+        await town.until(partial(_waits_for_its_program, town, service), f"{service} to put aside what it cannot judge")
+    # Nobody else notices.
+    await door.publish(grocery("punctual"))
+    await door.enrol("punctual", "m-1")
+    await door.report("punctual", purchase("meanwhile", "m-1", AMOUNT))
+    await town.ready("points", "redemption")
     assert (await door.call("GET", f"programs/{program}/activities/after"))["state"] == "pending"
 
     async with Wire(town.kafka).open() as wire:
@@ -310,8 +315,8 @@ async def _has_gaps(town: Town, service: str, number: int) -> bool:
     return await town.metric(service, "laurel_gaps", group=f"{town.kafka.kafka_prefix}-{service}") == number
 
 
-async def _is_not_ready(town: Town, service: str) -> bool:
-    return (await town.health(service)).get("status") == "not_ready"
+async def _waits_for_its_program(town: Town, service: str) -> bool:
+    return bool(await town.rows(f"select from {service}.parked where reason = 'program_version_unknown'"))
 
 
 async def _repeats(town: Town, name: str) -> float:
