@@ -137,6 +137,7 @@ _CONFLICTS = {
     "member_not_active": "The member is not active",
     "partner_not_active": "The partner is not active",
     "currency_not_accepted": "The program does not accept this currency",
+    "hold_open": "The hold is open; capture or release it first",
 }
 _GONE = {"events_gone": "The events asked for are no longer kept"}
 _TOO_LARGE = {"too_large": "The body is too large"}

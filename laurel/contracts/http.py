@@ -8,6 +8,7 @@ from laurel.contracts.activity import Identifier, Word
 from laurel.contracts.envelope import Body
 from laurel.contracts.rewards import Money, Reward
 from laurel.values import (
+    NO_NUL_PATTERN,
     Attributes,
     Id,
     Instant,
@@ -141,6 +142,38 @@ class RequestRedemption(Body):
     quantity: Annotated[int, Field(ge=1, le=1000)] = 1
     partner: PartnerId | None = None
     attributes: Attributes = Field(default_factory=dict)
+
+
+class PlaceHold(Body):
+    """Set points aside for a payment in two steps, for 900 seconds unless it says otherwise.
+
+    `reference` is the caller's id of what they pay; `partner` honours the points.
+    """
+
+    member: Id | Identifier
+    unit: Name
+    amount: Positive
+    ttl_seconds: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
+    reference: Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL_PATTERN)]
+    partner: PartnerId | None = None
+
+
+class CaptureHold(Body):
+    """Spend what is held; with an amount, the rest is released."""
+
+    amount: Positive | None = None
+
+
+class ReleaseHold(Body):
+    """Nothing needs to be said to release a hold."""
+
+
+class CancelHold(Body):
+    """Undo a capture, whole or in part."""
+
+    by: Literal["member", "provider"]
+    reason: Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL_PATTERN)]
+    amount: Positive | None = None
 
 
 class CancelRedemption(Body):

@@ -183,12 +183,29 @@ class PointsClawedBack(WalletEvent):
     vouchers: list[JsonObject] = Field(default_factory=list)
 
 
+class HoldStanding(Said):
+    """How a hold that a caller placed stands after an event. `captured` is net of what was `cancelled`.
+
+    `lots` are those that are held, after a capture those that are spent and were not given back.
+    """
+
+    state: Literal["held", "captured", "released", "expired", "cancelled", "refused"]
+    amount: NotNegative
+    captured: NotNegative = 0
+    cancelled: NotNegative = 0
+    expires_at: Instant | None = None
+    partner: PartnerId | None = None
+    reference: Reference | None = None
+    lots: list[LotAmount] = Field(default_factory=list)
+
+
 class HoldEvent(WalletEvent):
-    """An event about points that are set aside."""
+    """An event about points that are set aside. A redemption's hold has no standing: its saga has."""
 
     hold: Id
     unit: Name
     amount: NotNegative
+    standing: HoldStanding | None = None
 
 
 class PointsHeld(HoldEvent):
@@ -200,13 +217,14 @@ class PointsHeld(HoldEvent):
 
 
 class HoldRefused(HoldEvent):
-    """Points could not be set aside."""
+    """Points could not be set aside, or a hold could not be captured, released or cancelled as was `asked`."""
 
     TYPE: ClassVar[str] = "points.hold_refused.v1"
 
     code: Name
     available: NotNegative = 0
     shortfall: NotNegative = 0
+    asked: Literal["hold", "capture", "release", "cancel"] = "hold"
 
 
 class PointsCaptured(HoldEvent):
@@ -222,6 +240,18 @@ class PointsReleased(HoldEvent):
 
     TYPE: ClassVar[str] = "points.released.v1"
 
+    lots: list[LotAmount] = Field(default_factory=list)
+
+
+class PointsRestored(HoldEvent):
+    """A capture was undone, whole or in part; `lots` are where its points lie now, some of them perhaps new.
+
+    What had ended meanwhile and is not given another lot expires at once, which a `points.expired` says.
+    """
+
+    TYPE: ClassVar[str] = "points.restored.v1"
+
+    by: Literal["member", "provider"]
     lots: list[LotAmount] = Field(default_factory=list)
 
 

@@ -36,6 +36,10 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             asking.ActivityReported,
             asking.RewardPublishRequested,
             asking.RedemptionRequested,
+            asking.TimedHoldRequested,
+            asking.TimedHoldCaptureRequested,
+            asking.TimedHoldReleaseRequested,
+            asking.TimedHoldCancelRequested,
         ),
     ),
     (
@@ -50,6 +54,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.PointsCaptured,
             points.PointsReleased,
             points.PointsExpired,
+            points.PointsRestored,
         ),
     ),
     (

@@ -13,7 +13,18 @@ import msgspec
 
 from laurel.contracts import parking, points, redemption
 from laurel.errors import PROBLEMS
-from services.gateway.naming import ACTIVITY, MEMBER, REDEMPTION, REWARD, Correlation, parse_correlation
+from services.gateway.naming import (
+    ACTIVITY,
+    HOLD,
+    HOLD_CANCEL,
+    HOLD_CAPTURE,
+    HOLD_RELEASE,
+    MEMBER,
+    REDEMPTION,
+    REWARD,
+    Correlation,
+    parse_correlation,
+)
 
 POSTED: Final = "posted"
 REFUSED: Final = "refused"
@@ -86,6 +97,18 @@ class RedemptionSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationSeen:
+    """How a hold, an adjustment or a transfer stands after an event."""
+
+    program: str
+    kind: str
+    id: str
+    state: str
+    body: bytes
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class RewardSeen:
     """A reward as it is offered after an event."""
 
@@ -104,6 +127,7 @@ class Told:
     redemption: RedemptionSeen | None = None
     reward: RewardSeen | None = None
     parked: Correlation | None = None
+    operation: OperationSeen | None = None
 
 
 NOTHING: Final = Told()
@@ -224,6 +248,103 @@ def _summary(message: Heard, said: _Wallet, tier: msgspec.Raw | None) -> Summary
     )
 
 
+class _Standing(msgspec.Struct):
+    state: str
+    amount: int
+    captured: int = 0
+    cancelled: int = 0
+    expires_at: str | None = None
+    partner: str | None = None
+    reference: str | None = None
+    lots: msgspec.Raw = _EMPTY_LIST
+
+
+class _OfHold(_Wallet, kw_only=True):
+    hold: str
+    unit: str
+    amount: int
+    standing: _Standing | None = None
+
+
+class _HoldRefused(_OfHold, kw_only=True):
+    code: str
+    available: int = 0
+    shortfall: int = 0
+    asked: str = "hold"
+
+
+_decode_of_hold = msgspec.json.Decoder(_OfHold).decode
+_decode_hold_refused = msgspec.json.Decoder(_HoldRefused).decode
+_HOLD_KINDS = {"hold": HOLD, "capture": HOLD_CAPTURE, "release": HOLD_RELEASE, "cancel": HOLD_CANCEL}
+
+
+def _points_held(message: Heard) -> Told:
+    return _of_hold(message, HOLD)
+
+
+def _points_captured(message: Heard) -> Told:
+    return _of_hold(message, HOLD_CAPTURE)
+
+
+def _points_released(message: Heard) -> Told:
+    # What a capture leaves over is released by the capture, which answers for both.
+    return _of_hold(message, HOLD_RELEASE)
+
+
+def _points_restored(message: Heard) -> Told:
+    return _of_hold(message, HOLD_CANCEL)
+
+
+def _of_hold(message: Heard, kind: str) -> Told:
+    said = _decode_of_hold(message.body)
+    summary = _summary(message, said, None)
+    if said.standing is None:
+        return Told(summary=summary)
+    body = _encode(_hold_shown(message, said, said.standing))
+    correlation = parse_correlation(message.correlation)
+    outcome = None
+    if correlation is not None and correlation.key.kind == kind:
+        outcome = Outcome(correlation, POSTED, None, body)
+    return Told(outcome=outcome, summary=summary, operation=_hold_seen(message, said, said.standing.state, body))
+
+
+def _hold_refused(message: Heard) -> Told:
+    said = _decode_hold_refused(message.body)
+    summary = _summary(message, said, None)
+    correlation = parse_correlation(message.correlation)
+    if correlation is not None and correlation.key.kind != _HOLD_KINDS.get(said.asked):
+        correlation = None
+    facts = {} if said.code != "insufficient_points" else {
+        "unit": said.unit, "available": said.available, "shortfall": said.shortfall,
+    }  # fmt: skip
+    body = _refusal_body({"hold": said.hold}, said.code, "", facts)
+    seen = None
+    if said.standing is not None and said.standing.state == REFUSED:
+        seen = _hold_seen(message, said, REFUSED, body)
+    outcome = _refusal(correlation, said.code, body) if correlation is not None else None
+    return Told(outcome=outcome, summary=summary, operation=seen)
+
+
+def _hold_seen(message: Heard, said: _OfHold, state: str, body: bytes) -> OperationSeen:
+    return OperationSeen(message.program, HOLD, said.hold, state, body, _place(message.source, message.sequence))
+
+
+def _hold_shown(message: Heard, said: _OfHold, standing: _Standing) -> dict[str, Any]:
+    return {
+        "hold": said.hold,
+        "state": standing.state,
+        "member": message.member,
+        "unit": said.unit,
+        "amount": standing.amount,
+        "captured": standing.captured,
+        "cancelled": standing.cancelled,
+        "expires_at": standing.expires_at,
+        "partner": standing.partner,
+        "reference": standing.reference,
+        "lots": standing.lots,
+    }
+
+
 # What redemption says. ---------------------------------------------------------------------------------------
 
 
@@ -337,9 +458,12 @@ def _message_discarded(message: Heard) -> Told:
     correlation = parse_correlation(message.correlation)
     if correlation is None:
         return NOTHING
-    # A redemption is asked under a key of its caller's; which one it was, its route knows.
-    named = {} if correlation.key.kind == REDEMPTION else {"id": correlation.key.id}
+    # What is asked under a key of its caller's is named by its route, which knows which one it was.
+    named = {"id": correlation.key.id} if correlation.key.kind in _NAMED_BY_ID else {}
     return Told(outcome=_refusal(correlation, "discarded", _refusal_body(named, "discarded", "", {})))
+
+
+_NAMED_BY_ID = frozenset({ACTIVITY, MEMBER, REWARD})
 
 
 def _refusal(correlation: Correlation, code: str, body: bytes) -> Outcome:
@@ -364,10 +488,11 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.PointsAwarded.TYPE: _awarded,
     points.ActivityRefused.TYPE: _refused,
     points.PointsClawedBack.TYPE: _clawed_back,
-    points.PointsHeld.TYPE: _moved,
-    points.HoldRefused.TYPE: _moved,
-    points.PointsCaptured.TYPE: _moved,
-    points.PointsReleased.TYPE: _moved,
+    points.PointsHeld.TYPE: _points_held,
+    points.HoldRefused.TYPE: _hold_refused,
+    points.PointsCaptured.TYPE: _points_captured,
+    points.PointsReleased.TYPE: _points_released,
+    points.PointsRestored.TYPE: _points_restored,
     points.PointsExpired.TYPE: _moved,
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
@@ -387,6 +512,11 @@ ANSWERS: Final = frozenset(
         points.PointsAwarded.TYPE,
         points.ActivityRefused.TYPE,
         points.PointsClawedBack.TYPE,
+        points.PointsHeld.TYPE,
+        points.HoldRefused.TYPE,
+        points.PointsCaptured.TYPE,
+        points.PointsReleased.TYPE,
+        points.PointsRestored.TYPE,
         redemption.RewardPublished.TYPE,
         redemption.RedemptionFulfilled.TYPE,
         redemption.RedemptionRefused.TYPE,

@@ -11,6 +11,10 @@ from laurel.contracts.asking import (
     EnrolmentRequested,
     RedemptionRequested,
     RewardPublishRequested,
+    TimedHoldCancelRequested,
+    TimedHoldCaptureRequested,
+    TimedHoldReleaseRequested,
+    TimedHoldRequested,
 )
 from laurel.contracts.envelope import Cause
 from laurel.contracts.programs import ProgramPublished
@@ -21,7 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from laurel.contracts.activity import Activity
-    from laurel.contracts.http import PublishReward
+    from laurel.contracts.envelope import Event
+    from laurel.contracts.http import CancelHold, PlaceHold, PublishReward
     from services.gateway.asking import Stamp
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
@@ -112,6 +117,42 @@ def redemption_requested(
         versions=stamp.versions,
     )
     return _said(RedemptionRequested.TYPE, stamp, member, at, encode(body), traceparent)
+
+
+def hold_requested(stamp: Stamp, hold: str, member: str, partner: str, body: PlaceHold, traceparent: str) -> Saying:
+    """Points are to be set aside for a caller."""
+    fields = {"unit": body.unit, "amount": body.amount, "partner": partner, "reference": body.reference}
+    ttl_seconds = body.ttl_seconds or HOLD_SECONDS
+    return _to_points(TimedHoldRequested, stamp, member, traceparent, hold=hold, ttl_seconds=ttl_seconds, **fields)
+
+
+def capture_requested(stamp: Stamp, hold: str, member: str, amount: int | None, traceparent: str) -> Saying:
+    """A caller's hold is to be spent."""
+    return _to_points(TimedHoldCaptureRequested, stamp, member, traceparent, hold=hold, amount=amount)
+
+
+def release_requested(stamp: Stamp, hold: str, member: str, traceparent: str) -> Saying:
+    """A caller's hold is to be released."""
+    return _to_points(TimedHoldReleaseRequested, stamp, member, traceparent, hold=hold)
+
+
+def cancel_requested(stamp: Stamp, hold: str, member: str, body: CancelHold, traceparent: str) -> Saying:
+    """The capture of a caller's hold is to be undone."""
+    fields = {"amount": body.amount, "by": body.by}
+    return _to_points(TimedHoldCancelRequested, stamp, member, traceparent, hold=hold, **fields)
+
+
+def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:
+    """Say what has no time of its own: points knows when it happens where the program's clock is manual."""
+    at = stamp.at(stamp.now)
+    shape: Any = struct_of(type_)
+    program = stamp.correlation.key.program
+    body = shape(program=program, member=member or None, at=at, cause=_cause(stamp), versions=stamp.versions, **fields)
+    return _said(type_.TYPE, stamp, member, at, encode(body), traceparent)
+
+
+HOLD_SECONDS = 900
+"""How long a hold is open unless its caller says otherwise (S12)."""
 
 
 def program_published(row: VersionRow, document: dict[str, Any], traceparent: str) -> Saying:

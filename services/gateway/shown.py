@@ -214,6 +214,24 @@ class RedemptionShown(Shown):
     delayed: bool = False
 
 
+class HoldShown(Shown):
+    """A hold as it stands. `captured` is net of what was cancelled; `lots` are those held, or those spent."""
+
+    hold: str
+    state: Literal["pending", "held", "captured", "released", "expired", "cancelled", "refused"]
+    member: str | None = None
+    unit: str | None = None
+    amount: int = 0
+    captured: int = 0
+    cancelled: int = 0
+    expires_at: Instant | None = None
+    partner: str | None = None
+    reference: str | None = None
+    lots: list[LotAmount] = []
+    code: str | None = None
+    delayed: bool = False
+
+
 class PageShown(Shown):
     """A page of a list."""
 

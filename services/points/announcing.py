@@ -27,6 +27,7 @@ _Cause: Any = struct_of(Cause)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
 _Funding: Any = struct_of(said.Funding)
 _Lifetime: Any = struct_of(said.Lifetime)
+_HoldStanding: Any = struct_of(said.HoldStanding)
 _LotAmount: Any = struct_of(said.LotAmount)
 _NextExpiry: Any = struct_of(said.NextExpiry)
 _Reversal: Any = struct_of(said.Reversal)
@@ -186,33 +187,72 @@ def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str
     }
 
 
-def _held(fact: f.PointsHeld, _decided: Decided) -> tuple[Any, dict[str, Any]]:
-    return said.PointsHeld, _hold(fact)
+def _held(fact: f.PointsHeld, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.PointsHeld, _hold(fact, decided)
 
 
-def _hold_refused(fact: f.HoldRefused, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+def _hold_refused(fact: f.HoldRefused, decided: Decided) -> tuple[Any, dict[str, Any]]:
     return said.HoldRefused, {
         "hold": fact.hold,
-        "unit": fact.unit,
+        "unit": fact.unit or "-",
         "amount": fact.amount,
         "code": fact.code,
         "available": fact.available,
         "shortfall": fact.shortfall,
+        "asked": fact.asked,
+        "standing": _standing(fact.hold, decided),
     }
 
 
-def _captured(fact: f.PointsCaptured, _decided: Decided) -> tuple[Any, dict[str, Any]]:
-    return said.PointsCaptured, _hold(fact)
+def _captured(fact: f.PointsCaptured, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.PointsCaptured, _hold(fact, decided)
 
 
-def _released(fact: f.PointsReleased, _decided: Decided) -> tuple[Any, dict[str, Any]]:
-    fields = _hold(fact)
+def _released(fact: f.PointsReleased, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    fields = _hold(fact, decided)
     fields["unit"] = fact.unit or "-"
     return said.PointsReleased, fields
 
 
-def _hold(fact: f.PointsHeld | f.PointsCaptured | f.PointsReleased) -> dict[str, Any]:
-    return {"hold": fact.hold, "unit": fact.unit, "amount": fact.amount, "lots": _lots(fact.parts)}
+def _restored(fact: f.PointsRestored, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    number = decided.journal.number
+    renewed = [
+        _LotAmount(lot=f"{number}.{lot.lot}", amount=lot.amount)
+        for lot in decided.journal.facts
+        if type(lot) is f.LotRenewed
+    ]
+    fields = _hold(fact, decided)
+    return said.PointsRestored, {**fields, "by": fact.by, "lots": [*fields["lots"], *renewed]}
+
+
+def _hold(
+    fact: f.PointsHeld | f.PointsCaptured | f.PointsReleased | f.PointsRestored, decided: Decided
+) -> dict[str, Any]:
+    return {
+        "hold": fact.hold,
+        "unit": fact.unit,
+        "amount": fact.amount,
+        "lots": _lots(fact.parts),
+        "standing": _standing(fact.hold, decided),
+    }
+
+
+def _standing(name: str, decided: Decided) -> said.HoldStanding | None:
+    """Say how a caller's hold stands after this decision; of a redemption's that is its saga's to say."""
+    hold = decided.holds.get(name)
+    if hold is None or hold.saga:
+        return None
+    standing: said.HoldStanding = _HoldStanding(
+        state=hold.state,
+        amount=hold.amount,
+        captured=hold.captured,
+        cancelled=hold.cancelled,
+        expires_at=hold.expires_at,
+        partner=hold.partner or None,
+        reference=hold.reference or None,
+        lots=_lots(hold.parts),
+    )
+    return standing
 
 
 def _expired(fact: f.LotsExpired, _decided: Decided) -> tuple[Any, dict[str, Any]]:
@@ -230,4 +270,5 @@ _EVENTS: dict[type, Any] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.PointsRestored: _restored,
 }

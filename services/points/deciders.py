@@ -11,14 +11,25 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.points.domain.asked import Asked, CaptureHold, Enrol, PlaceHold, ReleaseHold, Report
-from services.points.domain.capturing import capture
+from services.points.domain.asked import (
+    Asked,
+    AskOfHold,
+    CancelHold,
+    CaptureHold,
+    Enrol,
+    PlaceHold,
+    PlaceTimedHold,
+    ReleaseHold,
+    Report,
+)
+from services.points.domain.cancelling import cancel
+from services.points.domain.capturing import capture, capture_timed
 from services.points.domain.enrolling import enrol
 from services.points.domain.facts import AnyFact
-from services.points.domain.holding import hold
+from services.points.domain.holding import hold, hold_timed
 from services.points.domain.judging import judge
 from services.points.domain.moment import Moment
-from services.points.domain.releasing import release
+from services.points.domain.releasing import release, release_timed
 from services.points.domain.state import Wallet
 
 
@@ -36,6 +47,10 @@ DECIDERS: dict[str, Decider] = {
     "hold.requested.v1": Decider("hold", msgspec.json.Decoder(PlaceHold).decode, hold),
     "hold.capture_requested.v1": Decider("capture", msgspec.json.Decoder(CaptureHold).decode, capture),
     "hold.release_requested.v1": Decider("release", msgspec.json.Decoder(ReleaseHold).decode, release),
+    "timed_hold.requested.v1": Decider("hold", msgspec.json.Decoder(PlaceTimedHold).decode, hold_timed),
+    "timed_hold.capture_requested.v1": Decider("capture", msgspec.json.Decoder(AskOfHold).decode, capture_timed),
+    "timed_hold.release_requested.v1": Decider("release", msgspec.json.Decoder(AskOfHold).decode, release_timed),
+    "timed_hold.cancel_requested.v1": Decider("cancel", msgspec.json.Decoder(CancelHold).decode, cancel),
 }
 
 NOT_FOR_US = ("redemption.", "reward.", "voucher.", "message.")

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
-from services.points.domain.state import Balance, Wallet
+from services.points.domain.state import Balance, Hold, Wallet
 
 
 class WalletKey(NamedTuple):
@@ -42,7 +42,8 @@ class Needs:
     """What the messages of a batch can touch.
 
     `wallets` are locked; `enrolling` those that may have to be made first; `spending` how many points of a unit may
-    be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom.
+    be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom;
+    `clocks` the programs whose now is needed.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -51,6 +52,7 @@ class Needs:
     originals: dict[ActivityKey, WalletKey] = field(default_factory=dict)
     spending: dict[tuple[str, str, str], int] = field(default_factory=dict)
     holds: set[tuple[str, str, str]] = field(default_factory=set)
+    clocks: set[str] = field(default_factory=set)
     until: dict[WalletKey, datetime] = field(default_factory=dict)
 
 
@@ -60,6 +62,7 @@ class Loaded:
 
     wallets: dict[WalletKey, Wallet]
     known: dict[ActivityKey, Known]
+    clocks: dict[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -125,7 +128,8 @@ class ProgramBook(Programs, Protocol):
 class Decided:
     """A journal with the balances as they stood right after it, and the message it answers, if any did.
 
-    `again` marks an answer that was given before: its journal is read, not written.
+    `again` marks an answer that was given before: its journal is read, not written. `holds` are those that the
+    journal speaks of, as they stood then.
     """
 
     message: Incoming | None
@@ -133,6 +137,7 @@ class Decided:
     balances: list[Balance]
     version: int
     again: bool = False
+    holds: dict[str, Hold] = field(default_factory=dict)
 
 
 class Store(Protocol):

@@ -73,6 +73,16 @@ _SETS = {
         left join (select program, member, unit, sum(amount) as amount from points.holds
                    where state = 'held' group by program, member, unit) h using (program, member, unit)
         where b.held <> coalesce(h.amount, 0)""",
+    "holds that end by themselves are due when they do": """
+        select h.program || '/' || h.member || ' hold ' || h.hold,
+               'ends at ' || h.expires_at || ', the wallet is looked at ' || coalesce(w.next_due_at::text, 'never')
+        from points.holds h left join points.wallets w using (program, member)
+        where h.state = 'held' and h.expires_at is not null
+          and (w.next_due_at is null or w.next_due_at > h.expires_at)""",
+    "of a hold no more is spent or given back than was held": """
+        select program || '/' || member || ' hold ' || hold,
+               'held ' || amount || ', captured ' || captured || ', cancelled ' || cancelled
+        from points.holds where captured < 0 or cancelled < 0 or captured + cancelled > amount""",
     "lots stay within their grant": """
         select program || '/' || member || ' lot ' || journal || '.' || lot,
                'granted ' || granted || ' remaining ' || remaining || ' held ' || held
@@ -93,6 +103,10 @@ _BALANCES = """
 _LOTS = """
     select program, member, journal, lot, remaining, held, expired
     from points.lots order by program, member, journal, lot"""
+
+_HOLDS = """
+    select program, member, hold, state, amount, captured, cancelled
+    from points.holds order by program, member, hold"""
 
 
 async def verify(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -134,21 +148,29 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
     """Fold every journal over an empty wallet and compare with the tables."""
     balances = _Merged(connection.cursor(_BALANCES, prefetch=2000))
     lots = _Merged(connection.cursor(_LOTS, prefetch=2000))
+    holds = _Merged(connection.cursor(_HOLDS, prefetch=2000))
     wallet: Wallet | None = None
+    broken = False
     count = 0
     async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
         if wallet is None or (wallet.program, wallet.member) != (program, member):
-            if wallet is not None:
-                for finding in await _compare(wallet, balances, lots):
+            if wallet is not None and not broken:
+                for finding in await _compare(wallet, balances, lots, holds):
                     yield finding
             wallet = Wallet(program, member)
-        for fact in decode_facts(facts):
-            wallet.apply(journal, fact)
+            broken = False
+        try:
+            for fact in decode_facts(facts) if not broken else ():
+                wallet.apply(journal, fact)
+        except KeyError as error:
+            # What follows can no more be told from what should follow, so this member ends here.
+            broken = True
+            yield Finding(_PROOF, f"{program}/{member}", f"journal {journal} speaks of {error}, which no journal made")
         count += 1
         if count % 10_000 == 0:
             yield count
-    if wallet is not None:
-        for finding in await _compare(wallet, balances, lots):
+    if wallet is not None and not broken:
+        for finding in await _compare(wallet, balances, lots, holds):
             yield finding
     yield count
 
@@ -163,7 +185,7 @@ def _totals(balance: Balance) -> tuple[int, ...]:
     )  # fmt: skip
 
 
-async def _compare(wallet: Wallet, balances: _Merged, lots: _Merged) -> list[Finding]:
+async def _compare(wallet: Wallet, balances: _Merged, lots: _Merged, holds: _Merged) -> list[Finding]:
     key = (wallet.program, wallet.member)
     where = "/".join(key)
     findings = []
@@ -176,4 +198,9 @@ async def _compare(wallet: Wallet, balances: _Merged, lots: _Merged) -> list[Fin
     if rows != fold:
         wrong = [name for name in rows.keys() | fold.keys() if rows.get(name) != fold.get(name)]
         findings.append(Finding(_PROOF, where, f"lots {sorted(wrong)[:5]} differ"))
+    kept = {row["hold"]: tuple(row)[3:] for row in await holds.of(key)}
+    told = {each.hold: (each.state, each.amount, each.captured, each.cancelled) for each in wallet.holds.values()}
+    if kept != told:
+        differing = [name for name in kept.keys() | told.keys() if kept.get(name) != told.get(name)]
+        findings.append(Finding(_PROOF, where, f"holds {sorted(differing)[:5]} differ"))
     return findings

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -12,7 +14,10 @@ import pytest
 
 from laurel.io.database import Database
 from services.gateway.app import application
+from services.gateway.naming import HOLD
 from services.gateway.routes import ROUTERS
+from services.gateway.store import operations
+from services.gateway.store.operations import NewOperation
 from tests.gateway.stage import PROGRAM, Instance, Others, grocery, purchase
 
 pytestmark = pytest.mark.anyio
@@ -122,12 +127,48 @@ ROUTES = [
             ("/member", {"member": None}),
         ),
     ),
+    Route(
+        "POST",
+        f"{BASE}/holds",
+        {"member": "m-1", "unit": "point", "amount": 5, "reference": "t-1"},
+        headers=KEY,
+        bad=(
+            ("/amount", {"amount": 0}),
+            ("/amount", {"amount": HUGE}),
+            ("/amount", {"amount": "5"}),
+            ("/unit", {"unit": "mile"}),
+            ("/unit", {"unit": ""}),
+            ("/ttl_seconds", {"ttl_seconds": 0}),
+            ("/ttl_seconds", {"ttl_seconds": 2_592_001}),
+            ("/reference", {"reference": ""}),
+            ("/reference", {"reference": None}),
+            ("/reference", {"reference": "a\x00b"}),
+            ("/partner", {"partner": "a:b"}),
+            ("/member/value", {"member": {"scheme": "card"}}),
+        ),
+    ),
+    Route("POST", f"{BASE}/holds/h-1/capture", {}, bad=(("/amount", {"amount": 0}), ("/amount", {"amount": -1}))),
+    Route("POST", f"{BASE}/holds/h-1/release", {}),
+    Route(
+        "POST",
+        f"{BASE}/holds/h-1/cancel",
+        {"by": "member", "reason": "changed plans"},
+        bad=(
+            ("/by", {"by": "weather"}),
+            ("/by", {"by": None}),
+            ("/reason", {"reason": ""}),
+            ("/amount", {"amount": 0}),
+        ),
+    ),
 ]
 BY_NAME = {f"{route.method} {route.path}": route for route in ROUTES}
 
 
 async def counts(database: Database) -> dict[str, int]:
-    tables = ("members", "identifiers", "requests", "redemptions", "program_versions", "partners", "api_keys", "outbox")
+    tables = (
+        "members", "identifiers", "requests", "redemptions", "operations", "program_versions", "partners", "api_keys",
+        "outbox",
+    )  # fmt: skip
     async with database.connection() as connection:
         return {table: await connection.fetchval(f"select count(*) from {table}") for table in tables}
 
@@ -142,7 +183,15 @@ def is_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]
     return problem
 
 
-async def test_bad_bodies(http: httpx.AsyncClient, member: str, database: Database) -> None:
+@pytest.fixture
+async def held(database: Database) -> None:
+    """A hold of the operator's, as its request left it."""
+    async with database.transaction() as connection:
+        new = NewOperation(PROGRAM, HOLD, "h-1", "operator", "m-1", "k")
+        await operations.add(connection, [new], datetime.now(UTC))
+
+
+async def test_bad_bodies(http: httpx.AsyncClient, member: str, held: None, database: Database) -> None:
     before = await counts(database)
     for route in ROUTES:
         headers = {**JSON, **route.headers}
@@ -171,7 +220,7 @@ def faults() -> Iterator[tuple[Route, str, dict[str, Any]]]:
 
 
 async def test_bad_values_are_named_with_their_pointer(
-    http: httpx.AsyncClient, member: str, database: Database
+    http: httpx.AsyncClient, member: str, held: None, database: Database
 ) -> None:
     before = await counts(database)
     for route, pointer, change in faults():
@@ -215,6 +264,7 @@ async def test_bad_paths_queries_and_methods(http: httpx.AsyncClient, member: st
         ("batches/none/errors", "batch_unknown"),
         ("batches/none/lines", "batch_unknown"),
         ("redemptions/none", "redemption_unknown"),
+        ("holds/none", "hold_unknown"),
     ):
         is_problem(await http.get(f"{BASE}/{path}"), 404, code)
     for path in ("/v1/programs/none", "/v1/programs/a%3Ab", "/v1/programs/%00", "/v1/programs/none/members/m"):
@@ -244,8 +294,7 @@ async def test_without_a_key_nothing_is_told(http: httpx.AsyncClient, here: Inst
     for router in ROUTERS:
         for route in router.routes:
             path = route.path  # type: ignore[attr-defined]
-            for name in ("program", "partner", "member", "activity", "batch", "reward", "redemption", "key", "version"):
-                path = path.replace("{" + name + "}", PROGRAM if name == "program" else "1")
+            path = re.sub(r"\{\w+\}", "1", path.replace("{program}", PROGRAM))
             for method in route.methods:  # type: ignore[attr-defined]
                 answer = await http.request(method, path, headers={"authorization": ""})
                 is_problem(answer, 401, "unauthenticated")
@@ -254,16 +303,18 @@ async def test_without_a_key_nothing_is_told(http: httpx.AsyncClient, here: Inst
     assert application(here.parts, here.api) is not None
 
 
-async def test_redemptions_need_a_quoted_key(http: httpx.AsyncClient, member: str, database: Database) -> None:
+async def test_some_requests_need_a_quoted_key(http: httpx.AsyncClient, member: str, database: Database) -> None:
     before = await counts(database)
-    body = {"member": "m-1", "reward": "mug"}
-    missing = await http.post(f"{BASE}/redemptions", json=body)
-    is_problem(missing, 400, "idempotency_key_missing")
-    for bad in ("bare", '""', '"open', '"' + "x" * 256 + '"', '"a" "b"'):
-        answer = await http.post(f"{BASE}/redemptions", json=body, headers={"idempotency-key": bad})
-        is_problem(answer, 400, "malformed")
-    unknown = await http.post(f"{BASE}/redemptions", json={**body, "member": "nobody"}, headers=KEY)
-    is_problem(unknown, 404, "member_unknown")
+    needing = [route for route in ROUTES if route.headers == KEY]
+    assert len(needing) > 1
+    for route in needing:
+        missing = await http.post(route.path, json=route.good)
+        is_problem(missing, 400, "idempotency_key_missing")
+        for bad in ("bare", '""', '"open', '"' + "x" * 256 + '"', '"a" "b"'):
+            answer = await http.post(route.path, json=route.good, headers={"idempotency-key": bad})
+            is_problem(answer, 400, "malformed")
+        unknown = await http.post(route.path, json={**route.good, "member": "nobody"}, headers=KEY)
+        is_problem(unknown, 404, "member_unknown")
     assert await counts(database) == before
 
 

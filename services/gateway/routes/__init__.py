@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from services.gateway.routes import (
     activities,
     batches,
+    holds,
     keys,
     members,
     partners,
@@ -26,5 +27,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     batches.router,
     rewards.router,
     redemptions.router,
+    holds.router,
     reports.router,
 )

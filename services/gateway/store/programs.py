@@ -20,6 +20,7 @@ class ProgramHead:
     version: int
     clock: str
     as_of: datetime | None
+    turning_to: datetime | None = None
 
     @property
     def is_manual(self) -> bool:
@@ -38,8 +39,12 @@ class VersionRow:
     published_at: datetime
 
 
-_HEADS = "select program, version, clock, as_of from programs where program = any($1::text[])"
-_LOCK = "select program, version, clock, as_of from programs where program = $1 for update"
+_HEADS = "select program, version, clock, as_of, turning_to from programs where program = any($1::text[])"
+_LOCK = "select program, version, clock, as_of, turning_to from programs where program = $1 for update"
+_KEEP = """
+    select program, version, clock, as_of, turning_to from programs where program = any($1::text[])
+    order by program for share
+"""
 _PUT_HEAD = """
     insert into programs (program, version, clock, changed_at) values ($1, $2, $3, $4)
     on conflict (program) do update
@@ -66,6 +71,12 @@ _IN_FORCE = f"""
 
 async def heads(connection: Connection, programs: Iterable[str]) -> dict[str, ProgramHead]:
     rows = await connection.fetch(_HEADS, sorted(set(programs)))
+    return {row[0]: ProgramHead(*row) for row in rows}
+
+
+async def kept_heads(connection: Connection, programs: Iterable[str]) -> dict[str, ProgramHead]:
+    """Return the same, and let no clock begin to turn before the transaction ends."""
+    rows = await connection.fetch(_KEEP, sorted(set(programs)))
     return {row[0]: ProgramHead(*row) for row in rows}
 
 

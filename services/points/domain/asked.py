@@ -24,6 +24,8 @@ class Versions(msgspec.Struct, frozen=True):
 
     program: int = 0
     partners: int = 0
+    as_of: datetime | None = None
+    """The program's now, on a manual clock that was set."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -78,3 +80,27 @@ class ReleaseHold(Asked, frozen=True, kw_only=True):
     hold: str
     redemption: str = ""
     reason: str = ""
+
+
+class PlaceTimedHold(Asked, frozen=True, kw_only=True):
+    """Set points aside for a caller who captures or releases them in time."""
+
+    hold: str
+    unit: str
+    amount: int
+    ttl_seconds: int
+    partner: str = ""
+    reference: str = ""
+
+
+class AskOfHold(Asked, frozen=True, kw_only=True):
+    """Capture or release a hold that a caller placed; of a capture, `amount` leaves the rest to be released."""
+
+    hold: str
+    amount: int | None = None
+
+
+class CancelHold(AskOfHold, frozen=True, kw_only=True):
+    """Undo a capture, whole or in part; `by` whose choice or fault."""
+
+    by: str

@@ -140,17 +140,23 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
 
 
 class PointsHeld(Fact, frozen=True, tag=True):
-    """Points were set aside without being spent; `saga` holds have no time-out of their own."""
+    """Points were set aside without being spent; `saga` holds have no time-out of their own.
+
+    `partner` honours the points, `reference` is the caller's word for what they pay.
+    """
 
     hold: str
     unit: str
     amount: int
     parts: tuple[LotPart, ...]
     saga: bool = True
+    expires_at: datetime | None = None
+    partner: str = ""
+    reference: str = ""
 
 
 class HoldRefused(Fact, frozen=True, tag=True):
-    """Points could not be set aside."""
+    """Points could not be set aside, or what was `asked` of a hold (capture, release, cancel) could not be done."""
 
     hold: str
     unit: str
@@ -158,10 +164,12 @@ class HoldRefused(Fact, frozen=True, tag=True):
     code: str
     available: int = 0
     shortfall: int = 0
+    asked: str = "hold"
+    saga: bool = True
 
 
 class PointsCaptured(Fact, frozen=True, tag=True):
-    """Held points were spent."""
+    """Held points were spent; of a hold that is captured in part the rest was released just before."""
 
     hold: str
     unit: str
@@ -172,7 +180,8 @@ class PointsCaptured(Fact, frozen=True, tag=True):
 class PointsReleased(Fact, frozen=True, tag=True):
     """Held points were given back to the lots they came from.
 
-    `closed` marks a release that came before its hold: the hold is refused when it arrives.
+    `closed` marks a release that came before its hold: the hold is refused when it arrives. `state` is how the hold
+    ended: released, or expired by itself. `rest` marks what a capture left over: the hold does not end with it.
     """
 
     hold: str
@@ -180,6 +189,39 @@ class PointsReleased(Fact, frozen=True, tag=True):
     amount: int
     parts: tuple[LotPart, ...]
     closed: bool = False
+    state: str = "released"
+    rest: bool = False
+
+
+class PointsRestored(Fact, frozen=True, tag=True):
+    """A capture was undone, whole or in part: `parts` are back in the lots they came from, with their old end (S13).
+
+    `renewed` are parts whose lots have ended since, through no choice of the member: they lie in new lots.
+    """
+
+    hold: str
+    unit: str
+    amount: int
+    by: str
+    parts: tuple[LotPart, ...] = ()
+    renewed: tuple[LotPart, ...] = ()
+
+
+class LotRenewed(Fact, frozen=True, tag=True):
+    """Points that a cancelled capture gave back after their lots had ended lie in a new lot (S13)."""
+
+    lot: int
+    unit: str
+    rule: str
+    amount: int
+    activity: str
+    partner: str
+    earned_at: datetime
+    available_at: datetime
+    funder: str
+    version: int
+    hold: str
+    expires_at: datetime | None = None
 
 
 class LotsExpired(Fact, frozen=True, tag=True):
@@ -207,7 +249,15 @@ AnyFact = (
     | PointsCaptured
     | PointsReleased
     | LotsExpired
+    | PointsRestored
+    | LotRenewed
 )
+
+LOT_MAKING = (PointsGranted, LotRenewed)
+"""The facts that make a lot, each named by its `lot` within the journal."""
+
+HOLD_MOVING = (PointsHeld, HoldRefused, PointsCaptured, PointsReleased, PointsRestored)
+"""The facts that say something of the hold they name."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(tuple[AnyFact, ...])

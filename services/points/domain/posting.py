@@ -73,6 +73,14 @@ def _expired(fact: f.LotsExpired) -> list[Entry]:
     return _move(fact.unit, "available", "expired", fact.amount)
 
 
+def _restored(fact: f.PointsRestored) -> list[Entry]:
+    return _move(fact.unit, "redeemed", "available", _sum(fact.parts))
+
+
+def _renewed(fact: f.LotRenewed) -> list[Entry]:
+    return _move(fact.unit, "redeemed", "available", fact.amount)
+
+
 _POST: dict[type, Callable[[Any], list[Entry]]] = {
     f.PointsGranted: _granted,
     f.DebtPaid: _debt_paid,
@@ -81,4 +89,6 @@ _POST: dict[type, Callable[[Any], list[Entry]]] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.PointsRestored: _restored,
+    f.LotRenewed: _renewed,
 }

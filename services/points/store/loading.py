@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -34,7 +35,9 @@ _LOCK = """
     select w.*
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
-        select program, member, status, at, version, enrolled_at, person, attributes from wallets
+        select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
+               turned_to
+        from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
 _BALANCES = """
@@ -102,8 +105,21 @@ _HOLDS = """
     select h.*
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, hold)
     cross join lateral (
-        select program, member, hold, unit, amount, state, saga, parts from holds
-        where program = k.program and member = k.member and hold = k.hold offset 0) h"""
+        select program, member, hold, unit, amount, state, saga, parts, expires_at, partner, reference, captured,
+               cancelled
+        from holds where program = k.program and member = k.member and hold = k.hold offset 0) h"""
+
+_HOLDS_DUE = """
+    select h.*
+    from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, member, until)
+    cross join lateral (
+        select program, member, hold, unit, amount, state, saga, parts, expires_at, partner, reference, captured,
+               cancelled
+        from holds
+        where program = k.program and member = k.member and state = 'held' and expires_at is not null
+          and expires_at <= k.until offset 0) h"""
+
+_CLOCKS = "select program, max(as_of) from turns where program = any($1::text[]) and done group by program"
 
 _parts = msgspec.json.Decoder(tuple[LotPart, ...])
 
@@ -117,7 +133,8 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_holds(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
     await _read_spendable(connection, needs, wallets)
-    return Loaded(wallets, known)
+    clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
+    return Loaded(wallets, known, dict(clocks))
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
@@ -130,7 +147,7 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
         await connection.execute(_ENSURE, *_columns(sorted(needs.enrolling), 2), BEGINNING)
     wallets = {}
     for row in await connection.fetch(_LOCK, *_columns(sorted(needs.wallets), 2)):
-        program, member, status, at, version, enrolled_at, person, attributes = row
+        program, member, status, at, version, enrolled_at, person, attributes, *times = row
         wallets[WalletKey(program, member)] = Wallet(
             program,
             member,
@@ -141,6 +158,8 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
             person,
             msgspec.json.decode(attributes) if attributes else {},
         )
+        wallet = wallets[WalletKey(program, member)]
+        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to = times
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.
@@ -205,11 +224,17 @@ async def _read_originals(
 async def _read_holds(connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
     if not needs.holds:
         return
+    await _add_holds(connection, wallets, await connection.fetch(_HOLDS, *_columns(list(needs.holds), 3)))
+
+
+async def _add_holds(
+    connection: asyncpg.Connection[Any], wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Take holds, with the lots that they are made of."""
     lots: set[tuple[str, str, int]] = set()
-    for row in await connection.fetch(_HOLDS, *_columns(list(needs.holds), 3)):
-        program, member, hold, unit, amount, state, saga, parts = row
+    for program, member, hold, unit, amount, state, saga, parts, *ends in rows:
         decoded = _parts.decode(parts)
-        wallets[WalletKey(program, member)].holds[hold] = Hold(hold, unit, amount, state, decoded, saga)
+        wallets[WalletKey(program, member)].holds[hold] = Hold(hold, unit, amount, state, decoded, saga, *ends)
         lots |= {(program, member, part.name.journal) for part in decoded}
     if lots:
         _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *_columns(list(lots), 3)))
@@ -246,6 +271,13 @@ async def _read_due(connection: asyncpg.Connection[Any], needs: Needs, wallets: 
     ]
     if due:
         _add_lots(wallets, await connection.fetch(_LOTS_DUE, *_columns(due, 3)))
+        holding = [each for each in due if _times_out(wallets[WalletKey(*each[:2])], each[2])]
+        if holding:
+            await _add_holds(connection, wallets, await connection.fetch(_HOLDS_DUE, *_columns(holding, 3)))
+
+
+def _times_out(wallet: Wallet, until: datetime) -> bool:
+    return wallet.hold_expires_at is not None and wallet.hold_expires_at <= until
 
 
 def _add_lots(wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]) -> None:

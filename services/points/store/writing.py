@@ -29,12 +29,15 @@ _RETURNS = ("program", "member", "of_journal", "journal")
 # Every row is there already; the insert is how a set of rows is updated by key whatever the planner believes of a
 # young table: an update that joins has been seen to walk it once for every key, and to keep that plan.
 _WALLETS = """
-    insert into wallets (program, member, status, at, version, enrolled_at, person, attributes, next_due_at)
+    insert into wallets (program, member, status, at, version, enrolled_at, person, attributes, next_due_at,
+        hold_expires_at, occurred_at, turned_to)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::timestamptz[],
-        $7::text[], $8::bytea[], $9::timestamptz[])
+        $7::text[], $8::bytea[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[])
     on conflict (program, member) do update set status = excluded.status, at = excluded.at,
         version = excluded.version, enrolled_at = excluded.enrolled_at, person = excluded.person,
-        attributes = excluded.attributes, next_due_at = excluded.next_due_at"""
+        attributes = excluded.attributes, next_due_at = excluded.next_due_at,
+        hold_expires_at = excluded.hold_expires_at, occurred_at = excluded.occurred_at,
+        turned_to = excluded.turned_to"""
 
 _BALANCES = """
     insert into balances as b (program, member, unit, available, pending, held, owed, earned, spent, expired,
@@ -58,10 +61,21 @@ _LOTS_MOVED = """
         held = excluded.held, expired = excluded.expired"""
 
 _HOLDS = """
-    insert into holds (program, member, hold, unit, amount, state, saga, parts, journal)
+    insert into holds (program, member, hold, unit, amount, state, saga, parts, journal, expires_at, partner,
+        reference, captured, cancelled)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::boolean[],
-        $8::bytea[], $9::bigint[])
-    on conflict (program, member, hold) do update set state = excluded.state"""
+        $8::bytea[], $9::bigint[], $10::timestamptz[], $11::text[], $12::text[], $13::bigint[], $14::bigint[])
+    on conflict (program, member, hold) do update set state = excluded.state, parts = excluded.parts,
+        captured = excluded.captured, cancelled = excluded.cancelled"""
+
+# The first time-out among a wallet's open holds, read after the holds were set.
+_NEXT_TIMEOUT = """
+    select k.program, k.member, h.expires_at
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    cross join lateral (
+        select expires_at from holds
+        where program = k.program and member = k.member and state = 'held' and expires_at is not null
+        order by expires_at limit 1) h"""
 
 # The first open date of a wallet's lots, read after the lots were moved: what balances show as next expiry.
 _NEXT_EXPIRY = """
@@ -77,7 +91,9 @@ _NEXT_EXPIRY = """
             order by expires_at, earned_at, journal, lot limit 1)
         group by expires_at) l"""
 
-_SPENDING = (f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired)
+_SPENDING = (
+    f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
+)  # fmt: skip
 
 
 async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
@@ -89,6 +105,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _move_lots(connection, moved)
     await _set_holds(connection, journals)
     await _refresh_next_expiry(connection, journals)
+    await _refresh_next_timeout(connection, wallets)
     await _set_wallets(connection, wallets)
     await _set_balances(connection, wallets)
 
@@ -135,7 +152,7 @@ async def _add_lots(connection: asyncpg.Connection[Any], journals: Sequence[Jour
         rows.extend(
             _lot_row(wallet, wallet.lots[LotName(journal.number, fact.lot)])
             for fact in journal.facts
-            if type(fact) is f.PointsGranted
+            if isinstance(fact, f.LOT_MAKING)
         )
     await _copy(connection, "lots", _LOTS, rows)
 
@@ -154,7 +171,7 @@ def _moved(journals: Sequence[Journal]) -> list[tuple[Wallet, Lot]]:
         (id(journal.wallet), LotName(journal.number, fact.lot))
         for journal in journals
         for fact in journal.facts
-        if type(fact) is f.PointsGranted
+        if isinstance(fact, f.LOT_MAKING)
     }
     moved: dict[tuple[int, LotName], tuple[Wallet, Lot]] = {}
     for journal in journals:
@@ -171,7 +188,9 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         yield from (part.name for part in fact.taken)
         if fact.origin is not None:
             yield fact.origin
-    elif isinstance(fact, f.DebtPaid | f.PointsHeld | f.PointsCaptured | f.PointsReleased | f.LotsExpired):
+    elif isinstance(
+        fact, f.DebtPaid | f.PointsHeld | f.PointsCaptured | f.PointsReleased | f.LotsExpired | f.PointsRestored
+    ):
         yield from (part.name for part in fact.parts)
 
 
@@ -184,16 +203,30 @@ async def _set_holds(connection: asyncpg.Connection[Any], journals: Sequence[Jou
     changed: dict[tuple[int, str], tuple[Journal, Hold]] = {}
     for journal in journals:
         for fact in journal.facts:
-            if isinstance(fact, f.PointsHeld | f.HoldRefused | f.PointsCaptured | f.PointsReleased):
+            if isinstance(fact, f.HOLD_MOVING) and fact.hold in journal.wallet.holds:
                 changed[id(journal.wallet), fact.hold] = (journal, journal.wallet.holds[fact.hold])
     rows = [
         (
             journal.wallet.program, journal.wallet.member, hold.hold, hold.unit, hold.amount, hold.state,
-            hold.saga, msgspec.json.encode(hold.parts), journal.number,
+            hold.saga, msgspec.json.encode(hold.parts), journal.number, hold.expires_at, hold.partner,
+            hold.reference, hold.captured, hold.cancelled,
         )
         for journal, hold in changed.values()
     ]  # fmt: skip
     await _run(connection, _HOLDS, rows)
+
+
+async def _refresh_next_timeout(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
+    """Read again when a hold of a wallet ends next, where one that was to end has been moved or is overdue."""
+    stale = {(wallet.program, wallet.member): wallet for wallet in wallets if wallet.hold_expires_at is not None}
+    if not stale:
+        return
+    for wallet in stale.values():
+        wallet.hold_expires_at = None
+    for program, member, expires_at in await connection.fetch(
+        _NEXT_TIMEOUT, *[list(column) for column in zip(*stale, strict=True)]
+    ):
+        stale[program, member].hold_expires_at = expires_at
 
 
 async def _refresh_next_expiry(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
@@ -218,7 +251,7 @@ async def _set_wallets(connection: asyncpg.Connection[Any], wallets: Sequence[Wa
         (
             wallet.program, wallet.member, wallet.status, wallet.at, wallet.version, wallet.enrolled_at,
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
-            wallet.next_due_at,
+            wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to,
         )
         for wallet in wallets
     ]  # fmt: skip
