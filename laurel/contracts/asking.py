@@ -55,6 +55,15 @@ class RedemptionRequested(Event):
     versions: Versions
 
 
+class ClockTurnRequested(Event):
+    """The manual clock of a program is to be turned: all that is due up to `as_of` is to be done."""
+
+    TYPE: ClassVar[str] = "clock.turn_requested.v1"
+
+    as_of: Instant
+    versions: Versions
+
+
 class TimedHoldRequested(Event):
     """Points are to be set aside until a caller captures or releases them, or the time is over."""
 

@@ -255,6 +255,19 @@ class PointsRestored(HoldEvent):
     lots: list[LotAmount] = Field(default_factory=list)
 
 
+class ClockTurned(Event):
+    """All that was due in a program up to `as_of` is done; how often each thing happened."""
+
+    TYPE: ClassVar[str] = "clock.turned.v1"
+
+    as_of: Instant
+    released: NotNegative = 0
+    holds_timed_out: NotNegative = 0
+    lots_expired: NotNegative = 0
+    tiers_changed: NotNegative = 0
+    converted: NotNegative = 0
+
+
 class PointsExpired(WalletEvent):
     """Lots came to their end."""
 

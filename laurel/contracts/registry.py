@@ -36,6 +36,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             asking.ActivityReported,
             asking.RewardPublishRequested,
             asking.RedemptionRequested,
+            asking.ClockTurnRequested,
             asking.TimedHoldRequested,
             asking.TimedHoldCaptureRequested,
             asking.TimedHoldReleaseRequested,
@@ -55,6 +56,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.PointsReleased,
             points.PointsExpired,
             points.PointsRestored,
+            points.ClockTurned,
         ),
     ),
     (

@@ -60,6 +60,8 @@ class Ask:
     enrolment: NewMember | None = None
     redemption: tuple[str, str, str, str, str, str] | None = None
     operation: NewOperation | None = None
+    turn: datetime | None = None
+    """Set where the program's clock is to be turned, and up to when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Asking:
         new: dict[RequestKey, Accepted] = {}
         refused: dict[RequestKey, Problem] = {}
         plain = [ask for ask in asks if ask.enrolment is None]
+        await self._begin_turns(connection, plain, refused)
+        plain = [ask for ask in plain if ask.request.key not in refused]
         if plain:
             new |= await requests.insert(connection, [ask.request for ask in plain], now)
         wanted = [ask.redemption for ask in plain if ask.redemption is not None and ask.request.key in new]
@@ -152,6 +156,25 @@ class Asking:
                 else:
                     new[ask.request.key] = Accepted(1, found)
         return new, refused
+
+    async def _begin_turns(
+        self, connection: Connection, asks: Sequence[Ask], refused: dict[RequestKey, Problem]
+    ) -> None:
+        """Let clocks begin to turn, one turn at a time, never back; the same turn again is the same request."""
+        for ask in asks:
+            if ask.turn is None:
+                continue
+            program = ask.request.key.program
+            head = await programs.lock_head(connection, program)
+            if head is None or ask.turn in {head.turning_to, head.as_of}:
+                continue
+            if head.turning_to is not None:
+                refused[ask.request.key] = clock_running()
+            elif head.as_of is not None and ask.turn < head.as_of:
+                detail = f"The clock stands at {head.as_of.isoformat()}."
+                refused[ask.request.key] = Problem("clock_behind", detail, extra={"as_of": head.as_of})
+            else:
+                await programs.begin_turn(connection, program, ask.turn)
 
     async def _enrolling(
         self, connection: Connection, asks: Sequence[Ask], refused: dict[RequestKey, Problem]

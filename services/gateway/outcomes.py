@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -119,6 +120,15 @@ class RewardSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnSeen:
+    """A program's clock stands at `as_of` in points; it does so here when all that this moved is shown."""
+
+    program: str
+    as_of: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """Everything that one message tells."""
 
@@ -128,6 +138,7 @@ class Told:
     reward: RewardSeen | None = None
     parked: Correlation | None = None
     operation: OperationSeen | None = None
+    turned: TurnSeen | None = None
 
 
 NOTHING: Final = Told()
@@ -345,6 +356,34 @@ def _hold_shown(message: Heard, said: _OfHold, standing: _Standing) -> dict[str,
     }
 
 
+class _Turned(msgspec.Struct):
+    as_of: datetime
+    released: int = 0
+    holds_timed_out: int = 0
+    lots_expired: int = 0
+    tiers_changed: int = 0
+    converted: int = 0
+
+
+_decode_turned = msgspec.json.Decoder(_Turned).decode
+
+
+def _clock_turned(message: Heard) -> Told:
+    """Say what a turn brought about. Of vouchers none ends by the clock of a program so far."""
+    said = _decode_turned(message.body)
+    shown = {
+        "as_of": said.as_of,
+        "released": said.released,
+        "holds_timed_out": said.holds_timed_out,
+        "lots_expired": said.lots_expired,
+        "vouchers_expired": 0,
+        "tiers_changed": said.tiers_changed,
+        "converted": said.converted,
+        "vouchers_issued": 0,
+    }
+    return Told(turned=TurnSeen(message.program, said.as_of, _encode(shown)))
+
+
 # What redemption says. ---------------------------------------------------------------------------------------
 
 
@@ -493,6 +532,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.PointsCaptured.TYPE: _points_captured,
     points.PointsReleased.TYPE: _points_released,
     points.PointsRestored.TYPE: _points_restored,
+    points.ClockTurned.TYPE: _clock_turned,
     points.PointsExpired.TYPE: _moved,
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,

@@ -8,6 +8,7 @@ import msgspec
 
 from laurel.contracts.asking import (
     ActivityReported,
+    ClockTurnRequested,
     EnrolmentRequested,
     RedemptionRequested,
     RewardPublishRequested,
@@ -35,6 +36,7 @@ _Cause: Any = struct_of(Cause)
 _Enrolment: Any = struct_of(EnrolmentRequested)
 _RewardPublish: Any = struct_of(RewardPublishRequested)
 _Redemption: Any = struct_of(RedemptionRequested)
+_Turn: Any = struct_of(ClockTurnRequested)
 _Published: Any = struct_of(ProgramPublished)
 
 
@@ -117,6 +119,13 @@ def redemption_requested(
         versions=stamp.versions,
     )
     return _said(RedemptionRequested.TYPE, stamp, member, at, encode(body), traceparent)
+
+
+def clock_turn_requested(stamp: Stamp, as_of: datetime, traceparent: str) -> Saying:
+    """A program's clock is to be turned."""
+    program = stamp.correlation.key.program
+    body = _Turn(program=program, member=None, at=as_of, cause=_cause(stamp), as_of=as_of, versions=stamp.versions)
+    return _said(ClockTurnRequested.TYPE, stamp, "", as_of, encode(body), traceparent)
 
 
 def hold_requested(stamp: Stamp, hold: str, member: str, partner: str, body: PlaceHold, traceparent: str) -> Saying:

@@ -60,11 +60,28 @@ class VersionsShown(Shown):
 
 
 class ValidShown(Shown):
-    """A document without a fault."""
+    """A document without a fault, and how many members and open lots a change of expiry or tiers speaks of."""
 
     program: str
     valid: bool
     effective_from: Instant
+    changed: list[str] = []
+    members: int = 0
+    lots: int = 0
+
+
+class ClockShown(Shown):
+    """Where a sandbox's clock stands, and what its last turn brought about."""
+
+    as_of: Instant | None
+    state: Literal["pending", "posted"] = "posted"
+    released: int = 0
+    holds_timed_out: int = 0
+    lots_expired: int = 0
+    vouchers_expired: int = 0
+    tiers_changed: int = 0
+    converted: int = 0
+    vouchers_issued: int = 0
 
 
 class PartnerShown(Shown):

@@ -27,6 +27,7 @@ from services.gateway.passing import Owner
 from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
 from services.gateway.settings import GatewaySettings
+from services.gateway.turning import Turning
 from services.gateway.waiting import Waiting
 
 SERVICE = "gateway"
@@ -68,6 +69,7 @@ class Api:
     points: Owner
     redemption: Owner
     tail: Tail
+    turning: Turning
 
     def tasks(self) -> dict[str, Part]:
         return {"tail": self.tail.run}
@@ -79,9 +81,10 @@ class Work:
 
     consumer: Consumer
     pump: Pump
+    turning: Turning
 
     def tasks(self) -> dict[str, Part]:
-        return {"pump": self.pump.run, "consumer": self.consumer.run}
+        return {"pump": self.pump.run, "turning": self.turning.run, "consumer": self.consumer.run}
 
 
 @asynccontextmanager
@@ -138,6 +141,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
                 settings,
                 health=parts.health,
             ),
+            Turning(database, points, clock, interval_seconds=settings.turn_poll_seconds),
         )
     finally:
         await asking.close()
@@ -169,7 +173,8 @@ def working(parts: Parts) -> Work:
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )
-    return Work(consumer, pump)
+    points = Owner("points", settings.points_url, settings.passed_on_seconds)
+    return Work(consumer, pump, Turning(parts.database, points, clock, interval_seconds=settings.turn_poll_seconds))
 
 
 def _outcome_topics(settings: GatewaySettings) -> list[str]:

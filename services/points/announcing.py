@@ -17,7 +17,8 @@ from laurel.shapes import struct_of
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance
-from services.points.ports import Announcement, Decided
+from services.points.domain.turning import Counts
+from services.points.ports import Announcement, Decided, Turn
 
 _encode = msgspec.json.Encoder().encode
 _ONE_DAY = timedelta(days=1)
@@ -65,6 +66,33 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
             message.correlation if message is not None else "",
             message.traceparent if message is not None else "",
         )
+
+
+def announce_turn(turn: Turn, counts: Counts) -> Announcement:
+    """Say that all is done that was due in a program."""
+    shape: Any = struct_of(said.ClockTurned)
+    body = shape(
+        program=turn.program,
+        member=None,
+        at=turn.as_of,
+        cause=_Cause(kind="message", id=turn.message),
+        as_of=turn.as_of,
+        released=counts.released,
+        holds_timed_out=counts.holds_timed_out,
+        lots_expired=counts.lots_expired,
+        tiers_changed=counts.tiers_changed,
+        converted=counts.converted,
+    )
+    return Announcement(
+        turn.program,
+        "",
+        said.ClockTurned.TYPE,
+        _encode(body),
+        turn.as_of,
+        turn.message,
+        turn.correlation,
+        turn.traceparent,
+    )
 
 
 def balances_of(balances: Iterable[Balance], zone: ZoneInfo) -> list[Any]:

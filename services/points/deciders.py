@@ -21,6 +21,7 @@ from services.points.domain.asked import (
     PlaceTimedHold,
     ReleaseHold,
     Report,
+    TurnClock,
 )
 from services.points.domain.cancelling import cancel
 from services.points.domain.capturing import capture, capture_timed
@@ -52,6 +53,11 @@ DECIDERS: dict[str, Decider] = {
     "timed_hold.release_requested.v1": Decider("release", msgspec.json.Decoder(AskOfHold).decode, release_timed),
     "timed_hold.cancel_requested.v1": Decider("cancel", msgspec.json.Decoder(CancelHold).decode, cancel),
 }
+
+OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock]] = {
+    "clock.turn_requested.v1": msgspec.json.Decoder(TurnClock).decode,
+}
+"""What is asked of a whole program. It is noted, and done in steps that can stop and go on anywhere."""
 
 NOT_FOR_US = ("redemption.", "reward.", "voucher.", "message.")
 """How the types begin that are meant for others; they are counted and skipped."""

@@ -140,6 +140,31 @@ class Decided:
     holds: dict[str, Hold] = field(default_factory=dict)
 
 
+class Turn(NamedTuple):
+    """A turn of a program's clock, as it was asked for."""
+
+    program: str
+    as_of: datetime
+    message: str
+    correlation: str
+    traceparent: str
+
+
+class OpenTurn(NamedTuple):
+    """A turn that is not done yet, and the member up to whom it is."""
+
+    turn: Turn
+    after: str
+
+
+class Page(NamedTuple):
+    """Some members of a program in their order: those with something due, the last one, whether it is the end."""
+
+    due: list[WalletKey]
+    last: str
+    is_last: bool
+
+
 class Store(Protocol):
     """Loads and writes in sets, inside the caller's transaction."""
 
@@ -148,6 +173,9 @@ class Store(Protocol):
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         """Write journals, entries and lots, and the totals of the wallets they touched."""
+
+    async def begin_turns(self, turns: Sequence[Turn]) -> None:
+        """Note that clocks are to be turned; one that was noted before stays as it is."""
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         """Return journals that were written before, by (program, member, number), for answers given again."""

@@ -17,7 +17,7 @@ import msgspec
 from laurel.contracts.activity import ReportedActivity
 from laurel.errors import PROBLEMS
 from services.points import announcing
-from services.points.deciders import DECIDERS, NOT_FOR_US, Decider
+from services.points.deciders import DECIDERS, NOT_FOR_US, OF_PROGRAMS, Decider
 from services.points.domain.asked import (
     Asked,
     AskOfHold,
@@ -44,6 +44,7 @@ from services.points.ports import (
     Needs,
     ProgramBook,
     Store,
+    Turn,
     WalletKey,
 )
 
@@ -92,12 +93,25 @@ class Road:
         Raises `CannotProcessError` naming the message that stands in the way (nothing of the batch may then be
         kept), `TimeoutError` when a program version that a message carries does not come.
         """
+        turning = [message for message in messages if message.type in OF_PROGRAMS]
+        if turning:
+            await store.begin_turns([await self._turn(message) for message in turning])
+            messages = [message for message in messages if message.type not in OF_PROGRAMS]
         steps = decode(messages)
         await self._programs.ensure(newest_versions(steps))
         announcements: list[Announcement] = []
         for part in parts(steps):
             announcements += await self._run(store, part)
         return announcements
+
+    async def _turn(self, message: Incoming) -> Turn:
+        """Read the request for a turn, and know the program by the versions that it was accepted under."""
+        try:
+            asked = OF_PROGRAMS[message.type](message.body)
+        except msgspec.MsgspecError as error:
+            raise CannotProcessError(message, "undecodable", str(error)) from error
+        await self._programs.ensure({asked.program: asked.versions.program})
+        return Turn(asked.program, asked.as_of, message.id, message.correlation, message.traceparent)
 
     async def _run(self, store: Store, steps: Sequence[Step]) -> list[Announcement]:
         batch = Batch(await store.load(self._needs(steps)))

@@ -15,7 +15,7 @@ import msgspec
 from laurel.program import CompiledProgram, ProgramDocument
 from services.points.domain.posting import entries
 from services.points.domain.state import Wallet
-from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, WalletKey
+from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Turn, WalletKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class MemoryLedger:
     wallets: dict[WalletKey, Wallet] = field(default_factory=dict)
     known: dict[ActivityKey, Known] = field(default_factory=dict)
     journals: list[Journal] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
 
     async def load(self, needs: Needs) -> Loaded:
         for key in sorted(needs.wallets):
@@ -56,6 +57,9 @@ class MemoryLedger:
                     posting.body = journal.body
             self.journals.append(journal)
         del touched
+
+    async def begin_turns(self, turns: Sequence[Turn]) -> None:
+        self.turns += turns
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         found = {(j.wallet.program, j.wallet.member, j.number): j for j in self.journals}

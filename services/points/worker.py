@@ -25,5 +25,10 @@ async def run(role: str) -> None:
         }
         if role != "api":
             work = await working(read)
-            parts |= {"consumer": work.consumer.run, "timer": work.timer.run, "relay": work.relay.run}
+            parts |= {
+                "consumer": work.consumer.run,
+                "timer": work.timer.run,
+                "turner": work.turner.run,
+                "relay": work.relay.run,
+            }
         await run_tasks(parts)

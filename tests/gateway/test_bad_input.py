@@ -147,6 +147,32 @@ ROUTES = [
             ("/member/value", {"member": {"scheme": "card"}}),
         ),
     ),
+    Route(
+        "POST",
+        f"{BASE}/copy",
+        {"to": "grocery-copy"},
+        bad=(
+            ("/to", {"to": None}),
+            ("/to", {"to": "a:b"}),
+            ("/changes", {"changes": []}),
+            ("/changes/name", {"changes": {"name": "x"}}),
+            ("/changes/~1units~1mile~1scale", {"changes": {"/units/mile/scale": 0}}),
+            ("/changes/~1name", {"changes": {"/name": 7}}),
+            ("/changes/~1earning~10~1rate~1per", {"changes": {"/earning/0/rate/per": 0}}),
+            ("/changes/~1surprise", {"changes": {"/surprise": 1}}),
+        ),
+    ),
+    Route(
+        "POST",
+        f"{BASE}/clock",
+        {"as_of": "2030-01-01T00:00:00Z"},
+        bad=(
+            ("/as_of", {"as_of": None}),
+            ("/as_of", {"as_of": "2030-01-01T00:00:00"}),
+            ("/as_of", {"as_of": "tomorrow"}),
+            ("/as_of", {}),
+        ),
+    ),
     Route("POST", f"{BASE}/holds/h-1/capture", {}, bad=(("/amount", {"amount": 0}), ("/amount", {"amount": -1}))),
     Route("POST", f"{BASE}/holds/h-1/release", {}),
     Route(

@@ -20,6 +20,7 @@ HOT = {
     "add identifiers": members._ADD_IDENTIFIERS,
     "read a member": members._FIND,
     "find members": members._EXISTING,
+    "members behind": members._BEHIND,
     "resolve identifiers": members._RESOLVE,
     "record outcomes": recording._RECORD,
     "record redemptions": recording._REDEMPTIONS,

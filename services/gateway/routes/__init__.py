@@ -5,6 +5,8 @@ from fastapi import APIRouter
 from services.gateway.routes import (
     activities,
     batches,
+    clocks,
+    copies,
     holds,
     keys,
     members,
@@ -28,5 +30,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     rewards.router,
     redemptions.router,
     holds.router,
+    clocks.router,
+    copies.router,
     reports.router,
 )

@@ -8,17 +8,26 @@ order everywhere: requests, members, redemptions, operations, rewards, batches.
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from laurel.errors import PROBLEMS
-from services.gateway.naming import MEMBER, Correlation, RequestKey
-from services.gateway.outcomes import POSTED, OperationSeen, Outcome, RedemptionSeen, RewardSeen, Summary, Told
+from services.gateway.naming import CLOCK, MEMBER, Correlation, RequestKey
+from services.gateway.outcomes import (
+    POSTED,
+    OperationSeen,
+    Outcome,
+    RedemptionSeen,
+    RewardSeen,
+    Summary,
+    Told,
+    TurnSeen,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from laurel.io.database import Connection
 
@@ -74,6 +83,7 @@ def is_one_statement(told: Sequence[Told]) -> bool:
     return all(
         each.redemption is None
         and each.operation is None
+        and each.turned is None
         and each.reward is None
         and each.parked is None
         and (each.outcome is None or each.outcome.state == POSTED or each.outcome.correlation.key.kind != MEMBER)
@@ -93,6 +103,8 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     await _redemptions(connection, [each.redemption for each in told if each.redemption is not None])
     await _operations(connection, [each.operation for each in told if each.operation is not None])
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
+    await _turned(connection, [each.turned for each in told if each.turned is not None])
+    await _not_turned(connection, [each for each in ordered if each.correlation.key.kind == CLOCK])
     await _delayed(connection, [each.parked for each in told if each.parked is not None])
     if rows:
         await _count(connection, rows, outcomes)
@@ -257,6 +269,24 @@ async def _operations(connection: Connection, seen: Sequence[OperationSeen]) -> 
 
 def _placed(seen: RedemptionSeen | OperationSeen | RewardSeen) -> tuple[int, int]:
     return (seen.place.epoch, seen.place.sequence)
+
+
+_TURNED = "update programs set turned = $3 where program = $1 and turning_to = $2"
+_NOT_TURNED = "update programs set turning_to = null, turned = null where program = $1 and turning_to = $2"
+
+
+async def _turned(connection: Connection, seen: Sequence[TurnSeen]) -> None:
+    """Note that points is done; the clock is turned here when all that this moved is shown, which others see to."""
+    for each in sorted(seen, key=lambda turn: (turn.program, turn.as_of)):
+        await connection.execute(_TURNED, each.program, each.as_of, each.body)
+
+
+async def _not_turned(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """A turn that was given up lets the program go on where its clock stood."""
+    for outcome in outcomes:
+        if outcome.state != POSTED:
+            as_of = datetime.fromisoformat(outcome.correlation.key.id)
+            await connection.execute(_NOT_TURNED, outcome.correlation.key.program, as_of)
 
 
 _DELAYED = """

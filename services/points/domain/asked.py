@@ -82,6 +82,12 @@ class ReleaseHold(Asked, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class TurnClock(Asked, frozen=True, kw_only=True):
+    """Do all that is due in a program up to an instant."""
+
+    as_of: datetime
+
+
 class PlaceTimedHold(Asked, frozen=True, kw_only=True):
     """Set points aside for a caller who captures or releases them in time."""
 

@@ -25,7 +25,9 @@ from services.points.domain.state import Wallet
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
     """Judge by the version in force when it happened; grant, then let debts be paid (S11)."""
     program = moment.programs.in_force(wallet.program, activity.occurred_at, asked.versions.program)
-    refusal = _refusal(wallet, activity, program, moment.at)
+    # On a manual clock nothing is late before the clock was ever set.
+    now = moment.at if program is not None and program.clock == "wall" else asked.versions.as_of
+    refusal = _refusal(wallet, activity, program, now)
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
@@ -45,7 +47,7 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
 
 
 def _refusal(
-    wallet: Wallet, activity: ReportedActivity, program: CompiledProgram | None, at: datetime
+    wallet: Wallet, activity: ReportedActivity, program: CompiledProgram | None, now: datetime | None
 ) -> tuple[str, str] | None:
     """Return why the activity cannot be judged, as code and detail."""
     if not wallet.exists:
@@ -56,7 +58,7 @@ def _refusal(
         return "program_unknown", "No version of the program is published"
     if activity.currency is not None and activity.currency != program.currency:
         return "currency_not_accepted", f"The program counts {program.currency}, not {activity.currency}"
-    if program.clock == "wall" and at >= program.claimable_until(activity.occurred_at):
+    if now is not None and now >= program.claimable_until(activity.occurred_at):
         return "claim_too_late", f"It happened more than {program.late_claim_months} months ago"
     return None
 

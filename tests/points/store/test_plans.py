@@ -12,7 +12,7 @@ from laurel.io.inbox import _MOVE as INBOX_MOVE
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import _TAKE_NUMBERS
 from services.points.road import Road
-from services.points.store import loading, writing
+from services.points.store import loading, turning, writing
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms
 from tests.points.till import START, document, enrolment, purchase, report
@@ -31,6 +31,8 @@ HOT = {
     "holds due": loading._HOLDS_DUE,
     "next timeout": writing._NEXT_TIMEOUT,
     "set holds": writing._HOLDS,
+    "members of a turn": turning._PAGE,
+    "members moved": turning._MOVED,
     "set wallets": writing._WALLETS,
     "set balances": writing._BALANCES,
     "move lots": writing._LOTS_MOVED,
