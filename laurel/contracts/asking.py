@@ -7,7 +7,7 @@ from pydantic import Field
 from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.envelope import Event, Versions
 from laurel.contracts.rewards import Reward
-from laurel.values import Attributes, Id, Instant, Name, PartnerId, Positive, Reference, ShortText
+from laurel.values import Amount, Attributes, Id, Instant, Name, NotNegative, PartnerId, Positive, Reference, ShortText
 
 
 class EnrolmentRequested(Event):
@@ -61,6 +61,48 @@ class ClockTurnRequested(Event):
     TYPE: ClassVar[str] = "clock.turn_requested.v1"
 
     as_of: Instant
+    versions: Versions
+
+
+class AdjustmentRequested(Event):
+    """Points are to be given or taken by a person's decision; above `limit` it is to wait."""
+
+    TYPE: ClassVar[str] = "adjustment.requested.v1"
+
+    adjustment: Id
+    unit: Name
+    amount: Amount
+    reason: Name
+    partner: PartnerId
+    limit: Positive | None = None
+    expires_at: Instant | None = None
+    versions: Versions
+
+
+class CorrectionRequested(Event):
+    """What was posted as `of` is to be what it should have been."""
+
+    TYPE: ClassVar[str] = "adjustment.correction_requested.v1"
+
+    adjustment: Id
+    unit: Name
+    of: Id
+    of_partner: PartnerId
+    should_be: NotNegative
+    reason: Name
+    partner: PartnerId
+    reported_by: Literal["member", "operator"] | None = None
+    versions: Versions
+
+
+class AdjustmentDecisionRequested(Event):
+    """What waits is to be done, or given up, by somebody whose limit suffices."""
+
+    TYPE: ClassVar[str] = "adjustment.decision_requested.v1"
+
+    adjustment: Id
+    approve: bool
+    limit: Positive | None = None
     versions: Versions
 
 

@@ -255,6 +255,44 @@ class PointsRestored(HoldEvent):
     lots: list[LotAmount] = Field(default_factory=list)
 
 
+class AdjustmentEvent(WalletEvent):
+    """An event about a change by a person's decision, and how it stands afterwards.
+
+    Of a correction `corrects` names what was wrong; `waiting` is what somebody has yet to decide about.
+    """
+
+    adjustment: Id
+    unit: Name
+    amount: Amount
+    state: Literal["waiting", "posted", "refused", "rejected"]
+    partner: PartnerId | None = None
+    corrects: Id | None = None
+    reversed: NotNegative = 0
+    written_off: NotNegative = 0
+    waiting: Amount = 0
+    bonus: NotNegative = 0
+    owed: NotNegative = 0
+    expires_at: Instant | None = None
+
+
+class PointsAdjusted(AdjustmentEvent):
+    """Points were given, taken or corrected by a person's decision, or what waited was given up."""
+
+    TYPE: ClassVar[str] = "points.adjusted.v1"
+
+    lots: list[LotAmount] = Field(default_factory=list)
+
+
+class AdjustmentHeldBack(AdjustmentEvent):
+    """A change by a person's decision was refused, or waits for somebody whose limit suffices; `code` says why."""
+
+    TYPE: ClassVar[str] = "points.adjustment_held_back.v1"
+
+    code: Name
+    available: NotNegative = 0
+    shortfall: NotNegative = 0
+
+
 class ClockTurned(Event):
     """All that was due in a program up to `as_of` is done; how often each thing happened."""
 

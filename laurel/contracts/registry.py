@@ -37,6 +37,9 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             asking.RewardPublishRequested,
             asking.RedemptionRequested,
             asking.ClockTurnRequested,
+            asking.AdjustmentRequested,
+            asking.CorrectionRequested,
+            asking.AdjustmentDecisionRequested,
             asking.TimedHoldRequested,
             asking.TimedHoldCaptureRequested,
             asking.TimedHoldReleaseRequested,
@@ -57,6 +60,8 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.PointsExpired,
             points.PointsRestored,
             points.ClockTurned,
+            points.PointsAdjusted,
+            points.AdjustmentHeldBack,
         ),
     ),
     (

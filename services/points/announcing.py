@@ -288,6 +288,45 @@ def _expired(fact: f.LotsExpired, _decided: Decided) -> tuple[Any, dict[str, Any
     return said.PointsExpired, {"lots": lots}
 
 
+def _adjusted(
+    fact: f.PointsAdjusted | f.PostingCorrected | f.AdjustmentRejected, decided: Decided
+) -> tuple[Any, dict[str, Any]]:
+    number = decided.journal.number
+    made = [
+        _LotAmount(lot=f"{number}.{lot.lot}", amount=lot.amount)
+        for lot in decided.journal.facts
+        if type(lot) is f.LotAdjusted
+    ]
+    parts = () if isinstance(fact, f.AdjustmentRejected) else fact.parts
+    return said.PointsAdjusted, {**_adjustment(fact.adjustment, decided), "lots": [*_lots(parts), *made]}
+
+
+def _held_back(fact: f.AdjustmentWaiting | f.AdjustmentRefused, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    fields = _adjustment(fact.adjustment, decided)
+    if isinstance(fact, f.AdjustmentWaiting):
+        return said.AdjustmentHeldBack, {**fields, "code": "needs_approval"}
+    told = {"code": fact.code, "available": fact.available, "shortfall": fact.shortfall}
+    return said.AdjustmentHeldBack, {**fields, **told}
+
+
+def _adjustment(name: str, decided: Decided) -> dict[str, Any]:
+    known = decided.adjustments[name]
+    return {
+        "adjustment": name,
+        "unit": known.unit or "-",
+        "amount": known.amount,
+        "state": known.state,
+        "partner": known.partner or None,
+        "corrects": known.corrects or None,
+        "reversed": known.reversed,
+        "written_off": known.written_off,
+        "waiting": known.waiting,
+        "bonus": known.bonus,
+        "owed": known.owed,
+        "expires_at": known.expires_at,
+    }
+
+
 _EVENTS: dict[type, Any] = {
     f.MemberEnrolled: _enrolled,
     f.ActivityPosted: _posted,
@@ -299,4 +338,9 @@ _EVENTS: dict[type, Any] = {
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
     f.PointsRestored: _restored,
+    f.AdjustmentWaiting: _held_back,
+    f.AdjustmentRefused: _held_back,
+    f.AdjustmentRejected: _adjusted,
+    f.PointsAdjusted: _adjusted,
+    f.PostingCorrected: _adjusted,
 }

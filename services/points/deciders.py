@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from services.points.domain.adjusting import adjust, decide
 from services.points.domain.asked import (
+    Adjust,
     Asked,
     AskOfHold,
     CancelHold,
     CaptureHold,
+    Correct,
+    DecideAdjustment,
     Enrol,
     PlaceHold,
     PlaceTimedHold,
@@ -25,6 +29,7 @@ from services.points.domain.asked import (
 )
 from services.points.domain.cancelling import cancel
 from services.points.domain.capturing import capture, capture_timed
+from services.points.domain.correcting import correct
 from services.points.domain.enrolling import enrol
 from services.points.domain.facts import AnyFact
 from services.points.domain.holding import hold, hold_timed
@@ -52,6 +57,9 @@ DECIDERS: dict[str, Decider] = {
     "timed_hold.capture_requested.v1": Decider("capture", msgspec.json.Decoder(AskOfHold).decode, capture_timed),
     "timed_hold.release_requested.v1": Decider("release", msgspec.json.Decoder(AskOfHold).decode, release_timed),
     "timed_hold.cancel_requested.v1": Decider("cancel", msgspec.json.Decoder(CancelHold).decode, cancel),
+    "adjustment.requested.v1": Decider("adjustment", msgspec.json.Decoder(Adjust).decode, adjust),
+    "adjustment.correction_requested.v1": Decider("correction", msgspec.json.Decoder(Correct).decode, correct),
+    "adjustment.decision_requested.v1": Decider("adjustment", msgspec.json.Decoder(DecideAdjustment).decode, decide),
 }
 
 OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock]] = {

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
-from services.points.domain.state import Balance, Hold, Wallet
+from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 
 
 class WalletKey(NamedTuple):
@@ -52,6 +52,7 @@ class Needs:
     originals: dict[ActivityKey, WalletKey] = field(default_factory=dict)
     spending: dict[tuple[str, str, str], int] = field(default_factory=dict)
     holds: set[tuple[str, str, str]] = field(default_factory=set)
+    adjustments: set[tuple[str, str, str]] = field(default_factory=set)
     clocks: set[str] = field(default_factory=set)
     until: dict[WalletKey, datetime] = field(default_factory=dict)
 
@@ -128,8 +129,8 @@ class ProgramBook(Programs, Protocol):
 class Decided:
     """A journal with the balances as they stood right after it, and the message it answers, if any did.
 
-    `again` marks an answer that was given before: its journal is read, not written. `holds` are those that the
-    journal speaks of, as they stood then.
+    `again` marks an answer that was given before: its journal is read, not written. `holds` and
+    `adjustments` are those that the journal speaks of, as they stood then.
     """
 
     message: Incoming | None
@@ -138,6 +139,7 @@ class Decided:
     version: int
     again: bool = False
     holds: dict[str, Hold] = field(default_factory=dict)
+    adjustments: dict[str, Adjustment] = field(default_factory=dict)
 
 
 class Turn(NamedTuple):

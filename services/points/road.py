@@ -19,9 +19,12 @@ from laurel.errors import PROBLEMS
 from services.points import announcing
 from services.points.deciders import DECIDERS, NOT_FOR_US, OF_PROGRAMS, Decider
 from services.points.domain.asked import (
+    Adjust,
     Asked,
     AskOfHold,
     CaptureHold,
+    Correct,
+    DecideAdjustment,
     Enrol,
     PlaceHold,
     PlaceTimedHold,
@@ -30,9 +33,9 @@ from services.points.domain.asked import (
 )
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
-from services.points.domain.facts import HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
+from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
 from services.points.domain.moment import Moment
-from services.points.domain.state import Balance, Hold, Wallet
+from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.ports import (
     ActivityKey,
     Announcement,
@@ -162,6 +165,8 @@ class Road:
                 want = (*step.key, asked.unit)
                 needs.spending[want] = needs.spending.get(want, 0) + asked.amount
                 needs.holds.add((*step.key, asked.hold))
+            elif isinstance(asked, Adjust | Correct | DecideAdjustment):
+                _need_for_adjusting(needs, step.key, asked)
             elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
                 needs.holds.add((*step.key, asked.hold))
             if self._programs.runs_by_itself(step.key.program):
@@ -272,7 +277,14 @@ class Road:
         balances = [_copy(balance) for balance in wallet.balances.values()]
         message = step.message if step else None
         batch.decided.append(
-            Decided(message, journal, balances, wallet.version, holds=_holds_of(wallet, facts, journal.kind))
+            Decided(
+                message,
+                journal,
+                balances,
+                wallet.version,
+                holds=_holds_of(wallet, facts, journal.kind),
+                adjustments=_adjustments_of(wallet, facts, journal.kind),
+            )
         )
 
     def _remember(self, batch: Batch, journal: Journal) -> None:
@@ -360,7 +372,27 @@ def _copy(balance: Balance) -> Balance:
     )
 
 
+def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> dict[str, Adjustment]:
+    """Return the same of adjustments."""
+    if kind not in _ADJUSTING:
+        return {}
+    return {
+        fact.adjustment: replace(wallet.adjustments[fact.adjustment]) for fact in facts if isinstance(fact, ADJUSTING)
+    }
+
+
+_ADJUSTING = frozenset({"adjustment", "correction"})
 _WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry"})
+
+
+def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | DecideAdjustment) -> None:
+    needs.adjustments.add((*key, asked.adjustment))
+    if isinstance(asked, Adjust):
+        want = (*key, asked.unit)
+        needs.spending[want] = needs.spending.get(want, 0) + max(0, -asked.amount)
+    elif isinstance(asked, Correct):
+        needs.adjustments.add((*key, asked.of))
+        needs.originals[ActivityKey(key.program, asked.of_partner, asked.of)] = key
 
 
 def _holds_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> dict[str, Hold]:
@@ -410,4 +442,4 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
 
 
 def _cause(asked: Asked) -> str:
-    return str(getattr(asked, "hold", asked.member or ""))
+    return str(getattr(asked, "hold", None) or getattr(asked, "adjustment", None) or asked.member or "")

@@ -127,6 +127,19 @@ class Till:
         versions = {"program": 1, **({"as_of": self.as_of} if self.as_of is not None else {})}
         return await self.ask(f"timed_hold.{deed}.v1", hold=hold, versions=versions, **fields)
 
+    async def adjust(self, name: str, amount: int, **fields: Any) -> list[dict[str, Any]]:
+        fields = {"reason": "goodwill", "partner": "bank", "versions": {"program": 1}, **fields}
+        return await self.ask("adjustment.requested.v1", adjustment=name, unit="point", amount=amount, **fields)
+
+    async def correct(self, name: str, of: str, should_be: int, **fields: Any) -> list[dict[str, Any]]:
+        fields = {"reason": "correction", "partner": "bank", "of_partner": "shop", **fields}
+        common = {"adjustment": name, "unit": "point", "of": of, "should_be": should_be, "versions": {"program": 1}}
+        return await self.ask("adjustment.correction_requested.v1", **common, **fields)
+
+    async def decide(self, name: str, *, approve: bool, limit: int | None = None) -> list[dict[str, Any]]:
+        fields = {"adjustment": name, "approve": approve, "limit": limit, "versions": {"program": 1}}
+        return await self.ask("adjustment.decision_requested.v1", **fields)
+
     async def turn(self, as_of: datetime) -> list[dict[str, Any]]:
         """Turn a manual clock: do what is due for the member, and let it be then."""
         key = WalletKey(self.program, self.member)

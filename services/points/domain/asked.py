@@ -88,6 +88,39 @@ class TurnClock(Asked, frozen=True, kw_only=True):
     as_of: datetime
 
 
+class Adjust(Asked, frozen=True, kw_only=True):
+    """Give points or take them; `limit` is what the caller may do without somebody else's approval."""
+
+    adjustment: str
+    unit: str
+    amount: int
+    reason: str
+    partner: str
+    limit: int | None = None
+    expires_at: datetime | None = None
+
+
+class Correct(Asked, frozen=True, kw_only=True):
+    """Undo the operator's own mistake: what was posted as `of` should have been so much."""
+
+    adjustment: str
+    unit: str
+    of: str
+    of_partner: str
+    should_be: int
+    reason: str
+    partner: str
+    reported_by: str | None = None
+
+
+class DecideAdjustment(Asked, frozen=True, kw_only=True):
+    """Approve or reject what waits."""
+
+    adjustment: str
+    approve: bool
+    limit: int | None = None
+
+
 class PlaceTimedHold(Asked, frozen=True, kw_only=True):
     """Set points aside for a caller who captures or releases them in time."""
 

@@ -236,6 +236,90 @@ class LotsExpired(Fact, frozen=True, tag=True):
         return sum(part.amount for part in self.parts)
 
 
+class AdjustmentWaiting(Fact, frozen=True, tag=True):
+    """Points are to be given or taken, and somebody whose limit suffices has to decide about it."""
+
+    adjustment: str
+    unit: str
+    amount: int
+    reason: str
+    partner: str
+    expires_at: datetime | None = None
+
+
+class PointsAdjusted(Fact, frozen=True, tag=True):
+    """A person's decision gave points (a `LotAdjusted` follows) or took `parts`; what was not there is owed."""
+
+    adjustment: str
+    unit: str
+    amount: int
+    reason: str
+    partner: str
+    parts: tuple[LotPart, ...] = ()
+    owed: int = 0
+
+
+class LotAdjusted(Fact, frozen=True, tag=True):
+    """Points that a person's decision gave lie in a new lot."""
+
+    lot: int
+    unit: str
+    rule: str
+    amount: int
+    activity: str
+    partner: str
+    earned_at: datetime
+    available_at: datetime
+    funder: str
+    version: int
+    expires_at: datetime | None = None
+
+
+class AdjustmentRefused(Fact, frozen=True, tag=True):
+    """An adjustment, or a decision about one, could not be done."""
+
+    adjustment: str
+    unit: str
+    amount: int
+    code: str
+    available: int = 0
+    shortfall: int = 0
+
+
+class AdjustmentRejected(Fact, frozen=True, tag=True):
+    """What waited is given up; of a correction it is written off."""
+
+    adjustment: str
+    unit: str
+    amount: int
+    written_off: int = 0
+    funder: str = ""
+
+
+class PostingCorrected(Fact, frozen=True, tag=True):
+    """What was posted too much as `of` is taken back as far as it is unspent (S18).
+
+    `of_journal` is the journal of the activity, 0 where an adjustment is corrected. `by_rule` says how much of each
+    component no longer stands, so that a return does not take it again. `waiting` is neither owed nor written off.
+    """
+
+    adjustment: str
+    unit: str
+    amount: int
+    reason: str
+    partner: str
+    of: str
+    of_partner: str
+    of_journal: int
+    should_be: int
+    funder: str
+    parts: tuple[LotPart, ...] = ()
+    by_rule: dict[str, int] = {}
+    written_off: int = 0
+    waiting: int = 0
+    bonus: int = 0
+
+
 AnyFact = (
     MemberEnrolled
     | ActivityPosted
@@ -251,9 +335,18 @@ AnyFact = (
     | LotsExpired
     | PointsRestored
     | LotRenewed
+    | AdjustmentWaiting
+    | PointsAdjusted
+    | LotAdjusted
+    | AdjustmentRefused
+    | AdjustmentRejected
+    | PostingCorrected
 )
 
-LOT_MAKING = (PointsGranted, LotRenewed)
+ADJUSTING = (AdjustmentWaiting, PointsAdjusted, AdjustmentRefused, AdjustmentRejected, PostingCorrected)
+"""The facts that say something of the adjustment they name."""
+
+LOT_MAKING = (PointsGranted, LotRenewed, LotAdjusted)
 """The facts that make a lot, each named by its `lot` within the journal."""
 
 HOLD_MOVING = (PointsHeld, HoldRefused, PointsCaptured, PointsReleased, PointsRestored)

@@ -91,6 +91,31 @@ class Hold:
 
 
 @dataclass(slots=True)
+class Adjustment:
+    """A change by a person's decision; `state` is waiting, posted, refused or rejected.
+
+    `waiting` is what somebody has yet to decide about. `corrects` names what a correction corrects; `corrected`
+    says that this one was corrected itself. `journal` is the one that made its lot.
+    """
+
+    adjustment: str
+    unit: str
+    amount: int
+    state: str
+    reason: str = ""
+    partner: str = ""
+    expires_at: datetime | None = None
+    waiting: int = 0
+    corrects: str = ""
+    corrected: bool = False
+    journal: int = 0
+    reversed: int = 0
+    written_off: int = 0
+    bonus: int = 0
+    owed: int = 0
+
+
+@dataclass(slots=True)
 class Posting:
     """An activity that the wallet was credited for, as its returns need it."""
 
@@ -101,6 +126,7 @@ class Posting:
     member: dict[str, Any] = field(default_factory=dict)
     clawed_back: dict[str, int] = field(default_factory=dict)
     returned: Returned = NOTHING_RETURNED
+    corrected: bool = False
 
 
 @dataclass(slots=True)
@@ -119,6 +145,7 @@ class Wallet:
     lots: dict[LotName, Lot] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     postings: dict[tuple[str, str], Posting] = field(default_factory=dict)
+    adjustments: dict[str, Adjustment] = field(default_factory=dict)
     hold_expires_at: datetime | None = None
     """When the first open hold with a time-out ends; may be too early, never too late."""
     occurred_at: datetime | None = None
@@ -217,7 +244,87 @@ def _renewed(wallet: Wallet, journal: int, fact: f.LotRenewed) -> None:
     _new_lot(wallet, journal, fact).spent -= fact.amount
 
 
-def _new_lot(wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed) -> Balance:
+def _adjusted_lot(wallet: Wallet, journal: int, fact: f.LotAdjusted) -> None:
+    _new_lot(wallet, journal, fact).adjusted += fact.amount
+
+
+def _waiting(wallet: Wallet, _journal: int, fact: f.AdjustmentWaiting) -> None:
+    wallet.adjustments[fact.adjustment] = Adjustment(
+        fact.adjustment,
+        fact.unit,
+        fact.amount,
+        "waiting",
+        fact.reason,
+        fact.partner,
+        fact.expires_at,
+        waiting=fact.amount,
+    )
+
+
+def _adjusted(wallet: Wallet, journal: int, fact: f.PointsAdjusted) -> None:
+    amount = _take(wallet, fact.parts, remaining=-1)
+    if amount or fact.owed:
+        balance = wallet.moving(fact.unit)
+        balance.available -= amount
+        balance.owed += fact.owed
+        balance.adjusted -= amount + fact.owed
+    known = wallet.adjustments.setdefault(
+        fact.adjustment, Adjustment(fact.adjustment, fact.unit, fact.amount, "posted", fact.reason, fact.partner)
+    )
+    known.state, known.waiting, known.owed = "posted", 0, fact.owed
+    if known.corrects:
+        known.amount += fact.amount
+        known.reversed += amount
+    known.journal = known.journal or journal
+
+
+def _adjustment_refused(wallet: Wallet, _journal: int, fact: f.AdjustmentRefused) -> None:
+    wallet.adjustments.setdefault(fact.adjustment, Adjustment(fact.adjustment, fact.unit, fact.amount, "refused"))
+
+
+def _adjustment_rejected(wallet: Wallet, _journal: int, fact: f.AdjustmentRejected) -> None:
+    known = wallet.adjustments[fact.adjustment]
+    known.waiting = 0
+    known.written_off += fact.written_off
+    if not known.corrects:
+        known.state = "rejected"
+
+
+def _corrected(wallet: Wallet, journal: int, fact: f.PostingCorrected) -> None:
+    amount = _take(wallet, fact.parts, remaining=-1)
+    if amount:
+        balance = wallet.moving(fact.unit)
+        balance.available -= amount
+        balance.adjusted -= amount
+    note_correction(wallet, fact)
+    if not fact.of_journal:
+        wallet.adjustments[fact.of].corrected = True
+    wallet.adjustments[fact.adjustment] = Adjustment(
+        fact.adjustment,
+        fact.unit,
+        fact.amount,
+        "posted",
+        fact.reason,
+        fact.partner,
+        waiting=fact.waiting,
+        corrects=fact.of,
+        journal=journal,
+        reversed=amount,
+        written_off=fact.written_off,
+        bonus=fact.bonus,
+    )
+
+
+def note_correction(wallet: Wallet, fact: f.PostingCorrected) -> None:
+    """Let a posting know that it was corrected, so that a return does not take the same again."""
+    posting = wallet.postings.get((fact.of_partner, fact.of)) if fact.of_journal else None
+    if posting is not None:
+        posting.corrected = True
+        for rule, falls in fact.by_rule.items():
+            posting.clawed_back[rule] = posting.clawed_back.get(rule, 0) + falls
+
+
+def _new_lot(wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted) -> Balance:
     """Make the lot, and let its points be available; the caller says where they came from."""
     name = LotName(journal, fact.lot)
     wallet.lots[name] = Lot(
@@ -360,4 +467,10 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.LotsExpired: _expired,
     f.PointsRestored: _restored,
     f.LotRenewed: _renewed,
+    f.AdjustmentWaiting: _waiting,
+    f.PointsAdjusted: _adjusted,
+    f.LotAdjusted: _adjusted_lot,
+    f.AdjustmentRefused: _adjustment_refused,
+    f.AdjustmentRejected: _adjustment_rejected,
+    f.PostingCorrected: _corrected,
 }

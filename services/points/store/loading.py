@@ -14,9 +14,10 @@ from services.points.domain.facts import (
     ActivityReturned,
     LotName,
     LotPart,
+    PostingCorrected,
     decode_facts,
 )
-from services.points.domain.state import BEGINNING, Balance, Hold, Lot, Posting, Wallet
+from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
 from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
 
 LOTS_AT_ONCE = 32
@@ -109,6 +110,14 @@ _HOLDS = """
                cancelled
         from holds where program = k.program and member = k.member and hold = k.hold offset 0) h"""
 
+_ADJUSTMENTS = """
+    select a.*
+    from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, adjustment)
+    cross join lateral (
+        select program, member, adjustment, unit, amount, state, reason, partner, expires_at, waiting, corrects,
+               corrected, journal, reversed, written_off, bonus, owed
+        from adjustments where program = k.program and member = k.member and adjustment = k.adjustment offset 0) a"""
+
 _HOLDS_DUE = """
     select h.*
     from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, member, until)
@@ -131,6 +140,7 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     known = await _read_known(connection, needs.activities | set(needs.originals))
     await _read_originals(connection, needs, wallets, known)
     await _read_holds(connection, needs, wallets)
+    await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
     await _read_spendable(connection, needs, wallets)
     clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
@@ -218,6 +228,8 @@ async def _read_originals(
         for fact in decode_facts(facts):
             if isinstance(fact, ActivityReturned):
                 wallet.apply(0, fact)
+            elif isinstance(fact, PostingCorrected):
+                note_correction(wallet, fact)
     _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *columns))
 
 
@@ -225,6 +237,24 @@ async def _read_holds(connection: asyncpg.Connection[Any], needs: Needs, wallets
     if not needs.holds:
         return
     await _add_holds(connection, wallets, await connection.fetch(_HOLDS, *_columns(list(needs.holds), 3)))
+
+
+async def _read_adjustments(
+    connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]
+) -> None:
+    """Read adjustments with the lots that they made; what waits may be taken from lots that could pay."""
+    if not needs.adjustments:
+        return
+    made: set[tuple[str, str, int]] = set()
+    for program, member, *fields in await connection.fetch(_ADJUSTMENTS, *_columns(list(needs.adjustments), 3)):
+        adjustment = Adjustment(*fields)
+        wallets[WalletKey(program, member)].adjustments[adjustment.adjustment] = adjustment
+        made.add((program, member, adjustment.journal))
+        if adjustment.waiting:
+            want = (program, member, adjustment.unit)
+            needs.spending[want] = needs.spending.get(want, 0) + abs(adjustment.waiting)
+    if made:
+        _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *_columns(list(made), 3)))
 
 
 async def _add_holds(

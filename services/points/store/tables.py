@@ -193,6 +193,31 @@ holds = hash_partitioned(
 )
 """Points set aside: held, captured, released, expired, cancelled or refused. captured is net of cancelled."""
 
+adjustments = hash_partitioned(
+    "adjustments",
+    metadata,
+    _key("program"),
+    _key("member"),
+    _key("adjustment"),
+    _key("unit"),
+    Column("amount", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("partner", Text, nullable=False),
+    _instant("expires_at", nullable=True),
+    _count("waiting"),
+    Column("corrects", Text, nullable=False, server_default=text("''")),
+    Column("corrected", Boolean, nullable=False, server_default=text("false")),
+    _count("journal"),
+    _count("reversed"),
+    _count("written_off"),
+    _count("bonus"),
+    _count("owed"),
+    PrimaryKeyConstraint("program", "member", "adjustment"),
+    schema="points",
+)
+"""Changes by a person's decision: waiting, posted, refused or rejected. journal is the one whose lot it made."""
+
 turns = Table(
     "turns",
     metadata,

@@ -11,7 +11,7 @@ import msgspec
 from services.points.domain import facts as f
 from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
-from services.points.domain.state import Hold, Lot, Wallet
+from services.points.domain.state import Adjustment, Hold, Lot, Wallet
 from services.points.ports import Journal
 
 _JOURNALS = (
@@ -68,6 +68,17 @@ _HOLDS = """
     on conflict (program, member, hold) do update set state = excluded.state, parts = excluded.parts,
         captured = excluded.captured, cancelled = excluded.cancelled"""
 
+_ADJUSTMENTS = """
+    insert into adjustments (program, member, adjustment, unit, amount, state, reason, partner, expires_at, waiting,
+        corrects, corrected, journal, reversed, written_off, bonus, owed)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
+        $8::text[], $9::timestamptz[], $10::bigint[], $11::text[], $12::boolean[], $13::bigint[], $14::bigint[],
+        $15::bigint[], $16::bigint[], $17::bigint[])
+    on conflict (program, member, adjustment) do update set amount = excluded.amount, state = excluded.state,
+        waiting = excluded.waiting, corrected = excluded.corrected, journal = excluded.journal,
+        reversed = excluded.reversed, written_off = excluded.written_off, bonus = excluded.bonus,
+        owed = excluded.owed"""
+
 # The first time-out among a wallet's open holds, read after the holds were set.
 _NEXT_TIMEOUT = """
     select k.program, k.member, h.expires_at
@@ -93,6 +104,7 @@ _NEXT_EXPIRY = """
 
 _SPENDING = (
     f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
+    f.PointsAdjusted, f.PostingCorrected,
 )  # fmt: skip
 
 
@@ -104,6 +116,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _add_lots(connection, journals)
     await _move_lots(connection, moved)
     await _set_holds(connection, journals)
+    await _set_adjustments(connection, journals)
     await _refresh_next_expiry(connection, journals)
     await _refresh_next_timeout(connection, wallets)
     await _set_wallets(connection, wallets)
@@ -137,7 +150,9 @@ async def _add_journals(connection: asyncpg.Connection[Any], journals: Sequence[
         if journal.hash and journal.kept:
             known.append((program, journal.partner, journal.cause, member, number, journal.hash, journal.code))
         returns.extend(
-            (program, member, fact.of_journal, number) for fact in journal.facts if type(fact) is f.ActivityReturned
+            (program, member, fact.of_journal, number)
+            for fact in journal.facts
+            if isinstance(fact, f.ActivityReturned | f.PostingCorrected) and fact.of_journal
         )
     await _copy(connection, "journals", _JOURNALS, rows)
     await _copy(connection, "entries", _ENTRIES, posted)
@@ -189,7 +204,15 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         if fact.origin is not None:
             yield fact.origin
     elif isinstance(
-        fact, f.DebtPaid | f.PointsHeld | f.PointsCaptured | f.PointsReleased | f.LotsExpired | f.PointsRestored
+        fact,
+        f.DebtPaid
+        | f.PointsHeld
+        | f.PointsCaptured
+        | f.PointsReleased
+        | f.LotsExpired
+        | f.PointsRestored
+        | f.PointsAdjusted
+        | f.PostingCorrected,
     ):
         yield from (part.name for part in fact.parts)
 
@@ -214,6 +237,26 @@ async def _set_holds(connection: asyncpg.Connection[Any], journals: Sequence[Jou
         for journal, hold in changed.values()
     ]  # fmt: skip
     await _run(connection, _HOLDS, rows)
+
+
+async def _set_adjustments(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
+    changed: dict[tuple[int, str], tuple[Wallet, Adjustment]] = {}
+    for journal in journals:
+        wallet = journal.wallet
+        for fact in journal.facts:
+            if not isinstance(fact, f.ADJUSTING):
+                continue
+            changed[id(wallet), fact.adjustment] = (wallet, wallet.adjustments[fact.adjustment])
+            if isinstance(fact, f.PostingCorrected) and fact.of in wallet.adjustments:
+                changed[id(wallet), fact.of] = (wallet, wallet.adjustments[fact.of])
+    rows = [
+        (
+            wallet.program, wallet.member, a.adjustment, a.unit, a.amount, a.state, a.reason, a.partner, a.expires_at,
+            a.waiting, a.corrects, a.corrected, a.journal, a.reversed, a.written_off, a.bonus, a.owed,
+        )
+        for wallet, a in changed.values()
+    ]  # fmt: skip
+    await _run(connection, _ADJUSTMENTS, rows)
 
 
 async def _refresh_next_timeout(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
