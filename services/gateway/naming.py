@@ -16,6 +16,8 @@ HOLD_CAPTURE: Final = "hold_capture"
 HOLD_RELEASE: Final = "hold_release"
 HOLD_CANCEL: Final = "hold_cancel"
 CLOCK: Final = "clock"
+ADJUSTMENT: Final = "adjustment"
+ADJUSTMENT_DECISION: Final = "adjustment_decision"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -27,6 +29,8 @@ _LETTERS: Final = {
     HOLD_RELEASE: "hr",
     HOLD_CANCEL: "hx",
     CLOCK: "t",
+    ADJUSTMENT: "j",
+    ADJUSTMENT_DECISION: "jd",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

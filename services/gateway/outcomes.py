@@ -16,6 +16,8 @@ from laurel.contracts import parking, points, redemption
 from laurel.errors import PROBLEMS
 from services.gateway.naming import (
     ACTIVITY,
+    ADJUSTMENT,
+    ADJUSTMENT_DECISION,
     HOLD,
     HOLD_CANCEL,
     HOLD_CAPTURE,
@@ -356,6 +358,81 @@ def _hold_shown(message: Heard, said: _OfHold, standing: _Standing) -> dict[str,
     }
 
 
+class _Adjusted(_Wallet, kw_only=True):
+    adjustment: str
+    unit: str
+    amount: int
+    state: str
+    partner: str | None = None
+    corrects: str | None = None
+    reversed: int = 0
+    written_off: int = 0
+    waiting: int = 0
+    bonus: int = 0
+    owed: int = 0
+    expires_at: str | None = None
+    lots: msgspec.Raw = _EMPTY_LIST
+
+
+class _HeldBack(_Adjusted, kw_only=True):
+    code: str
+    available: int = 0
+    shortfall: int = 0
+
+
+_decode_adjusted = msgspec.json.Decoder(_Adjusted).decode
+_decode_held_back = msgspec.json.Decoder(_HeldBack).decode
+_ADJUSTMENTS = (ADJUSTMENT, ADJUSTMENT_DECISION)
+
+
+def _points_adjusted(message: Heard) -> Told:
+    said = _decode_adjusted(message.body)
+    body = _encode(_adjustment_shown(message, said))
+    correlation = parse_correlation(message.correlation)
+    outcome = None
+    if correlation is not None and correlation.key.kind in _ADJUSTMENTS:
+        outcome = Outcome(correlation, POSTED, None, body)
+    return Told(outcome, _summary(message, said, None), operation=_adjustment_seen(message, said, body))
+
+
+def _adjustment_held_back(message: Heard) -> Told:
+    said = _decode_held_back(message.body)
+    correlation = parse_correlation(message.correlation)
+    short = {"available": said.available, "shortfall": said.shortfall} if said.code == "insufficient_points" else {}
+    facts = {"unit": said.unit, "amount": said.amount, **short}
+    refusal = _refusal_body({"adjustment": said.adjustment}, said.code, "", facts)
+    outcome = None
+    if correlation is not None and correlation.key.kind in _ADJUSTMENTS:
+        outcome = _refusal(correlation, said.code, refusal)
+    body = refusal if said.state == REFUSED else _encode(_adjustment_shown(message, said))
+    return Told(outcome, _summary(message, said, None), operation=_adjustment_seen(message, said, body))
+
+
+def _adjustment_seen(message: Heard, said: _Adjusted, body: bytes) -> OperationSeen:
+    place = _place(message.source, message.sequence)
+    return OperationSeen(message.program, ADJUSTMENT, said.adjustment, said.state, body, place)
+
+
+def _adjustment_shown(message: Heard, said: _Adjusted) -> dict[str, Any]:
+    return {
+        "adjustment": said.adjustment,
+        "state": said.state,
+        "member": message.member,
+        "unit": said.unit,
+        "amount": said.amount,
+        "partner": said.partner,
+        "corrects": said.corrects,
+        "reversed": said.reversed,
+        "written_off": said.written_off,
+        "waiting": said.waiting,
+        "bonus": said.bonus,
+        "owed": said.owed,
+        "expires_at": said.expires_at,
+        "lots": said.lots,
+        "balances": said.balances,
+    }
+
+
 class _Turned(msgspec.Struct):
     as_of: datetime
     released: int = 0
@@ -533,6 +610,8 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.PointsReleased.TYPE: _points_released,
     points.PointsRestored.TYPE: _points_restored,
     points.ClockTurned.TYPE: _clock_turned,
+    points.PointsAdjusted.TYPE: _points_adjusted,
+    points.AdjustmentHeldBack.TYPE: _adjustment_held_back,
     points.PointsExpired.TYPE: _moved,
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
@@ -557,6 +636,8 @@ ANSWERS: Final = frozenset(
         points.PointsCaptured.TYPE,
         points.PointsReleased.TYPE,
         points.PointsRestored.TYPE,
+        points.PointsAdjusted.TYPE,
+        points.AdjustmentHeldBack.TYPE,
         redemption.RewardPublished.TYPE,
         redemption.RedemptionFulfilled.TYPE,
         redemption.RedemptionRefused.TYPE,

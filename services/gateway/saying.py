@@ -8,7 +8,10 @@ import msgspec
 
 from laurel.contracts.asking import (
     ActivityReported,
+    AdjustmentDecisionRequested,
+    AdjustmentRequested,
     ClockTurnRequested,
+    CorrectionRequested,
     EnrolmentRequested,
     RedemptionRequested,
     RewardPublishRequested,
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
     from laurel.contracts.activity import Activity
     from laurel.contracts.envelope import Event
-    from laurel.contracts.http import CancelHold, PlaceHold, PublishReward
+    from laurel.contracts.http import AdjustPoints, CancelHold, PlaceHold, PublishReward
     from services.gateway.asking import Stamp
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
@@ -149,6 +152,35 @@ def cancel_requested(stamp: Stamp, hold: str, member: str, body: CancelHold, tra
     """The capture of a caller's hold is to be undone."""
     fields = {"amount": body.amount, "by": body.by}
     return _to_points(TimedHoldCancelRequested, stamp, member, traceparent, hold=hold, **fields)
+
+
+def adjustment_requested(
+    stamp: Stamp, name: str, member: str, partner: str, limit: int | None, body: AdjustPoints, traceparent: str
+) -> Saying:
+    """Points are to be given or taken by a person's decision."""
+    fields = {"unit": body.unit, "amount": body.amount, "reason": body.reason, "expires_at": body.expires_at}
+    shared = {"adjustment": name, "partner": partner, "limit": limit}
+    return _to_points(AdjustmentRequested, stamp, member, traceparent, **shared, **fields)
+
+
+def correction_requested(
+    stamp: Stamp, name: str, member: str, partner: str, of_partner: str, body: AdjustPoints, traceparent: str
+) -> Saying:
+    """The operator's own mistake is to be undone."""
+    corrects = body.corrects
+    assert corrects is not None
+    fields = {"of": corrects.id, "of_partner": of_partner, "should_be": corrects.should_be}
+    shared = {"adjustment": name, "partner": partner, "unit": body.unit, "reason": body.reason or "correction"}
+    told = {"reported_by": corrects.reported_by}
+    return _to_points(CorrectionRequested, stamp, member, traceparent, **shared, **fields, **told)
+
+
+def adjustment_decision_requested(
+    stamp: Stamp, name: str, member: str, limit: int | None, traceparent: str, *, approve: bool
+) -> Saying:
+    """Somebody decides about an adjustment that waits."""
+    fields = {"adjustment": name, "approve": approve, "limit": limit}
+    return _to_points(AdjustmentDecisionRequested, stamp, member, traceparent, **fields)
 
 
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:

@@ -249,6 +249,29 @@ class HoldShown(Shown):
     delayed: bool = False
 
 
+class AdjustmentShown(Shown):
+    """An adjustment as it stands; of a correction, what was reversed and written off, and what waits."""
+
+    adjustment: str
+    state: Literal["pending", "waiting", "posted", "refused", "rejected"]
+    member: str | None = None
+    unit: str | None = None
+    amount: int = 0
+    partner: str | None = None
+    note: str | None = None
+    corrects: str | None = None
+    reversed: int = 0
+    written_off: int = 0
+    waiting: int = 0
+    bonus: int = 0
+    owed: int = 0
+    expires_at: Instant | None = None
+    lots: list[LotAmount] = []
+    balances: list[Balance] = []
+    code: str | None = None
+    delayed: bool = False
+
+
 class PageShown(Shown):
     """A page of a list."""
 

@@ -108,6 +108,10 @@ _HOLDS = """
     select program, member, hold, state, amount, captured, cancelled
     from points.holds order by program, member, hold"""
 
+_ADJUSTMENTS = """
+    select program, member, adjustment, state, amount, waiting, reversed, written_off, bonus, owed, corrected
+    from points.adjustments order by program, member, adjustment"""
+
 
 async def verify(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
     """Yield findings, and now and then the number of journals folded so far. No finding means that all holds."""
@@ -149,13 +153,14 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
     balances = _Merged(connection.cursor(_BALANCES, prefetch=2000))
     lots = _Merged(connection.cursor(_LOTS, prefetch=2000))
     holds = _Merged(connection.cursor(_HOLDS, prefetch=2000))
+    adjustments = _Merged(connection.cursor(_ADJUSTMENTS, prefetch=2000))
     wallet: Wallet | None = None
     broken = False
     count = 0
     async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
         if wallet is None or (wallet.program, wallet.member) != (program, member):
             if wallet is not None and not broken:
-                for finding in await _compare(wallet, balances, lots, holds):
+                for finding in await _compare(wallet, balances, lots, holds, adjustments):
                     yield finding
             wallet = Wallet(program, member)
             broken = False
@@ -170,7 +175,7 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         if count % 10_000 == 0:
             yield count
     if wallet is not None and not broken:
-        for finding in await _compare(wallet, balances, lots, holds):
+        for finding in await _compare(wallet, balances, lots, holds, adjustments):
             yield finding
     yield count
 
@@ -185,7 +190,9 @@ def _totals(balance: Balance) -> tuple[int, ...]:
     )  # fmt: skip
 
 
-async def _compare(wallet: Wallet, balances: _Merged, lots: _Merged, holds: _Merged) -> list[Finding]:
+async def _compare(
+    wallet: Wallet, balances: _Merged, lots: _Merged, holds: _Merged, adjustments: _Merged
+) -> list[Finding]:
     key = (wallet.program, wallet.member)
     where = "/".join(key)
     findings = []
@@ -203,4 +210,11 @@ async def _compare(wallet: Wallet, balances: _Merged, lots: _Merged, holds: _Mer
     if kept != told:
         differing = [name for name in kept.keys() | told.keys() if kept.get(name) != told.get(name)]
         findings.append(Finding(_PROOF, where, f"holds {sorted(differing)[:5]} differ"))
+    decided = {row["adjustment"]: tuple(row)[3:] for row in await adjustments.of(key)}
+    folded_decisions = {
+        name: (a.state, a.amount, a.waiting, a.reversed, a.written_off, a.bonus, a.owed, a.corrected)
+        for name, a in wallet.adjustments.items()
+    }
+    if decided != folded_decisions:
+        findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
     return findings

@@ -14,7 +14,7 @@ import pytest
 
 from laurel.io.database import Database
 from services.gateway.app import application
-from services.gateway.naming import HOLD
+from services.gateway.naming import ADJUSTMENT, HOLD
 from services.gateway.routes import ROUTERS
 from services.gateway.store import operations
 from services.gateway.store.operations import NewOperation
@@ -173,6 +173,29 @@ ROUTES = [
             ("/as_of", {}),
         ),
     ),
+    Route(
+        "POST",
+        f"{BASE}/adjustments",
+        {"member": "m-1", "unit": "point", "amount": 5, "reason": "goodwill", "note": "Sorry for the wait."},
+        headers=KEY,
+        bad=(
+            ("/amount", {"amount": 0}),
+            ("/amount", {"amount": None}),
+            ("/amount", {"amount": 1.5}),
+            ("/amount", {"amount": -HUGE}),
+            ("/reason", {"reason": None}),
+            ("/note", {"note": None}),
+            ("/note", {"note": "a\x00b"}),
+            ("/unit", {"unit": "mile"}),
+            ("/expires_at", {"expires_at": "2020-01-01T00:00:00Z"}),
+            ("/expires_at", {"expires_at": "2099-01-01T00:00:00Z", "amount": -5}),
+            ("/amount", {"corrects": {"id": "b-1", "should_be": 5}}),
+            ("/corrects/should_be", {"corrects": {"id": "b-1", "should_be": -5}, "amount": None}),
+            ("/corrects/reported_by", {"corrects": {"id": "b-1", "should_be": 5, "reported_by": "press"}}),
+        ),
+    ),
+    Route("POST", f"{BASE}/adjustments/a-1/approve", {}),
+    Route("POST", f"{BASE}/adjustments/a-1/reject", {}),
     Route("POST", f"{BASE}/holds/h-1/capture", {}, bad=(("/amount", {"amount": 0}), ("/amount", {"amount": -1}))),
     Route("POST", f"{BASE}/holds/h-1/release", {}),
     Route(
@@ -213,8 +236,9 @@ def is_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]
 async def held(database: Database) -> None:
     """A hold of the operator's, as its request left it."""
     async with database.transaction() as connection:
-        new = NewOperation(PROGRAM, HOLD, "h-1", "operator", "m-1", "k")
-        await operations.add(connection, [new], datetime.now(UTC))
+        for kind, name in ((HOLD, "h-1"), (ADJUSTMENT, "a-1")):
+            new = NewOperation(PROGRAM, kind, name, "operator", "m-1", "k")
+            await operations.add(connection, [new], datetime.now(UTC))
 
 
 async def test_bad_bodies(http: httpx.AsyncClient, member: str, held: None, database: Database) -> None:
@@ -291,6 +315,7 @@ async def test_bad_paths_queries_and_methods(http: httpx.AsyncClient, member: st
         ("batches/none/lines", "batch_unknown"),
         ("redemptions/none", "redemption_unknown"),
         ("holds/none", "hold_unknown"),
+        ("adjustments/none", "adjustment_unknown"),
     ):
         is_problem(await http.get(f"{BASE}/{path}"), 404, code)
     for path in ("/v1/programs/none", "/v1/programs/a%3Ab", "/v1/programs/%00", "/v1/programs/none/members/m"):

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from services.gateway.routes import (
     activities,
+    adjustments,
     batches,
     clocks,
     copies,
@@ -30,6 +31,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     rewards.router,
     redemptions.router,
     holds.router,
+    adjustments.router,
     clocks.router,
     copies.router,
     reports.router,

@@ -233,7 +233,10 @@ async def _settle(
 async def show_operation(api: Api, row: OperationRow, name: str) -> Response:
     """Show how an operation stands; one that no event has told of is on its way, parked, or given up."""
     if row.body is not None:
-        return Response(row.body, media_type="application/json")
+        body = row.body
+        if row.note is not None:
+            body = msgspec.json.encode({**msgspec.json.decode(body), "note": row.note})
+        return Response(body, media_type="application/json")
     async with api.database.connection() as connection:
         asked = await requests.find(connection, RequestKey(row.program, row.kind, row.partner, row.request))
     shown: dict[str, Any] = {"state": row.state, "member": row.member}

@@ -154,12 +154,15 @@ async def test_role_of_points_cannot_change_the_ledger(till: StoredTill, databas
         ("update points.lots set expired = 3", "tables are folds of the journals"),
         ("update points.holds set captured = 1", "tables are folds of the journals"),
         ("update points.holds set captured = 2, cancelled = 2", "of a hold no more is spent or given back"),
+        ("update points.adjustments set written_off = 1", "tables are folds of the journals"),
         ("update points.wallets set next_due_at = null", "holds that end by themselves are due"),
     ],
 )
 async def test_auditor_finds_damage(till: StoredTill, database_urls: DatabaseUrls, damage: str, proof: str) -> None:
     await till.buy("b-1", 1000)
     await till.timed("requested", "h-1", amount=3)
+    await till.adjust("a-1", 5)
+    await till.adjust("a-2", 5, limit=1)
     assert not await findings(database_urls)
     owner = await asyncpg.connect(database_urls.owner)
     await owner.execute(damage)

@@ -31,6 +31,8 @@ HOT = {
     "holds due": loading._HOLDS_DUE,
     "next timeout": writing._NEXT_TIMEOUT,
     "set holds": writing._HOLDS,
+    "adjustments": loading._ADJUSTMENTS,
+    "set adjustments": writing._ADJUSTMENTS,
     "members of a turn": turning._PAGE,
     "members moved": turning._MOVED,
     "set wallets": writing._WALLETS,
