@@ -70,6 +70,7 @@ def trusting_decoder_of(model: type[M]) -> Callable[[bytes], M]:
     """Return a decoder for what another service of ours wrote: types are checked, bounds and patterns are not.
 
     They were checked when the gateway let the body in; here they would cost more than all the rest of reading it.
+    That an instant has an offset is checked, which costs nothing: one without cannot be compared with any other.
     """
     return cast("Callable[[bytes], M]", msgspec.json.Decoder(_struct_of(model, checked=False)).decode)
 
@@ -138,7 +139,7 @@ def _type_of(annotation: object, metadata: Iterable[object], where: str, *, chec
         inner, *more = get_args(annotation)
         return _type_of(inner, [*more, *metadata], where, checked=checked)
     plain = _plain_type(annotation, where, checked=checked)
-    checks = _meta(metadata, where) if checked else None
+    checks = _meta(metadata, where) if checked else _offset(metadata)
     return plain if checks is None else Annotated[plain, checks]
 
 
@@ -173,6 +174,11 @@ def _meta(metadata: Iterable[object], where: str) -> Meta | None:
     if validated:
         raise TypeError(f"{where}: a validator needs a msgspec Meta that says the same")
     return Meta(**checks) if checks else None
+
+
+def _offset(metadata: Iterable[object]) -> Meta | None:
+    """Return what a trusting decoder still checks."""
+    return next((Meta(tz=True) for item in _flat(metadata) if isinstance(item, Meta) and item.tz), None)
 
 
 def _flat(metadata: Iterable[object]) -> Iterator[object]:

@@ -6,19 +6,21 @@ import asyncio
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import asyncpg
 import pytest
 
 from laurel.embedded.broker import EmbeddedBroker
 from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.io.migrating import DatabaseUrls, bootstrap, migrate, urls_beside
 from laurel.testing.real_kafka import RealKafka, fetch_jars
+from tests.databases import Copies
+from tests.flow.nursery import Nursery, nursery
 
 ROOT = Path(__file__).parent.parent
 JARS = ROOT / ".laurel-cache"
@@ -98,14 +100,26 @@ def postgres(reachable_dir: Path) -> Iterator[EmbeddedPostgres]:
         server.destroy()
 
 
+@pytest.fixture(scope="session")
+def copies(postgres: EmbeddedPostgres) -> Iterator[Copies]:
+    """Migrated databases."""
+    made = Copies(postgres.url("admin", "postgres"), TEMPLATE, prefix="test", owner="laurel_owner")
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def database_urls(postgres: EmbeddedPostgres) -> Iterator[DatabaseUrls]:
+def database_urls(postgres: EmbeddedPostgres, copies: Copies) -> Iterator[DatabaseUrls]:
     """A migrated database of the test's own: where owner, points, redemption, gateway and auditor connect."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    admin = postgres.url("admin", "postgres")
-    asyncio.run(_run(admin, f"create database {name} template {TEMPLATE} owner laurel_owner strategy file_copy"))
-    yield urls_beside(admin, postgres.secrets.passwords, name)
-    asyncio.run(_run(admin, f"drop database {name} with (force)"))
+    with copies.one() as name:
+        yield urls_beside(postgres.url("admin", "postgres"), postgres.secrets.passwords, name)
+
+
+@pytest.fixture(scope="module")
+def module_urls(postgres: EmbeddedPostgres, copies: Copies) -> Iterator[DatabaseUrls]:
+    """The same for all tests of a module, which leave nothing behind that the next one would stumble over."""
+    with copies.one() as name:
+        yield urls_beside(postgres.url("admin", "postgres"), postgres.secrets.passwords, name)
 
 
 @pytest.fixture(scope="session")
@@ -140,14 +154,16 @@ def _new_broker(request: pytest.FixtureRequest, place: Path) -> EmbeddedBroker |
     return RealKafka(fetch_jars(Path(os.environ.get("LAUREL_KAFKA_JARS", JARS))), place)
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Nursery | None]:
+    """What services are forked from; None where a fork would not be safe."""
+    if sys.platform != "linux":
+        yield None
+        return
+    with nursery() as born:
+        yield born
+
+
 async def _make_template(server: EmbeddedPostgres) -> None:
     urls = await bootstrap(server.url("admin", "postgres"), server.secrets.passwords, TEMPLATE)
     await migrate(urls.owner)
-
-
-async def _run(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -17,6 +17,7 @@ COMMANDS = {
     "dead": "laurel.cli.dead:dead",
     "program": "laurel.cli.program:program",
     "migrate": "laurel.cli.migrate:migrate",
+    "raise-epoch": "laurel.cli.raise_epoch:raise_epoch",
 }
 """A command, and the function or the group of commands that answers it."""
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from laurel.embedded.reaching import database_urls
 from laurel.embedded.status import DATA_DIR
@@ -50,8 +49,7 @@ def list_parked(
     data_dir: DataDir = DATA_DIR,
     database: DatabaseUrl = None,
 ) -> None:
-    """List parked messages, oldest first. The words under `place` name one to the other commands."""
-    table = Table("place", "type", "reason", "parked at", "behind", "detail", box=None)
+    """List parked messages, oldest first. The first line of each names it to the other commands."""
     found = 0
     for schema in SCHEMAS if service is None else (service,):
 
@@ -63,16 +61,25 @@ def list_parked(
             found += 1
             if as_json:
                 print(json.dumps({"service": schema, **_document(parked)}))
-                continue
-            place = f"{schema} {parked.program or NOBODY} {parked.member or NOBODY} {parked.source} {parked.sequence}"
-            at = parked.parked_at.isoformat(timespec="seconds")
-            table.add_row(place, parked.type or "", parked.reason, at, str(parked.behind), parked.detail)
-    if as_json:
-        return
-    if found:
-        Console(highlight=False, soft_wrap=True).print(table)
-    else:
+            else:
+                print("\n".join(_lines(schema, parked)))
+    if not found and not as_json:
         print("Nothing is parked.")
+
+
+def _lines(schema: str, parked: parking.Parked) -> Iterator[str]:
+    """For people: whole lines, however narrow the terminal, for the first one is to be copied."""
+    yield f"{schema} {parked.program or NOBODY} {parked.member or NOBODY} {parked.source} {parked.sequence}"
+    at = parked.parked_at.isoformat(timespec="seconds")
+    behind = f", {parked.behind} behind it" if parked.behind else ""
+    yield f"  {_plain(parked.type or 'no event')}: {parked.reason}, since {at}{behind}"
+    if parked.detail:
+        yield f"  {_plain(parked.detail)}"
+
+
+def _plain(text: str) -> str:
+    """What is parked may say anything, also what a terminal would obey."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 @dead.command()

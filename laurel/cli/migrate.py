@@ -41,7 +41,9 @@ def migrate(
             raise typer.Exit(0 if current else 1)
         asyncio.run(_run(admin_url, known, database))
     except (LaurelError, OSError, asyncpg.PostgresError) as error:
-        Console(stderr=True, highlight=False).print(f"The database cannot be migrated: {error}", style="red")
+        Console(stderr=True, highlight=False).print(
+            f"The database cannot be migrated: {error}", style="red", markup=False
+        )
         raise typer.Exit(1) from error
     print("The schemas are current.")
 

@@ -59,7 +59,7 @@ def replay(
         place = find_place(data_dir, address=gateway, key_file=key_file)
         summary, _ = run(place, program, limit=baskets, how=how, console=console)
     except LaurelError as error:
-        Console(stderr=True).print(f"[red]{error}[/red]")
+        Console(stderr=True).print(str(error), style="red", markup=False)
         raise typer.Exit(1) from error
     if as_json:
         print(json.dumps(summary.document()))

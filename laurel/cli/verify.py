@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import asyncpg
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from laurel.embedded.reaching import database_urls
 from laurel.embedded.status import DATA_DIR
@@ -28,31 +29,33 @@ _DataDir = Annotated[Path, typer.Option(help="The data directory of `laurel up`.
 _Database = Annotated[
     str | None, typer.Option(help="The database with the auditor's role, when `laurel up` does not run it.")
 ]
+_Within = Annotated[float, typer.Option(min=0, help="How many seconds an event may still be on its way.")]
 
 
-def verify(data_dir: _DataDir = DATA_DIR, database: _Database = None) -> None:
+def verify(data_dir: _DataDir = DATA_DIR, database: _Database = None, within: _Within = ARRIVES_WITHIN_SECONDS) -> None:
     """Prove that journals balance, wallets = lots = entries, holds are open, and every event has arrived once.
 
     Prints what does not hold, and where. Exit code 0: all holds; 1: something does not; 2: it could not be asked.
     """
-    console = Console(highlight=False)
+    # A place like `p:m:…` is no emoji, and brackets in what was found are no markup.
+    console = Console(highlight=False, emoji=False, soft_wrap=True)
     try:
         url = database or database_urls(data_dir).auditor
-        holds = asyncio.run(_verify(url, console))
+        holds = asyncio.run(_verify(url, within, console))
     except (LaurelError, OSError, asyncpg.PostgresError) as error:
-        console.print(f"[red]Cannot verify:[/red] {error}")
+        console.print(f"[red]Cannot verify:[/red] {escape(str(error))}")
         raise typer.Exit(2) from error
     raise typer.Exit(0 if holds else 1)
 
 
-async def _verify(url: str, console: Console) -> bool:
+async def _verify(url: str, within: float, console: Console) -> bool:
     started = time.monotonic()
-    found = await _account(url, console)
+    found = await _account(url, within, console)
     for service in SCHEMAS:
         async for line in _ask(service, url):
             if "proof" in line:
                 found += 1
-                console.print(f"[red]does not hold:[/red] {line['proof']}\n  {line['where']}: {line['what']}")
+                _tell(console, line["proof"], line["where"], line["what"])
             elif "checked" in line:
                 console.print(f"{service}: {line['checked']:,} {line['of']} checked")
     seconds = time.monotonic() - started
@@ -63,18 +66,18 @@ async def _verify(url: str, console: Console) -> bool:
     return not found
 
 
-async def _account(url: str, console: Console) -> int:
+async def _account(url: str, within: float, console: Console) -> int:
     """Ask whether every event has arrived, and again for what may be on its way."""
     connection: Any = await asyncpg.connect(url, server_settings={"jit": "off"})
     try:
-        deadline = time.monotonic() + ARRIVES_WITHIN_SECONDS
+        deadline = time.monotonic() + within
         while True:
             missing = await accounting.account(connection)
             if not missing or time.monotonic() > deadline or not all(one.passing for one in missing):
                 break
             await asyncio.sleep(_PAUSE_SECONDS)
         for one in missing:
-            console.print(f"[red]does not hold:[/red] {one.proof}\n  {one.where}: {one.what}")
+            _tell(console, one.proof, one.where, one.what)
         for service, count in (await accounting.parked(connection)).items():
             if count:
                 console.print(f"[yellow]{service} has {count} parked messages[/yellow]: see `laurel dead list`")
@@ -83,6 +86,10 @@ async def _account(url: str, console: Console) -> int:
     if not missing:
         console.print("messages: every event was published and applied once")
     return len(missing)
+
+
+def _tell(console: Console, proof: str, where: str, what: str) -> None:
+    console.print(f"[red]does not hold:[/red] {proof}\n  {escape(f'{where}: {what}')}")
 
 
 async def _ask(service: str, url: str) -> AsyncIterator[dict[str, Any]]:

@@ -1,9 +1,17 @@
 """What the dead-letter topics carry."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from laurel.contracts.envelope import Event
 from laurel.values import Name, ShortText, Text, Version
+
+VERSION_UNKNOWN: Final = "program_version_unknown"
+"""The reason of a message that carries a version of a program which has not come; it is tried again when it has."""
+
+
+def version_unknown(program: str, version: int) -> str:
+    """Return the detail of such a message. It begins with the key of the record that is waited for."""
+    return f"{program}:{version} has not come"
 
 
 class MessageParked(Event):

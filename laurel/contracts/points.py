@@ -156,6 +156,26 @@ class PointsAwarded(WalletEvent):
     vouchers: list[JsonObject] = Field(default_factory=list)
 
 
+class CappedAward(Said):
+    """What caps cut of one rule's award: `computed` is what it would have been, `amount` what was granted."""
+
+    rule: Name
+    unit: Name
+    computed: NotNegative
+    amount: NotNegative
+    capped_by: list[Cut] = Field(default_factory=list)
+
+
+class PointsCapped(WalletEvent):
+    """Caps cut what an activity would have earned. It is said beside the award, and only if something was cut."""
+
+    TYPE: ClassVar[str] = "points.capped.v1"
+
+    activity: Id
+    partner: PartnerId
+    capped: list[CappedAward] = Field(default_factory=list)
+
+
 class ActivityRefused(WalletEvent):
     """An activity was refused. `facts` explain it, such as which program had credited it."""
 

@@ -51,6 +51,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
         (
             points.MemberEnrolled,
             points.PointsAwarded,
+            points.PointsCapped,
             points.ActivityRefused,
             points.PointsClawedBack,
             points.PointsHeld,

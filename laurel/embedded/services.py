@@ -12,10 +12,13 @@ from laurel.embedded.children import Child
 from laurel.embedded.forking import Forked
 from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.embedded.secret_file import Secrets
+from laurel.io.accounting import HEARS
 from laurel.io.migrating import DatabaseUrls
 
 GATEWAY_PORT = 8080
 EMBEDDED_FETCH_MAX_WAIT_MS = 10
+EMBEDDED_UNHURRIED_WAIT_MS = 40
+"""For who keeps projections: callers who wait are answered by others, and each look costs the broker a little."""
 REAL_FETCH_MAX_WAIT_MS = 500
 EMBEDDED_PARTITIONS = 4
 """The embedded broker looks at every partition of a fetch, a hundred times a second, so few are better there."""
@@ -58,7 +61,7 @@ def roles(gateway_port: int, points_workers: int) -> list[Role]:
 def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict[str, str]:
     """The settings of one process, on top of what the caller's environment says of Laurel."""
     prefix = f"LAUREL_{role.service.upper()}_"
-    wait_ms = EMBEDDED_FETCH_MAX_WAIT_MS if around.embedded_broker else REAL_FETCH_MAX_WAIT_MS
+    wait_ms = _fetch_max_wait_ms(role) if around.embedded_broker else REAL_FETCH_MAX_WAIT_MS
     settings: dict[str, object] = {
         "DATABASE_URL": around.databases.of(role.service),
         "KAFKA_BOOTSTRAP": around.kafka,
@@ -83,7 +86,13 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
     if role.service in KEEPERS_OF_SECRETS:
         settings["SECRET"] = around.secrets.service_secret(role.service)
     own = {prefix + name: _as_text(value) for name, value in settings.items()}
-    return {**_given(), **own}
+    # Whoever has readers of his own names them himself.
+    return {prefix + "OUTBOX_GROUPS": _listeners(role.service), **_given(), **own}
+
+
+def _fetch_max_wait_ms(role: Role) -> int:
+    unhurried = role.service == "gateway" and role.mode == "worker"
+    return EMBEDDED_UNHURRIED_WAIT_MS if unhurried else EMBEDDED_FETCH_MAX_WAIT_MS
 
 
 def start_service(role: Role, log: Path, told: Mapping[str, str]) -> Child:
@@ -98,6 +107,11 @@ def start_service(role: Role, log: Path, told: Mapping[str, str]) -> Child:
 def _address_of(name: str, everybody: list[Role]) -> str:
     port = next(role.port for role in everybody if role.name == name)
     return f"http://{LOCALHOST}:{port}"
+
+
+def _listeners(speaker: str) -> str:
+    """Name the groups that must have read what a service says before it may forget it."""
+    return ",".join(f"laurel-{listener}" for listener, heard in HEARS.items() if speaker in heard)
 
 
 def _as_text(value: object) -> str:

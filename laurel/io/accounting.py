@@ -34,14 +34,18 @@ _UNPUBLISHED = """
     select program || ':' || member || stream as place, min(number) || ' and on are not published' as what
     from {speaker}.outbox where published_at is null group by program, member, stream limit {limit}"""
 
+# From both sides: a listener that applied what nobody said is as wrong as one that has not heard what was. A key that
+# stands still because something of it is parked is told of by `parked`.
 _HEARD = """
-    select k.program || ':' || k.member as place,
-           '{speaker} said ' || k.number || ', {listener} applied ' || coalesce(i.number, 0) as what
-    from {speaker}.outbox_keys k
-    left join {listener}.inbox i on i.program = k.program and i.member = k.member and i.source = $1
-    where k.stream = '' and k.number <> coalesce(i.number, 0)
-      and not exists (select from {listener}.parked p
-                      where p.program = k.program and p.member = k.member and p.source = $1)
+    select coalesce(k.program, i.program) || ':' || coalesce(k.member, i.member) as place,
+           '{speaker} said ' || coalesce(k.number, 0) || ', {listener} applied ' || coalesce(i.number, 0) as what,
+           coalesce(i.number, 0) <= coalesce(k.number, 0) as passing
+    from (select program, member, number from {speaker}.outbox_keys where stream = '') k
+    full join (select program, member, number from {listener}.inbox where source = $1) i using (program, member)
+    where coalesce(k.number, 0) <> coalesce(i.number, 0)
+      and (coalesce(i.number, 0) > coalesce(k.number, 0)
+           or not exists (select from {listener}.parked p
+                          where p.program = k.program and p.member = k.member and p.source = $1))
     limit {limit}"""
 
 _PARKED = "select count(*) from {listener}.parked"
@@ -75,8 +79,8 @@ async def account(connection: Connection) -> list[Unaccounted]:
         for listener in listeners:
             query = _HEARD.format(**names, listener=listener)
             found += [
-                Unaccounted(f"{listener} applied all that {speaker} said", place, what, passing=True)
-                for place, what in await connection.fetch(query, source)
+                Unaccounted(f"{listener} applied what {speaker} said", place, what, passing=passing)
+                for place, what, passing in await connection.fetch(query, source)
             ]
     return found
 

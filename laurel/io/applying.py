@@ -173,8 +173,10 @@ class Applier:
             work.say_all(handled.sayings)
             if handled.after_commit is not None:
                 work.after_commit(handled.after_commit)
-        for message, why in sifted.parked:
-            work.say(parking.parked_saying(message, why))
+        for message, why in (*sifted.parked, *sifted.behind):
+            # Who hears its own dead letters may park one of them; to say that would make the next, and so on for ever.
+            if message.type not in parking.TELLING:
+                work.say(parking.parked_saying(message, why))
 
     def _count(self, sifted: Sifted) -> None:
         for outcome, count in (

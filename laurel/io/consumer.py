@@ -28,10 +28,12 @@ from laurel.io.kafka import (
 )
 from laurel.io.logs import KnownLogs
 from laurel.io.message import Message, Undecodable, decode
+from laurel.io.patience import Patience
 from laurel.io.telemetry import BATCH_SECONDS, GAPS, RERUNS, logger
 from laurel.io.topics import topic_named
 
 if TYPE_CHECKING:
+    from laurel.io.database import Connection
     from laurel.io.health import Health
     from laurel.io.relay import Relay
     from laurel.io.settings import KafkaSettings
@@ -66,18 +68,24 @@ class Consumer:
         *,
         relay: Relay | None = None,
         types: Collection[str] | None = None,
+        ripen: Callable[[Connection], Awaitable[None]] | None = None,
         batch_max: int = 500,
         gap_report_seconds: float = 30.0,
     ) -> None:
-        """`types`: what the handler wants; messages of other types only move the inbox."""
+        """`types`: what the handler wants; messages of other types only move the inbox, when it suits.
+
+        `ripen` is called once a second: it has those parked messages tried again whose time has come.
+        """
         self.group = group
         self.topics = tuple(topics)
         self.part = f"consumer:{group}"
         self.applier = Applier(group, handler, unit, types=types)
+        self._patience = Patience(types, batch_max)
         self._database = unit.database
         self._kafka = kafka
         self._health = health
         self._relay = relay
+        self._ripen = ripen
         self._batch_max = batch_max
         self._gap_report_seconds = gap_report_seconds
         self._logs = KnownLogs(group, unit.database)
@@ -120,6 +128,7 @@ class Consumer:
             )
             consumer = self._consumer = new_consumer(self._kafka, self.group)
             self._offsets.clear()
+            self._patience.take()
             consumer.subscribe(topics=list(self.topics), listener=_Listener(self))
             await start_client(consumer, _START_SECONDS)
             await self._until_the_first_ends(self._read(consumer, backoff), self._watch(watch))
@@ -174,12 +183,24 @@ class Consumer:
                     if generation != self._generation:
                         self._give_back(consumer, fetched)
                         continue
-                    if await self.work_off([record for part in fetched.values() for record in part]):
-                        for tp, part in fetched.items():
-                            self._offsets[tp] = part[-1].offset + 1
+                    self._patience.add(fetched)
+            if self._patience.is_over:
+                async with self._lock:
+                    if await self._work_off_all():
                         backoff.reset()
             await self._commit_if_due(consumer)
             await self._tick_if_due()
+
+    async def _work_off_all(self) -> bool:
+        """Apply everything that was fetched. False: not all of it is done, and it is read again by its next owner."""
+        taken = self._patience.take()
+        if not taken:
+            return True
+        if not await self.work_off([record for part in taken.values() for record in part]):
+            return False
+        for tp, part in taken.items():
+            self._offsets[tp] = part[-1].offset + 1
+        return True
 
     def _give_back(self, consumer: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Read these again, if they are ours still: nothing was done with them."""
@@ -225,6 +246,8 @@ class Consumer:
                 self._generation += 1
                 self._restarted.clear()
                 consumer = self._consumer
+                if consumer is not None:
+                    await self._work_off_all()
                 if consumer is not None and partitions:
                     await self._commit(consumer)
                     if self._relay is not None:
@@ -307,6 +330,9 @@ class Consumer:
         self._ticked_at = now
         try:
             async with self._lock:
+                if self._ripen is not None:
+                    async with self._database.connection() as connection:
+                        await self._ripen(connection)
                 await self.applier.retry_wanted(self.topics)
             if now - self._gaps_checked_at >= min(_GAP_CHECK_SECONDS, self._gap_report_seconds):
                 self._gaps_checked_at = now

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 Connection = asyncpg.Connection
 """The connection that transactions hand out."""
@@ -101,6 +101,16 @@ class Database:
             await connection.execute("select 1", timeout=5)
 
 
+async def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Add rows by COPY; `asyncpg.DataError` for a value that its column cannot hold, as statements raise it."""
+    try:
+        await connection.copy_records_to_table(table, columns=columns, records=rows)
+    except (OverflowError, TypeError, ValueError) as error:
+        # asyncpg writes the rows of a COPY itself, and there lets through whatever a value made it trip over.
+        # What it tripped over stays out of the text, as everywhere: values are nobody's business.
+        raise asyncpg.DataError(f"a value does not fit its column of {table}") from error
+
+
 async def _leave_as_it_is(connection: Connection) -> None:
     """Take a connection back without the usual round trip: nobody here changes a session, only transactions."""
     if connection.is_in_transaction():
@@ -119,6 +129,13 @@ def is_data_error(error: BaseException) -> bool:
     return sqlstate(error)[:2] in {"22", "23"} or isinstance(error, asyncpg.DataError)
 
 
+class CollisionError(Exception):
+    """What a store was about to add, another transaction has added meanwhile: run again, it is seen and decided by.
+
+    Only for what a load would have found: a key that is taken for good is a data error.
+    """
+
+
 def is_conflict(error: BaseException) -> bool:
-    """Say whether transactions got in each other's way (SQLSTATE 40): the same again will do."""
-    return sqlstate(error)[:2] == "40"
+    """Say whether transactions got in each other's way (SQLSTATE 40, a collision): the same again will do."""
+    return sqlstate(error)[:2] == "40" or isinstance(error, CollisionError)

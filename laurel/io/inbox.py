@@ -59,6 +59,8 @@ class Sifted:
     """Stored now, to wait for what precedes them."""
     parked: list[tuple[Message, Wrong]] = field(default_factory=list)
     """Stored now because something is wrong with them."""
+    behind: list[tuple[Message, Wrong]] = field(default_factory=list)
+    """Of those that wait, the ones whose key is parked before them since now; whoever asked for them is told."""
     moves: dict[Key, int] = field(default_factory=dict)
     """Where the inbox stands when all fresh messages are applied."""
     gaps: list[Place] = field(default_factory=list)
@@ -303,7 +305,11 @@ class _Sifting:
             await self._pull(connection)
         result = self.result
         rows = [_row(message, wrong) for message, wrong in result.parked]
-        rows.extend(_row(message, self._why(message)) for message in result.waiting)
+        for message in result.waiting:
+            why = self._why(message)
+            rows.append(_row(message, why))
+            if why.reason == BEHIND:
+                result.behind.append((message, why))
         if rows:
             await connection.execute(_STORE, *zip(*rows, strict=True))
         for place, wrong, retried in self._turned:
@@ -311,6 +317,22 @@ class _Sifting:
             # That it is parked was said when it was parked first.
             if row is not None and not retried:
                 result.parked.append((message_from(row), wrong))
+        if result.parked:
+            await self._block(connection)
+
+    async def _block(self, connection: Connection) -> None:
+        """Messages that waited for a gap to close wait behind a parked one now."""
+        just_stored = {message.place for message in self.result.waiting}
+        for parked, _ in list(self.result.parked):
+            why = Wrong(BEHIND, f"waits behind {parked.sequence}, which is parked")
+            for sequence, reason in sorted(self.parked[parked.key].items()):
+                place = (*parked.key, sequence)
+                if reason != GAP or sequence < parked.sequence or place in just_stored:
+                    continue
+                self.parked[parked.key][sequence] = BEHIND
+                row = await connection.fetchrow(_PARK_AGAIN, *place, why.reason, why.detail)
+                if row is not None:
+                    self.result.behind.append((message_from(row), why))
 
     def _why(self, message: Message) -> Wrong:
         parked = self.parked[message.key]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 from laurel.errors import LaurelError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable
+    from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+    from typing import Any
 
     from laurel.io.settings import KafkaSettings
     from laurel.io.topics import Topic
@@ -29,6 +30,7 @@ aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_crea
 REQUEST_TIMEOUT_MS = 10_000
 BATCH_BYTES_MAX = 900_000
 _GRACE_SECONDS = 1.0
+_STOP_SECONDS = 5.0
 BROKER_ERRORS: tuple[type[BaseException], ...] = (KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
 """What calls to a broker that is not there raise."""
 
@@ -81,27 +83,51 @@ _STOP_ERRORS: tuple[type[BaseException], ...] = (*BROKER_ERRORS, AssertionError)
 async def start_client(
     client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient, seconds: float = 30.0
 ) -> None:
-    """Start a client. One that is cut off while it connects would forget the connection, so it gets a moment."""
+    """Start a client; `TimeoutError` when it takes longer, and what else calls to a broker raise.
+
+    One that is cut off while it connects would forget the connection, so it gets a moment.
+    """
     starting = asyncio.create_task(client.start())
     try:
-        await asyncio.wait_for(asyncio.shield(starting), seconds)
+        await asyncio.wait({starting}, timeout=seconds)
+        if not starting.done():
+            raise TimeoutError(f"no broker within {seconds:g} s")
     finally:
         if not starting.done():
             await asyncio.wait({starting}, timeout=_GRACE_SECONDS)
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
+    if starting.cancelled():
+        raise ConnectionError("the client gave up by itself")
+    starting.result()
 
 
 async def stop_quietly(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
-    """Stop a client of a broker that may be gone: its own farewell may fail, and that changes nothing."""
+    """Stop a client of a broker that may be gone: its own farewell may fail, and that changes nothing.
+
+    It runs as a task of its own, because aiokafka lets the end of tasks that it cancels itself out to its caller, who
+    would take that for being cancelled.
+    """
     stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
-    try:
-        await asyncio.wait_for(stop(), 5)
-    except _STOP_ERRORS:
+    if not await _is_done(stop()):
         # What is left are its connections.
         inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001
-        with suppress(*BROKER_ERRORS):
-            await asyncio.wait_for(inner.close(), 5)
+        await _is_done(inner.close())
+
+
+async def _is_done(work: Coroutine[Any, Any, None]) -> bool:
+    """Wait for a piece of work, not for ever; says whether it came to its own end."""
+    task = asyncio.create_task(work)
+    await asyncio.wait({task}, timeout=_STOP_SECONDS)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_GRACE_SECONDS)
+    if task.cancelled() or not task.done():
+        return False
+    error = task.exception()
+    if error is not None and not isinstance(error, _STOP_ERRORS):
+        raise error
+    return error is None
 
 
 @asynccontextmanager

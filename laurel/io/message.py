@@ -10,6 +10,9 @@ from typing import Protocol
 
 # Keys are `program:member`, `program:` where there is no member; program ids hold no colon.
 _KEY = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}:(?:[A-Za-z0-9][A-Za-z0-9._:~-]{0,127})?")
+# What is told of bytes that could be anybody's.
+_NOBODY = b":"
+_DEAD_SOURCE = re.compile(rb"laurel/[a-z]+\.dead/[0-9]+")
 _SEQUENCE_MAX = 2**53
 _TEXT_MAX = 400
 _CACHE_MAX = 4096
@@ -111,7 +114,8 @@ def decode(record: Record) -> Message | Undecodable:
     body = record.value if record.value is not None else b""
     try:
         key = record.key or b""
-        if _KEY.fullmatch(key) is None:
+        is_nobodys = key == _NOBODY and _DEAD_SOURCE.fullmatch(headers["ce_source"]) is not None
+        if not is_nobodys and _KEY.fullmatch(key) is None:
             raise _MalformedError("the key is not `program:member`")
         program = key.partition(b":")[0].decode()
         subject = headers.get("ce_subject", b"")

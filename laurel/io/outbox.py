@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from laurel.io.database import copy_rows
 from laurel.io.saying import Saying
 
 if TYPE_CHECKING:
@@ -109,9 +110,7 @@ class Outbox:
             key = (program, member, stream)
             following[key] = number - counts[key] + 1
         rows = _rows(sayings, following)
-        await connection.copy_records_to_table(
-            "outbox", records=[self._record(row, row.number) for row in rows], columns=_COLUMNS
-        )
+        await copy_rows(connection, "outbox", _COLUMNS, [self._record(row, row.number) for row in rows])
         return rows
 
     async def _add_few(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from laurel.errors import LaurelError
 from laurel.io.inbox import RETRY, WAITING, Key, Place, Wrong, headers_from_json
 from laurel.io.saying import DEAD, Saying
 
@@ -23,10 +24,20 @@ if TYPE_CHECKING:
 
 PARKED_TYPE = "message.parked.v1"
 DISCARDED_TYPE = "message.discarded.v1"
+TELLING = frozenset({PARKED_TYPE, DISCARDED_TYPE})
+"""What dead-letter topics carry."""
 NOBODY = "unknown"
 """The program that is named where bytes are parked that could be anybody's."""
 BYTES = "bytes:"
 """What the sources of undecodable records begin with."""
+
+
+REPAIRED = frozenset({"gateway"})
+"""Services that hear nothing but what others did. That stands, whoever cannot read it, so it is never given up."""
+
+
+class MustBeRepaired(LaurelError):  # noqa: N818 - it says what is the case
+    """What is parked is a fact of another service: to give it up would show a caller what is not so."""
 
 
 class NotParked(LookupError):  # noqa: N818 - it says what is the case
@@ -106,10 +117,16 @@ async def retry(connection: Connection, place: Place, *, actor: str, note: str =
 async def discard(work: Work, place: Place, *, actor: str, note: str) -> None:
     """Give a parked message up: the inbox moves past it, what waits behind it goes on, and its caller is told.
 
-    Only the first of a key can be discarded: the one that comes next by the inbox.
+    Only the first of a key can be discarded: the one that comes next by the inbox. Raises `MustBeRepaired` where the
+    message is an outcome.
     """
     connection = work.connection
     program, member, source, sequence = place
+    if work.service in REPAIRED and not source.startswith(BYTES):
+        raise MustBeRepaired(
+            f"{place} is an outcome: what it tells has happened. Repair what keeps {work.service} from taking it, "
+            "and retry it."
+        )
     number = await connection.fetchval(
         "select number from inbox where program = $1 and member = $2 and source = $3 for update",
         program,
@@ -272,7 +289,7 @@ async def gaps(connection: Connection, topics: Sequence[str], older_than_seconds
 
 
 def parked_saying(message: Message, wrong: Wrong) -> Saying:
-    """Tell on the dead-letter topic that a message is parked."""
+    """Tell on the dead-letter topic that a message is parked, or waits behind one that is."""
     return Saying(
         DEAD,
         message.program,
@@ -290,7 +307,9 @@ def parked_saying(message: Message, wrong: Wrong) -> Saying:
 
 
 def undecodable_saying(record: Undecodable) -> Saying:
-    """Tell on the dead-letter topic that bytes are parked. They have no program, so it names none of ours."""
+    """Tell on the dead-letter topic that bytes are parked. They have no program, so the key is `:`, which is nobody's:
+    under the name of a program its numbers would be taken for that program's.
+    """
     return Saying(
         DEAD,
         "",
@@ -299,7 +318,6 @@ def undecodable_saying(record: Undecodable) -> Saying:
         _body(NOBODY, "", f"{record.source}/{record.offset}", record.source, record.offset, None,
               "undecodable", record.detail),
         datetime.now(UTC),
-        key=f"{NOBODY}:",
     )  # fmt: skip
 
 

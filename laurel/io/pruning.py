@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from laurel.io.kafka import BROKER_ERRORS, committed_offsets, log_ends
 from laurel.io.telemetry import logger
-from laurel.io.topics import main_topic
+from laurel.io.topics import dead_topic, main_topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,17 +25,23 @@ log = logger(__name__)
 _ROWS_MAX = 1000
 _PAUSE_SECONDS = 0.05
 _CAUGHT_UP_SECONDS = 30.0
-# In the order of the keys, so that a key loses its earliest numbers first and never shows a hole.
+# In the order of the keys, so that a key loses its earliest numbers first and never shows a hole. A transaction that
+# began first may have taken the later number, so a row that looks old enough stays while the one before it stays.
 _OLD = """
-select program, member, stream, number from outbox
+select program, member, stream, number from outbox o
 where published_at < $1 and created_at < now() - $2::interval and stream <> 'programs'
   and (program, member, stream, number) > ($3, $4, $5, $6::bigint)
+  and not exists (
+    select from outbox b where b.program = o.program and b.member = o.member and b.stream = o.stream
+      and b.number = o.number - 1
+      and (b.published_at is null or b.published_at >= $1 or b.created_at >= now() - $2::interval))
 order by program, member, stream, number
 limit $7
 """
 _DELETE = """
 delete from outbox where program = $1 and member = $2 and stream = $3 and number = $4 and published_at is not null
 """
+_TOLD = "select topic, partition, next_offset from relay_positions where topic = any ($1::text[])"
 
 
 async def prune(
@@ -52,7 +58,8 @@ async def prune(
     """
     async with database.connection() as connection:
         moment = await connection.fetchval("select now()")
-    if not await _all_have_read(kafka, readers, caught_up_seconds):
+        told = await connection.fetch(_TOLD, list(readers))
+    if not await _all_have_read(kafka, readers, {(row[0], row[1]): row[2] for row in told}, caught_up_seconds):
         return 0
     dropped = 0
     after: tuple[str, str, str, int] = ("", "", "", 0)
@@ -65,14 +72,17 @@ async def prune(
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def keep_pruned(
-    database: Database, settings: ServiceSettings, service: str, *, interval_seconds: float = 600.0
-) -> None:
+async def keep_pruned(database: Database, settings: ServiceSettings, service: str) -> None:
     """Prune the outbox of `service` now and then, until cancelled; never where the settings name no groups."""
-    readers = {main_topic(service, settings.kafka_prefix): settings.groups}
+    prefix = settings.kafka_prefix
+    readers = {
+        main_topic(service, prefix): settings.groups,
+        # What is parked is shown to callers by the gateway, and read by nobody else.
+        dead_topic(service, prefix): (f"{prefix}-gateway",),
+    }
     retention = timedelta(hours=settings.outbox_retention_hours)
     while True:
-        await asyncio.sleep(interval_seconds)
+        await asyncio.sleep(settings.outbox_prune_seconds)
         if not settings.groups:
             continue
         try:
@@ -84,9 +94,15 @@ async def keep_pruned(
                 log.info("outbox pruned", dropped=dropped)
 
 
-async def _all_have_read(kafka: KafkaSettings, readers: Mapping[str, Sequence[str]], seconds: float) -> bool:
-    """Say whether every group commits behind the present ends of its topics before the time is up."""
-    ends = {place: end for place, end in (await log_ends(kafka, list(readers))).items() if end > 0}
+async def _all_have_read(
+    kafka: KafkaSettings, readers: Mapping[str, Sequence[str]], told: Mapping[tuple[str, int], int], seconds: float
+) -> bool:
+    """Say whether every group commits behind the present ends of its topics before the time is up.
+
+    `told`: how far the logs had grown. One that is shorter now was lost, and who had read what was in it is not known.
+    """
+    found = await log_ends(kafka, list(readers))
+    ends = {place: end for place in {*found, *told} if (end := max(found.get(place, 0), told.get(place, 0))) > 0}
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     behind = [(group, topic) for topic, groups in readers.items() for group in groups]

@@ -56,7 +56,10 @@ class ServiceSettings(KafkaSettings):
     outbox_retention_hours: Annotated[float, Field(ge=0)] = 168.0
     """Published events are kept at least this long, for a broker that lost them."""
     outbox_groups: str = ""
-    """The consumer groups, separated by commas, that must have committed behind an event before it is dropped."""
+    """The consumer groups, separated by commas, that must have committed behind an event before it is dropped. With
+    none named nothing is dropped."""
+    outbox_prune_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """How often events that need no longer be kept are looked for."""
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -25,8 +25,9 @@ class TakesRows(Protocol):
 class Work:
     """One transaction in the making."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, service: str) -> None:
         self.connection = connection
+        self.service = service
         self.sayings: list[Saying] = []
         self.rows: list[OutboxRow] = []
         self._after: list[Callable[[], None]] = []
@@ -59,7 +60,7 @@ class UnitOfWork:
     async def begin(self) -> AsyncIterator[Work]:
         """Run the block in a transaction. When it ends cleanly, what was said is numbered, stored and committed."""
         async with self.database.transaction() as connection:
-            work = Work(connection)
+            work = Work(connection, self.outbox.service)
             yield work
             work.rows = await self.outbox.add(connection, work.sayings)
             await failpoints.reach(failpoints.BEFORE_COMMIT)

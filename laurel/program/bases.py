@@ -7,6 +7,7 @@ after returns.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -48,6 +49,8 @@ class ActivityLike(Protocol):
     @property
     def type(self) -> str: ...
     @property
+    def occurred_at(self) -> datetime: ...
+    @property
     def currency(self) -> str | None: ...
     @property
     def amount(self) -> int | None: ...
@@ -70,6 +73,7 @@ class ActivityLike(Protocol):
 class Basis(msgspec.Struct, frozen=True, gc=False):
     """What rules look at. `tender_excluded` of the amount was paid by points and vouchers, spread over the lines in
     `line_excluded` (empty where nothing was). `kept` is false once everything came back: then nothing earns.
+    `day_part` and `store_type` are what the program makes of the time and the store.
     """
 
     type: str
@@ -84,6 +88,9 @@ class Basis(msgspec.Struct, frozen=True, gc=False):
     tender_excluded: int = 0
     line_excluded: tuple[int, ...] = ()
     kept: bool = True
+    occurred_at: datetime | None = None
+    day_part: str | None = None
+    store_type: str | None = None
 
 
 def basis_of(activity: ActivityLike, *, partner: str | None = None) -> Basis:
@@ -108,6 +115,7 @@ def basis_of(activity: ActivityLike, *, partner: str | None = None) -> Basis:
         activity.attributes,
         excluded,
         line_excluded,
+        occurred_at=activity.occurred_at,
     )
 
 

@@ -6,6 +6,7 @@ checked right after. What a case does not mention is not checked; `awards` and `
 complete.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,8 +15,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from laurel.errors import Fault
-from laurel.program.document import RuleId, UnitName
+from laurel.program.caps import CapReason
+from laurel.program.document import ProgramDocument, RuleId, UnitName
 from laurel.program.faults import ProgramFaults, faults_of
+from laurel.program.loading import dump_program, load_program
 from laurel.program.reading import read_yaml
 from laurel.values import Amount, Attributes, Day, Instant, NotNegative, PartnerId, Positive, ProgramId
 
@@ -47,7 +50,9 @@ class Expected(CasePart):
 
     `awards` and `reversals` are by rule, `reasons` says why each named rule did what it did, `good_through` the last
     good day of the points just awarded (null where none is fixed), `billed` what each funder owes so far, in minor
-    units.
+    units. `capped` is what caps cut of each rule's award, by reason, complete once mentioned; `counted` what each named
+    cap has counted in the window of the activity, or of the one that a return takes back. What a return refills is
+    among its `awards`.
     """
 
     awards: dict[RuleId, Positive] | None = None
@@ -56,6 +61,8 @@ class Expected(CasePart):
     good_through: dict[RuleId, Day | None] | None = None
     balances: dict[UnitName, Balance] | None = None
     billed: dict[PartnerId, Amount] | None = None
+    capped: dict[RuleId, dict[CapReason, Positive]] | None = None
+    counted: dict[RuleId, Amount] | None = None
     refused: str | None = None
 
 
@@ -68,9 +75,14 @@ class Spending(CasePart):
 
 
 class Step(CasePart):
-    """Exactly one of an activity, a spending and a wait, and what is expected after it."""
+    """Exactly one of an activity, a spending and a wait, and what is expected after it.
+
+    An activity is reported when it happens, or later: at `reported_at`. What is credited to another who paid is not
+    among the awards of the member.
+    """
 
     activity: dict[str, Any] | None = None
+    reported_at: Instant | None = None
     spend: Spending | None = None
     wait_until: Instant | None = None
     expect: Expected
@@ -79,6 +91,8 @@ class Step(CasePart):
 def _one_deed(step: Step) -> Step:
     if sum(deed is not None for deed in (step.activity, step.spend, step.wait_until)) != 1:
         raise PydanticCustomError("one_of", "A step has exactly one of activity, spend and wait_until")
+    if step.reported_at is not None and step.activity is None:
+        raise PydanticCustomError("not_allowed", "Only an activity is reported")
     return step
 
 
@@ -90,11 +104,12 @@ class Member(CasePart):
 
 
 class Case(CasePart):
-    """One worked example."""
+    """One worked example. `changes` are made to a copy of the program first: values by JSON Pointer, null removes."""
 
     case: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")]
     says: Annotated[str, Field(min_length=1)]
     member: Member = Member()
+    changes: dict[str, Any] = {}
     steps: Annotated[tuple[Annotated[Step, AfterValidator(_one_deed)], ...], Field(min_length=1)]
 
 
@@ -122,6 +137,22 @@ def load_cases(text: str) -> CasesFile:
             [Fault(f"/cases/{place}/case", "repeated", "There is a case of this name already") for place in repeated]
         )
     return file
+
+
+def changed(document: ProgramDocument, changes: Mapping[str, Any]) -> ProgramDocument:
+    """Return a copy of a program with values put at JSON Pointers; null removes what is there."""
+    plain: Any = dump_program(document)
+    for pointer, value in changes.items():
+        *path, last = pointer.removeprefix("/").split("/")
+        here = plain
+        for step in path:
+            here = here[int(step)] if isinstance(here, list) else here[step]
+        key: Any = int(last) if isinstance(here, list) else last
+        if value is None:
+            del here[key]
+        else:
+            here[key] = value
+    return load_program(plain)
 
 
 def cases_path(program_file: Path) -> Path:

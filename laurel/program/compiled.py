@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from laurel.calendars import local_date, local_midnight, months_after, zone_named
 from laurel.program.bases import Basis, basis_of
+from laurel.program.caps import CompiledCap, compile_caps
 from laurel.program.document import Inactivity
 from laurel.program.expiry import Expiry, lapses_on
+from laurel.program.places import Places
 from laurel.program.plans import Plan, unfired
 from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleOutcome, compile_rule
+from laurel.program.windows import WindowFinder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
@@ -44,12 +47,21 @@ class CompiledProgram:
     zone: ZoneInfo
     clock: Literal["wall", "manual"]
     currency: str
+    closes_at: datetime | None
     exclusive_group: str | None
     units: Mapping[str, CompiledUnit]
     rules: tuple[CompiledRule, ...]
     late_claim_months: int
     refill_on_return: bool
     member_attributes: frozenset[str]
+    payers: Mapping[str, str]
+    places: Places | None
+    windows: WindowFinder
+    caps: tuple[CompiledCap, ...]
+    limited: tuple[CompiledRule, ...]
+    counts: bool
+    """Whether anything is counted: a cap over a window, or how often a rule earns."""
+    is_capped: bool
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -58,21 +70,34 @@ class CompiledProgram:
         """Compile a document that load_program gave."""
         rules = tuple(compile_rule(index, rule, document) for index, rule in enumerate(document.earning))
         types = {name for rule in rules for name in rule.on}
+        zone = zone_named(document.time_zone)
+        places = Places(document) if document.day_parts or document.stores else None
+        caps = compile_caps(document, zone)
+        limited = tuple(rule for rule in rules if rule.limit is not None)
+        stacks = {name: group.stack for name, group in document.groups.items()}
         return cls(
             program=document.program,
             version=version,
             document=document,
             effective_from=document.effective_from,
-            zone=zone_named(document.time_zone),
+            zone=zone,
             clock=document.clock,
             currency=document.currency,
+            closes_at=document.closes_at,
             exclusive_group=document.exclusive_group,
             units={name: CompiledUnit(name, unit.scale, unit.validity) for name, unit in document.units.items()},
             rules=rules,
             late_claim_months=document.late_claim.months,
             refill_on_return=document.returns.refill_on_return,
             member_attributes=frozenset(document.attributes.member),
-            _plans={name: Plan(name, rules) for name in types},
+            payers=document.payers,
+            places=places,
+            windows=WindowFinder(zone, places),
+            caps=caps,
+            limited=limited,
+            counts=bool(limited) or any(cap.window is not None for cap in caps),
+            is_capped=bool(caps) or any(rule.per_transaction is not None for rule in rules),
+            _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )
 
@@ -82,13 +107,30 @@ class CompiledProgram:
         """Return what each rule makes of a whole activity, in the order of the rules."""
         return self.evaluate(basis_of(activity, partner=partner), member_attributes)
 
-    def evaluate(self, basis: Basis, member_attributes: Mapping[str, Any]) -> Sequence[RuleOutcome]:
+    def evaluate(
+        self,
+        basis: Basis,
+        member_attributes: Mapping[str, Any],
+        *,
+        stacked: bool = True,
+        spent: Collection[int] = (),
+    ) -> Sequence[RuleOutcome]:
         """Return what each rule makes of a basis, in the order of the rules, before any cap.
 
-        A return is judged the same way, on what basis_less_returns leaves. Do not change the answer: it may be shared.
+        `spent` are the places of rules whose limit is reached. A return is judged the same way, on what
+        basis_less_returns leaves, but not `stacked`: who gave way was decided when it was earned, and so were limits.
+        Do not change the answer: it may be shared.
         """
         plan = self._plans.get(basis.type)
-        return self._uncovered if plan is None else plan.evaluate(basis, member_attributes)
+        if plan is None:
+            return self._uncovered
+        if self.places is not None:
+            basis = self.places.located(basis)
+        return plan.evaluate(basis, member_attributes, stacked=stacked, spent=spent)
+
+    def is_closed_at(self, occurred_at: datetime) -> bool:
+        """Whether nothing that happens then earns any more."""
+        return self.closes_at is not None and occurred_at >= self.closes_at
 
     def expires_at(self, rule: CompiledRule, earned_at: datetime) -> datetime | None:
         """Return the first moment at which points of a rule are no longer good; None where none is fixed."""

@@ -146,7 +146,7 @@ def _reads_numbers(tree: Node, scope: Scope) -> bool:
 
 # Fields with many values lead to few rules and few lines, so they are looked up first; a brand has but two or three.
 _FINE: Final = ("sku", "category", "store", "campaign", "partner")
-_COARSE: Final = ("channel", "brand", "currency", "type")
+_COARSE: Final = ("day_part", "store_type", "channel", "brand", "currency", "type")
 
 
 def _coarseness(guard: Guard) -> int:

@@ -16,9 +16,22 @@ from laurel.calendars import zone_named
 from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
 from laurel.program.conditions import condition_faults
-from laurel.program.document import Attributes, Part, ProgramDocument, Rolling, Rule, Unit, Validity
+from laurel.program.document import (
+    Attributes,
+    Cap,
+    DayPart,
+    Group,
+    Part,
+    ProgramDocument,
+    Rolling,
+    Rule,
+    Store,
+    Unit,
+    Validity,
+)
 from laurel.program.parsing import RESERVED
-from laurel.program.scopes import lines_scope, where_scope
+from laurel.program.places import overlapping
+from laurel.program.scopes import lines_scope, member_scope, where_scope
 
 if TYPE_CHECKING:
     from laurel.program.scopes import Scope
@@ -36,6 +49,10 @@ class Outline:
     units: Mapping[str, Unit | None] | None
     rules: Mapping[int, Rule]
     rule_ids: Mapping[int, str]
+    day_parts: Mapping[str, DayPart | None]
+    stores: Mapping[str, Store | None]
+    groups: Mapping[str, Group | None]
+    caps: Mapping[int, Cap]
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -47,12 +64,17 @@ def outline_of(document: ProgramDocument) -> Outline:
         units=document.units,
         rules=rules,
         rule_ids={index: rule.rule for index, rule in rules.items()},
+        day_parts=document.day_parts,
+        stores=document.stores,
+        groups=document.groups,
+        caps=dict(enumerate(document.caps)),
     )
 
 
 def outline_of_parts(data: Mapping[str, Any]) -> Outline:
     """Return the outline of a document of which some fields are wrong."""
     zone, units, earning = data.get("time_zone"), data.get("units"), data.get("earning")
+    caps = data.get("caps")
     rules = _readable(Rule, dict(enumerate(earning)) if isinstance(earning, list) else {})
     named = enumerate(earning) if isinstance(earning, list) else ()
     attributes = _readable(Attributes, {"": data.get("attributes", {})})
@@ -64,6 +86,10 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         rule_ids={
             index: rule["rule"] for index, rule in named if isinstance(rule, dict) and isinstance(rule.get("rule"), str)
         },
+        day_parts=_readable_named(DayPart, data.get("day_parts")),
+        stores=_readable_named(Store, data.get("stores")),
+        groups=_readable_named(Group, data.get("groups")),
+        caps=_readable(Cap, dict(enumerate(caps)) if isinstance(caps, list) else {}),
     )
 
 
@@ -74,9 +100,13 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
     for name, unit in (outline.units or {}).items():
         if unit is not None:
             yield from _validity(unit.validity, ("units", name, "validity"))
+    yield from _places(outline)
     for index, rule in outline.rules.items():
         for path, code, detail in _rule(index, rule, outline):
             yield Fault(pointer_to(("earning", index, *path)), code, detail)
+    for index, cap in outline.caps.items():
+        for path, code, detail in _cap(index, cap, outline):
+            yield Fault(pointer_to(("caps", index, *path)), code, detail)
 
 
 _Found = tuple[Path, str, str]
@@ -91,7 +121,11 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
     if outline.units is not None and rule.unit not in outline.units:
         yield ("unit",), "unknown_reference", f"there is no unit {rule.unit} under units"
     if outline.attributes is not None:
-        yield from _conditions(rule, outline.attributes)
+        yield from _conditions(rule, outline)
+        yield from _numbers(rule, outline.attributes)
+    yield from _dates(rule)
+    yield from _limit(rule, outline)
+    yield from _group(rule, outline)
     yield from _measure(rule)
     if rule.multiplier is not None:
         yield from _multiplied(index, rule, outline)
@@ -114,14 +148,113 @@ def _types(rule: Rule) -> Iterator[_Found]:
             )
 
 
-def _conditions(rule: Rule, attributes: Attributes) -> Iterator[_Found]:
+def _conditions(rule: Rule, outline: Outline) -> Iterator[_Found]:
+    attributes = outline.attributes
+    assert attributes is not None
+    where = where_scope(
+        attributes.activity, attributes.member, day_parts=bool(outline.day_parts), stores=bool(outline.stores)
+    )
     scopes: list[tuple[str, str | None, Scope]] = [
-        ("where", rule.where, where_scope(attributes.activity, attributes.member)),
+        ("where", rule.where, where),
         ("lines", rule.lines, lines_scope(attributes.line)),
     ]
     for key, source, scope in scopes:
         for fault in condition_faults(source, scope) if source is not None else ():
             yield (key,), fault.code, str(fault)
+
+
+def _numbers(rule: Rule, attributes: Attributes) -> Iterator[_Found]:
+    if rule.rate is None:
+        return
+    for position, name in enumerate(rule.rate.of):
+        path = ("rate", "of") if len(rule.rate.of) == 1 else ("rate", "of", position)
+        attribute = name.removeprefix("attributes.")
+        if name in rule.rate.of[:position]:
+            yield path, "repeated", f"{name} is named twice"
+        elif name != attribute and attributes.activity.get(attribute) != "integer":
+            yield path, "unknown_reference", f"{attribute} is not declared as an integer under attributes/activity"
+    if rule.lines is not None and rule.rate.of != ("amount",):
+        yield ("lines",), "not_allowed", "of the lines picked a rate takes the amounts"
+
+
+def _limit(rule: Rule, outline: Outline) -> Iterator[_Found]:
+    if rule.limit is not None and rule.limit.per == "day_part" and not outline.day_parts:
+        yield ("limit", "per"), "unknown_reference", "there are no day_parts"
+
+
+def _dates(rule: Rule) -> Iterator[_Found]:
+    if rule.starts_at is not None and rule.ends_at is not None and rule.ends_at <= rule.starts_at:
+        yield ("ends_at",), "out_of_range", "the rule would end before it starts"
+
+
+def _group(rule: Rule, outline: Outline) -> Iterator[_Found]:
+    if rule.group is None:
+        if rule.priority:
+            yield ("priority",), "not_allowed", "a priority orders the rules of a group"
+        return
+    if rule.group not in outline.groups:
+        yield ("group",), "unknown_reference", f"there is no group {rule.group} under groups"
+    for other in outline.rules.values():
+        if other is rule:
+            break
+        if other.group == rule.group and other.unit != rule.unit:
+            yield ("group",), "not_allowed", f"{other.rule} of this group earns {other.unit}, this rule {rule.unit}"
+            break
+
+
+def _cap(index: int, cap: Cap, outline: Outline) -> Iterator[_Found]:
+    if outline.units is not None and cap.unit not in outline.units:
+        yield ("unit",), "unknown_reference", f"there is no unit {cap.unit} under units"
+    if cap.of == "granted" and cap.window is None:
+        yield ("window",), "missing", "a cap on what is granted needs the window that it counts over"
+    if cap.of == "outstanding":
+        for key in ("window", "rules"):
+            if getattr(cap, key) is not None:
+                yield (key,), "not_allowed", "what is outstanding is a balance, whatever granted it and when"
+    for position, name in enumerate(cap.rules or ()):
+        rule = next((rule for rule in outline.rules.values() if rule.rule == name), None)
+        if name not in outline.rule_ids.values():
+            yield ("rules", position), "unknown_reference", f"there is no rule {name}"
+        elif rule is not None and rule.unit != cap.unit:
+            yield ("rules", position), "unknown_reference", f"{name} earns {rule.unit}, the cap counts {cap.unit}"
+    if cap.where is not None and outline.attributes is not None:
+        for fault in condition_faults(cap.where, member_scope(outline.attributes.member)):
+            yield ("where",), fault.code, str(fault)
+    yield from _cap_dates(cap)
+    yield from _other_bounds(index, cap, outline)
+
+
+def _cap_dates(cap: Cap) -> Iterator[_Found]:
+    for key in ("windows_from", "windows_until"):
+        if getattr(cap, key) is not None and cap.window in {None, "transaction", "lifetime"}:
+            yield (key,), "not_allowed", "only windows that start again have a date from or until which they count"
+    if cap.windows_from is not None and cap.windows_until is not None and cap.windows_until <= cap.windows_from:
+        yield ("windows_until",), "out_of_range", "no window starts within these dates"
+
+
+def _other_bounds(index: int, cap: Cap, outline: Outline) -> Iterator[_Found]:
+    """Caps of one name are one cap, of which the first that holds says the limit."""
+    for place, other in outline.caps.items():
+        if place >= index:
+            return
+        if other.cap != cap.cap:
+            continue
+        if (other.unit, other.of, other.window, other.rules) != (cap.unit, cap.of, cap.window, cap.rules):
+            yield ("cap",), "repeated", f"caps/{place} has this name, but counts something else"
+            return
+        if other.where is None and other.windows_from is None and other.windows_until is None:
+            yield ("cap",), "not_allowed", f"this is never reached: caps/{place} always holds"
+            return
+
+
+def _places(outline: Outline) -> Iterator[Fault]:
+    for name, store in outline.stores.items():
+        if store is not None and store.time_zone is not None:
+            for fault in _zone(store.time_zone):
+                yield Fault(pointer_to(("stores", name, "time_zone")), fault.code, fault.detail)
+    parts = {name: part for name, part in outline.day_parts.items() if part is not None}
+    for name, other in overlapping(parts):
+        yield Fault(pointer_to(("day_parts", name)), "not_allowed", f"this overlaps {other}")
 
 
 def _measure(rule: Rule) -> Iterator[_Found]:
@@ -143,21 +276,29 @@ def _measure(rule: Rule) -> Iterator[_Found]:
 
 def _multiplied(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
     assert rule.multiplier is not None
-    path = ("multiplier", "of")
-    place = next((at for at, name in outline.rule_ids.items() if name == rule.multiplier.of), None)
-    if place is None:
-        yield path, "unknown_reference", f"there is no rule {rule.multiplier.of}"
-        return
-    if place >= index:
-        yield path, "unknown_reference", f"{rule.multiplier.of} must stand before the rule that multiplies it"
-        return
-    base = outline.rules.get(place)
-    if base is None:
-        return
+    bases = rule.multiplier.of
+    for position, name in enumerate(bases):
+        path = ("multiplier", "of") if len(bases) == 1 else ("multiplier", "of", position)
+        if name in bases[:position]:
+            yield path, "repeated", f"{name} is named twice"
+            continue
+        place = next((at for at, known in outline.rule_ids.items() if known == name), None)
+        if place is None:
+            yield path, "unknown_reference", f"there is no rule {name}"
+        elif place >= index:
+            yield path, "unknown_reference", f"{name} must stand before the rule that multiplies it"
+        elif (base := outline.rules.get(place)) is not None:
+            yield from _multiplies(rule, base, path, outline)
+
+
+def _multiplies(rule: Rule, base: Rule, path: Path, outline: Outline) -> Iterator[_Found]:
     if base.unit != rule.unit:
         yield path, "unknown_reference", f"{base.rule} earns {base.unit}, this rule {rule.unit}"
     if not set(base.on) & set(rule.on):
         yield path, "unknown_reference", f"{base.rule} earns on none of the types of this rule"
+    group = outline.groups.get(base.group) if base.group is not None else None
+    if group is not None and group.stack != "all":
+        yield path, "not_allowed", f"{base.rule} may give way to others of its group, so nothing can build on it"
 
 
 def _validity(validity: Validity, path: Path) -> Iterator[Fault]:
@@ -197,3 +338,8 @@ def _readable(kind: type[P], parts: Mapping[Any, Any]) -> dict[Any, P]:
         except ValidationError:
             continue
     return readable
+
+
+def _readable_named(kind: type[P], parts: object) -> dict[str, P | None]:
+    """The named parts that are right by themselves; None for those that are not."""
+    return dict.fromkeys(parts) | _readable(kind, parts) if isinstance(parts, dict) else {}

@@ -6,16 +6,19 @@ What is here is what the platform does; docs/programs.md shows where later parts
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from laurel.program.rationals import Rational
 from laurel.program.scopes import Kind
 from laurel.rounding import Mode
-from laurel.values import Currency, Instant, PartnerId, Positive, ProgramId, ShortText
+from laurel.values import Currency, Day, Id, Instant, NotNegative, PartnerId, Positive, ProgramId, ShortText
+from laurel.values import Name as Word
 
 WORD_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,63}$"
 NAME_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 ATTRIBUTE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+AMOUNT_PATTERN: Final = r"^(amount|attributes\.[A-Za-z_][A-Za-z0-9_]{0,63})$"
+TIME_OF_DAY_PATTERN: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 PRICE_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
 _NO_OTHER_KEYS: Final[dict[str, JsonValue]] = {"additionalProperties": False}
 
@@ -26,6 +29,34 @@ AttributeName = Annotated[str, Field(pattern=ATTRIBUTE_PATTERN)]
 DeclaredAttributes = Annotated[dict[AttributeName, Kind], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)]
 ConditionText = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_200)]
+AmountName = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
+PayerPolicy = Literal["traveller_keeps", "return_to_payer"]
+TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY_PATTERN)]
+
+
+def _several(value: object) -> object:
+    """Read one name as a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_several(pattern: str) -> WithJsonSchema:
+    one: dict[str, JsonValue] = {"type": "string", "pattern": pattern}
+    return WithJsonSchema({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 16}]})
+
+
+AmountNames = Annotated[
+    tuple[AmountName, ...],
+    Field(min_length=1, max_length=16),
+    BeforeValidator(_several),
+    _one_or_several(AMOUNT_PATTERN),
+]
+"""One amount of an activity, or several that are added up."""
+RuleIds = Annotated[
+    tuple[RuleId, ...], Field(min_length=1, max_length=16), BeforeValidator(_several), _one_or_several(NAME_PATTERN)
+]
+"""One rule or several."""
 
 
 class Part(BaseModel):
@@ -80,17 +111,22 @@ class Unit(Part):
 
 
 class Rate(Part):
-    """So many points per so much of an amount, both in their smallest parts, as an exact fraction."""
+    """So many points per so much of an amount, both in their smallest parts, as an exact fraction.
+
+    `of` names another number than the activity's amount, such as `attributes.miles`, or several that are added up.
+    `least` is what the number counts as where it is above zero and below that.
+    """
 
     points: Rational
     per: Positive
-    of: Literal["amount"] = "amount"
+    of: AmountNames = ("amount",)
+    least: Positive | None = None
 
 
 class Multiplier(Part):
-    """Extra points as a share of what an earlier rule computed. Exactly one of `percent` and `fraction`."""
+    """Extra points as a share of what earlier rules computed together. Exactly one of `percent` and `fraction`."""
 
-    of: RuleId
+    of: RuleIds
     percent: Rational | None = None
     fraction: Rational | None = None
 
@@ -113,11 +149,25 @@ class Funding(Part):
     currency: Currency | None = None
 
 
+class RuleCaps(Part):
+    """How much one rule may grant for one activity."""
+
+    per_transaction: Positive
+
+
+class Limit(Part):
+    """How many times a member may earn by a rule within a window. A late night counts where it started."""
+
+    times: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
+    per: Literal["day_part", "day", "month", "quarter", "year", "lifetime"]
+
+
 class Rule(Part):
     """One component of what an activity earns. Exactly one of `rate`, `multiplier` and `fixed` says how much.
 
     `where` asks the activity and the member, `lines` picks lines; both are CEL. A multiplier takes no `lines`:
-    its base has them.
+    its base has them. A rule with `starts_at` or `ends_at` earns on what happened from the one and before the other.
+    `group` names rules that exclude each other, `priority` who of them comes first: the highest, then the order here.
     """
 
     rule: RuleId
@@ -132,6 +182,53 @@ class Rule(Part):
     paid_by_points_and_vouchers: Literal["excluded", "earns"] = "excluded"
     funding: Funding
     validity: LotValidity | None = None
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+    caps: RuleCaps | None = None
+    limit: Limit | None = None
+    group: RuleId | None = None
+    priority: Annotated[int, Field(strict=True, ge=-1_000, le=1_000)] = 0
+
+
+class Group(Part):
+    """How the rules of a group stack: all of them earn, the one that earns most, or the first that earns anything."""
+
+    stack: Literal["all", "best", "first"]
+
+
+class DayPart(Part):
+    """A part of the day in the local time of the store, both minutes included; it may cross midnight.
+
+    A part that crosses midnight belongs to the day on which it starts.
+    """
+
+    from_: Annotated[TimeOfDay, Field(alias="from")]
+    to: TimeOfDay
+
+
+class Store(Part):
+    """What the program knows of a store. Without a time zone it is that of the program."""
+
+    type: Word | None = None
+    time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class Cap(Part):
+    """How much may be granted of a unit in a window, or may be outstanding at all.
+
+    Caps of one name are one cap: the first of them whose `where` holds for the member, and in whose dates the window
+    starts, says the limit. `rules` are those whose grants count; without it, all of the unit.
+    """
+
+    cap: RuleId
+    unit: UnitName
+    of: Literal["granted", "outstanding"] = "granted"
+    window: Literal["transaction", "month", "quarter", "calendar_year", "account_year", "lifetime"] | None = None
+    limit: NotNegative
+    rules: RuleIds | None = None
+    where: ConditionText | None = None
+    windows_from: Day | None = None
+    windows_until: Day | None = None
 
 
 class LateClaim(Part):
@@ -163,6 +260,7 @@ class ProgramDocument(Part):
     program: ProgramId
     name: Annotated[ShortText, Field(min_length=1)]
     effective_from: Instant
+    closes_at: Instant | None = None
     time_zone: Annotated[str, Field(min_length=1, max_length=64)]
     clock: Literal["wall", "manual"]
     currency: Currency
@@ -170,5 +268,10 @@ class ProgramDocument(Part):
     attributes: Attributes = Attributes()
     units: Annotated[dict[UnitName, Unit], Field(min_length=1, max_length=32, json_schema_extra=_NO_OTHER_KEYS)]
     late_claim: LateClaim = LateClaim()
+    day_parts: Annotated[dict[RuleId, DayPart], Field(max_length=48, json_schema_extra=_NO_OTHER_KEYS)] = {}
+    stores: Annotated[dict[Id, Store], Field(max_length=10_000, json_schema_extra=_NO_OTHER_KEYS)] = {}
+    groups: Annotated[dict[RuleId, Group], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)] = {}
     earning: Annotated[tuple[Rule, ...], Field(max_length=500)]
+    caps: Annotated[tuple[Cap, ...], Field(max_length=100)] = ()
+    payers: Annotated[dict[ActivityType, PayerPolicy], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)] = {}
     returns: Returns = Returns()

@@ -52,7 +52,7 @@ def load_program(
 
 def dump_program(document: ProgramDocument) -> dict[str, Any]:
     """Return a document as plain JSON values, defaults left out; load_program reads it back as the same document."""
-    return document.model_dump(mode="json", exclude_defaults=True)
+    return document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _plain(source: str | bytes | Mapping[str, Any], syntax: Syntax | None) -> object:

@@ -7,7 +7,7 @@ be remembered by identity.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from laurel.program.picking import LinePicker, Table
@@ -15,9 +15,12 @@ from laurel.program.rules import (
     BASE_NOT_FIRED,
     CONDITION_FALSE,
     EARNED,
+    GAVE_WAY,
+    LIMIT_REACHED,
     NO_LINE_MATCHES,
     NOTHING_KEPT,
     NOTHING_PAID,
+    OUTSIDE_DATES,
     ROUNDS_TO_ZERO,
     TYPE_NOT_COVERED,
     CompiledRule,
@@ -50,18 +53,26 @@ class Plan:
     __slots__ = (
         "_by_field",
         "_condition_false",
+        "_dated",
+        "_gave_way",
+        "_groups",
+        "_limit_reached",
         "_multipliers",
         "_nothing_kept",
+        "_outside_dates",
         "_picker",
         "_plain",
         "_silent",
         "_template",
     )
 
-    def __init__(self, activity_type: str, rules: Sequence[CompiledRule]) -> None:
+    def __init__(self, activity_type: str, rules: Sequence[CompiledRule], stacks: Mapping[str, str]) -> None:
         self._condition_false = unfired(rules, activity_type, CONDITION_FALSE)
         self._silent = unfired(rules, activity_type, BASE_NOT_FIRED)
         self._nothing_kept = unfired(rules, activity_type, NOTHING_KEPT)
+        self._outside_dates = unfired(rules, activity_type, OUTSIDE_DATES)
+        self._gave_way = unfired(rules, activity_type, GAVE_WAY)
+        self._limit_reached = unfired(rules, activity_type, LIMIT_REACHED)
         no_line = unfired(rules, activity_type, NO_LINE_MATCHES)
         self._template = [
             no_line[rule.index] if rule.lines is not None else self._condition_false[rule.index] for rule in rules
@@ -70,15 +81,37 @@ class Plan:
         whole = [rule for rule in covered if rule.kind != "multiplier" and rule.lines is None]
         picking = [rule for rule in covered if rule.lines is not None]
         self._multipliers = tuple(rule for rule in covered if rule.kind == "multiplier")
+        self._dated = tuple(rule for rule in covered if rule.starts_at is not None or rule.ends_at is not None)
+        self._groups = _groups(covered, stacks)
         self._plain = tuple(rule for rule in whole if rule.where is None or rule.where.guard is None)
         self._by_field = _by_field(whole)
         self._picker = LinePicker(picking) if picking else None
 
-    def evaluate(self, basis: Basis, member: Mapping[str, Any]) -> Sequence[RuleOutcome]:
-        """Return what each rule makes of a basis, in the order of the rules."""
+    def evaluate(
+        self, basis: Basis, member: Mapping[str, Any], *, stacked: bool, spent: Collection[int]
+    ) -> Sequence[RuleOutcome]:
+        """Return what each rule makes of a basis, in the order of the rules; with groups that exclude, or without.
+
+        Rules whose limit is `spent` earn nothing, and so give way to nobody and carry nothing.
+        """
         if not basis.kept:
             return self._nothing_kept
         outcomes = self._template.copy()
+        self._compute(outcomes, basis, member)
+        for rule in self._dated:
+            if not rule.runs_at(basis.occurred_at):
+                outcomes[rule.index] = self._outside_dates[rule.index]
+        self._limit(spent, outcomes)
+        for rule in self._multipliers:
+            outcomes[rule.index] = self._multiplied(rule, outcomes, basis, member)
+        self._limit(spent, outcomes)
+        if stacked:
+            for stack, rules in self._groups:
+                self._stack(stack, rules, outcomes)
+        return outcomes
+
+    def _compute(self, outcomes: list[RuleOutcome], basis: Basis, member: Mapping[str, Any]) -> None:
+        """Put in what the rules make of it that build on no other."""
         for rule in self._plain:
             if rule.where is None or rule.where.holds_beyond(basis, member):
                 outcomes[rule.index] = _outcome(rule, basis, None)
@@ -92,9 +125,20 @@ class Plan:
                     outcomes[rule.index] = _outcome(rule, basis, places)
                 else:
                     outcomes[rule.index] = self._condition_false[rule.index]
-        for rule in self._multipliers:
-            outcomes[rule.index] = self._multiplied(rule, outcomes, basis, member)
-        return outcomes
+
+    def _limit(self, spent: Collection[int], outcomes: list[RuleOutcome]) -> None:
+        for place in spent:
+            if outcomes[place].computed:
+                outcomes[place] = self._limit_reached[place]
+
+    def _stack(self, stack: str, rules: Sequence[CompiledRule], outcomes: list[RuleOutcome]) -> None:
+        """Leave one of the rules that earn: the first by priority, or the one that earns most."""
+        earning = [rule for rule in rules if outcomes[rule.index].computed]
+        if len(earning) > 1:
+            kept = earning[0] if stack == "first" else max(earning, key=lambda rule: outcomes[rule.index].computed)
+            for rule in earning:
+                if rule is not kept:
+                    outcomes[rule.index] = self._gave_way[rule.index]
 
     def _multiplied(
         self,
@@ -103,12 +147,14 @@ class Plan:
         basis: Basis,
         member: Mapping[str, Any],
     ) -> RuleOutcome:
+        if not rule.runs_at(basis.occurred_at):
+            return self._outside_dates[rule.index]
         if rule.where is not None and not rule.where.holds(basis, member):
             return self._condition_false[rule.index]
-        base = outcomes[rule.base]  # type: ignore[index]  # a multiplier has its base
-        if not base.fired:
+        bases = [outcomes[base] for base in rule.bases if outcomes[base].fired]
+        if not bases:
             return self._silent[rule.index]
-        return _fired(rule, _share(rule, base.computed), ROUNDS_TO_ZERO)
+        return _fired(rule, _share(rule, sum([base.computed for base in bases])), ROUNDS_TO_ZERO)
 
 
 def _outcome(rule: CompiledRule, basis: Basis, places: list[int] | None) -> RuleOutcome:
@@ -116,7 +162,9 @@ def _outcome(rule: CompiledRule, basis: Basis, places: list[int] | None) -> Rule
     if rule.kind == "fixed":
         count = _count(rule, basis, places)
         return RuleOutcome(rule, count > 0, EARNED if count else NO_LINE_MATCHES, rule.numerator * count)
-    if places is None:
+    if rule.of is not None:
+        amount = _number(rule, rule.of, basis)
+    elif places is None:
         amount = basis.amount or 0
         if rule.excludes_tenders:
             amount -= basis.tender_excluded
@@ -125,7 +173,20 @@ def _outcome(rule: CompiledRule, basis: Basis, places: list[int] | None) -> Rule
         amount = sum([lines[place].amount or 0 for place in places])
         if rule.excludes_tenders and basis.line_excluded:
             amount -= sum([basis.line_excluded[place] for place in places])
+    if 0 < amount < rule.least:
+        amount = rule.least
     return _fired(rule, _share(rule, amount), ROUNDS_TO_ZERO if amount else NOTHING_PAID)
+
+
+def _number(rule: CompiledRule, names: Iterable[str | None], basis: Basis) -> int:
+    """Add up what a rate takes; the share of it that points and vouchers paid is that of the whole amount."""
+    number = 0
+    for name in names:
+        value = basis.amount if name is None else basis.attributes.get(name)
+        number += value if type(value) is int else 0
+    if rule.excludes_tenders and basis.tender_excluded and basis.amount:
+        number -= scaled(number, basis.tender_excluded, basis.amount, "half_up")
+    return max(number, 0)
 
 
 def _count(rule: CompiledRule, basis: Basis, places: list[int] | None) -> int:
@@ -146,6 +207,17 @@ def _share(rule: CompiledRule, amount: int) -> int:
 
 def _fired(rule: CompiledRule, computed: int, why_nothing: str) -> RuleOutcome:
     return RuleOutcome(rule, True, EARNED if computed else why_nothing, computed)
+
+
+def _groups(
+    covered: Sequence[CompiledRule], stacks: Mapping[str, str]
+) -> tuple[tuple[str, tuple[CompiledRule, ...]], ...]:
+    """Groups whose rules exclude each other, each in order of priority."""
+    return tuple(
+        (stack, tuple(sorted((rule for rule in covered if rule.group == group), key=lambda rule: -rule.priority)))
+        for group, stack in stacks.items()
+        if stack != "all" and sum(rule.group == group for rule in covered) > 1
+    )
 
 
 def _by_field(rules: Iterable[CompiledRule]) -> tuple[tuple[Callable[..., Any], Table], ...]:

@@ -1,12 +1,12 @@
 """A case played on paper: one member, one program, no database and no broker.
 
-It follows the shared rules as plainly as they are written (S2 to S5, S10, S11), so that a program can be tried while
+It follows the shared rules as plainly as they are written (S2 to S7, S9 to S11), so that a program can be tried while
 it is written, and so that the points service has something independent to agree with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -17,6 +17,9 @@ import msgspec
 from laurel.calendars import local_date
 from laurel.contracts.activity import Activity, check
 from laurel.errors import Refused
+from laurel.program.bases import basis_of
+from laurel.program.cases import changed
+from laurel.program.compiled import CompiledProgram
 from laurel.program.returning import NOTHING_RETURNED, Returned, basis_less_returns, plus_return
 from laurel.rounding import scaled
 from laurel.shapes import decoder_of
@@ -24,8 +27,10 @@ from laurel.shapes import decoder_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from laurel.program.cases import Case, Expected, Step
-    from laurel.program.compiled import CompiledProgram, CompiledRule, RuleOutcome
+    from laurel.program.caps import CompiledCap
+    from laurel.program.cases import Case, Expected, Member, Step
+    from laurel.program.compiled import CompiledRule, RuleOutcome
+    from laurel.program.windows import Window, WindowKind
 
 _decode = decoder_of(Activity).decode
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -33,7 +38,9 @@ _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 def rehearse(program: CompiledProgram, case: Case) -> list[str]:
     """Play a case; return where it came out otherwise than expected, a sentence each."""
-    stage = _Stage(program, case.member.attributes)
+    if case.changes:
+        program = CompiledProgram.from_document(changed(program.document, case.changes), program.version)
+    stage = _Stage(program, case.member)
     return [
         f"{case.case}, step {number}: {said}"
         for number, step in enumerate(case.steps, 1)
@@ -54,8 +61,10 @@ class _Lot:
 @dataclass(slots=True)
 class _Posted:
     activity: Activity
-    granted: dict[str, int]
-    lots: dict[str, _Lot]
+    granted: dict[str, int] = field(default_factory=dict)
+    lots: dict[str, list[_Lot]] = field(default_factory=dict)
+    refused: dict[str, tuple[CompiledCap, int]] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
     returned: Returned = NOTHING_RETURNED
 
 
@@ -69,16 +78,20 @@ class _Seen:
     good_through: dict[str, Any] = field(default_factory=dict)
     balances: dict[str, dict[str, int]] = field(default_factory=dict)
     billed: dict[str, int] = field(default_factory=dict)
+    capped: dict[str, dict[str, int]] = field(default_factory=dict)
+    counted: dict[str, int] = field(default_factory=dict)
     refused: str | None = None
 
 
 class _Stage:
     """The member's lots and what it owes."""
 
-    def __init__(self, program: CompiledProgram, attributes: Mapping[str, Any]) -> None:
+    def __init__(self, program: CompiledProgram, member: Member) -> None:
         self._program = program
-        self._attributes = attributes
+        self._attributes = member.attributes
+        self._enrolled_at = member.enrolled_at
         self._posted: dict[str, _Posted] = {}
+        self._credited: set[str] = set()
         self._lots: list[_Lot] = []
         self._owed: dict[str, int] = dict.fromkeys(program.units, 0)
         self._lapse_at: dict[str, datetime] = {}
@@ -89,7 +102,7 @@ class _Stage:
         seen = _Seen()
         try:
             if step.activity is not None:
-                self._report(step.activity, seen)
+                self._report(step.activity, step.reported_at, seen)
             elif step.spend is not None:
                 self._expire(step.spend.at)
                 self._spend(step.spend.unit, step.spend.amount)
@@ -103,40 +116,76 @@ class _Stage:
         seen.billed = self._billed()
         return seen
 
-    def _report(self, body: Mapping[str, Any], seen: _Seen) -> None:
+    def _report(self, body: Mapping[str, Any], reported_at: datetime | None, seen: _Seen) -> None:
         activity = _decode(msgspec.json.encode(body))
         faults = check(activity)
         if faults:
             raise Refused(faults[0].code, faults[0].detail)
-        self._expire(activity.occurred_at)
+        at = reported_at or activity.occurred_at
+        self._enrolled_at = self._enrolled_at or activity.occurred_at
+        self._expire(at)
         if activity.type == "return":
             self._take_back(activity, seen)
         else:
-            self._award(activity, seen)
+            self._award(activity, at, seen)
+            self._expire(at)
 
-    def _award(self, activity: Activity, seen: _Seen) -> None:
+    def _award(self, activity: Activity, at: datetime, seen: _Seen) -> None:
         if activity.currency not in (None, self._program.currency):
             raise Refused("currency_not_accepted")
-        outcomes = self._program.judge(activity, self._attributes)
-        posted = _Posted(activity, {}, {})
-        for outcome in outcomes:
+        if self._program.is_closed_at(activity.occurred_at):
+            raise Refused("program_closed")
+        if at >= self._program.claimable_until(activity.occurred_at):
+            raise Refused("claim_too_late")
+        if activity.exclusive_key is not None:
+            if activity.exclusive_key in self._credited:
+                raise Refused("already_credited")
+            self._credited.add(activity.exclusive_key)
+        if activity.payer is not None:
+            policy = activity.payer.policy or self._program.payers.get(activity.payer.kind)
+            if policy == "return_to_payer":
+                return
+        posted = _Posted(activity)
+        for outcome in self._program.evaluate(basis_of(activity), self._attributes, spent=self._spent(activity)):
             seen.reasons[outcome.rule.id] = outcome.reason
             if outcome.computed:
-                self._grant(outcome, activity, posted, seen)
+                posted.used.add(outcome.rule.id)
+                self._cap(outcome, posted, seen)
         self._posted[activity.id] = posted
+        self._count(activity, seen)
         for unit in self._program.units:
             if self._program.keeps_alive(unit, activity.type):
                 lapse_at = self._program.lapses_at(unit, activity.occurred_at)
                 assert lapse_at is not None
                 self._lapse_at[unit] = max(lapse_at, self._lapse_at.get(unit, lapse_at))
 
-    def _grant(self, outcome: RuleOutcome, activity: Activity, posted: _Posted, seen: _Seen) -> None:
+    def _cap(self, outcome: RuleOutcome, posted: _Posted, seen: _Seen) -> None:
+        """Cut what was computed to the room left, cap by cap; the last that cuts is the reason."""
         rule, amount = outcome.rule, outcome.computed
-        expires_at = self._program.expires_at(rule, activity.occurred_at)
-        lot = _Lot(rule, amount, amount, activity.occurred_at, expires_at)
+        reason, cut_by, kept = "", None, amount
+        if rule.per_transaction is not None and rule.per_transaction < amount:
+            amount, reason = rule.per_transaction, "transaction_cap"
+        for cap in self._program.caps:
+            room = self._room(cap, posted) if cap.covers(rule) else None
+            if room is not None and room < amount:
+                amount, reason, cut_by = max(room, 0), cap.reason, cap
+            if cap.reason == "transaction_cap" or not reason:
+                kept = amount
+        if reason:
+            seen.capped[rule.id] = {reason: outcome.computed - amount}
+        if reason == "window_cap" and cut_by is not None and self._program.refill_on_return:
+            posted.refused[rule.id] = (cut_by, min(kept, rule.per_transaction or kept) - amount)
+        if amount:
+            self._grant(rule, amount, posted, seen)
+
+    def _grant(self, rule: CompiledRule, amount: int, posted: _Posted, seen: _Seen) -> None:
+        earned_at = posted.activity.occurred_at
+        expires_at = self._program.expires_at(rule, earned_at)
+        lot = _Lot(rule, amount, amount, earned_at, expires_at)
         self._lots.append(lot)
-        posted.granted[rule.id], posted.lots[rule.id] = amount, lot
-        seen.awards[rule.id] = amount
+        posted.granted[rule.id] = posted.granted.get(rule.id, 0) + amount
+        posted.lots.setdefault(rule.id, []).append(lot)
+        seen.awards[rule.id] = seen.awards.get(rule.id, 0) + amount
         zone = self._program.zone
         seen.good_through[rule.id] = None if expires_at is None else local_date(expires_at, zone) - timedelta(days=1)
         self._funded[rule] = self._funded.get(rule, 0) + amount
@@ -144,30 +193,118 @@ class _Stage:
         lot.remaining -= paid
         self._owed[rule.unit] -= paid
 
+    def _room(self, cap: CompiledCap, posted: _Posted) -> int | None:
+        """What a cap leaves, by adding up everything that was granted and not taken back."""
+        if cap.reason == "balance_cap":
+            limit = cap.limit(self._attributes)
+            return None if limit is None else limit - self._available(cap.unit) + self._owed[cap.unit]
+        if cap.window is None:
+            limit = cap.limit(self._attributes)
+            return None if limit is None else limit - self._granted_by([posted], cap)
+        window = self._window(cap.window, posted.activity)
+        limit = cap.limit(self._attributes, window)
+        return None if limit is None else limit - self._granted_in(cap, window) - self._not_yet(posted, cap)
+
+    def _granted_in(self, cap: CompiledCap, window: Window) -> int:
+        assert cap.window is not None
+        inside = [each for each in self._posted.values() if self._window(cap.window, each.activity) == window]
+        return self._granted_by(inside, cap)
+
+    def _not_yet(self, posted: _Posted, cap: CompiledCap) -> int:
+        """What the activity in hand was granted by its earlier rules."""
+        return 0 if posted.activity.id in self._posted else self._granted_by([posted], cap)
+
+    def _granted_by(self, postings: Iterable[_Posted], cap: CompiledCap) -> int:
+        rules = {rule.id for rule in self._program.rules if cap.covers(rule)}
+        return sum(amount for each in postings for rule, amount in each.granted.items() if rule in rules)
+
+    def _window(self, kind: WindowKind, activity: Activity) -> Window:
+        return self._program.windows.of(kind, activity.occurred_at, enrolled_at=self._enrolled_at, store=activity.store)
+
+    def _spent(self, activity: Activity) -> list[int]:
+        spent = []
+        for rule in self._program.limited:
+            assert rule.limit is not None
+            window = self._window(rule.limit.window, activity)
+            same = [
+                each
+                for each in self._posted.values()
+                if rule.id in each.used and self._window(rule.limit.window, each.activity) == window
+            ]
+            if len(same) >= rule.limit.times:
+                spent.append(rule.index)
+        return spent
+
+    def _count(self, activity: Activity, seen: _Seen) -> None:
+        for cap in self._program.caps:
+            if cap.window is not None:
+                seen.counted[cap.name] = self._granted_in(cap, self._window(cap.window, activity))
+
     def _take_back(self, back: Activity, seen: _Seen) -> None:
         posted = self._posted.get(back.of or "")
         if posted is None:
             raise Refused("activity_unknown")
         posted.returned = plus_return(posted.activity, posted.returned, back)
-        kept = self._program.evaluate(basis_less_returns(posted.activity, posted.returned), self._attributes)
+        basis = basis_less_returns(posted.activity, posted.returned)
+        kept = self._program.evaluate(basis, self._attributes, stacked=False)
+        freed: dict[str, int] = {}
         for outcome in kept:
             rule = outcome.rule
             granted = posted.granted.get(rule.id, 0)
             amount = granted - min(granted, outcome.computed)
+            if not outcome.computed:
+                posted.used.discard(rule.id)
             if amount:
                 posted.granted[rule.id] = granted - amount
                 self._funded[rule] -= amount
                 seen.reversals[rule.id] = self._claw_back(posted.lots[rule.id], amount)
+                for cap in self._program.caps:
+                    if cap.window is not None and cap.covers(rule):
+                        freed[cap.name] = freed.get(cap.name, 0) + amount
+            if rule.id in posted.refused:
+                cap, left = posted.refused[rule.id]
+                wanted = min(outcome.computed, rule.per_transaction or outcome.computed)
+                posted.refused[rule.id] = (cap, max(min(left, wanted - posted.granted.get(rule.id, 0)), 0))
+        for cap in self._program.caps:
+            if freed.get(cap.name) and self._program.refill_on_return:
+                self._refill(cap, posted, freed[cap.name], seen)
+        self._count(posted.activity, seen)
 
-    def _claw_back(self, lot: _Lot, amount: int) -> dict[str, int]:
-        expired = min(lot.expired, amount)
-        lot.expired -= expired
-        missing = amount - expired
-        for source in (lot, *self._in_order(lot.rule.unit)):
+    def _refill(self, cap: CompiledCap, back: _Posted, room: int, seen: _Seen) -> None:
+        """Grant what the cap had refused in the window of what came back, oldest first, then by rule."""
+        assert cap.window is not None
+        window = self._window(cap.window, back.activity)
+        for posted in sorted(self._posted.values(), key=lambda each: each.activity.occurred_at):
+            if self._window(cap.window, posted.activity) != window:
+                continue
+            for rule in sorted(self._program.rules, key=lambda rule: rule.id):
+                refused_by, left = posted.refused.get(rule.id, (None, 0))
+                if refused_by is not cap or not left:
+                    continue
+                rooms = [self._room(each, posted) for each in self._program.caps if each.covers(rule)]
+                amount = max(min(left, room, *(each for each in rooms if each is not None)), 0)
+                if amount:
+                    posted.refused[rule.id] = (cap, left - amount)
+                    room -= amount
+                    self._grant(rule, amount, posted, seen)
+
+    def _claw_back(self, own: Sequence[_Lot], amount: int) -> dict[str, int]:
+        unit = own[0].rule.unit
+        missing, expired = amount, 0
+        for source in own:
             part = min(source.remaining, missing)
             source.remaining -= part
             missing -= part
-        self._owed[lot.rule.unit] += missing
+        for source in own:
+            part = min(source.expired, missing)
+            source.expired -= part
+            expired += part
+            missing -= part
+        for source in self._in_order(unit):
+            part = min(source.remaining, missing)
+            source.remaining -= part
+            missing -= part
+        self._owed[unit] += missing
         return {"amount": amount, "taken": amount - expired - missing, "expired": expired, "owed": missing}
 
     def _spend(self, unit: str, amount: int) -> None:
@@ -212,6 +349,8 @@ def _differences(seen: _Seen, expected: Expected) -> Iterator[str]:
             yield f"reversals {seen.reversals}, expected {wanted}"
         else:
             yield from _unlike("reversals", seen.reversals, wanted)
+    if expected.capped is not None and seen.capped != expected.capped:
+        yield f"capped {seen.capped}, expected {expected.capped}"
     if expected.balances is not None:
         wanted = {unit: balance.model_dump(exclude_none=True) for unit, balance in expected.balances.items()}
         yield from _unlike("balances", seen.balances, wanted)
@@ -219,6 +358,7 @@ def _differences(seen: _Seen, expected: Expected) -> Iterator[str]:
         ("reasons", seen.reasons, expected.reasons),
         ("good_through", seen.good_through, expected.good_through),
         ("billed", seen.billed, expected.billed),
+        ("counted", seen.counted, expected.counted),
     ):
         yield from _unlike(what, {"": found}, {"": dict(named or {})})
 

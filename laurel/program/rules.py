@@ -15,7 +15,10 @@ from laurel.program.scopes import lines_scope, where_scope
 from laurel.rounding import Mode
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from laurel.program.document import ProgramDocument, Rule, Validity
+    from laurel.program.windows import WindowKind
 
 RuleKind = Literal["rate", "multiplier", "fixed"]
 
@@ -27,6 +30,9 @@ CONDITION_FALSE: Final = "condition_false"
 NO_LINE_MATCHES: Final = "no_line_matches"
 BASE_NOT_FIRED: Final = "base_not_fired"
 NOTHING_KEPT: Final = "nothing_kept"
+OUTSIDE_DATES: Final = "outside_dates"
+GAVE_WAY: Final = "gave_way"
+LIMIT_REACHED: Final = "limit_reached"
 REASONS: Final = (
     EARNED,
     ROUNDS_TO_ZERO,
@@ -36,8 +42,20 @@ REASONS: Final = (
     NO_LINE_MATCHES,
     BASE_NOT_FIRED,
     NOTHING_KEPT,
+    OUTSIDE_DATES,
+    GAVE_WAY,
+    LIMIT_REACHED,
 )
 """Why a rule earned what it did. The first three belong to rules that fired, the others to those that did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLimit:
+    """How many times a rule may earn in a window; `counter` names what counts them."""
+
+    counter: str
+    times: int
+    window: WindowKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +63,8 @@ class CompiledRule:
     """A rule ready to compute. Two rules are the same only if they are one object.
 
     A rate or multiplier is numerator ÷ denominator of its base; a fixed rule counts `numerator` for each `per`.
-    `base` is the position of the rule that a multiplier multiplies. `price` is what the funder pays for one point, in
+    `of` names the numbers a rate takes, None where it is the plain amount; `bases` are the positions of the rules that
+    a multiplier multiplies. `price` is what the funder pays for one point, in
     minor units of `price_currency`; None where the points are not billed.
     """
 
@@ -58,15 +77,31 @@ class CompiledRule:
     denominator: int
     rounding: Mode
     per: Literal["activity", "line", "quantity"]
-    base: int | None
+    of: tuple[str | None, ...] | None
+    least: int
+    bases: tuple[int, ...]
+    starts_at: datetime | None
+    ends_at: datetime | None
     where: Condition | None
     lines: Condition | None
     excludes_tenders: bool
+    group: str | None
+    priority: int
+    per_transaction: int | None
+    limit: RuleLimit | None
     funder: str
     price: Fraction | None
     price_currency: str | None
     validity: Validity
     expiry: Expiry
+
+    def runs_at(self, occurred_at: datetime | None) -> bool:
+        """Whether an instant lies within the rule's dates; no instant lies within all."""
+        if occurred_at is None:
+            return True
+        if self.starts_at is not None and occurred_at < self.starts_at:
+            return False
+        return self.ends_at is None or occurred_at < self.ends_at
 
 
 class RuleOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +118,12 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
     attributes, price = document.attributes, rule.funding.price
     kind, factor = _measure(rule)
     validity = rule.validity or document.units[rule.unit].validity
-    where_names = where_scope(attributes.activity, attributes.member)
+    where_names = where_scope(
+        attributes.activity,
+        attributes.member,
+        day_parts=bool(document.day_parts),
+        stores=bool(document.stores),
+    )
     return CompiledRule(
         id=rule.rule,
         index=index,
@@ -94,10 +134,18 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         denominator=factor.denominator,
         rounding=rule.rounding,
         per=rule.fixed.per if rule.fixed is not None else "activity",
-        base=_base(rule, document),
+        of=_numbers(rule),
+        least=(rule.rate.least or 0) if rule.rate is not None else 0,
+        bases=_bases(rule, document),
+        starts_at=rule.starts_at,
+        ends_at=rule.ends_at,
         where=compile_condition(rule.where, where_names) if rule.where else None,
         lines=compile_condition(rule.lines, lines_scope(attributes.line)) if rule.lines else None,
         excludes_tenders=rule.paid_by_points_and_vouchers == "excluded",
+        group=rule.group,
+        priority=rule.priority,
+        per_transaction=rule.caps.per_transaction if rule.caps is not None else None,
+        limit=_limit(rule),
         funder=rule.funding.funder,
         price=None if price is None else Fraction(price),
         price_currency=None if price is None else rule.funding.currency or document.currency,
@@ -114,8 +162,22 @@ def _measure(rule: Rule) -> tuple[RuleKind, Fraction]:
     return "fixed", Fraction(rule.fixed.points if rule.fixed is not None else 0)
 
 
-def _base(rule: Rule, document: ProgramDocument) -> int | None:
-    if rule.multiplier is None:
+def _limit(rule: Rule) -> RuleLimit | None:
+    if rule.limit is None:
         return None
-    names = [other.rule for other in document.earning]
-    return names.index(rule.multiplier.of)
+    window: WindowKind = "calendar_year" if rule.limit.per == "year" else rule.limit.per
+    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window)
+
+
+def _numbers(rule: Rule) -> tuple[str | None, ...] | None:
+    """Return the attributes that a rate adds up, None among them standing for the amount."""
+    if rule.rate is None or rule.rate.of == ("amount",):
+        return None
+    return tuple(None if name == "amount" else name.removeprefix("attributes.") for name in rule.rate.of)
+
+
+def _bases(rule: Rule, document: ProgramDocument) -> tuple[int, ...]:
+    if rule.multiplier is None:
+        return ()
+    places = {other.rule: place for place, other in enumerate(document.earning)}
+    return tuple(places[name] for name in rule.multiplier.of)

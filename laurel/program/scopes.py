@@ -50,10 +50,23 @@ class ScopeField:
 Scope = Mapping[str, ScopeField]
 
 
-def where_scope(activity: Mapping[str, Kind], member: Mapping[str, Kind]) -> dict[str, ScopeField]:
-    """What `where` reads: the activity and the member, with the attributes that the program declares."""
-    scope = {f"activity.{name}": _plain(f"activity.{name}", name, kind) for name, kind in ACTIVITY_FIELDS.items()}
-    scope |= _attributes("activity", activity)
+def where_scope(
+    activity: Mapping[str, Kind], member: Mapping[str, Kind], *, day_parts: bool = False, stores: bool = False
+) -> dict[str, ScopeField]:
+    """What `where` reads: the activity and the member, with the attributes that the program declares.
+
+    The part of the day and the type of the store are there where the program says what they are.
+    """
+    names = [*ACTIVITY_FIELDS.items()]
+    names += [("day_part", "text")] if day_parts else []
+    names += [("store_type", "text")] if stores else []
+    scope = {f"activity.{name}": _plain(f"activity.{name}", name, kind) for name, kind in names}
+    return scope | _attributes("activity", activity) | member_scope(member)
+
+
+def member_scope(member: Mapping[str, Kind]) -> dict[str, ScopeField]:
+    """What a condition reads that asks the member alone."""
+    scope = {}
     for name, kind in member.items():
         path = f"member.attributes.{name}"
         scope[path] = ScopeField(path, kind, _read_member(name, PYTHON_TYPES[kind]), name, is_attribute=True)

@@ -76,9 +76,13 @@ class Recorded:
 class Asking:
     """Records requests in sets; `record` is what the gatherer of writes calls."""
 
-    def __init__(self, unit: UnitOfWork, waiting: Waiting, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, unit: UnitOfWork, waiting: Waiting, waited_for: Callable[[], None], clock: Callable[[], datetime]
+    ) -> None:
+        """`waited_for` is called when somebody waits for an outcome, other than that of an enrolment."""
         self._unit = unit
         self._waiting = waiting
+        self._waited_for = waited_for
         self._clock = clock
 
     async def record(self, asks: Sequence[Ask]) -> list[Recorded | Exception]:
@@ -226,6 +230,8 @@ class Asking:
     def _expect(self, ask: Ask, correlation: Correlation, waiters: list[Waiter]) -> Waiter | None:
         if not ask.waits:
             return None
+        if ask.enrolment is None:
+            self._waited_for()
         waiter = self._waiting.expect(correlation)
         waiters.append(waiter)
         return waiter

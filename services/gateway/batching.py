@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _PART_LINES: Final = 500
 _PART_BYTES: Final = 1_000_000
 _PART_SECONDS: Final = 1.0
+_PART_LINES_BESIDE_CALLERS: Final = 100
+_PAUSE_SECONDS_MAX: Final = 0.2
 _ID_MAX: Final = 128
 
 
@@ -43,9 +45,8 @@ class _Part:
     faults: list[FaultRow] = field(default_factory=list)
     size: int = 0
 
-    @property
-    def is_full(self) -> bool:
-        return len(self.reported) + len(self.faults) >= _PART_LINES or self.size >= _PART_BYTES
+    def is_full(self, lines_max: int) -> bool:
+        return len(self.reported) + len(self.faults) >= lines_max or self.size >= _PART_BYTES
 
     @property
     def is_empty(self) -> bool:
@@ -66,6 +67,7 @@ class Intake:
         batch: str,
         line_bytes_max: int,
         silence_seconds: float,
+        beside_callers: Callable[[], bool],
     ) -> None:
         self._database = database
         self._known = known
@@ -75,6 +77,7 @@ class Intake:
         self._batch = batch
         self._lines = Lines(line_bytes_max)
         self._silence_seconds = silence_seconds
+        self._beside_callers = beside_callers
         self._number = 0
         self._part = _Part()
         self._stored_at = time.monotonic()
@@ -108,10 +111,19 @@ class Intake:
         for line in lines:
             self._number += 1
             self._read(self._number, line)
-            if self._part.is_full:
-                await self._store()
+            if self._part.is_full(_PART_LINES_BESIDE_CALLERS if self._beside_callers() else _PART_LINES):
+                await self._store_and_yield()
         if time.monotonic() - self._stored_at > _PART_SECONDS:
             await self._store()
+
+    async def _store_and_yield(self) -> None:
+        """Store a part; while callers are here, leave them as long as it took to read and store it."""
+        began = self._stored_at
+        await self._store()
+        if self._beside_callers():
+            now = time.monotonic()
+            await asyncio.sleep(min(now - began, _PAUSE_SECONDS_MAX))
+            self._stored_at += time.monotonic() - now
 
     def _read(self, number: int, line: bytes | None) -> None:
         if line is None:

@@ -1,19 +1,21 @@
 """What the other services' events mean for the gateway: outcomes of requests, and what reads show.
 
-Pure: one message in, what it tells out. Parts that are only handed on stay the JSON they came as.
+Pure: one message in, what it tells out. Parts that are only handed on stay the JSON they came as. Whatever somebody
+reads later is read here first, so that an event which is not what its type promises is found while it stands alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 
 from laurel.contracts import parking, points, redemption
 from laurel.errors import PROBLEMS
+from laurel.values import AMOUNT_MAX
 from services.gateway.naming import (
     ACTIVITY,
     ADJUSTMENT,
@@ -38,6 +40,16 @@ _NULL = msgspec.Raw(b"null")
 _encode = msgspec.json.Encoder().encode
 
 
+Counted = Annotated[int, msgspec.Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
+
+
+class Award(msgspec.Struct, gc=False):
+    """What was granted of a unit."""
+
+    unit: str
+    amount: Counted
+
+
 class Heard(Protocol):
     """A message as far as outcomes read it."""
 
@@ -59,13 +71,13 @@ class Heard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a request. `body` is what a later GET shows; `awards` the JSON of what was granted."""
+    """What came of a request. `body` is what a later GET shows; `awards` what was granted."""
 
     correlation: Correlation
     state: str
     code: str | None
     body: bytes
-    awards: bytes = b"[]"
+    awards: Sequence[Award] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +161,12 @@ NOTHING: Final = Told()
 def told_by(message: Heard) -> Told:
     """Read a message. Raises msgspec.MsgspecError or ValueError where it is not what its type promises."""
     read = _READERS.get(message.type)
-    return read(message) if read is not None else NOTHING
+    if read is None:
+        return NOTHING
+    if not message.body.isascii():
+        # What is handed on is not looked into, so nobody else would notice.
+        message.body.decode()
+    return read(message)
 
 
 # What points says. -------------------------------------------------------------------------------------------
@@ -158,6 +175,27 @@ def told_by(message: Heard) -> Told:
 class _Wallet(msgspec.Struct):
     balances: msgspec.Raw = _EMPTY_LIST
     version: int = 0
+
+
+class _Lifetime(msgspec.Struct, gc=False):
+    earned: Counted = 0
+    spent: Counted = 0
+    expired: Counted = 0
+    reversed: Counted = 0
+    adjusted: Counted = 0
+
+
+class _Balance(msgspec.Struct, gc=False):
+    unit: str
+    available: Counted
+    pending: Counted = 0
+    held: Counted = 0
+    owed: Counted = 0
+    lifetime: _Lifetime | None = None
+
+
+class _Tier(msgspec.Struct, gc=False):
+    name: str | None = None
 
 
 class _Posted(_Wallet, kw_only=True):
@@ -198,6 +236,9 @@ _decode_wallet = msgspec.json.Decoder(_Wallet).decode
 _decode_posted = msgspec.json.Decoder(_Posted).decode
 _decode_refused = msgspec.json.Decoder(_Refused).decode
 _decode_enrolled = msgspec.json.Decoder(_Enrolled).decode
+_decode_awards = msgspec.json.Decoder(list[Award]).decode
+_decode_balances = msgspec.json.Decoder(list[_Balance]).decode
+_decode_tier = msgspec.json.Decoder(_Tier | None).decode
 
 
 def _awarded(message: Heard) -> Told:
@@ -218,7 +259,7 @@ def _posted(message: Heard, said: _Posted, reversals: msgspec.Raw | None) -> Out
     answer = _Answer(
         said.activity, POSTED, said.awards, said.balances, said.decision, said.tier, said.vouchers, reversals
     )
-    return Outcome(correlation, POSTED, None, _encode(answer), bytes(said.awards))
+    return Outcome(correlation, POSTED, None, _encode(answer), _decode_awards(said.awards))
 
 
 def _refused(message: Heard) -> Told:
@@ -256,9 +297,19 @@ def _summary(message: Heard, said: _Wallet, tier: msgspec.Raw | None) -> Summary
         message.member,
         _place(message.source, message.sequence),
         said.version,
-        bytes(said.balances),
-        bytes(tier) if tier is not None and bytes(tier) != b"null" else None,
+        _read_balances(said.balances),
+        _read_tier(tier),
     )
+
+
+def _read_balances(said: msgspec.Raw) -> bytes:
+    """Return balances as they came, once it is known that they are some."""
+    _decode_balances(said)
+    return bytes(said)
+
+
+def _read_tier(said: msgspec.Raw | None) -> bytes | None:
+    return bytes(said) if said is not None and _decode_tier(said) is not None else None
 
 
 class _Standing(msgspec.Struct):
@@ -469,6 +520,10 @@ class _Price(msgspec.Struct):
     amount: int
 
 
+class _Voucher(msgspec.Struct, gc=False):
+    voucher: str
+
+
 class _WalletSeen(msgspec.Struct):
     source: str
     sequence: int
@@ -496,6 +551,8 @@ class _Published(msgspec.Struct):
 
 _decode_redeemed = msgspec.json.Decoder(_Redeemed).decode
 _decode_published = msgspec.json.Decoder(_Published).decode
+_decode_vouchers = msgspec.json.Decoder(list[_Voucher]).decode
+_decode_document = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def _held(message: Heard) -> Told:
@@ -516,6 +573,7 @@ def _cancelled(message: Heard) -> Told:
 
 def _redeemed(message: Heard, state: str, *, final: bool) -> Told:
     said = _decode_redeemed(message.body)
+    _decode_vouchers(said.vouchers)
     correlation = parse_correlation(message.correlation)
     shown: dict[str, Any] = {
         "redemption": said.redemption,
@@ -549,11 +607,12 @@ def _wallet_seen(message: Heard, wallet: _WalletSeen | None) -> Summary | None:
     if wallet is None or not message.member:
         return None
     place = _place(wallet.source, wallet.sequence)
-    return Summary(message.program, message.member, place, wallet.version, bytes(wallet.balances), None)
+    return Summary(message.program, message.member, place, wallet.version, _read_balances(wallet.balances), None)
 
 
 def _reward_published(message: Heard) -> Told:
     said = _decode_published(message.body)
+    _decode_document(said.document)
     correlation = parse_correlation(message.correlation)
     document = bytes(said.document)
     outcome = None
@@ -613,6 +672,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.PointsAdjusted.TYPE: _points_adjusted,
     points.AdjustmentHeldBack.TYPE: _adjustment_held_back,
     points.PointsExpired.TYPE: _moved,
+    points.PointsCapped.TYPE: _moved,
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
     redemption.RedemptionFulfilled.TYPE: _fulfilled,

@@ -17,7 +17,7 @@ from services.gateway.asking import Stamp
 from services.gateway.batching import rejected
 from services.gateway.naming import ACTIVITY, Correlation, RequestKey
 from services.gateway.saying import activity_reported
-from services.gateway.store import batches, programs, requests
+from services.gateway.store import batches, callers, programs, requests
 from services.gateway.store.batches import Moved
 from services.gateway.store.requests import NewRequest
 
@@ -37,7 +37,7 @@ PART: Final = "batches"
 _BUSY_SECONDS: Final = 0.05
 _CONFLICTS_MAX: Final = 20
 _LINES_MAX: Final = 1_000
-_SHARE: Final = 10
+_ENOUGH: Final = 50
 
 
 class Pump:
@@ -50,6 +50,8 @@ class Pump:
         clock: Callable[[], datetime],
         *,
         in_flight_max: int,
+        in_flight_beside_callers: int,
+        yields_seconds: float,
         poll_seconds: float,
         silence_seconds: float,
     ) -> None:
@@ -57,6 +59,8 @@ class Pump:
         self._health = health
         self._clock = clock
         self._in_flight_max = in_flight_max
+        self._in_flight_beside_callers = min(in_flight_beside_callers, in_flight_max)
+        self._yields_seconds = yields_seconds
         self._poll_seconds = poll_seconds
         # A sender that is merely slow is ended by the instance that listens to it, well before.
         self._abandoned_after = timedelta(seconds=2 * silence_seconds)
@@ -104,21 +108,27 @@ class Pump:
     async def _turn(self) -> tuple[bool, int]:
         async with self._unit.database.connection() as connection:
             open_ = await batches.open_batches(connection)
-        if not open_ or not self._has_work(open_):
+            share = await self._share(connection) if open_ else 0
+        if not open_ or not self._has_work(open_, share):
             return (bool(open_), 0)
         async with self._unit.begin() as work:
             if not await batches.take_turn(work.connection):
                 return (True, 0)
-            moved = await self._move_all(work)
+            moved = await self._move_all(work, share)
             now = self._clock()
             await batches.finish(work.connection, now, abandoned_before=now - self._abandoned_after)
         return (True, moved)
 
-    def _has_work(self, open_: Sequence[BatchRow]) -> bool:
+    async def _share(self, connection: Connection) -> int:
+        """Return how many lines may be with points now."""
+        beside_callers = await callers.present(connection, self._yields_seconds)
+        return self._in_flight_beside_callers if beside_callers else self._in_flight_max
+
+    def _has_work(self, open_: Sequence[BatchRow], share: int) -> bool:
         """A turn is worth a transaction if enough lines can move, or a batch may be done or given up."""
-        room = self._in_flight_max - sum(batch.in_flight for batch in open_)
+        room = share - sum(batch.in_flight for batch in open_)
         waiting = sum(batch.waiting for batch in open_)
-        if waiting and room >= min(waiting, max(1, self._in_flight_max // _SHARE)):
+        if waiting and room >= min(waiting, _ENOUGH, max(1, share // 2)):
             return True
         silent = self._clock() - self._abandoned_after
         return any(
@@ -128,10 +138,10 @@ class Pump:
             for batch in open_
         )
 
-    async def _move_all(self, work: Work) -> int:
+    async def _move_all(self, work: Work, in_flight_max: int) -> int:
         """Give each open batch its share of the room, the oldest what is left over."""
         open_ = await batches.open_batches(work.connection)
-        room = self._in_flight_max - sum(batch.in_flight for batch in open_)
+        room = in_flight_max - sum(batch.in_flight for batch in open_)
         # While its clock is turned a program takes nothing in; its batches wait.
         heads = await programs.kept_heads(work.connection, {batch.program for batch in open_})
         turning = {name for name, head in heads.items() if head.turning_to is not None}

@@ -45,6 +45,10 @@ class GatewaySettings(ServiceSettings):
     """The longest line of a batch."""
     batch_in_flight_max: Annotated[int, Field(ge=1, le=100_000)] = 500
     """How many lines of batches may be with points at a time, so that a file never starves the till."""
+    batch_in_flight_beside_callers: Annotated[int, Field(ge=1, le=100_000)] = 50
+    """The same while callers wait for outcomes: each waits behind the lines that are with points when it comes."""
+    batch_yields_seconds: Annotated[float, Field(ge=0, le=3600)] = 3.0
+    """For how long after the last waiting caller was seen files yield."""
     batch_poll_seconds: Seconds = 0.25
     """How often the table of batches is looked at when nothing else tells that there is work."""
     turn_poll_seconds: Seconds = 0.5

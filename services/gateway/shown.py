@@ -160,6 +160,7 @@ class PendingShown(Shown):
     """A request whose outcome is not known yet; look again at `Location`."""
 
     state: Literal["pending"]
+    delayed: bool = False
 
 
 class QuoteShown(Shown):
@@ -185,6 +186,8 @@ class BatchShown(Shown):
     posted: int
     refused: int
     pending: int
+    delayed: int
+    """How many of the pending ones wait for something that had to be parked."""
     rejected: int
     duplicate: int
     awarded: list[AwardedShown]
@@ -196,6 +199,17 @@ class RewardShown(Shown):
     reward: str
     name: str
     kind: str
+
+
+class RewardStanding(Shown):
+    """A reward as it is offered, where it is, and what became of its newest document."""
+
+    reward: str
+    state: Literal["posted", "pending", "refused"]
+    name: str | None = None
+    kind: str | None = None
+    code: str | None = None
+    delayed: bool = False
 
 
 class RewardsShown(Shown):

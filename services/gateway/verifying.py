@@ -87,6 +87,13 @@ _PROOFS: Final = {
         join (select program, batch, count(*) filter (where state = 'posted') as posted
               from gateway.requests where batch is not null group by program, batch) r using (program, batch)
         where o.posted + b.unearned < r.posted""",
+    "a batch counts the lines that wait for something parked": """
+        select b.program || ' ' || b.batch, o.delayed || ' counted, ' || coalesce(r.delayed, 0) || ' wait'
+        from gateway.batches b join gateway.batch_outcomes o using (program, batch)
+        left join (select program, batch, count(*) as delayed from gateway.requests
+                   where batch is not null and state = 'pending' and delayed group by program, batch) r
+          using (program, batch)
+        where o.delayed <> coalesce(r.delayed, 0)""",
     "redemptions are shown as they stand": """
         select s.program || ' ' || s.redemption, 'stands at ' || s.state || ', shown ' || coalesce(r.state, 'nothing')
         from redemption.sagas s left join gateway.redemptions r using (program, redemption)

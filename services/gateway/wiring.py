@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from laurel.io.consumer import Consumer
 from laurel.io.database import Database, is_conflict, is_data_error
 from laurel.io.health import Health
 from laurel.io.outbox import Outbox
+from laurel.io.pruning import keep_pruned
 from laurel.io.relay import Relay
 from laurel.io.tail import Tail
 from laurel.io.topics import dead_topic, main_topic
@@ -29,6 +31,7 @@ from services.gateway.pumping import Pump
 from services.gateway.settings import GatewaySettings
 from services.gateway.turning import Turning
 from services.gateway.waiting import Waiting
+from services.gateway.yielding import Presence
 
 SERVICE = "gateway"
 
@@ -70,9 +73,10 @@ class Api:
     redemption: Owner
     tail: Tail
     turning: Turning
+    presence: Presence
 
     def tasks(self) -> dict[str, Part]:
-        return {"tail": self.tail.run}
+        return {"presence": self.presence.run, "tail": self.tail.run}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,15 @@ class Work:
     consumer: Consumer
     pump: Pump
     turning: Turning
+    prune: Part
 
     def tasks(self) -> dict[str, Part]:
-        return {"pump": self.pump.run, "turning": self.turning.run, "consumer": self.consumer.run}
+        return {
+            "pump": self.pump.run,
+            "turning": self.turning.run,
+            "consumer": self.consumer.run,
+            "pruning": self.prune,
+        }
 
 
 @asynccontextmanager
@@ -111,7 +121,8 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
     """Join what answers callers; at its end the requests in hand are finished."""
     settings, database, clock = parts.settings, parts.database, parts.clock
     waiting = Waiting()
-    asking: Gatherer[Ask, Recorded] = _gatherer(Asking(parts.unit, waiting, clock).record, settings)
+    presence = Presence(database)
+    asking: Gatherer[Ask, Recorded] = _gatherer(Asking(parts.unit, waiting, presence.note, clock).record, settings)
     recording: Gatherer[Heard, None] = _gatherer(Recorder(database, clock).write, settings)
     guard = Guard(database, clock, settings.key_cache_seconds)
     await open_gateway(database, guard, clock, settings.admin_key_file)
@@ -142,6 +153,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
                 health=parts.health,
             ),
             Turning(database, points, clock, interval_seconds=settings.turn_poll_seconds),
+            presence,
         )
     finally:
         await asking.close()
@@ -158,6 +170,8 @@ def working(parts: Parts) -> Work:
         health,
         clock,
         in_flight_max=settings.batch_in_flight_max,
+        in_flight_beside_callers=settings.batch_in_flight_beside_callers,
+        yields_seconds=settings.batch_yields_seconds,
         poll_seconds=settings.batch_poll_seconds,
         silence_seconds=settings.batch_silence_seconds,
     )
@@ -174,14 +188,15 @@ def working(parts: Parts) -> Work:
         gap_report_seconds=settings.gap_report_seconds,
     )
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
-    return Work(consumer, pump, Turning(parts.database, points, clock, interval_seconds=settings.turn_poll_seconds))
+    turning = Turning(parts.database, points, clock, interval_seconds=settings.turn_poll_seconds)
+    return Work(consumer, pump, turning, partial(keep_pruned, parts.database, settings, SERVICE))
 
 
 def _outcome_topics(settings: GatewaySettings) -> list[str]:
-    """Where outcomes are told; that a request was given up is told among dead letters."""
+    """Where outcomes are told; among dead letters, also our own, is told that a request is delayed or was given up."""
+    prefix = settings.kafka_prefix
     speakers = ("points", "redemption")
-    names = (main_topic, dead_topic)
-    return [name(speaker, settings.kafka_prefix) for name in names for speaker in speakers]
+    return [main_topic(name, prefix) for name in speakers] + [dead_topic(name, prefix) for name in (*speakers, SERVICE)]
 
 
 def _gatherer(

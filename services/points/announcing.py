@@ -24,7 +24,9 @@ _encode = msgspec.json.Encoder().encode
 _ONE_DAY = timedelta(days=1)
 _Award: Any = struct_of(said.Award)
 _Balance: Any = struct_of(said.Balance)
+_CappedAward: Any = struct_of(said.CappedAward)
 _Cause: Any = struct_of(Cause)
+_Cut: Any = struct_of(said.Cut)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
 _Funding: Any = struct_of(said.Funding)
 _Lifetime: Any = struct_of(said.Lifetime)
@@ -36,7 +38,7 @@ _RuleDecision: Any = struct_of(said.RuleDecision)
 
 
 def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
-    """Return the events of one decision. A journal makes one, but for what falls due with a release."""
+    """Return the events of one decision: one, but for what caps cut and what falls due with a release."""
     journal, message = decided.journal, decided.message
     wallet = journal.wallet
     zone = programs.zone(wallet.program)
@@ -48,11 +50,7 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
         "version": decided.version,
     }
     balances = [_balance(balance, wallet.balances[balance.unit], zone) for balance in decided.balances]
-    for fact in journal.facts:
-        build = _EVENTS.get(type(fact))
-        if build is None:
-            continue
-        contract, fields = build(fact, decided)
+    for contract, fields in _said(decided):
         if contract is not said.MemberEnrolled:
             fields["balances"] = balances
         shape: Any = struct_of(contract)
@@ -93,6 +91,41 @@ def announce_turn(turn: Turn, counts: Counts) -> Announcement:
         turn.correlation,
         turn.traceparent,
     )
+
+
+def _said(decided: Decided) -> Iterable[tuple[Any, dict[str, Any]]]:
+    for fact in decided.journal.facts:
+        build = _EVENTS.get(type(fact))
+        if build is not None:
+            yield build(fact, decided)
+        # An answer that is given again is not another cut.
+        if (
+            isinstance(fact, f.ActivityPosted)
+            and not decided.again
+            and any(judged.capped_by for judged in fact.decision)
+        ):
+            yield (
+                said.PointsCapped,
+                {
+                    "activity": fact.activity,
+                    "partner": fact.partner,
+                    "capped": [_capped(judged) for judged in fact.decision if judged.capped_by],
+                },
+            )
+
+
+def _capped(judged: f.RuleJudged) -> Any:  # noqa: ANN401  # a Struct made from the contract
+    return _CappedAward(
+        rule=judged.rule,
+        unit=judged.unit,
+        computed=judged.computed,
+        amount=judged.amount,
+        capped_by=_cuts(judged),
+    )
+
+
+def _cuts(judged: f.RuleJudged) -> list[Any]:
+    return [_Cut(cap=cut.cap, cut=cut.cut) for cut in judged.capped_by]
 
 
 def balances_of(balances: Iterable[Balance], zone: ZoneInfo) -> list[Any]:
@@ -142,7 +175,15 @@ def _lots(parts: Iterable[f.LotPart]) -> list[Any]:
 
 def _decision(judged: Iterable[f.RuleJudged]) -> list[Any]:
     return [
-        _RuleDecision(rule=j.rule, fired=j.fired, reason=j.reason, computed=j.computed, amount=j.amount) for j in judged
+        _RuleDecision(
+            rule=j.rule,
+            fired=j.fired,
+            reason=j.reason,
+            computed=j.computed,
+            amount=j.amount,
+            capped_by=_cuts(j) if j.capped_by else [],
+        )
+        for j in judged
     ]
 
 
@@ -189,6 +230,7 @@ def _refused(fact: f.ActivityRefused, _decided: Decided) -> tuple[Any, dict[str,
         "partner": fact.partner,
         "code": fact.code,
         "detail": fact.detail,
+        "facts": fact.facts,
     }
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
+from services.points.domain.shared import KeyName, Shared
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 
 
@@ -42,8 +43,9 @@ class Needs:
     """What the messages of a batch can touch.
 
     `wallets` are locked; `enrolling` those that may have to be made first; `spending` how many points of a unit may
-    be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom;
-    `clocks` the programs whose now is needed.
+    be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom; `keys`
+    what may be credited once; `clocks` the programs whose now is needed. `counters` are named by wallet, counter and
+    an instant: needed is the newest window that starts by then.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -55,6 +57,8 @@ class Needs:
     adjustments: set[tuple[str, str, str]] = field(default_factory=set)
     clocks: set[str] = field(default_factory=set)
     until: dict[WalletKey, datetime] = field(default_factory=dict)
+    counters: set[tuple[str, str, str, datetime]] = field(default_factory=set)
+    keys: set[KeyName] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -63,6 +67,7 @@ class Loaded:
 
     wallets: dict[WalletKey, Wallet]
     known: dict[ActivityKey, Known]
+    shared: Shared = field(default_factory=Shared)
     clocks: dict[str, datetime] = field(default_factory=dict)
 
 
@@ -123,6 +128,9 @@ class ProgramBook(Programs, Protocol):
 
     async def ensure(self, versions: Mapping[str, int]) -> None:
         """Return once these versions are known; raises `TimeoutError` when they do not come."""
+
+    def knows(self, program: str, version: int) -> bool:
+        """Say whether everything that was published up to a version is known."""
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from laurel.contracts.activity import ReportedActivity
+from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from laurel.errors import PROBLEMS
 from services.points import announcing
 from services.points.deciders import DECIDERS, NOT_FOR_US, OF_PROGRAMS, Decider
@@ -31,10 +32,13 @@ from services.points.domain.asked import (
     ReleaseHold,
     Report,
 )
+from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
 from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
 from services.points.domain.moment import Moment
+from services.points.domain.paying import credited_to
+from services.points.domain.shared import key_name
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.ports import (
     ActivityKey,
@@ -53,13 +57,17 @@ from services.points.ports import (
 
 
 class CannotProcessError(Exception):
-    """One message can not be processed and must not take others with it: the caller parks it."""
+    """One message can not be processed and must not take others with it: the caller parks it.
+
+    `also` names further ones, so that a batch with many of them need not be run again for each.
+    """
 
     def __init__(self, message: Incoming, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.message = message
         self.reason = reason
         self.detail = detail
+        self.also: tuple[CannotProcessError, ...] = ()
 
 
 @dataclass(slots=True)
@@ -93,15 +101,18 @@ class Road:
     async def run(self, store: Store, messages: Sequence[Incoming]) -> list[Announcement]:
         """Decide and write the messages; return what is to be said, in order.
 
-        Raises `CannotProcessError` naming the message that stands in the way (nothing of the batch may then be
-        kept), `TimeoutError` when a program version that a message carries does not come.
+        Raises `CannotProcessError` naming the messages that stand in the way (nothing of the batch may then be
+        kept), such as those that carry a program version which does not come.
         """
         turning = [message for message in messages if message.type in OF_PROGRAMS]
         if turning:
             await store.begin_turns([await self._turn(message) for message in turning])
             messages = [message for message in messages if message.type not in OF_PROGRAMS]
         steps = decode(messages)
-        await self._programs.ensure(newest_versions(steps))
+        try:
+            await self._programs.ensure(newest_versions(steps))
+        except TimeoutError as error:
+            self._park_early(steps, error)
         announcements: list[Announcement] = []
         for part in parts(steps):
             announcements += await self._run(store, part)
@@ -113,17 +124,55 @@ class Road:
             asked = OF_PROGRAMS[message.type](message.body)
         except msgspec.MsgspecError as error:
             raise CannotProcessError(message, "undecodable", str(error)) from error
-        await self._programs.ensure({asked.program: asked.versions.program})
+        version = asked.versions.program
+        try:
+            await self._programs.ensure({asked.program: version})
+        except TimeoutError as error:
+            raise CannotProcessError(message, VERSION_UNKNOWN, version_unknown(asked.program, version)) from error
         return Turn(asked.program, asked.as_of, message.id, message.correlation, message.traceparent)
 
+    def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
+        """Name the messages that came before the version they carry; the others need not wait for it."""
+        wrong = [
+            CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(step.key.program, version))
+            for step in steps
+            if not self._programs.knows(step.key.program, version := step.asked.versions.program)
+        ]
+        if wrong:
+            wrong[0].also = tuple(wrong[1:])
+            raise wrong[0] from error
+
     async def _run(self, store: Store, steps: Sequence[Step]) -> list[Announcement]:
-        batch = Batch(await store.load(self._needs(steps)))
+        batch = Batch(await self._load(store, steps))
         for step in steps:
-            self._decide(batch, step)
+            try:
+                self._decide(batch, step)
+            except CannotProcessError:
+                raise
+            except Exception as error:
+                # Whatever a decider trips over is this message's matter; it is parked alone, with its reason.
+                raise CannotProcessError(step.message, "undecidable", repr(error)) from error
         await self._give_again(store, batch)
         fresh = [decided.journal for decided in batch.decided if not decided.again]
         await store.write(fresh, batch.touched.values())
-        return [said for decided in batch.decided for said in announcing.announce(decided, self._programs)]
+        return self._say(batch)
+
+    async def _load(self, store: Store, steps: Sequence[Step]) -> Loaded:
+        """Load what the messages can touch; begin again where what is returned turns out to lie in another wallet."""
+        for step in steps:
+            self._credit_payer(step)
+        loaded = await store.load(self._needs(steps))
+        elsewhere = [step for step in steps if _follow_original(loaded, step)]
+        return await store.load(self._needs(steps)) if elsewhere else loaded
+
+    def _credit_payer(self, step: Step) -> None:
+        """Name the wallet of whoever paid, where that is who the activity is credited to."""
+        asked, activity = step.asked, step.activity
+        if activity is None or activity.payer is None or activity.type == "return" or not isinstance(asked, Report):
+            return
+        program = self._programs.in_force(step.key.program, activity.occurred_at, asked.versions.program)
+        if program is not None:
+            step.key = WalletKey(step.key.program, credited_to(program, activity, step.key.member))
 
     async def run_due(self, store: Store, wallets: Sequence[WalletKey], until: datetime) -> list[Announcement]:
         """Apply what is due by `until` to members whom nobody touched; the same as a message would do first."""
@@ -145,7 +194,18 @@ class Road:
             batch.touched[key] = wallet
         await store.write([decided.journal for decided in batch.decided], batch.touched.values())
         facts = [fact for decided in batch.decided for fact in decided.journal.facts]
-        return facts, [said for decided in batch.decided for said in announcing.announce(decided, self._programs)]
+        return facts, self._say(batch)
+
+    def _say(self, batch: Batch) -> list[Announcement]:
+        said: list[Announcement] = []
+        for decided in batch.decided:
+            try:
+                said.extend(announcing.announce(decided, self._programs))
+            except Exception as error:
+                if decided.message is None:
+                    raise
+                raise CannotProcessError(decided.message, "undecidable", repr(error)) from error
+        return said
 
     def _needs(self, steps: Sequence[Step]) -> Needs:
         """Say what the messages can touch."""
@@ -157,8 +217,11 @@ class Road:
                 activity = step.activity
                 assert activity is not None  # decode() gives every report its activity
                 needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
-                if activity.type == "return" and activity.of is not None:
-                    needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+                if activity.type == "return":
+                    if activity.of is not None:
+                        needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+                else:
+                    self._need_more(needs, step.key, asked, activity)
             elif isinstance(asked, Enrol):
                 needs.enrolling.add(step.key)
             elif isinstance(asked, PlaceHold | PlaceTimedHold):
@@ -169,16 +232,31 @@ class Road:
                 _need_for_adjusting(needs, step.key, asked)
             elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
                 needs.holds.add((*step.key, asked.hold))
-            if self._programs.runs_by_itself(step.key.program):
-                until: datetime | None = asked.at
-            else:
-                until = asked.versions.as_of
-                if until is None and isinstance(asked, PlaceHold | CaptureHold | ReleaseHold):
-                    needs.clocks.add(step.key.program)
-            if until is not None:
-                seen = needs.until.get(step.key)
-                needs.until[step.key] = until if seen is None else max(seen, until)
+            self._need_due(needs, step.key, asked)
         return needs
+
+    def _need_due(self, needs: Needs, key: WalletKey, asked: Asked) -> None:
+        """Name up to when time takes its due; redemption does not say where a sandbox's clock stands."""
+        if self._programs.runs_by_itself(key.program):
+            until: datetime | None = asked.at
+        else:
+            until = asked.versions.as_of
+            if until is None and isinstance(asked, PlaceHold | CaptureHold | ReleaseHold):
+                needs.clocks.add(key.program)
+        if until is not None:
+            seen = needs.until.get(key)
+            needs.until[key] = until if seen is None else max(seen, until)
+
+    def _need_more(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
+        """Name what an activity's program counts, and what may be credited once."""
+        program = self._programs.in_force(key.program, activity.occurred_at, asked.versions.program)
+        if program is None:
+            return
+        if program.counts:
+            for counter, start in counters_at(program, activity):
+                needs.counters.add((*key, counter, start))
+        if activity.exclusive_key is not None:
+            needs.keys.add(key_name(program, activity.exclusive_key))
 
     def _decide(self, batch: Batch, step: Step) -> None:
         wallet = batch.loaded.wallets[step.key]
@@ -189,7 +267,7 @@ class Road:
         if isinstance(step.asked, Report):
             facts = self._judge(batch, step, wallet, at)
         else:
-            moment = Moment(at, wallet.version + 1, self._programs)
+            moment = self._moment(batch, wallet, at, None)
             try:
                 facts = step.decider.decide(wallet, step.asked, moment)
             except ImpossibleRequestError as error:
@@ -222,6 +300,9 @@ class Road:
             own = max(told, default=wallet.enrolled_at or own)
         return max(own, wallet.at)
 
+    def _moment(self, batch: Batch, wallet: Wallet, at: datetime, activity: ReportedActivity | None) -> Moment:
+        return Moment(at, wallet.version + 1, self._programs, activity, batch.loaded.shared)
+
     def _judge(self, batch: Batch, step: Step, wallet: Wallet, at: datetime) -> tuple[AnyFact, ...]:
         """Judge an activity whose id is new; an id that is known is answered as before (S8)."""
         asked, activity = step.asked, step.activity
@@ -229,7 +310,7 @@ class Road:
         assert activity is not None
         known = batch.loaded.known.get(ActivityKey(wallet.program, asked.partner, activity.id))
         if known is None:
-            return step.decider.decide(wallet, asked, Moment(at, wallet.version + 1, self._programs, activity))
+            return step.decider.decide(wallet, asked, self._moment(batch, wallet, at, activity))
         if known.hash == asked.hash and known.member == wallet.member:
             batch.again.append((*step.key, known.journal))
             balances = [_copy(balance) for balance in wallet.balances.values()]
@@ -267,6 +348,7 @@ class Road:
         wallet.at = at
         for fact in facts:
             wallet.apply(wallet.version, fact)
+            batch.loaded.shared.apply(wallet.program, wallet.member, wallet.version, fact)
         journal = (
             _journal(step, wallet, at, facts) if step is not None else _due_journal(wallet, at, facts, due_at or at)
         )
@@ -311,22 +393,50 @@ class Road:
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
-    """Read the messages that are for points; raises `CannotProcessError` for what cannot be read."""
-    steps = []
+    """Read the messages that are for points; raises `CannotProcessError` naming all that cannot be read."""
+    steps: list[Step] = []
+    wrong: list[CannotProcessError] = []
     for message in messages:
-        decider = DECIDERS.get(message.type)
-        if decider is None:
-            if message.type.startswith(NOT_FOR_US):
-                continue
-            raise CannotProcessError(message, "unknown_type", f"No decider answers {message.type}")
         try:
-            asked = decider.decode(message.body)
-            activity = asked.decoded() if isinstance(asked, Report) else None
-        except msgspec.MsgspecError as error:
-            raise CannotProcessError(message, "undecodable", str(error)) from error
-        key = WalletKey(message.program, message.member)
-        steps.append(Step(message, decider, asked, key, activity))
+            step = _read(message)
+        except CannotProcessError as error:
+            wrong.append(error)
+            continue
+        if step is not None:
+            steps.append(step)
+    if wrong:
+        wrong[0].also = tuple(wrong[1:])
+        raise wrong[0]
     return steps
+
+
+def _read(message: Incoming) -> Step | None:
+    decider = DECIDERS.get(message.type)
+    if decider is None:
+        if message.type.startswith(NOT_FOR_US):
+            return None
+        raise CannotProcessError(message, "unknown_type", f"No decider answers {message.type}")
+    try:
+        asked = decider.decode(message.body)
+        activity = asked.decoded() if isinstance(asked, Report) else None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise CannotProcessError(message, "undecodable", str(error)) from error
+    if asked.member != message.member or asked.program != message.program:
+        # The order of keys would not protect it.
+        raise CannotProcessError(message, "undecodable", "The body names another member than its key")
+    return Step(message, decider, asked, WalletKey(message.program, message.member), activity)
+
+
+def _follow_original(loaded: Loaded, step: Step) -> bool:
+    """Name the wallet that an original was credited to, if it is not the one that the return names; say if so."""
+    asked, activity = step.asked, step.activity
+    if activity is None or activity.type != "return" or activity.of is None or not isinstance(asked, Report):
+        return False
+    known = loaded.known.get(ActivityKey(step.key.program, asked.partner, activity.of))
+    if known is None or known.code is not None or known.member == step.key.member:
+        return False
+    step.key = WalletKey(step.key.program, known.member)
+    return True
 
 
 def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:

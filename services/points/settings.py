@@ -14,7 +14,8 @@ class PointsSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="LAUREL_POINTS_", frozen=True, extra="ignore")
 
     program_wait_seconds: Annotated[float, Field(gt=0)] = 10.0
-    """How long a batch waits for a program version that a message carries, before it is tried again."""
+    """How long a batch waits for a program version that a message carries, before the messages
+    that carry it are parked until it comes."""
     expiry_interval_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How often members whom nobody touches are looked at for what is due."""
     turn_interval_seconds: Annotated[float, Field(gt=0)] = 1.0

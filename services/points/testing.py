@@ -14,6 +14,7 @@ import msgspec
 
 from laurel.program import CompiledProgram, ProgramDocument
 from services.points.domain.posting import entries
+from services.points.domain.shared import Shared
 from services.points.domain.state import Wallet
 from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Turn, WalletKey
 
@@ -39,11 +40,12 @@ class MemoryLedger:
     known: dict[ActivityKey, Known] = field(default_factory=dict)
     journals: list[Journal] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
+    shared: Shared = field(default_factory=Shared)
 
     async def load(self, needs: Needs) -> Loaded:
         for key in sorted(needs.wallets):
             self.wallets.setdefault(key, Wallet(*key))
-        return Loaded(self.wallets, self.known)
+        return Loaded(self.wallets, self.known, self.shared)
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         for journal in journals:
@@ -79,6 +81,9 @@ class FixedPrograms:
         for program, version in versions.items():
             if version > len(self._versions.get(program, ())):
                 raise TimeoutError(f"version {version} of {program} was never published")
+
+    def knows(self, program: str, version: int) -> bool:
+        return version <= len(self._versions.get(program, ()))
 
     def in_force(self, program: str, occurred_at: datetime, newest: int) -> CompiledProgram | None:
         versions = self._versions.get(program, [])[:newest]

@@ -6,7 +6,7 @@ compared with the tables. Memory does not grow with the ledger: journals are str
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,15 @@ _BALANCES = """
 _LOTS = """
     select program, member, journal, lot, remaining, held, expired
     from points.lots order by program, member, journal, lot"""
+_COUNTERS = """
+    select program, member, counter, window_start, counted
+    from points.counters order by program, member, counter, window_start"""
+_REFUSALS = """
+    select program, member, journal, rule, refused
+    from points.refusals order by program, member, journal, rule"""
+_CREDITED = """
+    select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
+    where program is not null order by program, member, exclusive_group, exclusive_key"""
 
 _HOLDS = """
     select program, member, hold, state, amount, captured, cancelled
@@ -148,19 +157,37 @@ class _Merged:
         return rows
 
 
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """The tables that are folds of the journals, in step with them."""
+
+    balances: _Merged
+    lots: _Merged
+    counters: _Merged
+    refusals: _Merged
+    credited: _Merged
+    holds: _Merged
+    adjustments: _Merged
+
+
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
     """Fold every journal over an empty wallet and compare with the tables."""
-    balances = _Merged(connection.cursor(_BALANCES, prefetch=2000))
-    lots = _Merged(connection.cursor(_LOTS, prefetch=2000))
-    holds = _Merged(connection.cursor(_HOLDS, prefetch=2000))
-    adjustments = _Merged(connection.cursor(_ADJUSTMENTS, prefetch=2000))
+    tables = _Tables(
+        _Merged(connection.cursor(_BALANCES, prefetch=2000)),
+        _Merged(connection.cursor(_LOTS, prefetch=2000)),
+        _Merged(connection.cursor(_COUNTERS, prefetch=2000)),
+        _Merged(connection.cursor(_REFUSALS, prefetch=2000)),
+        _Merged(connection.cursor(_CREDITED, prefetch=2000)),
+        _Merged(connection.cursor(_HOLDS, prefetch=2000)),
+        _Merged(connection.cursor(_ADJUSTMENTS, prefetch=2000)),
+    )
     wallet: Wallet | None = None
     broken = False
     count = 0
     async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
         if wallet is None or (wallet.program, wallet.member) != (program, member):
             if wallet is not None and not broken:
-                for finding in await _compare(wallet, balances, lots, holds, adjustments):
+                for finding in await _compare(wallet, tables):
                     yield finding
             wallet = Wallet(program, member)
             broken = False
@@ -175,7 +202,7 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         if count % 10_000 == 0:
             yield count
     if wallet is not None and not broken:
-        for finding in await _compare(wallet, balances, lots, holds, adjustments):
+        for finding in await _compare(wallet, tables):
             yield finding
     yield count
 
@@ -190,27 +217,33 @@ def _totals(balance: Balance) -> tuple[int, ...]:
     )  # fmt: skip
 
 
-async def _compare(
-    wallet: Wallet, balances: _Merged, lots: _Merged, holds: _Merged, adjustments: _Merged
-) -> list[Finding]:
+async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     key = (wallet.program, wallet.member)
     where = "/".join(key)
     findings = []
-    stored = {row["unit"]: tuple(row)[3:] for row in await balances.of(key)}
+    stored = {row["unit"]: tuple(row)[3:] for row in await tables.balances.of(key)}
     folded = {unit: _totals(balance) for unit, balance in wallet.balances.items()}
     if stored != folded:
         findings.append(Finding(_PROOF, where, f"balances {stored}, folded {folded}"))
-    rows = {(row["journal"], row["lot"]): tuple(row)[4:] for row in await lots.of(key)}
+    rows = {(row["journal"], row["lot"]): tuple(row)[4:] for row in await tables.lots.of(key)}
     fold = {(name.journal, name.lot): (lot.remaining, lot.held, lot.expired) for name, lot in wallet.lots.items()}
     if rows != fold:
         wrong = [name for name in rows.keys() | fold.keys() if rows.get(name) != fold.get(name)]
         findings.append(Finding(_PROOF, where, f"lots {sorted(wrong)[:5]} differ"))
-    kept = {row["hold"]: tuple(row)[3:] for row in await holds.of(key)}
+    counters = {(row["counter"], row["window_start"]): row["counted"] for row in await tables.counters.of(key)}
+    refusals = {(row["journal"], row["rule"]): row["refused"] for row in await tables.refusals.of(key)}
+    counted = {tuple(name): counter.counted for name, counter in wallet.counters.items()}
+    refused = {name: refusal.left for name, refusal in wallet.refusals.items()}
+    findings += [Finding(_PROOF, where, said) for said in _unlike("counter", counters, counted)]
+    credited = {(row["exclusive_group"], row["exclusive_key"]): row["journal"] for row in await tables.credited.of(key)}
+    findings += [Finding(_PROOF, where, said) for said in _unlike("refusal", refusals, refused)]
+    findings += [Finding(_PROOF, where, said) for said in _unlike("exclusive key", credited, wallet.credited)]
+    kept = {row["hold"]: tuple(row)[3:] for row in await tables.holds.of(key)}
     told = {each.hold: (each.state, each.amount, each.captured, each.cancelled) for each in wallet.holds.values()}
     if kept != told:
         differing = [name for name in kept.keys() | told.keys() if kept.get(name) != told.get(name)]
         findings.append(Finding(_PROOF, where, f"holds {sorted(differing)[:5]} differ"))
-    decided = {row["adjustment"]: tuple(row)[3:] for row in await adjustments.of(key)}
+    decided = {row["adjustment"]: tuple(row)[3:] for row in await tables.adjustments.of(key)}
     folded_decisions = {
         name: (a.state, a.amount, a.waiting, a.reversed, a.written_off, a.bonus, a.owed, a.corrected)
         for name, a in wallet.adjustments.items()
@@ -218,3 +251,12 @@ async def _compare(
     if decided != folded_decisions:
         findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
     return findings
+
+
+def _unlike(what: str, stored: Mapping[Any, int], folded: Mapping[Any, int]) -> list[str]:
+    """Say which figures differ; one that is not there is nothing."""
+    return [
+        f"{what} {name} stands at {stored.get(name, 0)}, folded {folded.get(name, 0)}"
+        for name in sorted(stored.keys() | folded.keys())
+        if stored.get(name, 0) != folded.get(name, 0)
+    ]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+from laurel.io.awaiting import retry_known
 from laurel.io.consumer import Consumer
 from laurel.io.database import Database
 from laurel.io.health import Health
 from laurel.io.message import Message
 from laurel.io.outbox import Outbox
+from laurel.io.pruning import keep_pruned
 from laurel.io.published import PublishedTopic
 from laurel.io.relay import Relay
 from laurel.io.topics import main_topic, programs_topic
@@ -47,6 +51,7 @@ class Working:
     consumer: Consumer
     timer: ExpiryTimer
     turner: ClockTurner
+    prune: Callable[[], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
@@ -72,7 +77,7 @@ async def reading(settings: PointsSettings) -> AsyncIterator[Reading]:
             take,
             health=health,
         )
-        programs = KnownPrograms(database, topic, deadline_seconds=settings.program_wait_seconds)
+        programs = KnownPrograms(database, topic, health, deadline_seconds=settings.program_wait_seconds)
         known.append(programs)
         await programs.load()
         yield Reading(settings, health, database, programs, topic, LedgerViews(database))
@@ -103,6 +108,7 @@ async def working(reading: Reading) -> Working:
         settings,
         reading.health,
         relay=relay,
+        ripen=partial(retry_known, topics=topics, knows=reading.programs.knows),
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )
@@ -111,7 +117,8 @@ async def working(reading: Reading) -> Working:
         road,
         reading.programs,
         Ledger,
+        reading.health,
         interval_seconds=settings.expiry_interval_seconds,
         batch_max=settings.expiry_batch_max,
     )
-    return Working(relay, consumer, timer, turner)
+    return Working(relay, consumer, timer, turner, partial(keep_pruned, database, settings, SERVICE))

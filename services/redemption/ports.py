@@ -84,6 +84,9 @@ class ProgramBook(Protocol):
     async def ensure(self, versions: Mapping[str, int]) -> None:
         """Return once these versions are known; raises `TimeoutError` when they do not come."""
 
+    def knows(self, program: str, version: int) -> bool:
+        """Say whether a version is known."""
+
     def terms(self, program: str, version: int) -> ProgramTerms:
         """Return what redemption needs of a version that is known."""
 

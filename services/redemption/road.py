@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import msgspec
 
+from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from services.redemption.announcing import Occasion, announce
 from services.redemption.deciders import DECIDERS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.answering import ImpossibleMessageError
@@ -67,16 +68,33 @@ class Road:
     async def run(self, store: Store, messages: Sequence[Incoming]) -> list[Announcement]:
         """Decide and write the messages; return what is to be said, in order.
 
-        Raises `CannotProcessError` naming the message that stands in the way (nothing of the batch may then be
-        kept), `TimeoutError` when a program version that a message carries does not come.
+        Raises `CannotProcessError` naming the messages that stand in the way (nothing of the batch may then be
+        kept), such as those that carry a program version which does not come.
         """
         steps = decode(messages)
-        await self._programs.ensure(newest_versions(steps))
+        try:
+            await self._programs.ensure(newest_versions(steps))
+        except TimeoutError as error:
+            self._park_early(steps, error)
         return await self._travel(store, steps)
 
     async def run_due(self, store: Store, due: Sequence[TimeIsUp]) -> list[Announcement]:
         """Decide for sagas that have waited long enough, as a message would have done."""
         return await self._travel(store, [_timer_step(heard) for heard in due])
+
+    def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
+        """Name the messages that came before the version they carry; the others need not wait for it."""
+        wrong = [
+            CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(heard.program, version))
+            for step in steps
+            if isinstance(heard := step.heard, Redeem)
+            and step.message is not None
+            and (version := heard.versions.program)
+            and not self._programs.knows(heard.program, version)
+        ]
+        if wrong:
+            wrong[0].also = tuple(wrong[1:])
+            raise wrong[0] from error
 
     async def _travel(self, store: Store, steps: Sequence[Step]) -> list[Announcement]:
         if not steps:
@@ -160,7 +178,7 @@ def _read(message: Incoming) -> Step | None:
         return None
     try:
         heard = decider.decode(message.body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CannotProcessError(message, "undecodable", str(error)) from error
     if (heard.program, heard.member or "") != (message.program, message.member):
         # The order of keys would not protect it.

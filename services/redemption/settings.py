@@ -21,7 +21,8 @@ class RedemptionSettings(ServiceSettings):
     codes_token: SecretStr | None = None
     """When set, only who shows it as a bearer token may read voucher codes from the internal HTTP."""
     program_wait_seconds: Seconds = 10.0
-    """How long a batch waits for a program version that a message carries, before it is tried again."""
+    """How long a batch waits for a program version that a message carries, before the messages
+    that carry it are parked until it comes."""
     hold_wait: timedelta = timedelta(minutes=15)
     """How long a saga waits for its points (S12)."""
     wait_timer_seconds: Seconds = 5.0

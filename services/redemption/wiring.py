@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from laurel.io.awaiting import retry_known
 from laurel.io.consumer import Consumer
 from laurel.io.database import Connection, Database
 from laurel.io.health import Health
 from laurel.io.outbox import Outbox
+from laurel.io.pruning import keep_pruned
 from laurel.io.published import PublishedTopic
 from laurel.io.relay import Relay
 from laurel.io.topics import main_topic, programs_topic
@@ -66,12 +69,14 @@ class Worker:
     timer: WaitTimer
     relay: Relay
     programs: PublishedTopic
+    prune: Part
 
     def tasks(self) -> dict[str, Part]:
         """Name them in the order in which they stop: who hands out work before who carries it on."""
         return {
             "timer": self.timer.run,
             "consumer": self.consumer.run,
+            "pruning": self.prune,
             "programs": self.programs.run,
             "relay": self.relay.run,
         }
@@ -83,7 +88,7 @@ async def worker(parts: Parts) -> Worker:
     outbox = await Outbox.load(SERVICE, parts.database)
     relay = Relay(parts.database, outbox, settings, health, sweep_seconds=settings.relay_sweep_seconds)
     unit = UnitOfWork(parts.database, outbox, relay)
-    known = KnownPrograms(deadline_seconds=settings.program_wait_seconds)
+    known = KnownPrograms(health, deadline_seconds=settings.program_wait_seconds)
     programs = PublishedTopic(programs_topic(settings.kafka_prefix), settings, known.take, health=health)
     known.follow(programs)
     road = Road(known, hold_wait=settings.hold_wait)
@@ -91,14 +96,16 @@ async def worker(parts: Parts) -> Worker:
     def store_of(connection: Connection) -> PostgresStore:
         return PostgresStore(connection, parts.vault)
 
+    topics = [main_topic(speaker, settings.kafka_prefix) for speaker in ("gateway", "points")]
     consumer = Consumer(
         f"{settings.kafka_prefix}-{SERVICE}",
-        [main_topic(speaker, settings.kafka_prefix) for speaker in ("gateway", "points")],
+        topics,
         RedemptionHandler(road, store_of),
         unit,
         settings,
         health,
         relay=relay,
+        ripen=partial(retry_known, topics=topics, knows=known.knows),
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )
@@ -112,4 +119,4 @@ async def worker(parts: Parts) -> Worker:
         interval_seconds=settings.wait_timer_seconds,
         batch_max=settings.wait_timer_batch_max,
     )
-    return Worker(consumer, timer, relay, programs)
+    return Worker(consumer, timer, relay, programs, partial(keep_pruned, parts.database, settings, SERVICE))

@@ -3,6 +3,7 @@
 import inspect
 import types
 from datetime import date, datetime
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -79,6 +80,7 @@ def values_of_parts(origin: Any, parts: tuple[Any, ...]) -> st.SearchStrategy[An
     return st.dictionaries(WORDS, JUNK if parts[1] is Any else values_of(parts[1]), max_size=2)
 
 
+@cache
 def documents_of(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
     """Return documents of a class: some fields may be missing, one may be junk, one may be unknown."""
     fields = {

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import uuid
-from collections.abc import Iterator
 
-import asyncpg
 import pytest
 
-from laurel.embedded.postgres import EmbeddedPostgres
-from laurel.io.migrating import DatabaseUrls, urls_beside
+from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
-from tests.flow.nursery import Nursery, nursery
-
-TEMPLATE = "laurel_template"
-
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Nursery | None]:
-    """What services are forked from; None where a fork would not be safe."""
-    if sys.platform != "linux":
-        yield None
-        return
-    with nursery() as born:
-        yield born
 
 
 @pytest.fixture(scope="module")
-def town_urls(postgres: EmbeddedPostgres) -> Iterator[DatabaseUrls]:
+def town_urls(module_urls: DatabaseUrls) -> DatabaseUrls:
     """A migrated database of the module's own."""
-    name = f"flow_{uuid.uuid4().hex[:12]}"
-    admin = postgres.url("admin", "postgres")
-    asyncio.run(_run(admin, f"create database {name} template {TEMPLATE} owner laurel_owner strategy file_copy"))
-    yield urls_beside(admin, postgres.secrets.passwords, name)
-    asyncio.run(_run(admin, f"drop database {name} with (force)"))
+    return module_urls
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +32,3 @@ def kafka_settings(bootstrap: str, *, idempotence: bool, fetch_max_wait_ms: int,
         # A real broker takes nothing below six seconds.
         kafka_session_timeout_ms=6000 if idempotence else 1000,
     )
-
-
-async def _run(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -22,7 +22,7 @@ from tests.flow.stage import (
     voucher,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
 PROGRAM = "grocery"
 

@@ -31,6 +31,9 @@ def settings(
         kafka_prefix=f"g{uuid.uuid4().hex[:8]}",
         kafka_partitions=2,
         kafka_idempotence=kafka_idempotence,
+        # The embedded broker lets whoever joins wait for half of this, at least a second; a real one takes no less
+        # than six seconds.
+        kafka_session_timeout_ms=6000 if kafka_idempotence else 2000,
         fetch_max_wait_ms=fetch_max_wait_ms,
         secret=SecretStr(SECRET),
         admin_key_file=tmp_path / "admin.key",

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from laurel.embedded.ports import free_port
 from laurel.io.following import Follower
@@ -20,11 +22,15 @@ from laurel.io.health import Health
 from laurel.io.http import serve
 from laurel.io.kafka import start_producer, stop_quietly
 from laurel.io.message import Message, decode, id_of, source_of
+from laurel.io.settings import KafkaSettings
 from laurel.io.topics import main_topic, partition_of
 from laurel.program.reading import read_yaml
 from services.gateway.app import application
 from services.gateway.settings import GatewaySettings
 from services.gateway.wiring import Api, Parts, Work, answering, connected, working
+from services.points.app import points_app
+from services.points.settings import PointsSettings
+from services.points.wiring import reading as points_reading
 
 PROGRAM = "grocery"
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
@@ -317,6 +323,35 @@ async def served(instance: Instance, settings: GatewaySettings) -> AsyncIterator
     finally:
         serving.cancel()
         await asyncio.wait({serving}, timeout=15)
+
+
+@asynccontextmanager
+async def points_door(settings: GatewaySettings, database_url: str) -> AsyncIterator[str]:
+    """Points as far as it answers questions, over its own tables and the published programs: its address."""
+    told = PointsSettings(
+        database_url=SecretStr(database_url),
+        http_port=free_port(),
+        **{name: getattr(settings, name) for name in KafkaSettings.model_fields},
+    )
+    async with points_reading(told) as reading:
+        running = [asyncio.create_task(part) for part in (reading.topic.run(), serve(points_app(reading), told))]
+        try:
+            await until(lambda: reading.health.is_ready and reading.programs.newest(PROGRAM) is not None, 30)
+            await until(partial(_is_open, told.http_port))
+            yield f"http://127.0.0.1:{told.http_port}"
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=15)
+
+
+async def _is_open(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 @asynccontextmanager

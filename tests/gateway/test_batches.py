@@ -178,6 +178,34 @@ async def test_refused_lines_are_counted_and_explained(
     assert counts((await http.get(location)).json()) == {"received": 4, "posted": 2, "refused": 2}
 
 
+@pytest.mark.parametrize("change", [{"awards": 7}, {"balances": [{"unit": "point", "available": "many"}]}])
+async def test_an_outcome_of_a_line_that_cannot_be_read_parks_alone(
+    http: httpx.AsyncClient,
+    member: str,
+    projecting: Instance,
+    others: Others,
+    database: Database,
+    change: dict[str, Any],
+) -> None:
+    await http.post(f"/v1/programs/{PROGRAM}/members", json={"member": "m-2"}, headers={"prefer": "wait=20"})
+
+    def answer(message: Any) -> Any:
+        ((speaker, type_, fields),) = others.as_usual(message)
+        return [(speaker, type_, {**fields, **change} if b"t-bad" in message.body else fields)]
+
+    others.answer = answer
+    lines = [purchase("t-1"), purchase("t-bad"), *(purchase(f"t-{n}", "m-2", amount=100) for n in range(2, 50))]
+    sent = await http.post(BATCHES, content=ndjson(lines), headers=NDJSON)
+
+    async def shown() -> bool:
+        return counts((await http.get(sent.headers["location"])).json()) == {"received": 50, "posted": 49, "pending": 1}
+
+    await until(shown)
+    async with database.connection() as connection:
+        found = await connection.fetch("select member, type, reason from parked")
+    assert [tuple(row) for row in found] == [("m-1", "points.awarded.v1", "undecodable")]
+
+
 async def test_a_packed_file_that_ends_too_soon_is_cut_off(
     http: httpx.AsyncClient, member: str, projecting: Instance
 ) -> None:
@@ -229,20 +257,16 @@ async def test_a_connection_that_is_lost_leaves_the_whole_lines(
         assert await until(lambda: batch("cut_off")) == ("cut_off", 2, 2)
 
 
-@pytest.mark.parametrize(
-    ("headers", "body", "status", "code"),
-    [
+async def test_what_is_no_file_is_told(http: httpx.AsyncClient) -> None:
+    cases: list[tuple[dict[str, str], bytes, int, str]] = [
         ({"content-type": "text/csv"}, b"", 415, "unsupported"),
         ({"content-type": "application/json"}, b"{}", 415, "unsupported"),
         ({**NDJSON, "content-encoding": "br"}, b"", 415, "unsupported"),
         (PACKED, b"this was never packed", 400, "malformed"),
-    ],
-)
-async def test_what_is_no_file_is_told(
-    http: httpx.AsyncClient, headers: dict[str, str], body: bytes, status: int, code: str
-) -> None:
-    answer = await http.post(BATCHES, content=body, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    ]
+    for headers, body, status, code in cases:
+        answer = await http.post(BATCHES, content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), (headers, body)
 
 
 async def test_an_empty_file_is_done(http: httpx.AsyncClient, projecting: Instance) -> None:
@@ -272,6 +296,51 @@ async def test_no_more_lines_are_under_way_than_may_be(
                 return bool(await connection.fetchval("select sum(posted) = 200 from batch_outcomes"))
 
         await until(all_posted)
+
+
+async def test_lines_that_wait_for_something_parked_leave_room_for_others(
+    settings: GatewaySettings, http: httpx.AsyncClient, member: str, others: Others, database: Database
+) -> None:
+    others.silent = True
+    await http.post(f"/v1/programs/{PROGRAM}/members", json={"member": "m-2"}, headers={"prefer": "respond-async"})
+
+    def asked(member: str) -> list[Any]:
+        return [m for m in others.heard if m.type == "activity.reported.v1" and m.member == member]
+
+    async with gateway(settings.model_copy(update={"batch_in_flight_max": 5}), "worker"):
+        first = await http.post(BATCHES, content=ndjson(purchase(f"t-{n}") for n in range(8)), headers=NDJSON)
+        await until(lambda: len(asked("m-1")) == 5)
+        file = ndjson(purchase(f"u-{n}", "m-2") for n in range(8))
+        second = await http.post(BATCHES, content=file, headers=NDJSON)
+        parked: set[str] = set()
+
+        async def parks_all() -> bool:
+            """Everything of the first member is parked, as it comes; the other's is answered."""
+            for message in asked("m-1"):
+                if message.id not in parked:
+                    parked.add(message.id)
+                    told = {"source": message.source, "sequence": message.sequence, "reason": "poison"}
+                    await others.say("points", "message.parked.v1", message, {**told, "type": message.type})
+            for message in list(others._held):
+                if message.member == "m-2":
+                    others._held.remove(message)
+                    await others._answer(message)
+            return bool((await http.get(second.headers["location"])).json()["state"] == "done")
+
+        await until(parks_all)
+        assert len(asked("m-2")) == 8
+        await until(lambda: len(asked("m-1")) == 8)
+
+        async def all_wait() -> bool:
+            await parks_all()
+            shown = (await http.get(first.headers["location"])).json()
+            return counts(shown) == {"received": 8, "pending": 8, "delayed": 8}
+
+        await until(all_wait)
+        await others.resume()
+        assert counts(await finished(http, first.headers["location"])) == {"received": 8, "posted": 8}
+    async with database.connection() as connection:
+        assert await connection.fetchval("select sum(delayed) from batch_outcomes") == 0
 
 
 async def test_two_workers_share_the_lines_and_move_each_once(

@@ -10,7 +10,7 @@ import pytest
 
 from laurel.io.database import Database
 from services.gateway.settings import GatewaySettings
-from tests.gateway.stage import PROGRAM, Instance, Others, gateway
+from tests.gateway.stage import PROGRAM, Instance, Others, gateway, until
 
 pytestmark = pytest.mark.anyio
 
@@ -128,3 +128,25 @@ async def test_nobody_is_enrolled_in_the_future(http: httpx.AsyncClient) -> None
     answer = await http.post(MEMBERS, json={"enrolled_at": "2099-01-01T00:00:00Z"})
     assert (answer.status_code, answer.json()["code"]) == (422, "in_the_future")
     assert answer.json()["errors"][0]["pointer"] == "/enrolled_at"
+
+
+async def test_an_enrolment_that_is_parked_is_shown_as_delayed_until_it_is_done(
+    http: httpx.AsyncClient, projecting: Instance, others: Others
+) -> None:
+    others.silent = True
+    answer = await http.post(MEMBERS, json={"member": "m-9"}, headers={"prefer": "respond-async"})
+    assert answer.status_code == 202
+    location = answer.headers["location"]
+    await until(lambda: others.heard)
+    (asked,) = others.heard
+    told = {"source": asked.source, "sequence": asked.sequence, "type": asked.type, "reason": "poison"}
+    await others.say("points", "message.parked.v1", asked, told)
+
+    async def shown(wanted: dict[str, object]) -> bool:
+        found = (await http.get(location)).json()
+        return bool(wanted.items() <= found.items())
+
+    await until(lambda: shown({"state": "pending", "delayed": True}))
+    await others.resume()
+    await until(lambda: shown({"state": "posted", "status": "active"}))
+    assert "delayed" not in (await http.get(location)).json()

@@ -101,7 +101,12 @@ def test_a_redemption_tells_its_state_and_the_wallet_it_builds_on() -> None:
         "reward": "mug",
         "price": {"unit": "point", "amount": 100},
         "points": 100,
-        "wallet": {"source": "laurel/points/3", "sequence": 9, "balances": [{"unit": "point"}], "version": 6},
+        "wallet": {
+            "source": "laurel/points/3",
+            "sequence": 9,
+            "balances": [{"unit": "point", "available": 0}],
+            "version": 6,
+        },
     }
     told = told_by(message("redemption.fulfilled.v1", body, "r:grocery:acme:1:k", source="laurel/redemption/1"))
     assert told.outcome is not None
@@ -129,6 +134,39 @@ def test_a_body_that_is_not_what_its_type_promises_is_an_error(body: bytes) -> N
         told_by(message("points.awarded.v1", {}, body=body))
     with pytest.raises(ValueError, match="invalid literal"):
         told_by(message("points.awarded.v1", AWARDED, source="laurel/points/first"))
+
+
+REDEEMED = {"redemption": "r-1", "reward": "mug"}
+
+
+@pytest.mark.parametrize(
+    ("type_", "said"),
+    [
+        ("points.awarded.v1", {**AWARDED, "awards": 7}),
+        ("points.awarded.v1", {**AWARDED, "awards": [{"unit": "point"}]}),
+        ("points.awarded.v1", {**AWARDED, "awards": [{"unit": "point", "amount": 10**15 + 1}]}),
+        ("points.awarded.v1", {**AWARDED, "balances": 7}),
+        ("points.awarded.v1", {**AWARDED, "balances": [{"unit": "point", "available": "7"}]}),
+        ("points.awarded.v1", {**AWARDED, "balances": [{"unit": "point", "available": 7, "lifetime": [1]}]}),
+        ("points.awarded.v1", {**AWARDED, "tier": "gold"}),
+        ("points.clawed_back.v1", {**AWARDED, "of": "t-0", "awards": {"unit": "point"}}),
+        ("activity.refused.v1", {"activity": "t-1", "code": "claim_too_late", "balances": [7]}),
+        ("points.expired.v1", {"balances": None, "version": 5}),
+        ("redemption.fulfilled.v1", {**REDEEMED, "vouchers": [7]}),
+        ("redemption.held.v1", {**REDEEMED, "wallet": {"source": "laurel/points/1", "sequence": 1, "balances": 7}}),
+        ("reward.published.v1", {"reward": "mug", "document": "a mug"}),
+    ],
+)
+def test_parts_that_are_handed_on_are_what_their_readers_will_want(type_: str, said: dict[str, Any]) -> None:
+    with pytest.raises((msgspec.MsgspecError, ValueError)):
+        told_by(message(type_, said))
+
+
+def test_parts_that_nobody_looks_into_are_text_at_least() -> None:
+    body = json.dumps({**AWARDED, "decision": [{"rule": "?"}]}).encode().replace(b"?", b"\xff")
+    with pytest.raises(UnicodeDecodeError):
+        told_by(message("points.awarded.v1", {}, body=body))
+    told_by(message("points.awarded.v1", {}, body=body.replace(b"\xff", "é".encode())))
 
 
 def test_every_type_is_one_of_the_contract() -> None:

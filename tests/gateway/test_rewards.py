@@ -11,8 +11,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from laurel.contracts.registry import EVENTS
+from laurel.io.database import Database
 from laurel.io.message import Message
 from services.gateway.settings import GatewaySettings
+from tests.flow.stage import UNSAID
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, owner, until
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +47,38 @@ async def test_a_reward_is_published_changed_and_listed(http: httpx.AsyncClient,
     assert page["data"][0]["price"] == 100
     rest = (await http.get(REWARDS, params={"limit": 3, "cursor": page["next_cursor"]})).json()
     assert [each["reward"] for each in rest["data"]] == ["r-2", "r-3"]
+
+
+async def test_a_reward_on_its_way_is_shown_where_its_answer_says(
+    http: httpx.AsyncClient, others: Others, projecting: Instance
+) -> None:
+    others.silent = True
+    unknown = await http.get(f"{REWARDS}/mug")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "reward_unknown")
+    answer = await http.put(f"{REWARDS}/mug", json=MUG, headers={"prefer": "respond-async"})
+    location = answer.headers["location"]
+    assert (answer.status_code, location) == (202, f"{REWARDS}/mug")
+    assert (await http.get(location)).json() == {"reward": "mug", "state": "pending"}
+    await until(lambda: others.heard)
+    (asked,) = others.heard
+    told = {"source": asked.source, "sequence": asked.sequence, "type": asked.type, "reason": "poison"}
+    await others.say("redemption", "message.parked.v1", asked, told)
+
+    async def shown(**wanted: Any) -> bool:
+        return bool(wanted.items() <= (await http.get(location)).json().items())
+
+    await until(lambda: shown(state="pending", delayed=True))
+    await others.resume()
+    await until(lambda: shown(state="posted", reward="mug", name="Mug", price=100))
+    assert "delayed" not in (await http.get(location)).json()
+    # What is offered goes on being shown while another document is on its way, and after that was given up.
+    others.silent = True
+    await http.put(location, json={**MUG, "price": 120}, headers={"prefer": "respond-async"})
+    assert await shown(state="pending", price=100)
+    await until(lambda: len(others.heard) == 2)
+    told |= {"sequence": others.heard[-1].sequence, "reason": "discarded"}
+    await others.say("redemption", "message.discarded.v1", others.heard[-1], told)
+    await until(lambda: shown(state="refused", code="discarded", price=100))
 
 
 async def test_a_redemption_is_answered_shown_and_replayed(
@@ -148,6 +183,63 @@ async def test_a_redemption_on_its_way_is_shown_as_it_stands(
     await until(lambda: stands("holding"))
     await others.resume()
     await until(lambda: stands("fulfilled"))
+
+
+STATES = {"redemption.held.v1": "holding", "redemption.cancelled.v1": "cancelled"}
+
+
+def test_what_nobody_says_yet_is_said_twice_here() -> None:
+    """All the others come twice, and out of turn, in tests/flow/test_out_of_turn.py."""
+    assert STATES.keys() == UNSAID
+    assert EVENTS.keys() > UNSAID
+
+
+@pytest.mark.parametrize("type_", sorted(STATES))
+async def test_what_is_said_of_a_redemption_twice_changes_nothing(
+    http: httpx.AsyncClient,
+    member: str,
+    others: Others,
+    projecting: Instance,
+    database: Database,
+    type_: str,
+) -> None:
+    others.silent = True
+    answer = await http.post(REDEMPTIONS, json=WISH, headers={**key("k-1"), "prefer": "respond-async"})
+    location = answer.headers["location"]
+    await until(lambda: len(others.heard) == 2)
+    asked = others.heard[-1]
+    fields = others.fulfilled(json.loads(asked.body))
+    await others.say("redemption", type_, asked, fields)
+
+    async def stands() -> bool:
+        return bool((await http.get(location)).json()["state"] == STATES[type_])
+
+    await until(stands)
+    shown = (await http.get(location)).json()
+    before = await _everything(database)
+    # The same again, and under the same number what would show if it were believed; then what tells that it was heard.
+    for again in (fields, {**fields, "points": 7}):
+        await others.say("redemption", type_, asked, again, repeat=True)
+    await others.say("redemption", "voucher.issued.v1", asked, {"voucher": "v-1", "suffix": "7GQ2"})
+
+    async def heard() -> bool:
+        number = "select number from inbox where member = 'm-1' and source = 'laurel/redemption/1'"
+        async with database.connection() as connection:
+            return bool(await connection.fetchval(number) == 2)
+
+    await until(heard)
+    assert (await http.get(location)).json() == shown
+    assert await _everything(database) == before
+
+
+async def _everything(database: Database) -> dict[str, str]:
+    """A digest of what the gateway keeps of members, requests and redemptions, and of what it says."""
+    found: dict[str, str] = {}
+    async with database.reading() as connection:
+        for table in ("members", "outbox", "parked", "redemptions", "requests"):
+            rows = f"select coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {table} t"
+            found[table] = await connection.fetchval(rows)
+    return found
 
 
 async def test_codes_are_asked_of_redemption_and_shown_to_keys_that_redeem(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 
+import asyncpg
 import httpx
 import pytest
 
+from laurel.io import parking
 from laurel.io.database import Database
+from laurel.io.migrating import DatabaseUrls
 from services.gateway.settings import GatewaySettings
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, until
 
@@ -102,6 +105,46 @@ async def test_an_event_that_cannot_be_read_parks_and_others_flow_on(
         return [tuple(row) for row in found] == [("m-1", "undecodable")]
 
     await until(parked)
+
+
+async def test_an_outcome_that_the_gateway_parks_delays_its_request_until_it_is_repaired(
+    here: Instance, member: str, projecting: Instance, others: Others, database: Database, database_urls: DatabaseUrls
+) -> None:
+    others.silent = True
+    file = b"".join(json.dumps(purchase(id_)).encode() + b"\n" for id_ in ("t-1", "t-2"))
+    ndjson = {"content-type": "application/x-ndjson"}
+    sent = await here.http.post(f"/v1/programs/{PROGRAM}/batches", content=file, headers=ndjson)
+    owner = await asyncpg.connect(database_urls.owner)
+    rule = "check (id <> 't-1' or outcome is null) not valid"
+    await owner.execute(f"alter table gateway.requests add constraint refusing {rule}")
+    await until(lambda: len(others.heard) == 3)
+    await others.resume()
+
+    async def delayed() -> bool:
+        shown = [(await here.http.get(f"{ACTIVITIES}/{id_}")).json() for id_ in ("t-1", "t-2")]
+        return all(each == {"id": each["id"], "state": "pending", "delayed": True} for each in shown)
+
+    await until(delayed)
+    async with database.connection() as connection:
+        ((reason, *place),) = [
+            (row["reason"], row["program"], row["member"], row["source"], row["sequence"])
+            for row in await connection.fetch("select * from parked where reason <> 'behind'")
+        ]
+    assert reason == "refused_by_database"
+    refused = (*place[:3], place[3])
+    with pytest.raises(parking.MustBeRepaired, match="retry"):
+        async with here.parts.unit.begin() as work:
+            await parking.discard(work, refused, actor="tester", note="away with it")
+    await owner.execute("alter table gateway.requests drop constraint refusing")
+    await owner.close()
+    async with database.transaction() as connection:
+        await parking.retry(connection, refused, actor="tester")
+
+    async def done() -> bool:
+        shown = (await here.http.get(sent.headers["location"])).json()
+        return bool((shown["state"], shown["posted"], shown["delayed"]) == ("done", 2, 0))
+
+    await until(done)
 
 
 async def test_a_parked_request_is_shown_as_delayed_and_a_discarded_one_as_refused(

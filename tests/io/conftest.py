@@ -28,6 +28,7 @@ from laurel.io.settings import KafkaSettings
 from laurel.io.topics import Topics
 from laurel.io.unit import UnitOfWork
 from migrations.messaging import create_messaging_tables
+from tests.databases import Copies
 
 TEMPLATE = "io_template"
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
@@ -80,13 +81,18 @@ async def _make_template(admin: str) -> None:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def io_copies(io_server: str) -> Iterator[Copies]:
+    made = Copies(io_server, TEMPLATE, prefix="io")
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def url(io_server: str) -> Iterator[str]:
+def url(io_server: str, io_copies: Copies) -> Iterator[str]:
     """A fresh database with the messaging tables of two services."""
-    name = f"io_{uuid.uuid4().hex[:12]}"
-    asyncio.run(_run(io_server, f"create database {name} template {TEMPLATE} strategy file_copy"))
-    yield _beside(io_server, name)
-    asyncio.run(_run(io_server, f"drop database {name} with (force)"))
+    with io_copies.one() as name:
+        yield _beside(io_server, name)
 
 
 def _beside(admin: str, name: str) -> str:

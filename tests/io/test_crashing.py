@@ -30,7 +30,7 @@ from tests.io.conftest import (
     value,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.crash]
+pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.kafka]
 
 SERVICE = Path(__file__).with_name("crashing_service.py")
 MEMBERS = 15

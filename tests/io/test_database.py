@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from laurel.io.database import Database, is_conflict, is_data_error
+from laurel.io.database import CollisionError, Database, copy_rows, is_conflict, is_data_error
 from tests.io.conftest import value
 
 pytestmark = pytest.mark.anyio
@@ -72,3 +72,21 @@ async def test_a_value_that_never_reaches_the_server_is_a_data_error_too(speaker
             await connection.execute("insert into schema_epoch (epoch) values ($1)", 2**40)
     assert is_data_error(raised.value)
     assert not is_data_error(TimeoutError())
+
+
+def test_a_collision_is_a_conflict_and_nobodys_fault() -> None:
+    assert is_conflict(CollisionError())
+    assert not is_data_error(CollisionError())
+
+
+@pytest.mark.parametrize(("column", "wrong"), [("epoch", 2**40), ("epoch", "x"), ("only", object()), ("epoch", 2**70)])
+async def test_a_value_that_no_copy_can_write_is_a_data_error_too(
+    speaker_database: Database, column: str, wrong: object
+) -> None:
+    with pytest.raises(asyncpg.DataError) as raised:
+        async with speaker_database.transaction() as connection:
+            await copy_rows(connection, "schema_epoch", (column,), [(wrong,)])
+    assert is_data_error(raised.value)
+    assert str(wrong) not in str(raised.value)
+    # The connection that it happened on goes on to serve others.
+    assert await value(speaker_database, "select count(*) from schema_epoch") == 1

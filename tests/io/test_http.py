@@ -183,3 +183,11 @@ async def test_it_serves_until_cancelled_and_says_when_it_cannot(health: Health)
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(serving, 5)
+
+
+async def test_methods_that_callers_make_up_are_counted_as_one(client: httpx.AsyncClient) -> None:
+    for method in ("BREW", "STEEP"):
+        assert (await client.request(method, "/health/live")).status_code == 405
+    told = (await client.get("/metrics")).text
+    assert 'method="other"' in told
+    assert "BREW" not in told

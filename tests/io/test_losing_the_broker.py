@@ -30,7 +30,7 @@ from tests.io.conftest import (
     value,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
 
 class Broker(Protocol):

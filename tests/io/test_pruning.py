@@ -75,3 +75,34 @@ async def test_a_group_that_lags_in_the_middle_of_a_batch_keeps_everything(
         assert await prune(speaker_database, kafka, readers, timedelta(0), caught_up_seconds=0) == 10
     finally:
         await stop_quietly(consumer)
+
+
+async def test_a_log_that_was_lost_has_been_read_by_nobody(speaker_database: Database, kafka: KafkaSettings) -> None:
+    """On the broker that took its place nothing is unread, and nothing was told again yet."""
+    speaker = make_service(speaker_database, kafka, "speaker")
+    async with running(speaker.relay):
+        await speaker.say(say("a"))
+        await until(lambda: all_published(speaker_database))
+    topic = f"{kafka.kafka_prefix}.speaker.v1"
+    async with speaker_database.connection() as connection:
+        await connection.execute(
+            "insert into relay_positions (topic, partition, next_offset) values ($1, 0, 1000000) "
+            "on conflict (topic, partition) do update set next_offset = excluded.next_offset",
+            topic,
+        )
+    assert await prune(speaker_database, kafka, {topic: ["any"]}, timedelta(0), caught_up_seconds=0) == 0
+    empty = f"{kafka.kafka_prefix}.lost.v1"
+    async with speaker_database.connection() as connection:
+        await connection.execute("update relay_positions set topic = $1", empty)
+    assert await prune(speaker_database, kafka, {empty: ["any"]}, timedelta(0), caught_up_seconds=0) == 0
+
+
+async def test_a_key_never_shows_a_hole(speaker_database: Database, kafka: KafkaSettings) -> None:
+    """Whoever began first may have taken the later number, and then looks older than the one before."""
+    speaker = make_service(speaker_database, kafka, "speaker")
+    await speaker.say(*(say("a") for _ in range(3)))
+    async with speaker_database.connection() as connection:
+        await connection.execute("update outbox set published_at = now(), created_at = now() - interval '3 hours'")
+        await connection.execute("update outbox set created_at = now() where number = 2")
+    await prune(speaker_database, kafka, {}, timedelta(hours=1))
+    assert await rows(speaker_database, "select number from outbox order by number") == [(2,), (3,)]

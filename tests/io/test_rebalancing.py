@@ -6,7 +6,10 @@ import asyncio
 
 import pytest
 
-from laurel.io.database import Database
+from laurel.io.consumer import Handled
+from laurel.io.database import Connection, Database
+from laurel.io.kafka import committed_offsets, log_ends
+from laurel.io.message import Message
 from laurel.io.settings import KafkaSettings
 from tests.io.conftest import (
     Recorder,
@@ -23,7 +26,7 @@ from tests.io.conftest import (
     value,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
 MEMBERS = 40
 ROUNDS = 120
@@ -60,6 +63,61 @@ async def test_every_message_has_its_effect_once_and_in_order_whoever_applies_it
     assert await value(listener_database, "select count(*) from parked") == 0
     published = first_publications(await everything_on(kafka, f"{kafka.kafka_prefix}.listener.v1"))
     assert published == {f"grocery:{member}": numbers for member, numbers in everything.items()}
+
+
+class Slow(Recorder):
+    """Has a batch in hand until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
+        self.entered.set()
+        await self.go_on.wait()
+        return await super().handle(connection, messages)
+
+
+async def test_partitions_are_let_go_when_the_batch_in_hand_is_committed(
+    speaker_database: Database, listener_database: Database, kafka: KafkaSettings
+) -> None:
+    speaker = make_service(speaker_database, kafka, "speaker")
+    handler = Slow()
+    listener = make_listener(listener_database, kafka, handler)
+    consumer = listener.consumer
+    assert consumer is not None
+    topic = f"{kafka.kafka_prefix}.speaker.v1"
+
+    async def hand_back() -> tuple[int, bool]:
+        """What is applied, and whether some of it is not committed, in the moment in which partitions are let go."""
+        assert consumer._consumer is not None
+        await consumer.revoked(consumer._consumer.assignment())
+        return handler.committed, bool(consumer._offsets)
+
+    async with running(consumer, speaker.relay, listener.relay):
+        await until(lambda: listener.health.is_ready)
+        await speaker.say(*(say(f"m{number}") for number in range(MEMBERS)))
+        await asyncio.wait_for(handler.entered.wait(), 15)
+        handing_back = asyncio.create_task(hand_back())
+        await asyncio.sleep(0.3)
+        assert not handing_back.done(), "let go with a batch in hand"
+        assert await value(listener_database, "select count(*) from effects") == 0
+        handler.go_on.set()
+        applied, offsets_left = await asyncio.wait_for(handing_back, 15)
+        assert (applied > 0, offsets_left) == (True, False)
+        # What is committed to Kafka is what is committed to the database, to the message.
+        await until(lambda: handler.committed == MEMBERS)
+        ends = await log_ends(kafka, [topic])
+        assert sum(ends.values()) == MEMBERS
+        await until(lambda: _committed(kafka, ends))
+
+
+async def _committed(kafka: KafkaSettings, ends: dict[tuple[str, int], int]) -> bool:
+    offsets = await committed_offsets(kafka, f"{kafka.kafka_prefix}-listener", list(ends))
+    return {place: offset for place, offset in offsets.items() if offset > 0} == {
+        place: end for place, end in ends.items() if end > 0
+    }
 
 
 async def _applied(database: Database) -> bool:

@@ -26,7 +26,7 @@ from tests.io.conftest import (
     value,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
 
 async def test_events_are_cloud_events_on_the_topic_of_their_stream(

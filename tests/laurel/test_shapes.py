@@ -17,8 +17,9 @@ from pydantic import (
     model_validator,
 )
 
+from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.parking import MessageParked
-from laurel.shapes import decoder_of, encode, struct_of
+from laurel.shapes import decoder_of, encode, struct_of, trusting_decoder_of
 from laurel.values import Attributes, Day, Id, Instant, JsonObject, Name, NotNegative
 
 
@@ -67,6 +68,14 @@ def plain(value: object) -> object:
             return {key: plain(inner) for key, inner in value.items()}
         case _:
             return value
+
+
+def test_trusting_decoder_insists_on_an_offset_and_on_nothing_else() -> None:
+    decode = trusting_decoder_of(ReportedActivity)
+    fine = {"id": "not an id!", "type": "purchase", "member": "m-1", "occurred_at": "2024-03-01T12:00:00Z"}
+    assert decode(msgspec.json.encode(fine)).id == "not an id!"
+    with pytest.raises(msgspec.ValidationError, match="timezone"):
+        decode(msgspec.json.encode({**fine, "occurred_at": "2024-03-01T12:00:00"}))
 
 
 def test_both_roads_read_the_same() -> None:

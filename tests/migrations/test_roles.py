@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import asyncpg
@@ -15,18 +15,20 @@ Ask = Callable[[str, str], Any]
 OTHERS = [(service, schema) for service in SCHEMAS for schema in SCHEMAS if schema != service]
 
 
-@pytest.fixture
-def ask(database_urls: DatabaseUrls) -> Ask:
+@pytest.fixture(scope="module")
+def ask(module_urls: DatabaseUrls) -> Iterator[Ask]:
     """Run one statement in a role, and return its first value."""
+    connections: dict[str, Any] = {}
 
     async def go(role: str, statement: str) -> Any:
-        connection = await asyncpg.connect(database_urls.of(role))
-        try:
-            return await connection.fetchval(statement)
-        finally:
-            await connection.close()
+        if role not in connections:
+            connections[role] = await asyncpg.connect(module_urls.of(role))
+        return await connections[role].fetchval(statement)
 
-    return lambda role, statement: asyncio.run(go(role, statement))
+    with asyncio.Runner() as runner:
+        yield lambda role, statement: runner.run(go(role, statement))
+        for connection in connections.values():
+            runner.run(connection.close())
 
 
 def tables(ask: Ask, schema: str) -> list[str]:

@@ -91,7 +91,8 @@ class Till:
     async def report(self, activity: dict[str, Any], **fields: Any) -> dict[str, Any]:
         fields.setdefault("as_of", self.as_of)
         said = await self.send(report(self.program, self.member, activity, self.at, **fields))
-        return said[-1]
+        # What caps cut is said beside the answer.
+        return [one for one in said if one["type"] != "points.capped.v1"][-1]
 
     async def buy(self, id_: str, amount: int, **fields: Any) -> dict[str, Any]:
         return await self.report(purchase(id_, amount, self.at, **fields))
@@ -111,8 +112,8 @@ class Till:
         common = {"at": self.at, "cause": {"kind": "redemption", "id": "r"}}
         return await self.send(note(type_, self.program, self.member, **common, **fields))
 
-    async def hold(self, hold: str, amount: int) -> list[dict[str, Any]]:
-        return await self.ask("hold.requested.v1", hold=hold, unit="point", amount=amount, redemption=hold)
+    async def hold(self, hold: str, amount: int, *, unit: str = "point") -> list[dict[str, Any]]:
+        return await self.ask("hold.requested.v1", hold=hold, unit=unit, amount=amount, redemption=hold)
 
     async def capture(self, hold: str) -> list[dict[str, Any]]:
         return await self.ask("hold.capture_requested.v1", hold=hold, redemption=hold)

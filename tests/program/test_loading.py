@@ -99,7 +99,30 @@ def test_the_id_must_agree_with_the_caller() -> None:
         (("earning", 0, "rate", "points"), "1e3", ("/earning/0/rate/points", "not_a_fraction")),
         (("earning", 0, "rate", "points"), "1 / 2", ("/earning/0/rate/points", "not_a_fraction")),
         (("earning", 0, "rate", "points"), "9999999999", ("/earning/0/rate/points", "out_of_range")),
-        (("earning", 0, "rate", "of"), "weight", ("/earning/0/rate/of", "not_one_of")),
+        (("earning", 0, "rate", "of"), "weight", ("/earning/0/rate/of", "bad_format")),
+        (("earning", 0, "rate", "of"), [], ("/earning/0/rate/of", "too_short")),
+        (("earning", 0, "rate", "of"), "attributes.cabin", ("/earning/0/rate/of", "unknown_reference")),
+        (("earning", 0, "rate", "of"), "attributes.weight", ("/earning/0/rate/of", "unknown_reference")),
+        (
+            ("earning", 0, "rate", "of"),
+            ["attributes.miles", "attributes.miles"],
+            ("/earning/0/rate/of/1", "repeated"),
+        ),
+        (("earning", 0, "rate", "least"), 0, ("/earning/0/rate/least", "out_of_range")),
+        (("earning", 0, "group"), "offers", ("/earning/0/group", "unknown_reference")),
+        (("earning", 0, "priority"), 1, ("/earning/0/priority", "not_allowed")),
+        (("earning", 0, "starts_at"), "2024-01-01", ("/earning/0/starts_at", "not_an_instant")),
+        (("groups",), {"g": {"stack": "some"}}, ("/groups/g/stack", "not_one_of")),
+        (("day_parts",), {"noon": {"from": "11:00"}}, ("/day_parts/noon/to", "missing")),
+        (("day_parts",), {"noon": {"from": "24:00", "to": "11:00"}}, ("/day_parts/noon/from", "bad_format")),
+        (
+            ("day_parts",),
+            {"night": {"from": "22:00", "to": "05:00"}, "morning": {"from": "05:00", "to": "10:59"}},
+            ("/day_parts/morning", "not_allowed"),
+        ),
+        (("stores",), {"s-1": {"time_zone": "Mars/Base"}}, ("/stores/s-1/time_zone", "unknown_time_zone")),
+        (("earning", 0, "where"), 'activity.day_part == "noon"', ("/earning/0/where", "unknown_name")),
+        (("earning", 0, "where"), 'activity.store_type == "office"', ("/earning/0/where", "unknown_name")),
         (("earning", 0, "rounding"), "even", ("/earning/0/rounding", "not_one_of")),
         (("earning", 0, "fixed"), {"points": 1}, ("/earning/0/fixed", "not_allowed")),
         (("earning", 0, "rate"), None, ("/earning/0", "missing")),
@@ -203,3 +226,76 @@ def test_a_program_has_a_unit() -> None:
 
 def test_types_of_activities_are_the_words_of_the_contract() -> None:
     assert documents.WORD_PATTERN == WORD_PATTERN
+
+
+def test_a_rule_cannot_end_before_it_starts() -> None:
+    dates = {"starts_at": "2024-01-01T00:00:00Z", "ends_at": "2024-01-01T00:00:00Z"}
+    assert faults(a_document({**RATE, **dates})) == [("/earning/0/ends_at", "out_of_range")]
+
+
+def test_lines_have_amounts_only() -> None:
+    rate = {"rate": {"points": 1, "per": 1, "of": "attributes.miles"}, "lines": 'line.sku == "x"'}
+    assert faults(a_document(rate)) == [("/earning/0/lines", "not_allowed")]
+
+
+def test_a_group_earns_one_unit() -> None:
+    units = {name: {"scale": 0, "validity": {"kind": "never"}} for name in ("point", "mile")}
+    rules = [{**RATE, "group": "g"}, {**RATE, "group": "g", "unit": "mile"}]
+    document = a_document(*rules, units=units, groups={"g": {"stack": "best"}})
+    assert faults(document) == [("/earning/1/group", "not_allowed")]
+
+
+def test_nothing_builds_on_what_may_give_way() -> None:
+    rules: list[dict[str, Any]] = [
+        {**RATE, "rule": "a", "group": "g"},
+        {"multiplier": {"of": ["a", "a"], "percent": 5}},
+    ]
+    assert faults(a_document(*rules, groups={"g": {"stack": "best"}})) == [
+        ("/earning/1/multiplier/of/0", "not_allowed"),
+        ("/earning/1/multiplier/of/1", "repeated"),
+    ]
+
+
+def test_new_parts_come_back_as_they_were() -> None:
+    document = load_program(
+        a_document(
+            {"rate": {"points": 1, "per": 1, "of": ["amount", "attributes.miles"], "least": 5}, "group": "g"},
+            day_parts={"noon": {"from": "11:00", "to": "15:59"}},
+            stores={"s-1": {"type": "office"}},
+            groups={"g": {"stack": "first"}},
+            closes_at="2030-01-01T00:00:00Z",
+        )
+    )
+    assert load_program(dump_program(document)) == document
+
+
+GRANTED = {"cap": "c", "unit": "point", "window": "month", "limit": 5}
+
+
+@pytest.mark.parametrize(
+    ("caps", "fault"),
+    [
+        ([{**GRANTED, "unit": "mile"}], ("/caps/0/unit", "unknown_reference")),
+        ([{"cap": "c", "unit": "point", "limit": 5}], ("/caps/0/window", "missing")),
+        ([{**GRANTED, "of": "outstanding"}], ("/caps/0/window", "not_allowed")),
+        ([{**GRANTED, "window": "week"}], ("/caps/0/window", "not_one_of")),
+        ([{**GRANTED, "limit": -1}], ("/caps/0/limit", "out_of_range")),
+        ([{**GRANTED, "rules": ["rule-9"]}], ("/caps/0/rules/0", "unknown_reference")),
+        ([{**GRANTED, "where": 'activity.channel == "app"'}], ("/caps/0/where", "unknown_name")),
+        ([{**GRANTED, "window": "lifetime", "windows_from": "2024-01-01"}], ("/caps/0/windows_from", "not_allowed")),
+        (
+            [{**GRANTED, "windows_from": "2024-01-01", "windows_until": "2024-01-01"}],
+            ("/caps/0/windows_until", "out_of_range"),
+        ),
+        ([GRANTED, GRANTED], ("/caps/1/cap", "not_allowed")),
+        ([{**GRANTED, "windows_until": "2024-01-01"}, {**GRANTED, "window": "quarter"}], ("/caps/1/cap", "repeated")),
+    ],
+)
+def test_a_cap_that_makes_no_sense_is_refused(caps: list[dict[str, Any]], fault: tuple[str, str]) -> None:
+    assert faults(a_document(RATE, caps=caps)) == [fault]
+
+
+def test_a_limit_by_day_part_needs_day_parts() -> None:
+    assert faults(a_document({**RATE, "limit": {"per": "day_part"}})) == [
+        ("/earning/0/limit/per", "unknown_reference"),
+    ]

@@ -9,7 +9,7 @@ already is not disturbed.
 from alembic import op
 
 revision = "points_0003"
-down_revision = "points_0001"
+down_revision = "points_0002"
 branch_labels = None
 depends_on = None
 

@@ -104,7 +104,6 @@ async def adjust_points(request: Request) -> Response:
 )
 async def get_adjustment(request: Request) -> Response:
     _, api, row = await _found(request, "adjust", "read")
-    query_of(request)
     return await show_operation(api, row, "adjustment")
 
 
@@ -167,7 +166,6 @@ def _check(body: Any, head: ProgramHead, api: Api) -> None:  # noqa: ANN401  (a 
 
 async def _decide(request: Request, *, approve: bool) -> Response:
     caller, api, row = await _found(request, "adjust")
-    query_of(request)
     await optional_body_of(request, DecideAdjustment)
     wish = wish_of(request)
     trace = traceparent(request)
@@ -192,6 +190,7 @@ async def _decide(request: Request, *, approve: bool) -> Response:
 async def _found(request: Request, *scopes: str) -> tuple[Caller, Api, OperationRow]:
     """Return the adjustment of the path; another partner's answers 404, but to an admin."""
     caller, head = await in_program(request, *scopes)
+    query_of(request)
     name = path_id(request, "adjustment", "adjustment_unknown")
     api = api_of(request)
     async with api.database.connection() as connection:

@@ -67,6 +67,7 @@ async def send_batch(request: Request) -> Response:
         batch=batch,
         line_bytes_max=api.settings.batch_line_bytes_max,
         silence_seconds=api.settings.batch_silence_seconds,
+        beside_callers=lambda: api.presence.is_near,
     )
     broke = await intake.receive(_body(request), packed=packed)
     location = f"/v1/programs/{head.program}/batches/{batch}"
@@ -154,6 +155,7 @@ async def _shown(connection: Connection, row: BatchRow) -> dict[str, Any]:
         "posted": row.posted,
         "refused": row.refused,
         "pending": row.pending,
+        "delayed": row.delayed,
         "rejected": row.rejected,
         "duplicate": row.duplicate,
         "awarded": [

@@ -114,7 +114,6 @@ async def place_hold(request: Request) -> Response:
 @router.get(**described(_TAG, "Read a hold", path=_HOLD, answers={200: HoldShown}, problems=(403, 422)))
 async def get_hold(request: Request) -> Response:
     api, row = await _found(request, "read", "redeem")
-    query_of(request)
     return await show_operation(api, row, "hold")
 
 
@@ -132,7 +131,6 @@ async def get_hold(request: Request) -> Response:
 async def capture_hold(request: Request) -> Response:
     """Whole, or in part: then the rest is released. The same again changes nothing."""
     api, row = await _found(request, "redeem")
-    query_of(request)
     body: Any = await optional_body_of(request, CaptureHold)
     trace = traceparent(request)
     name = row.id if body.amount is None else f"{row.id}:{body.amount}"
@@ -160,7 +158,6 @@ async def capture_hold(request: Request) -> Response:
 async def release_hold(request: Request) -> Response:
     """What has expired meanwhile expires at that moment; what is owed is paid first."""
     api, row = await _found(request, "redeem")
-    query_of(request)
     body = await optional_body_of(request, ReleaseHold)
     trace = traceparent(request)
     return await _settle(
@@ -187,7 +184,6 @@ async def release_hold(request: Request) -> Response:
 async def cancel_hold(request: Request) -> Response:
     """Whole or in part: points go back to the lots they came from, with their old end."""
     api, row = await _found(request, "redeem")
-    query_of(request)
     given = given_key(request)
     body: Any = await body_of(request, CancelHold)
     trace = traceparent(request)
@@ -206,6 +202,7 @@ async def cancel_hold(request: Request) -> Response:
 async def _found(request: Request, *scopes: str) -> tuple[Api, OperationRow]:
     """Return the hold of the path; another partner's answers 404, but to an admin."""
     caller, head = await in_program(request, *scopes)
+    query_of(request)
     hold = path_id(request, "hold", "hold_unknown")
     api = api_of(request)
     async with api.database.connection() as connection:

@@ -170,7 +170,8 @@ class _Member(msgspec.Struct):
 def member_shown(row: MemberRow) -> bytes:
     """Return a member as the contract shows it; one whose enrolment is on its way only as pending."""
     if row.status == store.PENDING:
-        return msgspec.json.encode({"member": row.member, "program": row.program, "state": "pending"})
+        pending: dict[str, Any] = {"member": row.member, "program": row.program, "state": "pending"}
+        return msgspec.json.encode({**pending, "delayed": True} if row.delayed else pending)
     return msgspec.json.encode(
         _Member(
             row.member,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from laurel.io.saying import Saying
     from services.gateway.preferring import Preference
     from services.gateway.store.redemptions import RedemptionRow
+    from services.gateway.store.requests import RequestRow
     from services.gateway.wiring import Api
 
 router = APIRouter()
@@ -113,6 +114,8 @@ async def get_redemption(request: Request) -> Response:
     body = row.body
     if body is None:
         body = await _untold(api, row)
+    elif row.state == "holding":
+        body = await _held(api, row, body)
     elif row.state == "fulfilled" and "redeem" in caller.scopes:
         body = await _with_codes(request, api, head.program, redemption, body)
     return Response(body, media_type="application/json")
@@ -120,14 +123,26 @@ async def get_redemption(request: Request) -> Response:
 
 async def _untold(api: Api, row: RedemptionRow) -> bytes:
     """No event has told of it: it is on its way, it is parked, or it was given up before anything was decided."""
-    async with api.database.connection() as connection:
-        asked = await requests.find(connection, RequestKey(row.program, REDEMPTION, row.partner, row.request))
+    asked = await _asked(api, row)
     shown: dict[str, Any] = {"state": row.state, "member": row.member, "reward": row.reward}
     if asked is not None and asked.outcome is not None:
         shown |= msgspec.json.decode(asked.outcome)
     elif asked is not None and asked.delayed:
         shown["delayed"] = True
     return msgspec.json.encode({**shown, "redemption": row.redemption})
+
+
+async def _held(api: Api, row: RedemptionRow, body: bytes) -> bytes:
+    """Its points are held; what comes next may be parked."""
+    asked = await _asked(api, row)
+    if asked is None or not asked.is_pending or not asked.delayed:
+        return body
+    return msgspec.json.encode({**msgspec.json.decode(body), "delayed": True})
+
+
+async def _asked(api: Api, row: RedemptionRow) -> RequestRow | None:
+    async with api.database.connection() as connection:
+        return await requests.find(connection, RequestKey(row.program, REDEMPTION, row.partner, row.request))
 
 
 async def _answer(

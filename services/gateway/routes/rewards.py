@@ -27,8 +27,9 @@ from services.gateway.reading import (
     wish_of,
 )
 from services.gateway.saying import reward_publish_requested
-from services.gateway.shown import PendingShown, RewardShown, RewardsShown
+from services.gateway.shown import PendingShown, RewardShown, RewardsShown, RewardStanding
 from services.gateway.store import redemptions as store
+from services.gateway.store import requests
 from services.gateway.store.requests import NewRequest
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ async def put_reward(request: Request) -> Response:
     return answer(
         settled,
         wish,
-        location=f"/v1/programs/{head.program}/rewards",
+        location=f"/v1/programs/{head.program}/rewards/{reward}",
         pending={"reward": reward},
         instance=request.url.path,
     )
@@ -90,6 +91,28 @@ async def get_rewards(request: Request) -> Response:
         rows = await store.rewards(connection, head.program, cursor_of(query), limit)
     data = [_shown(reward, document) for reward, document in rows]
     return Response(msgspec.json.encode(page(data, limit, rows[-1][0] if rows else "")), media_type="application/json")
+
+
+@router.get(
+    **described(_TAG, "Read a reward", path=f"{_PATH}/{{reward}}", answers={200: RewardStanding}, problems=(403, 422))
+)
+async def get_reward(request: Request) -> Response:
+    """As it is offered. `state` is that of the newest document: `pending` while it is on its way."""
+    _, head = await in_program(request, "read", "redeem")
+    query_of(request)
+    reward = path_id(request, "reward", "reward_unknown")
+    async with api_of(request).database.connection() as connection:
+        asked = await requests.find(connection, RequestKey(head.program, REWARD, "", reward))
+        offered = await store.reward(connection, head.program, reward)
+    if asked is None and offered is None:
+        raise Problem("reward_unknown")
+    shown: dict[str, Any] = {} if offered is None else msgspec.json.decode(offered)
+    shown |= {"reward": reward, "state": requests.POSTED}
+    if asked is not None and asked.state != requests.POSTED:
+        shown["state"] = asked.state if asked.is_pending else requests.REFUSED
+        shown |= {"code": asked.code} if asked.code is not None else {}
+        shown |= {"delayed": True} if asked.is_pending and asked.delayed else {}
+    return Response(msgspec.json.encode(shown), media_type="application/json")
 
 
 def _reward_id(request: Request) -> str:

@@ -39,6 +39,7 @@ class BatchRow:
     touched_at: datetime
     answered: int
     refused: int
+    delayed: int
 
     @property
     def posted(self) -> int:
@@ -46,9 +47,14 @@ class BatchRow:
         return self.answered + self.unearned
 
     @property
-    def in_flight(self) -> int:
+    def unanswered(self) -> int:
         """Lines that were asked and are not answered."""
         return self.asked - self.answered - self.refused
+
+    @property
+    def in_flight(self) -> int:
+        """Lines that an answer is on its way to; it is not to those that wait for something parked."""
+        return self.unanswered - self.delayed
 
     @property
     def pending(self) -> int:
@@ -58,7 +64,7 @@ class BatchRow:
     @property
     def waiting(self) -> int:
         """Lines whose turn is still to come."""
-        return self.pending - self.in_flight - self.following
+        return self.pending - self.unanswered - self.following
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +95,9 @@ class FaultRow:
 
 _SELECT = """
     select b.program, b.batch, b.partner, b.state, b.received, b.read_through, b.asked, b.unearned, b.rejected,
-        b.duplicate, b.following, b.touched_at, o.posted, o.refused
+        b.duplicate, b.following, b.touched_at, o.posted, o.refused, o.delayed
     from batches b cross join lateral (
-        select posted, refused from batch_outcomes c where c.program = b.program and c.batch = b.batch offset 0
+        select posted, refused, delayed from batch_outcomes c where c.program = b.program and c.batch = b.batch offset 0
     ) o
 """
 _ADD = """

@@ -33,6 +33,8 @@ class MemberRow:
     tier: bytes | None
     balances: bytes | None
     version: int
+    delayed: bool = False
+    """Whether the enrolment, while it is pending, waits for something parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class NewMember:
 
 
 _FIND = """
-    select m.program, m.member, m.status, m.enrolled_at, m.person, m.attributes, m.tier, m.balances, m.version
+    select m.program, m.member, m.status, m.enrolled_at, m.person, m.attributes, m.tier, m.balances, m.version,
+        m.delayed
     from members m where m.program = $1 and m.member = $2
 """
 _EXISTING = """

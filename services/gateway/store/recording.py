@@ -27,14 +27,15 @@ from services.gateway.outcomes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from laurel.io.database import Connection
 
 # One statement, so that a single outcome at the till costs few round trips. What looks like an insert only updates:
 # each row is looked up first, and meets itself by its primary key. An `update … from unnest` would be planned by
 # what is known of the table, which of a young one is nothing, and compare every row with every key.
-# The arrays are sorted, so two writers lock rows in the same order.
+# The arrays are sorted, so two writers lock rows in the same order. `delayed` stays: it tells whether the line was
+# counted as such.
 _RECORD = """
     with answered as (
         insert into requests as r (program, kind, partner, id, attempt, hash, state, code, outcome, created_at,
@@ -49,10 +50,10 @@ _RECORD = """
             offset 0
         ) q
         on conflict (program, kind, partner, id) do update
-        set state = excluded.state, code = excluded.code, outcome = excluded.outcome, delayed = false,
+        set state = excluded.state, code = excluded.code, outcome = excluded.outcome,
             answered_at = excluded.answered_at
         where r.attempt = excluded.attempt and r.state = 'pending'
-        returning r.program, r.kind, r.partner, r.id, r.attempt, r.batch, r.line
+        returning r.program, r.kind, r.partner, r.id, r.attempt, r.batch, r.line, r.delayed
     ), seen as (
         insert into members as m (program, member, status, enrolled_at, attributes, tier, balances, version, epoch,
             sequence, created_at)
@@ -71,7 +72,7 @@ _RECORD = """
             status = case when m.status = 'pending' and excluded.version > 0 then 'active' else m.status end
         where (m.epoch, m.sequence) < (excluded.epoch, excluded.sequence)
     )
-    select program, kind, partner, id, attempt, batch, line from answered where batch is not null
+    select program, kind, partner, id, attempt, batch, line, delayed from answered where batch is not null
 """
 
 
@@ -105,10 +106,10 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
     await _turned(connection, [each.turned for each in told if each.turned is not None])
     await _not_turned(connection, [each for each in ordered if each.correlation.key.kind == CLOCK])
-    await _delayed(connection, [each.parked for each in told if each.parked is not None])
-    if rows:
-        await _count(connection, rows, outcomes)
-    return bool(rows)
+    delayed = await _delayed(connection, {each.parked for each in told if each.parked is not None})
+    if rows or delayed:
+        await _count(connection, rows, outcomes, delayed)
+    return bool(rows or delayed)
 
 
 def _outcome_columns(outcomes: Sequence[Outcome]) -> tuple[list[Any], ...]:
@@ -289,15 +290,35 @@ async def _not_turned(connection: Connection, outcomes: Sequence[Outcome]) -> No
             await connection.execute(_NOT_TURNED, outcome.correlation.key.program, as_of)
 
 
+# Like the outcomes: each row is looked up first, and meets itself by its primary key.
 _DELAYED = """
-    update requests set delayed = true
-    where program = $1 and kind = $2 and partner = $3 and id = $4 and attempt = $5 and state = 'pending'
+    insert into requests as r (program, kind, partner, id, attempt, hash, state, created_at)
+    select k.program, k.kind, k.partner, k.id, k.attempt, q.hash, q.state, q.created_at
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int4[]) as k(program, kind, partner, id, attempt)
+    cross join lateral (
+        select hash, state, created_at from requests p
+        where p.program = k.program and p.kind = k.kind and p.partner = k.partner and p.id = k.id
+            and p.attempt = k.attempt and p.state = 'pending' and not p.delayed
+        offset 0
+    ) q
+    on conflict (program, kind, partner, id) do update set delayed = true
+    where r.attempt = excluded.attempt and r.state = 'pending' and not r.delayed
+    returning r.program, r.batch
 """
 
 
-async def _delayed(connection: Connection, parked: Sequence[Correlation]) -> None:
-    for correlation in sorted(parked):
-        await connection.execute(_DELAYED, *correlation.key, correlation.attempt)
+# An enrolment has no row among the requests.
+_DELAYED_MEMBER = "update members set delayed = true where program = $1 and member = $2 and status = 'pending'"
+
+
+async def _delayed(connection: Connection, parked: Collection[Correlation]) -> list[tuple[str, str]]:
+    """Note which requests wait for something parked; answers the (program, batch) of each that is a line."""
+    if not parked:
+        return []
+    for program, member in sorted((each.key.program, each.key.id) for each in parked if each.key.kind == MEMBER):
+        await connection.execute(_DELAYED_MEMBER, program, member)
+    keys = [(*each.key, each.attempt) for each in sorted(parked)]
+    return [(row[0], row[1]) for row in await connection.fetch(_DELAYED, *_columns(keys)) if row[1] is not None]
 
 
 # Batches. ----------------------------------------------------------------------------------------------------
@@ -310,11 +331,13 @@ _FAULTS = """
     on conflict (program, batch, line) do nothing
 """
 _COUNT = """
-    insert into batch_outcomes as b (program, batch, posted, refused)
-    select program, batch, posted, refused
-    from unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) as c(program, batch, posted, refused)
+    insert into batch_outcomes as b (program, batch, posted, refused, delayed)
+    select program, batch, posted, refused, delayed
+    from unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int8[])
+        as c(program, batch, posted, refused, delayed)
     on conflict (program, batch) do update
-    set posted = b.posted + excluded.posted, refused = b.refused + excluded.refused
+    set posted = b.posted + excluded.posted, refused = b.refused + excluded.refused,
+        delayed = b.delayed + excluded.delayed
 """
 _AWARDED = """
     insert into batch_awarded as a (program, batch, unit, amount)
@@ -324,24 +347,25 @@ _AWARDED = """
 """
 
 
-class _Award(msgspec.Struct):
-    unit: str
-    amount: int
-
-
-_decode_awards = msgspec.json.Decoder(list[_Award]).decode
-
-
-async def _count(connection: Connection, rows: Sequence[Any], outcomes: dict[Correlation, Outcome]) -> None:
-    """Count what was answered just now to the batches that asked; a second hearing answers nothing."""
-    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+async def _count(
+    connection: Connection,
+    rows: Sequence[Any],
+    outcomes: dict[Correlation, Outcome],
+    delayed: Sequence[tuple[str, str]],
+) -> None:
+    """Count what was answered or delayed just now to the batches that asked; a second hearing tells nothing new."""
+    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     awarded: dict[tuple[str, str, str], int] = defaultdict(int)
     faults: list[tuple[Any, ...]] = []
-    for program, kind, partner, id_, attempt, batch, line in rows:
+    for place in delayed:
+        counts[place][2] += 1
+    for program, kind, partner, id_, attempt, batch, line, was_delayed in rows:
+        if was_delayed:
+            counts[program, batch][2] -= 1
         outcome = outcomes[Correlation(RequestKey(program, kind, partner, id_), attempt)]
         if outcome.state == POSTED:
             counts[program, batch][0] += 1
-            for award in _decode_awards(outcome.awards):
+            for award in outcome.awards:
                 awarded[program, batch, award.unit] += award.amount
         else:
             counts[program, batch][1] += 1

@@ -41,6 +41,7 @@ _ADD = """
     where r.partner = excluded.partner and r.request = excluded.request
     returning program, redemption
 """
+_REWARD = "select document from rewards where program = $1 and reward = $2"
 _REWARDS = """
     select reward, document from rewards where program = $1 and reward > $2 order by program, reward limit $3
 """
@@ -64,3 +65,9 @@ async def add(
 async def rewards(connection: Connection, program: str, after: str, limit: int) -> list[tuple[str, bytes]]:
     """Return a page of the catalogue."""
     return [(row[0], row[1]) for row in await connection.fetch(_REWARDS, program, after, limit)]
+
+
+async def reward(connection: Connection, program: str, reward: str) -> bytes | None:
+    """Return the document of a reward as it is offered."""
+    document: bytes | None = await connection.fetchval(_REWARD, program, reward)
+    return document

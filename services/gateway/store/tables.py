@@ -123,6 +123,7 @@ members = hash_partitioned(
     Column("epoch", Integer, nullable=False, server_default=text("0")),
     _count("sequence"),
     _instant("created_at"),
+    _flag("delayed"),
     PrimaryKeyConstraint("program", "member"),
     schema="gateway",
 )
@@ -260,10 +261,14 @@ batch_outcomes = Table(
     _key("batch"),
     _count("posted"),
     _count("refused"),
+    _count("delayed"),
     PrimaryKeyConstraint("program", "batch"),
     schema="gateway",
 )
-"""What is counted on the way back, apart from `batches`, so that the two ways never wait for each other."""
+"""What is counted on the way back, apart from `batches`, so that the two ways never wait for each other.
+
+`delayed` are the lines without an outcome that wait for something parked; they leave room for others.
+"""
 
 batch_lines = hash_partitioned(
     "batch_lines",
@@ -337,3 +342,14 @@ batch_turn = Table(
     schema="gateway",
 )
 """One row: whoever holds it moves lines of batches to the outbox."""
+
+callers = Table(
+    "callers",
+    metadata,
+    Column("only", Boolean, nullable=False, server_default=text("true")),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+    PrimaryKeyConstraint("only"),
+    CheckConstraint('"only"', name="callers_only"),
+    schema="gateway",
+)
+"""One row: when a caller who waits for an outcome was last seen."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.shapes import trusting_decoder_of
+from laurel.values import AMOUNT_MAX
+
+Instant = Annotated[datetime, Meta(tz=True)]
+Points = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
 
 decode_activity = trusting_decoder_of(ReportedActivity)
 
@@ -32,7 +38,7 @@ class Asked(msgspec.Struct, frozen=True):
     """The root of all requests; `at` was stamped once by the entry that accepted it."""
 
     program: str
-    at: datetime
+    at: Instant
     member: str | None = None
     versions: Versions = Versions()
 
@@ -40,7 +46,7 @@ class Asked(msgspec.Struct, frozen=True):
 class Enrol(Asked, frozen=True, kw_only=True):
     """Open a wallet."""
 
-    enrolled_at: datetime
+    enrolled_at: Instant
     person: str | None = None
     referred_by: str | None = None
     attributes: dict[str, str | int | bool] = {}
@@ -63,7 +69,7 @@ class PlaceHold(Asked, frozen=True, kw_only=True):
 
     hold: str
     unit: str
-    amount: int
+    amount: Points
     redemption: str = ""
 
 

@@ -78,7 +78,7 @@ def _renew(wallet: Wallet, hold: str, parts: Iterable[LotPart], moment: Moment) 
             unit=lot.unit,
             rule=lot.rule,
             amount=amount,
-            activity=lot.activity,
+            activity=hold,
             partner=lot.partner,
             earned_at=moment.at,
             available_at=moment.at,

@@ -2,52 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
+from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import Report
+from services.points.domain.capping import cap, spent_limits
 from services.points.domain.facts import (
     ActivityPosted,
     ActivityRefused,
     AnyFact,
+    Counted,
     DebtPaid,
+    KeyTaken,
     LotName,
     LotPart,
     PointsGranted,
     RuleJudged,
 )
 from services.points.domain.moment import Moment
+from services.points.domain.shared import Credit, key_name
 from services.points.domain.state import Wallet
 
 
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
     """Judge by the version in force when it happened; grant, then let debts be paid (S11)."""
     program = moment.programs.in_force(wallet.program, activity.occurred_at, asked.versions.program)
-    # On a manual clock nothing is late before the clock was ever set.
-    now = moment.at if program is not None and program.clock == "wall" else asked.versions.as_of
-    refusal = _refusal(wallet, activity, program, now)
+    refusal = _refusal(wallet, activity, program, asked.at)
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
-    outcomes = program.evaluate(basis_of(activity, partner=asked.partner), wallet.attributes)
-    grants = _grants(program, outcomes, activity, asked.partner)
+    key = key_name(program, activity.exclusive_key) if activity.exclusive_key is not None else None
+    credit = moment.shared.keys.get(key) if key is not None else None
+    if credit is not None:
+        return (_already_credited(asked, activity, credit),)
+    basis = basis_of(activity, partner=asked.partner)
+    spent = spent_limits(program, wallet, activity) if program.limited else ()
+    outcomes = program.evaluate(basis, wallet.attributes, spent=spent)
+    decision = [_judged(outcome) for outcome in outcomes]
+    counted: tuple[Counted, ...] = ()
+    if program.counts or program.is_capped:
+        decision, counted = cap(program, wallet, activity, outcomes, decision)
+    grants = _grants(program, outcomes, decision, activity, asked.partner)
+    if not fits(wallet, grants):
+        detail = f"A member's points of a unit, and what was ever earned of it, end at {AMOUNT_MAX}"
+        return (ActivityRefused(activity=activity.id, partner=asked.partner, code="limit_reached", detail=detail),)
     posted = ActivityPosted(
         activity=activity.id,
         partner=asked.partner,
         type=activity.type,
         occurred_at=activity.occurred_at,
         version=program.version,
-        decision=tuple([_judged(outcome) for outcome in outcomes]),
+        decision=tuple(decision),
         active_until=_active_until(program, activity),
         member={name: wallet.attributes[name] for name in program.member_attributes if name in wallet.attributes},
+        counted=counted,
     )
-    return (posted, *grants, *pay_debts(wallet, grants, moment.journal))
+    taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
+    return (posted, *taken, *grants, *pay_debts(wallet, grants, moment.journal))
+
+
+def _already_credited(asked: Report, activity: ReportedActivity, credit: Credit) -> ActivityRefused:
+    return ActivityRefused(
+        activity=activity.id,
+        partner=asked.partner,
+        code="already_credited",
+        detail=f"This was credited in {credit.program}",
+        facts={"credited": {"program": credit.program}},
+    )
+
+
+def fits(wallet: Wallet, grants: Sequence[PointsGranted]) -> bool:
+    """Say whether the totals, with these grants, are still amounts: what the ledger and the events can hold.
+
+    All or nothing: an award that was cut to what fits would be one that no rule computes.
+    """
+    more: dict[str, int] = {}
+    for grant in grants:
+        more[grant.unit] = more.get(grant.unit, 0) + grant.amount
+    for unit, amount in more.items():
+        balance = wallet.balance(unit)
+        # More can be available than was ever earned only where somebody adjusted it.
+        if amount + max(balance.earned, balance.available) > AMOUNT_MAX:
+            return False
+    return True
 
 
 def _refusal(
-    wallet: Wallet, activity: ReportedActivity, program: CompiledProgram | None, now: datetime | None
+    wallet: Wallet, activity: ReportedActivity, program: CompiledProgram | None, at: datetime
 ) -> tuple[str, str] | None:
     """Return why the activity cannot be judged, as code and detail."""
     if not wallet.exists:
@@ -56,15 +100,26 @@ def _refusal(
         return "member_not_active", f"The member is {wallet.status}"
     if program is None:
         return "program_unknown", "No version of the program is published"
+    return _not_taken(program, activity, at)
+
+
+def _not_taken(program: CompiledProgram, activity: ReportedActivity, at: datetime) -> tuple[str, str] | None:
+    """Return why the program does not take the activity.
+
+    Late is what was accepted late: `at` is the message's own. In a sandbox that is the last instant its clock was set
+    to, or the activity's own time before there was one, so that nothing is late then.
+    """
     if activity.currency is not None and activity.currency != program.currency:
         return "currency_not_accepted", f"The program counts {program.currency}, not {activity.currency}"
-    if now is not None and now >= program.claimable_until(activity.occurred_at):
+    if program.closes_at is not None and program.is_closed_at(activity.occurred_at):
+        return "program_closed", f"The program closed on {program.closes_at.astimezone(program.zone):%Y-%m-%d}"
+    if at >= program.claimable_until(activity.occurred_at):
         return "claim_too_late", f"It happened more than {program.late_claim_months} months ago"
     return None
 
 
 def _judged(outcome: RuleOutcome) -> RuleJudged:
-    """Keep what a rule made of the activity; caps, once there are any, come between computed and amount."""
+    """Keep what a rule made of the activity; caps, where there are any, come between computed and amount."""
     return RuleJudged(
         rule=outcome.rule.id,
         fired=outcome.fired,
@@ -89,12 +144,13 @@ def _active_until(program: CompiledProgram, activity: ReportedActivity) -> dict[
 def _grants(
     program: CompiledProgram,
     outcomes: Sequence[RuleOutcome],
+    decision: Sequence[RuleJudged],
     activity: ReportedActivity,
     partner: str,
 ) -> list[PointsGranted]:
     grants: list[PointsGranted] = []
-    for outcome in outcomes:
-        if outcome.computed <= 0:
+    for outcome, judged in zip(outcomes, decision, strict=True):
+        if judged.amount <= 0:
             continue
         rule = outcome.rule
         grants.append(
@@ -102,7 +158,7 @@ def _grants(
                 lot=len(grants) + 1,
                 unit=rule.unit,
                 rule=rule.id,
-                amount=outcome.computed,
+                amount=judged.amount,
                 activity=activity.id,
                 partner=partner,
                 earned_at=activity.occurred_at,
@@ -117,8 +173,13 @@ def _grants(
 
 def pay_debts(wallet: Wallet, grants: Sequence[PointsGranted], journal: int) -> list[DebtPaid]:
     """Let what was just granted pay what is owed, first grant first (S11)."""
+    return pay({unit: balance.owed for unit, balance in wallet.balances.items() if balance.owed}, grants, journal)
+
+
+def pay(owed: Mapping[str, int], grants: Sequence[PointsGranted], journal: int) -> list[DebtPaid]:
+    """Let grants of a journal pay what is owed of each unit."""
     parts: dict[str, list[LotPart]] = {}
-    left = {unit: balance.owed for unit, balance in wallet.balances.items() if balance.owed}
+    left = dict(owed)
     for grant in grants if left else ():
         paid = min(left.get(grant.unit, 0), grant.amount)
         if paid > 0:

@@ -33,6 +33,43 @@ class LotPart(msgspec.Struct, frozen=True, array_like=True):
     amount: int
 
 
+class Cut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What caps took off an award, with the reason of the cap that left least room (S6).
+
+    `refill` of it may be granted once a return makes room in the window of `counter` that starts at `start`.
+    """
+
+    cap: str
+    cut: int
+    counter: str = ""
+    start: datetime | None = None
+    refill: int = 0
+
+
+class Counted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A counter that moved by `amount`, to `total`, in the window from `start` to just before `end`.
+
+    `limit` is what bounded it then; `refills` says that a return lets what the bound had refused be granted.
+    """
+
+    counter: str
+    start: datetime
+    amount: int
+    total: int
+    end: datetime | None = None
+    unit: str = ""
+    limit: int | None = None
+    refills: bool = False
+
+
+class Unrefused(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A part of what a window's cap had refused that will not be granted any more: it came back itself."""
+
+    journal: int
+    rule: str
+    amount: int
+
+
 class RuleJudged(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one earning rule made of an activity; `computed` before caps, `amount` granted."""
 
@@ -42,6 +79,7 @@ class RuleJudged(msgspec.Struct, frozen=True, omit_defaults=True):
     computed: int
     amount: int
     unit: str = ""
+    capped_by: tuple[Cut, ...] = ()
 
 
 class Fact(msgspec.Struct, frozen=True, tag_field="fact", omit_defaults=True):
@@ -60,7 +98,7 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     """An activity was judged by `version` of its program and credited, perhaps with nothing.
 
     `active_until` names, for units that expire by inactivity, how long this activity keeps them; `member` are the
-    attributes that the rules saw, so that a return is judged by the same.
+    attributes that the rules saw, so that a return is judged by the same. `counted` are the counters that it moved.
     """
 
     activity: str
@@ -71,13 +109,15 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     decision: tuple[RuleJudged, ...] = ()
     active_until: dict[str, datetime] = {}
     member: dict[str, str | int | bool] = {}
+    counted: tuple[Counted, ...] = ()
 
 
 class ActivityReturned(Fact, frozen=True, tag=True):
     """A return was posted against the activity `of`, which the wallet knows as journal `of_journal`.
 
     `returned` is everything that came back of the original so far, this return included; `decision` says how much
-    of each rule's award this return claws back.
+    of each rule's award this return claws back. `counted` are the counters that it moved, down by what is taken back
+    and up by what is refilled; `unrefused` is what the original had been refused and has itself come back.
     """
 
     activity: str
@@ -88,19 +128,32 @@ class ActivityReturned(Fact, frozen=True, tag=True):
     occurred_at: datetime
     returned: Returned
     decision: tuple[RuleJudged, ...] = ()
+    counted: tuple[Counted, ...] = ()
+    unrefused: tuple[Unrefused, ...] = ()
 
 
 class ActivityRefused(Fact, frozen=True, tag=True):
-    """An activity or a return was refused for a reason that has a code."""
+    """An activity or a return was refused for a reason that has a code; `facts` explain it to the caller."""
 
     activity: str
     partner: str
     code: str
     detail: str
+    facts: dict[str, dict[str, str]] = {}
+
+
+class KeyTaken(Fact, frozen=True, tag=True):
+    """A thing that may be credited once among the programs of `group` was credited here."""
+
+    group: str
+    key: str
 
 
 class PointsGranted(Fact, frozen=True, tag=True):
-    """One earning component made one lot, usable from `available_at` until just before `expires_at`."""
+    """One earning component made one lot, usable from `available_at` until just before `expires_at`.
+
+    With `of_journal` it is a refill: a return made room for what a cap had refused to the activity of that journal.
+    """
 
     lot: int
     unit: str
@@ -113,6 +166,7 @@ class PointsGranted(Fact, frozen=True, tag=True):
     funder: str
     version: int
     expires_at: datetime | None = None
+    of_journal: int = 0
 
 
 class DebtPaid(Fact, frozen=True, tag=True):
@@ -126,7 +180,8 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     """A return took back what `rule` had granted in the original (S10).
 
     `amount` = taken + expired + owed: parts taken from lots, what had expired already and is not asked for, and
-    what the member now owes. `origin` is the lot of the original.
+    what the member now owes. `origin` is the lot of the original; where refills have made further lots of it, `excused`
+    says of which lots the expired part is.
     """
 
     unit: str
@@ -137,6 +192,7 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     expired: int = 0
     owed: int = 0
     origin: LotName | None = None
+    excused: tuple[LotPart, ...] = ()
 
 
 class PointsHeld(Fact, frozen=True, tag=True):
@@ -208,7 +264,10 @@ class PointsRestored(Fact, frozen=True, tag=True):
 
 
 class LotRenewed(Fact, frozen=True, tag=True):
-    """Points that a cancelled capture gave back after their lots had ended lie in a new lot (S13)."""
+    """Points that a cancelled capture gave back after their lots had ended lie in a new lot (S13).
+
+    It is named after the hold and no activity: a return of one of those it came from has no first claim to it.
+    """
 
     lot: int
     unit: str
@@ -325,6 +384,7 @@ AnyFact = (
     | ActivityPosted
     | ActivityReturned
     | ActivityRefused
+    | KeyTaken
     | PointsGranted
     | DebtPaid
     | PointsClawedBack

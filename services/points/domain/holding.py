@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import PlaceHold, PlaceTimedHold
 from services.points.domain.covering import cover
 from services.points.domain.facts import AnyFact, HoldRefused, LotPart, PointsHeld
@@ -56,7 +57,8 @@ def _cover(
             amount=asked.amount,
             code="insufficient_points",
             available=balance.available,
-            shortfall=asked.amount - balance.available + balance.owed,
+            # With a debt at the limit it would be more than an amount can say.
+            shortfall=min(asked.amount - balance.available + balance.owed, AMOUNT_MAX),
             saga=saga,
         )
     parts, missing = cover(wallet.spendable(asked.unit), asked.amount)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.program.compiled import CompiledProgram
+from services.points.domain.shared import Shared
 
 
 class Programs(Protocol):
@@ -31,10 +32,11 @@ class Programs(Protocol):
 class Moment:
     """The instant of a decision, never earlier than the wallet's own, and the number its journal will get.
 
-    `activity` is what the message reports, decoded once for everybody.
+    `activity` is what the message reports, decoded once for everybody; `shared` what is not the wallet's own.
     """
 
     at: datetime
     journal: int
     programs: Programs
     activity: ReportedActivity | None = None
+    shared: Shared = field(default_factory=Shared)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.errors import Refused
-from laurel.program import RuleOutcome, basis_less_returns, plus_return
+from laurel.program import CompiledProgram, Returned, RuleOutcome, basis_less_returns, plus_return
 from services.points.domain.asked import Report, decode_activity
+from services.points.domain.earning import pay
 from services.points.domain.facts import (
     ActivityRefused,
     ActivityReturned,
@@ -18,7 +19,9 @@ from services.points.domain.facts import (
     RuleJudged,
 )
 from services.points.domain.moment import Moment
-from services.points.domain.state import Lot, Posting, Wallet
+from services.points.domain.paying import may_take_back
+from services.points.domain.refilling import Counting, Refilling, give_limits_back, lower, unrefuse
+from services.points.domain.state import CounterKey, Lot, Posting, Wallet
 
 
 def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
@@ -31,13 +34,25 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
         message = f"version {posting.version} of {wallet.program}, which judged {activity.of}, is not known"
         raise AssertionError(message)
     original = decode_activity(posting.body)
+    if not may_take_back(original, activity, wallet.member):
+        return _refused(asked, activity, "activity_unknown", f"No activity {activity.of} was posted here")
     try:
         returned = plus_return(original, posting.returned, activity)
     except Refused as refusal:
         return _refused(asked, activity, refusal.code, refusal.detail)
-    basis = basis_less_returns(original, returned, partner=asked.partner)
-    back = _due_back(posting, program.evaluate(basis, posting.member))
-    clawbacks = _claw_back(wallet, posting, back)
+    kept = _judge(program, asked.partner, original, posting, returned)
+    back = _due_back(posting, kept)
+    clawbacks = _claw_back(wallet, (asked.partner, activity.of or ""), back)
+    counting = Counting(wallet)
+    unrefused = unrefuse(program, wallet, posting, kept)
+    refilling = Refilling(wallet, moment, counting, clawbacks, unrefused)
+    if posting.counted:
+        freed = lower(program, posting, back, counting)
+        if program.limited:
+            before = _judge(program, asked.partner, original, posting, posting.returned)
+            give_limits_back(program, posting, before, kept, counting)
+        for counted, amount in freed:
+            refilling.refill(CounterKey(counted.counter, counted.start), amount)
     return (
         ActivityReturned(
             activity=activity.id,
@@ -47,63 +62,99 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
             version=posting.version,
             occurred_at=activity.occurred_at,
             returned=returned,
-            decision=tuple(judged for judged, _ in back),
+            decision=tuple(back),
+            counted=counting.moved(),
+            unrefused=unrefused,
         ),
         *clawbacks,
+        *refilling.grants,
+        *pay(_owed(wallet, clawbacks), refilling.grants, moment.journal),
     )
+
+
+def _judge(
+    program: CompiledProgram, partner: str, original: ReportedActivity, posting: Posting, returned: Returned
+) -> Sequence[RuleOutcome]:
+    """Return what each rule would make of what is left of the original."""
+    return program.evaluate(basis_less_returns(original, returned, partner=partner), posting.member, stacked=False)
 
 
 def _refused(asked: Report, activity: ReportedActivity, code: str, detail: str) -> tuple[AnyFact, ...]:
     return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
 
 
-def _due_back(posting: Posting, kept: Iterable[RuleOutcome]) -> list[tuple[RuleJudged, RuleJudged]]:
-    """Return per component what this return takes back, beside what the original had granted.
+def _due_back(posting: Posting, kept: Iterable[RuleOutcome]) -> list[RuleJudged]:
+    """Return per component what this return takes back.
 
     keep = min(granted, award for what is kept, before caps); what earlier returns took is not taken again.
     """
     keeps = {outcome.rule.id: outcome.computed for outcome in kept}
     out = []
-    for granted in posting.decision:
-        keep = min(granted.amount, keeps.get(granted.rule, 0))
-        amount = granted.amount - keep - posting.clawed_back.get(granted.rule, 0)
+    for judged in posting.decision:
+        granted = judged.amount + posting.refilled.get(judged.rule, 0)
+        keep = min(granted, keeps.get(judged.rule, 0))
+        amount = granted - keep - posting.clawed_back.get(judged.rule, 0)
         if amount > 0:
-            judged = RuleJudged(
-                rule=granted.rule, fired=True, reason="returned", computed=keep, amount=amount, unit=granted.unit
+            out.append(
+                RuleJudged(
+                    rule=judged.rule, fired=True, reason="returned", computed=keep, amount=amount, unit=judged.unit
+                )
             )
-            out.append((judged, granted))
     return out
 
 
-def _claw_back(
-    wallet: Wallet, posting: Posting, back: Iterable[tuple[RuleJudged, RuleJudged]]
-) -> list[PointsClawedBack]:
+def _claw_back(wallet: Wallet, of: tuple[str, str], back: Iterable[RuleJudged]) -> list[PointsClawedBack]:
     """Lay what goes back over lots: the component's own, then others in spending order; the rest is owed.
 
-    What of the own lot has expired is not asked for. Points in an open hold are not touched (S11).
+    What of the own lots has expired is not asked for. Points in an open hold are not touched (S11).
     """
-    own = {lot.rule: lot for lot in wallet.lots.values() if lot.name.journal == posting.journal}
     used: dict[LotName, int] = {}
     out = []
-    for judged, _ in back:
-        origin = own[judged.rule]
-        taken, missing = _take([origin], judged.amount, used)
-        expired = min(missing, origin.expired)
-        others = [lot for lot in wallet.spendable(judged.unit) if lot.name != origin.name]
+    for judged in back:
+        own = _own(wallet, of, judged.rule)
+        taken, missing = _take(own, judged.amount, used)
+        excused = _excuse(own, missing)
+        expired = sum(part.amount for part in excused)
+        others = [lot for lot in wallet.spendable(judged.unit) if lot not in own]
         more, owed = _take(others, missing - expired, used)
         out.append(
             PointsClawedBack(
                 unit=judged.unit,
                 rule=judged.rule,
-                funder=origin.funder,
+                funder=own[0].funder,
                 amount=judged.amount,
                 taken=(*taken, *more),
                 expired=expired,
                 owed=owed,
-                origin=origin.name,
+                origin=own[0].name,
+                excused=tuple(excused) if len(own) > 1 else (),
             )
         )
     return out
+
+
+def _own(wallet: Wallet, of: tuple[str, str], rule: str) -> list[Lot]:
+    """Return the lots of one component: that of the activity, then those that refills made, in order of posting."""
+    lots = [lot for lot in wallet.lots.values() if lot.rule == rule and (lot.partner, lot.activity) == of]
+    return sorted(lots, key=lambda lot: lot.name)
+
+
+def _excuse(own: Iterable[Lot], missing: int) -> list[LotPart]:
+    parts = []
+    for lot in own:
+        part = min(lot.expired, missing)
+        if part > 0:
+            parts.append(LotPart(lot.name, part))
+            missing -= part
+    return parts
+
+
+def _owed(wallet: Wallet, clawbacks: Iterable[PointsClawedBack]) -> dict[str, int]:
+    """Return what the member owes of each unit once this is taken back."""
+    owed = {unit: balance.owed for unit, balance in wallet.balances.items()}
+    for back in clawbacks:
+        owed[back.unit] = owed.get(back.unit, 0) + back.owed
+    return owed
 
 
 def _take(lots: Iterable[Lot], amount: int, used: dict[LotName, int]) -> tuple[list[LotPart], int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from laurel.program import NOTHING_RETURNED, Returned
 from services.points.domain import facts as f
@@ -115,18 +115,70 @@ class Adjustment:
     owed: int = 0
 
 
+class CounterKey(NamedTuple):
+    """Names a counter of a wallet in one window."""
+
+    counter: str
+    start: datetime
+
+
+@dataclass(slots=True)
+class Counter:
+    """What is counted of a wallet in a window: points granted, or how often a rule earned."""
+
+    counter: str
+    start: datetime
+    end: datetime | None
+    unit: str
+    counted: int
+    limit: int | None
+
+
+@dataclass(slots=True)
+class Refusal:
+    """What a window's cap refused to one rule's award for the activity of a journal, as far as it still may come."""
+
+    journal: int
+    rule: str
+    unit: str
+    window: CounterKey
+    occurred_at: datetime
+    left: int
+
+    def order(self) -> tuple[datetime, int, str]:
+        """Return the place in the order of refills: oldest first."""
+        return (self.occurred_at, self.journal, self.rule)
+
+
 @dataclass(slots=True)
 class Posting:
-    """An activity that the wallet was credited for, as its returns need it."""
+    """An activity that the wallet was credited for, as its returns and refills need it."""
 
     journal: int
     version: int
     body: bytes
     decision: tuple[f.RuleJudged, ...]
+    occurred_at: datetime
     member: dict[str, Any] = field(default_factory=dict)
+    counted: tuple[f.Counted, ...] = ()
     clawed_back: dict[str, int] = field(default_factory=dict)
+    refilled: dict[str, int] = field(default_factory=dict)
     returned: Returned = NOTHING_RETURNED
     corrected: bool = False
+
+    @classmethod
+    def of(cls, journal: int, fact: f.ActivityPosted, body: bytes = b"") -> Posting:
+        """Return the posting of a journal; its body is what returns are judged by."""
+        return cls(journal, fact.version, body, fact.decision, fact.occurred_at, dict(fact.member), fact.counted)
+
+    def take(self, fact: f.ActivityReturned | f.PointsGranted) -> None:
+        """Keep what came back, or what was refilled."""
+        if isinstance(fact, f.PointsGranted):
+            self.refilled[fact.rule] = self.refilled.get(fact.rule, 0) + fact.amount
+            return
+        self.returned = fact.returned
+        for judged in fact.decision:
+            self.clawed_back[judged.rule] = self.clawed_back.get(judged.rule, 0) + judged.amount
 
 
 @dataclass(slots=True)
@@ -145,6 +197,9 @@ class Wallet:
     lots: dict[LotName, Lot] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     postings: dict[tuple[str, str], Posting] = field(default_factory=dict)
+    counters: dict[CounterKey, Counter] = field(default_factory=dict)
+    refusals: dict[tuple[int, str], Refusal] = field(default_factory=dict)
+    credited: dict[tuple[str, str], int] = field(default_factory=dict)
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     hold_expires_at: datetime | None = None
     """When the first open hold with a time-out ends; may be too early, never too late."""
@@ -161,6 +216,11 @@ class Wallet:
     def balance(self, unit: str) -> Balance:
         """Return the totals of a unit; of one that no fact has moved yet they are nothing, and are not kept."""
         return self.balances.get(unit) or Balance(unit)
+
+    def counted(self, counter: str, start: datetime) -> int:
+        """Return what a counter stands at; it must have been loaded if it was ever moved."""
+        known = self.counters.get(CounterKey(counter, start))
+        return known.counted if known is not None else 0
 
     def moving(self, unit: str) -> Balance:
         """Return the totals of a unit for a fact to move."""
@@ -209,7 +269,30 @@ def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
         balance = wallet.moving(unit)
         if balance.active_until is None or until > balance.active_until:
             balance.active_until = until
-    wallet.postings[fact.partner, fact.activity] = Posting(journal, fact.version, b"", fact.decision, dict(fact.member))
+    wallet.postings[fact.partner, fact.activity] = Posting.of(journal, fact)
+    _count(wallet, fact.counted)
+    if fact.counted:
+        for judged in fact.decision:
+            for cut in judged.capped_by:
+                if cut.refill and cut.start is not None:
+                    wallet.refusals[journal, judged.rule] = Refusal(
+                        journal,
+                        judged.rule,
+                        judged.unit,
+                        CounterKey(cut.counter, cut.start),
+                        fact.occurred_at,
+                        cut.refill,
+                    )
+
+
+def _count(wallet: Wallet, counted: tuple[f.Counted, ...]) -> None:
+    for moved in counted:
+        key = CounterKey(moved.counter, moved.start)
+        known = wallet.counters.get(key)
+        if known is None:
+            known = wallet.counters[key] = Counter(*key, moved.end, moved.unit, 0, moved.limit)
+        known.counted += moved.amount
+        known.limit = moved.limit
 
 
 def _happened(wallet: Wallet, occurred_at: datetime) -> None:
@@ -220,15 +303,19 @@ def _happened(wallet: Wallet, occurred_at: datetime) -> None:
 def _returned(wallet: Wallet, _journal: int, fact: f.ActivityReturned) -> None:
     _happened(wallet, fact.occurred_at)
     posting = wallet.postings.get((fact.partner, fact.of))
-    if posting is None:
-        return
-    posting.returned = fact.returned
-    for judged in fact.decision:
-        posting.clawed_back[judged.rule] = posting.clawed_back.get(judged.rule, 0) + judged.amount
+    if posting is not None:
+        posting.take(fact)
+    _count(wallet, fact.counted)
+    for less in fact.unrefused:
+        wallet.refusals[less.journal, less.rule].left -= less.amount
 
 
 def _refused(_wallet: Wallet, _journal: int, _fact: f.ActivityRefused | f.HoldRefused) -> None:
     """Move nothing: a refusal is kept, that is all."""
+
+
+def _key_taken(wallet: Wallet, journal: int, fact: f.KeyTaken) -> None:
+    wallet.credited[fact.group, fact.key] = journal
 
 
 def _hold_refused(wallet: Wallet, _journal: int, fact: f.HoldRefused) -> None:
@@ -237,6 +324,11 @@ def _hold_refused(wallet: Wallet, _journal: int, fact: f.HoldRefused) -> None:
 
 
 def _granted(wallet: Wallet, journal: int, fact: f.PointsGranted) -> None:
+    if fact.of_journal:
+        wallet.refusals[fact.of_journal, fact.rule].left -= fact.amount
+        posting = wallet.postings.get((fact.partner, fact.activity))
+        if posting is not None:
+            posting.take(fact)
     _new_lot(wallet, journal, fact).earned += fact.amount
 
 
@@ -376,7 +468,9 @@ def _clawed_back(wallet: Wallet, _journal: int, fact: f.PointsClawedBack) -> Non
     balance.available -= amount
     balance.owed += fact.owed
     balance.reversed += amount + fact.owed
-    if fact.expired and fact.origin is not None:
+    for part in fact.excused:
+        wallet.lots[part.name].expired -= part.amount
+    if fact.expired and fact.origin is not None and not fact.excused:
         wallet.lots[fact.origin].expired -= fact.expired
 
 
@@ -457,6 +551,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.ActivityPosted: _posted,
     f.ActivityReturned: _returned,
     f.ActivityRefused: _refused,
+    f.KeyTaken: _key_taken,
     f.HoldRefused: _hold_refused,
     f.PointsGranted: _granted,
     f.DebtPaid: _debt_paid,

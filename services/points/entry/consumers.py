@@ -30,7 +30,7 @@ class PointsHandler:
         try:
             announcements = await self._road.run(self._ledger(connection), messages)
         except CannotProcessError as error:
-            raise Poison(cast("Message", error.message), error.reason, error.detail) from error
+            raise _poison(error) from error
         turns = self._turned is not None and any(message.type in OF_PROGRAMS for message in messages)
         return Handled(sayings_of(announcements), self._turned if turns else None)
 
@@ -51,3 +51,8 @@ def sayings_of(announcements: Iterable[Announcement]) -> list[Saying]:
         )
         for said in announcements
     ]
+
+
+def _poison(error: CannotProcessError) -> Poison:
+    also = [_poison(each) for each in error.also]
+    return Poison(cast("Message", error.message), error.reason, error.detail, also=also)

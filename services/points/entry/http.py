@@ -9,9 +9,10 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from laurel.contracts.activity import QuotedActivity
-from laurel.errors import Problem
+from laurel.errors import Fault, Problem
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
 from laurel.shapes import decoder_of
+from laurel.values import AMOUNT_MAX
 from services.points.domain.moment import Programs
 
 _decode_quote = decoder_of(QuotedActivity).decode
@@ -106,6 +107,8 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
         member = activity.member if isinstance(activity.member, str) else None
         attributes = await views.attributes(program, member) if member is not None else {}
         outcomes = judging.evaluate(basis_of(activity), attributes)
+        if any(outcome.computed > AMOUNT_MAX for outcome in outcomes):
+            raise Problem("limit_reached", f"An award ends at {AMOUNT_MAX}")
         return _json(_quoted(judging, outcomes, activity, member))
 
     return router
@@ -129,7 +132,8 @@ def _number(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise Problem("invalid", "The cursor is not one that a list gave")
+        fault = Fault("/query/cursor", "bad_format", "A cursor is given back as it was received")
+        raise Problem("invalid", errors=[fault])
     return int(cursor)
 
 

@@ -7,11 +7,18 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-from laurel.io.database import Connection
+from laurel.io.database import Connection, is_conflict
+from laurel.io.health import Health
+from laurel.io.kafka import Backoff
+from laurel.io.telemetry import logger
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import sayings_of
 from services.points.ports import Announcement, Store, WalletKey
 from services.points.road import Road
+
+PART = "timer"
+
+log = logger(__name__)
 
 
 class Clocked(Protocol):
@@ -40,6 +47,7 @@ class ExpiryTimer:
         road: Road,
         programs: Clocked,
         ledger: Callable[[Connection], DueStore],
+        health: Health,
         *,
         interval_seconds: float,
         batch_max: int,
@@ -49,15 +57,26 @@ class ExpiryTimer:
         self._road = road
         self._programs = programs
         self._ledger = ledger
+        self._health = health
         self._interval_seconds = interval_seconds
         self._batch_max = batch_max
         self._now = now
 
     async def run(self) -> None:
-        """Do what is due, again and again, until cancelled."""
+        """Do what is due, again and again, until cancelled; trouble is told and waited out."""
+        backoff = Backoff()
         while True:
-            await self.run_once()
-            await asyncio.sleep(self._interval_seconds)
+            try:
+                await self.run_once()
+            except Exception as error:
+                if not is_conflict(error):
+                    self._health.not_ready(PART, f"{type(error).__name__}: {error}")
+                    log.exception("the timer failed and will be tried again")
+                await backoff.pause()
+            else:
+                backoff.reset()
+                self._health.ready(PART)
+                await asyncio.sleep(self._interval_seconds)
 
     async def run_once(self) -> int:
         """Do all that is due now; return how many wallets were looked at."""

@@ -14,11 +14,15 @@ from services.points.domain.facts import (
     ActivityReturned,
     LotName,
     LotPart,
+    PointsGranted,
     PostingCorrected,
     decode_facts,
 )
+from services.points.domain.shared import Shared
 from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
 from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
+from services.points.store.counting import read_counters, read_refusals
+from services.points.store.crediting import lock_keys
 
 LOTS_AT_ONCE = 32
 """How many lots in spending order are read first for one wallet; more follow only where these do not suffice."""
@@ -64,7 +68,7 @@ _JOURNALS = """
         where program = k.program and member = k.member and journal = k.journal offset 0) j"""
 
 _RETURNS = """
-    select j.*
+    select j.*, k.journal as of_journal
     from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, member, journal)
     cross join lateral (
         select program, member, journal from returns
@@ -139,12 +143,14 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_balances(connection, wallets)
     known = await _read_known(connection, needs.activities | set(needs.originals))
     await _read_originals(connection, needs, wallets, known)
+    await read_counters(connection, needs, wallets)
     await _read_holds(connection, needs, wallets)
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
     await _read_spendable(connection, needs, wallets)
+    shared = Shared(await lock_keys(connection, needs.keys))
     clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
-    return Loaded(wallets, known, dict(clocks))
+    return Loaded(wallets, known, shared, dict(clocks))
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
@@ -212,25 +218,33 @@ async def _read_originals(
     if not found:
         return
     columns = _columns(found, 3)
+    postings: dict[tuple[str, str, int], Posting] = {}
     for program, member, journal, facts, body in await connection.fetch(_JOURNALS, *columns):
         wallet = wallets[WalletKey(program, member)]
         for fact in decode_facts(facts):
             if isinstance(fact, ActivityPosted):
-                wallet.postings[fact.partner, fact.activity] = Posting(
-                    journal, fact.version, body, fact.decision, dict(fact.member)
-                )
+                posting = Posting.of(journal, fact, body)
+                wallet.postings[fact.partner, fact.activity] = postings[program, member, journal] = posting
                 for judged in fact.decision:
                     if judged.amount:
                         want = (program, member, judged.unit)
                         needs.spending[want] = needs.spending.get(want, 0) + judged.amount
-    for program, member, _journal, facts in await connection.fetch(_RETURNS, *columns):
-        wallet = wallets[WalletKey(program, member)]
+    lots = set(found)
+    for program, member, journal, facts, of_journal in await connection.fetch(_RETURNS, *columns):
+        posting = postings[program, member, of_journal]
         for fact in decode_facts(facts):
-            if isinstance(fact, ActivityReturned):
-                wallet.apply(0, fact)
+            # The journal of a return that refilled this activity has returned another one, and not this.
+            if isinstance(fact, ActivityReturned) and fact.of_journal == of_journal:
+                posting.take(fact)
             elif isinstance(fact, PostingCorrected):
-                note_correction(wallet, fact)
-    _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *columns))
+                note_correction(wallets[WalletKey(program, member)], fact)
+            elif isinstance(fact, PointsGranted) and fact.of_journal == of_journal:
+                posting.take(fact)
+                lots.add((program, member, journal))
+                want = (program, member, fact.unit)
+                needs.spending[want] = needs.spending.get(want, 0) + fact.amount
+    _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *_columns(list(lots), 3)))
+    await read_refusals(connection, needs, wallets, postings)
 
 
 async def _read_holds(connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:

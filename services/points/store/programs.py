@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from laurel.contracts.programs import ProgramPublished
-from laurel.io.database import Database
+from laurel.io.aside import Aside
+from laurel.io.awaiting import Awaiting
+from laurel.io.database import Database, is_data_error
+from laurel.io.health import Health
 from laurel.io.message import Message
 from laurel.io.published import PublishedTopic
 from laurel.program.compiled import CompiledProgram
@@ -30,28 +32,58 @@ _UTC = ZoneInfo("UTC")
 class KnownPrograms:
     """Every published version of every program, as far as it was read; grows while the topic is followed."""
 
-    def __init__(self, database: Database, topic: PublishedTopic, *, deadline_seconds: float = 10.0) -> None:
+    def __init__(
+        self, database: Database, topic: PublishedTopic, health: Health, *, deadline_seconds: float = 10.0
+    ) -> None:
         self._database = database
         self._topic = topic
-        self._deadline_seconds = deadline_seconds
+        self._aside = Aside("programs", health)
+        # Of a program of which something lies aside, nothing that follows can be used.
+        self._awaiting = Awaiting(self.knows, self._aside.__contains__, deadline_seconds=deadline_seconds)
         self._versions: dict[str, dict[int, CompiledProgram]] = {}
+        self._whole: dict[str, int] = {}
+        """Up to which version each program is known without a gap. What lies beyond one is not judged by: the
+        version that is missing could be the one in force."""
         self._starts: dict[str, list[tuple[datetime, int]]] = {}
 
     async def load(self) -> None:
         """Read what was kept before, so that a restart need not wait for the topic."""
         async with self._database.connection() as connection:
             for program, version, document, effective_from in await connection.fetch(_SELECT):
-                self._add(program, version, document, effective_from)
+                try:
+                    compiled = _compiled(document, version)
+                except Exception as error:  # noqa: BLE001 - a newer release may have kept what this one cannot read
+                    self._aside.put(program, f"{program}:{version}", error)
+                else:
+                    self._add(compiled, program, effective_from)
 
     async def take(self, message: Message) -> None:
-        """Take one record of the topic: keep it in the table, then know it. Other records are passed over."""
+        """Take one record of the topic: keep it in the table, then know it. Other records are passed over.
+
+        One that cannot be read is laid aside; nothing behind it waits, but for what needs this very program.
+        """
         if message.type != ProgramPublished.TYPE:
             return
-        published: Any = _decode(message.body)
-        if published.version in self._versions.get(published.program, {}):
+        try:
+            published = _read(message)
+            if published.version in self._versions.get(published.program, {}):
+                return
+            document = msgspec.json.encode(published.document)
+            compiled = _compiled(document, published.version)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it stays so
+            self._aside.put(message.program, message.id, error)
             return
-        document = msgspec.json.encode(published.document)
-        self._add(published.program, published.version, document, published.effective_from)
+        try:
+            await self._keep(published, document)
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            self._aside.put(message.program, message.id, error)
+            return
+        self._add(compiled, published.program, published.effective_from)
+        self._aside.taken(published.program, message.id)
+
+    async def _keep(self, published: ProgramPublished, document: bytes) -> None:
         async with self._database.connection() as connection:
             await connection.execute(
                 _INSERT,
@@ -62,21 +94,24 @@ class KnownPrograms:
                 published.published_at,
             )
 
-    def _add(self, program: str, version: int, document: bytes, effective_from: datetime) -> None:
-        compiled = CompiledProgram.from_document(load_program(document), version)
-        self._versions.setdefault(program, {})[version] = compiled
+    def _add(self, compiled: CompiledProgram, program: str, effective_from: datetime) -> None:
+        versions = self._versions.setdefault(program, {})
+        versions[compiled.version] = compiled
         starts = self._starts.setdefault(program, [])
-        starts.append((effective_from, version))
+        starts.append((effective_from, compiled.version))
         starts.sort()
+        whole = self._whole.get(program, 0)
+        while whole + 1 in versions:
+            whole += 1
+        self._whole[program] = whole
+
+    def knows(self, program: str, version: int) -> bool:
+        """Say whether everything that was published up to a version is known."""
+        return version <= self._whole.get(program, 0)
 
     async def ensure(self, versions: Mapping[str, int]) -> None:
         """Wait until these versions were read from the topic (rule 12); raises `TimeoutError`."""
-
-        def missing() -> bool:
-            return any(version not in self._versions.get(program, {}) for program, version in versions.items())
-
-        if missing():
-            await self._topic.until(lambda: not missing(), self._deadline_seconds)
+        await self._awaiting.ensure(versions, self._topic.until)
 
     def in_force(self, program: str, occurred_at: datetime, newest: int) -> CompiledProgram | None:
         """Return the version in force at `occurred_at` among those up to `newest`; before the first, the first."""
@@ -95,9 +130,8 @@ class KnownPrograms:
         return self._versions.get(program, {}).get(version)
 
     def newest(self, program: str) -> CompiledProgram | None:
-        """Return the newest version known."""
-        versions = self._versions.get(program)
-        return versions[max(versions)] if versions else None
+        """Return the newest version that can be judged by."""
+        return self._versions.get(program, {}).get(self._whole.get(program, 0))
 
     def zone(self, program: str) -> ZoneInfo:
         """Return a program's time zone; UTC for one that is not known."""
@@ -112,3 +146,15 @@ class KnownPrograms:
     def on_wall_clocks(self) -> list[str]:
         """Return the programs whose time passes by itself."""
         return [program for program in self._versions if self.runs_by_itself(program)]
+
+
+def _compiled(document: bytes, version: int) -> CompiledProgram:
+    return CompiledProgram.from_document(load_program(document), version)
+
+
+def _read(message: Message) -> ProgramPublished:
+    published = _decode(message.body)
+    if published.program != message.program:
+        detail = f"a record of {message.program} publishes {published.program}"
+        raise ValueError(detail)
+    return published

@@ -264,4 +264,62 @@ returns = hash_partitioned(
     PrimaryKeyConstraint("program", "member", "of_journal", "journal"),
     schema="points",
 )
-"""Which return journals belong to which original."""
+"""Which journals of returns and refills belong to which original."""
+
+counters = hash_partitioned(
+    "counters",
+    metadata,
+    _key("program"),
+    _key("member"),
+    _key("counter"),
+    _instant("window_start"),
+    _instant("window_end", nullable=True),
+    Column("unit", Text, nullable=False),
+    Column("counted", BigInteger, nullable=False),
+    Column("bound", BigInteger),
+    PrimaryKeyConstraint("program", "member", "counter", "window_start"),
+    schema="points",
+)
+"""What is counted of a member in a window: points granted under a cap, or how often a rule earned."""
+
+refusals = hash_partitioned(
+    "refusals",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("journal", BigInteger, nullable=False),
+    _key("rule"),
+    Column("unit", Text, nullable=False),
+    _key("counter"),
+    _instant("window_start"),
+    _instant("occurred_at"),
+    Column("refused", BigInteger, nullable=False),
+    PrimaryKeyConstraint("program", "member", "journal", "rule"),
+    Index(
+        "refusals_open",
+        "program",
+        "member",
+        "counter",
+        "window_start",
+        "occurred_at",
+        "journal",
+        "rule",
+        postgresql_where=text("refused > 0"),
+    ),
+    schema="points",
+)
+"""What a window's cap refused and a return may still make room for; the order of refills is that of refusals_open."""
+
+exclusive_keys = hash_partitioned(
+    "exclusive_keys",
+    metadata,
+    _key("exclusive_group"),
+    _key("exclusive_key"),
+    Column("program", Text(collation="C")),
+    Column("member", Text(collation="C")),
+    Column("journal", BigInteger),
+    PrimaryKeyConstraint("exclusive_group", "exclusive_key"),
+    schema="points",
+    by="exclusive_group, exclusive_key",
+)
+"""What may be credited once in a group of programs, and where it was; without a program nobody took it yet."""

@@ -247,6 +247,7 @@ def _decision(row: asyncpg.Record) -> dict[str, Any]:
                 "reason": judged.reason,
                 "computed": judged.computed,
                 "amount": judged.amount,
+                "capped_by": [{"cap": cut.cap, "cut": cut.cut} for cut in judged.capped_by],
             }
             for judged in decision
         ],

@@ -1,83 +1,48 @@
-"""Write: the facts of a batch as rows, in sets. What is only added goes in by COPY, totals by one update a table."""
+"""Write: the facts of a batch as rows, in sets. What is only added goes in by COPY, totals by one update a table.
+
+A few journals that only add go in by a single statement (`writing_few`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
 import msgspec
 
+from laurel.io.database import CollisionError, copy_rows
 from services.points.domain import facts as f
 from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
 from services.points.domain.state import Adjustment, Hold, Lot, Wallet
 from services.points.ports import Journal
+from services.points.store.columns import (
+    ACTIVITIES,
+    ADJUSTMENTS,
+    BALANCES,
+    ENTRIES,
+    HOLDS,
+    JOURNALS,
+    LOTS,
+    LOTS_MOVED,
+    RETURNS,
+    WALLETS,
+    Written,
+)
+from services.points.store.counting import set_counters
+from services.points.store.crediting import take_keys
+from services.points.store.writing_few import FEW, Rows, write_few
 
-_JOURNALS = (
-    "program", "member", "journal", "kind", "cause", "partner", "at", "occurred_at", "version", "message",
-    "facts", "body",
-)  # fmt: skip
-_ENTRIES = ("program", "member", "journal", "entry", "unit", "account", "amount")
-_ACTIVITIES = ("program", "partner", "activity", "member", "journal", "hash", "code")
-_LOTS = (
-    "program", "member", "journal", "lot", "unit", "rule", "activity", "partner", "granted", "remaining", "held",
-    "expired", "earned_at", "available_at", "expires_at", "funder", "version",
-)  # fmt: skip
-_RETURNS = ("program", "member", "of_journal", "journal")
+# What these facts bring about are new rows and totals, and nothing that stood before.
+_ONLY_ADDING = {f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted}
 
-# Every row is there already; the insert is how a set of rows is updated by key whatever the planner believes of a
-# young table: an update that joins has been seen to walk it once for every key, and to keep that plan.
-_WALLETS = """
-    insert into wallets (program, member, status, at, version, enrolled_at, person, attributes, next_due_at,
-        hold_expires_at, occurred_at, turned_to)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::timestamptz[],
-        $7::text[], $8::bytea[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[])
-    on conflict (program, member) do update set status = excluded.status, at = excluded.at,
-        version = excluded.version, enrolled_at = excluded.enrolled_at, person = excluded.person,
-        attributes = excluded.attributes, next_due_at = excluded.next_due_at,
-        hold_expires_at = excluded.hold_expires_at, occurred_at = excluded.occurred_at,
-        turned_to = excluded.turned_to"""
-
-_BALANCES = """
-    insert into balances as b (program, member, unit, available, pending, held, owed, earned, spent, expired,
-        reversed, adjusted, active_until, next_expiry_at, next_expiry_amount)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-        $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-        $13::timestamptz[], $14::timestamptz[], $15::bigint[])
-    on conflict (program, member, unit) do update set available = excluded.available,
-        pending = excluded.pending, held = excluded.held, owed = excluded.owed, earned = excluded.earned,
-        spent = excluded.spent, expired = excluded.expired, reversed = excluded.reversed,
-        adjusted = excluded.adjusted, active_until = excluded.active_until,
-        next_expiry_at = excluded.next_expiry_at, next_expiry_amount = excluded.next_expiry_amount"""
-
-_LOTS_MOVED = """
-    insert into lots (program, member, journal, lot, unit, rule, activity, partner, granted, remaining, held, expired,
-        earned_at, available_at, expires_at, funder, version)
-    select * from unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::timestamptz[],
-        $14::timestamptz[], $15::timestamptz[], $16::text[], $17::integer[])
-    on conflict (program, member, journal, lot) do update set remaining = excluded.remaining,
-        held = excluded.held, expired = excluded.expired"""
-
-_HOLDS = """
-    insert into holds (program, member, hold, unit, amount, state, saga, parts, journal, expires_at, partner,
-        reference, captured, cancelled)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::boolean[],
-        $8::bytea[], $9::bigint[], $10::timestamptz[], $11::text[], $12::text[], $13::bigint[], $14::bigint[])
-    on conflict (program, member, hold) do update set state = excluded.state, parts = excluded.parts,
-        captured = excluded.captured, cancelled = excluded.cancelled"""
-
-_ADJUSTMENTS = """
-    insert into adjustments (program, member, adjustment, unit, amount, state, reason, partner, expires_at, waiting,
-        corrects, corrected, journal, reversed, written_off, bonus, owed)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
-        $8::text[], $9::timestamptz[], $10::bigint[], $11::text[], $12::boolean[], $13::bigint[], $14::bigint[],
-        $15::bigint[], $16::bigint[], $17::bigint[])
-    on conflict (program, member, adjustment) do update set amount = excluded.amount, state = excluded.state,
-        waiting = excluded.waiting, corrected = excluded.corrected, journal = excluded.journal,
-        reversed = excluded.reversed, written_off = excluded.written_off, bonus = excluded.bonus,
-        owed = excluded.owed"""
+_LOTS_MOVED = LOTS_MOVED.insert()
+_HOLDS = HOLDS.insert()
+_ADJUSTMENTS = ADJUSTMENTS.insert()
+_WALLETS = WALLETS.insert()
+_BALANCES = BALANCES.insert()
 
 # The first time-out among a wallet's open holds, read after the holds were set.
 _NEXT_TIMEOUT = """
@@ -111,9 +76,16 @@ _SPENDING = (
 async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
     """Add the journals with all they imply, then set the totals of the wallets they touched."""
     wallets = list(touched)
+    await set_counters(connection, journals)
+    await take_keys(connection, journals)
+    if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
+        added, lots = _added(journals), _lots_added(journals)
+        with _collisions():
+            await write_few(connection, *added, lots, _wallet_rows(wallets), _balance_rows(wallets))
+        return
     moved = _moved(journals)
     await _add_journals(connection, journals)
-    await _add_lots(connection, journals)
+    await _copy(connection, LOTS, _lots_added(journals))
     await _move_lots(connection, moved)
     await _set_holds(connection, journals)
     await _set_adjustments(connection, journals)
@@ -123,23 +95,60 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _set_balances(connection, wallets)
 
 
-async def _copy(
-    connection: asyncpg.Connection[Any], table: str, columns: Sequence[str], records: Sequence[Sequence[Any]]
-) -> None:
-    if records:
-        await connection.copy_records_to_table(table, columns=columns, records=records)
+@contextmanager
+def _collisions() -> Iterator[None]:
+    """Have the batch run again where another worker was told of the same id by another member: then it is known."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if not (error.table_name or "").startswith(ACTIVITIES.name):
+            raise
+        raise CollisionError from error
 
 
-async def _run(connection: asyncpg.Connection[Any], statement: str, rows: Sequence[Sequence[Any]]) -> None:
+async def _copy(connection: asyncpg.Connection[Any], table: Written, rows: Rows) -> None:
+    if rows:
+        await copy_rows(connection, table.name, table.names, rows)
+
+
+async def _set(connection: asyncpg.Connection[Any], statement: str, rows: Rows) -> None:
     if rows:
         await connection.execute(statement, *map(list, zip(*rows, strict=True)))
 
 
+def _moves_what_stands(journal: Journal) -> bool:
+    """Say whether a journal does more than add rows: it moves lots or holds, or is a return."""
+    return any(type(fact) not in _ONLY_ADDING for fact in journal.facts)
+
+
 async def _add_journals(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
+    rows, posted, known = _added(journals)
+    await _copy(connection, JOURNALS, rows)
+    await _copy(connection, ENTRIES, posted)
+    with _collisions():
+        await _copy(connection, ACTIVITIES, known)
+    await _copy(connection, RETURNS, _returns_added(journals))
+
+
+def _returns_added(journals: Sequence[Journal]) -> Rows:
+    rows: list[Sequence[Any]] = []
+    for journal in journals:
+        # A refill, too, is something that returns of its activity have to know.
+        changed = {
+            fact.of_journal: None
+            for fact in journal.facts
+            if type(fact) is f.ActivityReturned
+            or (isinstance(fact, f.PointsGranted | f.PostingCorrected) and fact.of_journal)
+        }
+        rows.extend((journal.wallet.program, journal.wallet.member, name, journal.number) for name in changed)
+    return rows
+
+
+def _added(journals: Sequence[Journal]) -> tuple[Rows, Rows, Rows]:
+    """Return the rows of journals, entries and activity ids."""
     rows: list[Sequence[Any]] = []
     posted: list[Sequence[Any]] = []
     known: list[Sequence[Any]] = []
-    returns: list[Sequence[Any]] = []
     for journal in journals:
         program, member, number = journal.wallet.program, journal.wallet.member, journal.number
         rows.append((
@@ -149,18 +158,10 @@ async def _add_journals(connection: asyncpg.Connection[Any], journals: Sequence[
         posted.extend((program, member, number, index, *entry) for index, entry in enumerate(entries(journal.facts)))
         if journal.hash and journal.kept:
             known.append((program, journal.partner, journal.cause, member, number, journal.hash, journal.code))
-        returns.extend(
-            (program, member, fact.of_journal, number)
-            for fact in journal.facts
-            if isinstance(fact, f.ActivityReturned | f.PostingCorrected) and fact.of_journal
-        )
-    await _copy(connection, "journals", _JOURNALS, rows)
-    await _copy(connection, "entries", _ENTRIES, posted)
-    await _copy(connection, "activities", _ACTIVITIES, known)
-    await _copy(connection, "returns", _RETURNS, returns)
+    return rows, posted, known
 
 
-async def _add_lots(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
+def _lots_added(journals: Sequence[Journal]) -> Rows:
     rows: list[Sequence[Any]] = []
     for journal in journals:
         wallet = journal.wallet
@@ -169,7 +170,7 @@ async def _add_lots(connection: asyncpg.Connection[Any], journals: Sequence[Jour
             for fact in journal.facts
             if isinstance(fact, f.LOT_MAKING)
         )
-    await _copy(connection, "lots", _LOTS, rows)
+    return rows
 
 
 def _lot_row(wallet: Wallet, lot: Lot) -> Sequence[Any]:
@@ -203,6 +204,7 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         yield from (part.name for part in fact.taken)
         if fact.origin is not None:
             yield fact.origin
+        yield from (part.name for part in fact.excused)
     elif isinstance(
         fact,
         f.DebtPaid
@@ -219,7 +221,7 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
 
 async def _move_lots(connection: asyncpg.Connection[Any], moved: Sequence[tuple[Wallet, Lot]]) -> None:
     rows = [_lot_row(wallet, lot) for wallet, lot in moved]
-    await _run(connection, _LOTS_MOVED, rows)
+    await _set(connection, _LOTS_MOVED, rows)
 
 
 async def _set_holds(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
@@ -236,7 +238,7 @@ async def _set_holds(connection: asyncpg.Connection[Any], journals: Sequence[Jou
         )
         for journal, hold in changed.values()
     ]  # fmt: skip
-    await _run(connection, _HOLDS, rows)
+    await _set(connection, _HOLDS, rows)
 
 
 async def _set_adjustments(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
@@ -256,7 +258,7 @@ async def _set_adjustments(connection: asyncpg.Connection[Any], journals: Sequen
         )
         for wallet, a in changed.values()
     ]  # fmt: skip
-    await _run(connection, _ADJUSTMENTS, rows)
+    await _set(connection, _ADJUSTMENTS, rows)
 
 
 async def _refresh_next_timeout(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
@@ -290,7 +292,11 @@ async def _refresh_next_expiry(connection: asyncpg.Connection[Any], journals: Se
 
 
 async def _set_wallets(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
-    rows = [
+    await _set(connection, _WALLETS, _wallet_rows(wallets))
+
+
+def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
+    return [
         (
             wallet.program, wallet.member, wallet.status, wallet.at, wallet.version, wallet.enrolled_at,
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
@@ -298,11 +304,14 @@ async def _set_wallets(connection: asyncpg.Connection[Any], wallets: Sequence[Wa
         )
         for wallet in wallets
     ]  # fmt: skip
-    await _run(connection, _WALLETS, rows)
 
 
 async def _set_balances(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
-    rows = [
+    await _set(connection, _BALANCES, _balance_rows(wallets))
+
+
+def _balance_rows(wallets: Sequence[Wallet]) -> Rows:
+    return [
         (
             wallet.program, wallet.member, b.unit, b.available, b.pending, b.held, b.owed, b.earned, b.spent,
             b.expired, b.reversed, b.adjusted, b.active_until, b.next_expiry_at, b.next_expiry_amount,
@@ -310,4 +319,3 @@ async def _set_balances(connection: asyncpg.Connection[Any], wallets: Sequence[W
         for wallet in wallets
         for b in wallet.balances.values()
     ]  # fmt: skip
-    await _run(connection, _BALANCES, rows)

@@ -6,8 +6,10 @@ Only the fields that decisions need are read; the checks of the contract were ma
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 
 class Versions(msgspec.Struct, frozen=True):
@@ -20,7 +22,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """The root of all that is heard; `at` was stamped once by the entry that accepted it."""
 
     program: str
-    at: datetime
+    at: Annotated[datetime, Meta(tz=True)]
     member: str | None = None
 
 

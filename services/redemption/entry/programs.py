@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from laurel.contracts.programs import ProgramPublished
+from laurel.io.aside import Aside
+from laurel.io.awaiting import Awaiting
+from laurel.io.health import Health
 from laurel.io.message import Message
 from laurel.shapes import decoder_of
 from services.redemption.domain.moment import ProgramTerms
@@ -23,8 +28,10 @@ class Followed(Protocol):
 class KnownPrograms:
     """Every published version of every program, as far as it was read; grows while the topic is followed."""
 
-    def __init__(self, *, deadline_seconds: float) -> None:
-        self._deadline_seconds = deadline_seconds
+    def __init__(self, health: Health, *, deadline_seconds: float) -> None:
+        self._aside = Aside("programs", health)
+        # What could not be read may be any version, so none is waited for.
+        self._awaiting = Awaiting(self.knows, self._aside.__contains__, deadline_seconds=deadline_seconds)
         self._terms: dict[tuple[str, int], ProgramTerms] = {}
         self._until: Callable[[Callable[[], bool], float], Awaitable[None]] | None = None
 
@@ -33,25 +40,35 @@ class KnownPrograms:
         self._until = topic.until
 
     def take(self, message: Message) -> None:
-        """Take one record of the topic; other records than programs are passed over."""
+        """Take one record of the topic; other records than programs are passed over.
+
+        One that cannot be read is laid aside; nothing behind it waits, but for what needs this very version.
+        """
         if message.type != ProgramPublished.TYPE:
             return
-        published: Any = _decode(message.body)
+        try:
+            published: Any = _decode(message.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self._aside.put(message.program, message.id, error)
+            return
         document = published.document
         terms = ProgramTerms(zone=document.get("time_zone", "UTC"), manual=document.get("clock") == "manual")
         self._terms[published.program, published.version] = terms
+        self._aside.taken(published.program, message.id)
 
     async def ensure(self, versions: Mapping[str, int]) -> None:
         """Wait until these versions were read (rule 12); raises `TimeoutError`."""
+        await self._awaiting.ensure(versions, self._wait)
 
-        def known() -> bool:
-            return versions.items() <= self._terms.keys()
-
-        if not known():
-            if self._until is None:
-                raise TimeoutError(f"nothing brings the program versions {dict(versions)}")
-            await self._until(known, self._deadline_seconds)
+    def knows(self, program: str, version: int) -> bool:
+        """Say whether a version is known."""
+        return (program, version) in self._terms
 
     def terms(self, program: str, version: int) -> ProgramTerms:
         """Return what redemption needs of a version that is known."""
         return self._terms[program, version]
+
+    async def _wait(self, predicate: Callable[[], bool], deadline_seconds: float) -> None:
+        if self._until is None:
+            raise TimeoutError("nothing brings programs")
+        await self._until(predicate, deadline_seconds)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from laurel.program.cases import Case, Expected, Step, load_cases
+from laurel.program.cases import Case, Expected, Step, changed, load_cases
 from services.points.ports import WalletKey
-from tests.points.till import PROGRAMS, Till, document
+from tests.points.till import PROGRAMS, Till, document, enrolment
 
 pytestmark = pytest.mark.anyio
 
@@ -22,16 +22,37 @@ CASES = [
 @pytest.mark.parametrize(("name", "case"), CASES)
 async def test_example_holds_on_the_road(name: str, case: Case) -> None:
     # Time must pass by itself here: nobody turns the clock of a sandbox.
-    till = Till(document(name, clock="wall"))
+    till = Till(changed(document(name, clock="wall"), case.changes))
     till.at = case.member.enrolled_at or _instant(case.steps[0])
     await till.enrol(attributes=dict(case.member.attributes))
     for number, step in enumerate(case.steps):
         till.at = max(till.at, _instant(step))
         said = await _play(till, step, number)
         _check(till, step.expect, said)
+        if step.activity is not None:
+            _check_counters(till, step)
+
+
+def _check_counters(till: Till, step: Step) -> None:
+    assert step.activity is not None
+    partner = step.activity.get("partner", "shop")
+    posting = till.wallet.postings.get((partner, step.activity.get("of", step.activity["id"])))
+    for name, amount in (step.expect.counted or {}).items():
+        assert posting is not None
+        found = [
+            counter
+            for counter in till.wallet.counters.values()
+            if counter.counter.startswith(f"cap/{name}/")
+            and counter.start <= posting.occurred_at
+            and (counter.end is None or posting.occurred_at < counter.end)
+        ]
+        assert sum(counter.counted for counter in found) == amount
+        assert len(found) <= 1
 
 
 def _instant(step: Step) -> datetime:
+    if step.reported_at is not None:
+        return step.reported_at
     if step.activity is not None:
         return datetime.fromisoformat(step.activity["occurred_at"])
     instant = step.spend.at if step.spend is not None else step.wait_until
@@ -42,10 +63,12 @@ def _instant(step: Step) -> datetime:
 async def _play(till: Till, step: Step, number: int) -> dict[str, Any]:
     if step.activity is not None:
         partner = step.activity.get("partner", "shop")
+        if "payer" in step.activity:
+            await till.send(enrolment(till.program, step.activity["payer"]["id"], till.at))
         return await till.report(step.activity, partner=partner)
     if step.spend is not None:
         hold = f"spend-{number}"
-        held = await till.hold(hold, step.spend.amount)
+        held = await till.hold(hold, step.spend.amount, unit=step.spend.unit)
         if held[-1]["type"] == "points.held.v1":
             await till.capture(hold)
         return held[-1]
@@ -57,7 +80,19 @@ def _check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
     if expected.refused is not None:
         assert said["code"] == expected.refused
     if expected.awards is not None:
-        assert {award["rule"]: award["amount"] for award in said["awards"]} == expected.awards
+        awards: dict[str, int] = {}
+        for award in said["awards"]:
+            if award["member"] != till.member:
+                continue
+            awards[award["rule"]] = awards.get(award["rule"], 0) + award["amount"]
+        assert awards == expected.awards
+    if expected.capped is not None:
+        capped = {
+            judged["rule"]: {cut["cap"]: cut["cut"] for cut in judged["capped_by"]}
+            for judged in said["decision"]
+            if judged["capped_by"]
+        }
+        assert capped == expected.capped
     if expected.reasons is not None:
         reasons = {judged["rule"]: judged["reason"] for judged in said["decision"]}
         assert {rule: reasons[rule] for rule in expected.reasons} == expected.reasons

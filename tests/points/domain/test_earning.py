@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from laurel.values import AMOUNT_MAX
 from services.points.road import Road
 from services.points.testing import FixedPrograms
 from tests.points.till import START, Till, document, purchase, report
@@ -126,3 +127,43 @@ async def test_late_activity_whose_points_have_ended_leaves_nothing_to_spend() -
     said = await till.send(report("clubcard", "m-1", purchase("b-1", 1000, START), till.at))
     assert [one["type"] for one in said] == ["points.awarded.v1", "points.expired.v1"]
     assert (till.balance.available, till.balance.expired) == (0, 10)
+
+
+def packs(quantity: int, lines: int = 1) -> dict[str, object]:
+    """Lines that clubcard gives 50 points a piece for, whatever they cost."""
+    return {"lines": [{"id": f"{n}", "sku": "pack-50", "quantity": quantity, "amount": 0} for n in range(lines)]}
+
+
+@pytest.mark.parametrize(("quantity", "lines"), [(AMOUNT_MAX // 50 + 1, 1), (10**15, 1), (10**15, 2000)])
+async def test_award_beyond_what_an_amount_can_be_is_refused_and_kept(quantity: int, lines: int) -> None:
+    till = await clubcard()
+    refused = await till.buy("b-1", 0, **packs(quantity, lines))
+    assert (refused["type"], refused["code"]) == ("activity.refused.v1", "limit_reached")
+    assert till.balance.available == 0
+    assert not till.wallet.lots
+    assert (await till.buy("b-1", 0, **packs(quantity, lines)))["code"] == "limit_reached"
+    assert (await till.buy("b-1", 1000))["code"] == "idempotency_mismatch"
+    assert till.wallet.version == 3
+
+
+async def test_total_stops_at_the_last_point_that_an_amount_can_say() -> None:
+    till = await clubcard()
+    await till.buy("b-1", 0, **packs(AMOUNT_MAX // 50))
+    assert till.balance.available == AMOUNT_MAX
+    assert (await till.buy("b-2", 100))["code"] == "limit_reached"
+    assert (await till.buy("b-3", 99))["type"] == "points.awarded.v1"
+    await till.hold("h-1", AMOUNT_MAX)
+    await till.capture("h-1")
+    # What was ever earned is a total like any other.
+    assert (await till.buy("b-4", 100))["code"] == "limit_reached"
+    await till.give_back("r-1", "b-1")
+    refused = await till.hold("h-2", AMOUNT_MAX)
+    assert (refused[0]["code"], refused[0]["shortfall"]) == ("insufficient_points", AMOUNT_MAX)
+
+
+async def test_two_awards_of_one_activity_end_together_where_one_would_fit() -> None:
+    till = await clubcard()
+    line = {"id": "1", "sku": "pack-50", "quantity": AMOUNT_MAX // 50, "amount": 0}
+    both = [line, {"id": "2", "sku": "x", "amount": 100}]
+    assert (await till.buy("b-1", 100, lines=both))["code"] == "limit_reached"
+    assert (await till.buy("b-2", 0, lines=[line]))["awards"][0]["amount"] == AMOUNT_MAX

@@ -51,6 +51,7 @@ class Life:
             yield self.deed(member, f"x-{number}")
 
     def deed(self, member: str, name: str) -> Note:  # noqa: PLR0911  (a deed a line)
+        fields: dict[str, Any]
         draw, known = self.random, self.random.choice
         deeds = ["buy", "buy", "buy", "hold", "hold", "adjust"]
         deeds += ["back", "correct"] if self.bought[member] else []
@@ -64,16 +65,16 @@ class Life:
             case "back":
                 of = known(self.bought[member])
                 back = {"id": name, "type": "return", "of": of, "occurred_at": self.at.isoformat()}
-                amount = {"amount": draw.randint(1, 3000)} if draw.random() < 0.7 else {}
-                return report("clubcard", member, {**back, **amount}, self.at)
+                part = {"amount": draw.randint(1, 3000)} if draw.random() < 0.7 else {}
+                return report("clubcard", member, {**back, **part}, self.at)
             case "hold":
                 self.held[member].append(name)
                 ttl_seconds = draw.choice((60, 900, 86_400))
                 fields = {"unit": "point", "amount": draw.randint(1, 80), "partner": "shop", "reference": "r"}
                 return self.say("timed_hold.requested.v1", member, hold=name, ttl_seconds=ttl_seconds, **fields)
             case "capture":
-                amount = draw.choice((None, draw.randint(1, 40)))
-                return self.say("timed_hold.capture_requested.v1", member, hold=known(self.held[member]), amount=amount)
+                fields = {"amount": draw.choice((None, draw.randint(1, 40)))}
+                return self.say("timed_hold.capture_requested.v1", member, hold=known(self.held[member]), **fields)
             case "release":
                 return self.say("timed_hold.release_requested.v1", member, hold=known(self.held[member]))
             case "cancel":

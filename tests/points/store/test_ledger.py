@@ -12,10 +12,10 @@ from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from services.points.domain.state import Balance
 from services.points.ports import Announcement
-from services.points.road import Road
+from services.points.road import CannotProcessError, Road
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms, Note
-from services.points.verifying import Finding, verify
+from services.points.verifying import _PROOF, _SETS, Finding, verify
 from tests.points.till import START, Till, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
@@ -142,41 +142,66 @@ async def test_role_of_points_cannot_change_the_ledger(till: StoredTill, databas
                 await connection.execute(statement)
 
 
-@pytest.mark.parametrize(
-    ("damage", "proof"),
-    [
-        ("update points.balances set available = available + 1", "balances are the sums of the entries"),
-        ("update points.lots set remaining = remaining - 1", "balances are what lots hold"),
-        ("update points.entries set amount = amount + 1 where account = 'available'", "every journal sums to zero"),
-        ("update points.wallets set version = version + 1", "journals are numbered without gap"),
-        ("update points.balances set held = 1, available = available - 1", "what is held is what open holds hold"),
-        ("delete from points.journals where journal = 2", "every kept activity has its journal"),
-        ("update points.lots set expired = 3", "tables are folds of the journals"),
-        ("update points.holds set captured = 1", "tables are folds of the journals"),
-        ("update points.holds set captured = 2, cancelled = 2", "of a hold no more is spent or given back"),
-        ("update points.adjustments set written_off = 1", "tables are folds of the journals"),
-        ("update points.wallets set next_due_at = null", "holds that end by themselves are due"),
-    ],
-)
-async def test_auditor_finds_damage(till: StoredTill, database_urls: DatabaseUrls, damage: str, proof: str) -> None:
+DAMAGES = [
+    ("update points.balances set available = available + 1", "balances are the sums of the entries"),
+    ("update points.lots set remaining = remaining - 1", "balances are what lots hold"),
+    ("update points.entries set amount = amount + 1 where account = 'available'", "every journal sums to zero"),
+    ("update points.wallets set version = version + 1", "journals are numbered without gap"),
+    ("update points.balances set held = 1, available = available - 1", "what is held is what open holds hold"),
+    ("delete from points.journals where journal = 2", "every kept activity has its journal"),
+    ("update points.lots set expired = 3", "tables are folds of the journals"),
+    ("update points.holds set captured = 1", "tables are folds of the journals"),
+    ("update points.holds set captured = 2, cancelled = 2", "of a hold no more is spent or given back"),
+    ("update points.adjustments set written_off = 1", "tables are folds of the journals"),
+    ("update points.wallets set next_due_at = null", "holds that end by themselves are due"),
+    ("update points.lots set remaining = granted + 1", "lots stay within their grant"),
+    ("update points.lots set held = remaining + 1", "lots stay within their grant"),
+    ("update points.balances set spent = spent + 1", "available + held - owed = earned"),
+    ("update points.balances set owed = 10, earned = 0", "available + held - owed = earned"),
+]
+
+
+@pytest.fixture(scope="module")
+async def ledger_to_damage(module_urls: DatabaseUrls) -> DatabaseUrls:
+    """A ledger with a purchase, a hold and adjustments, in a database where every damage is rolled back."""
+    database = await Database.connect(module_urls.points, schema="points", application="test")
+    till = StoredTill(document("clubcard"))
+    till.database = database
+    await till.enrol()
     await till.buy("b-1", 1000)
     await till.timed("requested", "h-1", amount=3)
     await till.adjust("a-1", 5)
     await till.adjust("a-2", 5, limit=1)
-    assert not await findings(database_urls)
-    owner = await asyncpg.connect(database_urls.owner)
-    await owner.execute(damage)
+    await database.close()
+    assert await findings(module_urls) == []
+    return module_urls
+
+
+@pytest.mark.parametrize(("damage", "proof"), DAMAGES)
+async def test_auditor_finds_damage(ledger_to_damage: DatabaseUrls, damage: str, proof: str) -> None:
+    owner = await asyncpg.connect(ledger_to_damage.owner)
+    damaging = owner.transaction(isolation="repeatable_read")
+    await damaging.start()
+    assert not (await owner.execute(damage)).endswith(" 0")
+    found = [each async for each in verify(owner) if isinstance(each, Finding)]
+    await damaging.rollback()
     await owner.close()
-    found = await findings(database_urls)
     assert any(finding.proof.startswith(proof) for finding in found)
 
 
-async def test_unused_road_waits_for_programs(database: Database) -> None:
+def test_every_proof_is_put_to_the_test() -> None:
+    untried = [proof for proof in (*_SETS, _PROOF) if not any(proof.startswith(begin) for _, begin in DAMAGES)]
+    assert untried == []
+
+
+async def test_message_that_carries_an_unknown_version_is_named(database: Database) -> None:
     till = StoredTill(document("clubcard"))
     till.database = database
     till.road = Road(FixedPrograms(document("clubcard")))
-    with pytest.raises(TimeoutError):
-        await till.send(report("clubcard", "m-1", purchase("b-1", 1000), START, version=7))
+    notes = [report("clubcard", f"m-{version}", purchase("b-1", 1000), START, version=version) for version in (7, 1, 8)]
+    with pytest.raises(CannotProcessError, match="program_version_unknown: clubcard:7 has not come") as raised:
+        await till.send(*notes)
+    assert [each.detail for each in raised.value.also] == ["clubcard:8 has not come"]
 
 
 async def test_next_expiry_follows_what_is_spent(database: Database) -> None:

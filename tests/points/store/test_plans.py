@@ -12,7 +12,7 @@ from laurel.io.inbox import _MOVE as INBOX_MOVE
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import _TAKE_NUMBERS
 from services.points.road import Road
-from services.points.store import loading, turning, writing
+from services.points.store import counting, crediting, loading, turning, writing, writing_few
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms
 from tests.points.till import START, document, enrolment, purchase, report
@@ -35,9 +35,17 @@ HOT = {
     "set adjustments": writing._ADJUSTMENTS,
     "members of a turn": turning._PAGE,
     "members moved": turning._MOVED,
+    "counters": counting._COUNTERS,
+    "refusals of journals": counting._REFUSALS_OF_JOURNALS,
+    "refusals of windows": counting._REFUSALS,
+    "set counters": counting._SET_COUNTERS,
+    "set refusals": counting._SET_REFUSALS,
+    "lock exclusive keys": crediting._LOCK,
+    "take exclusive keys": crediting._TAKE,
     "set wallets": writing._WALLETS,
     "set balances": writing._BALANCES,
     "move lots": writing._LOTS_MOVED,
+    "write a few": writing_few._WRITE,
     "lock inbox": INBOX_LOCK,
     "move inbox": INBOX_MOVE,
     "take numbers": _TAKE_NUMBERS,

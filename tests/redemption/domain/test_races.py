@@ -183,4 +183,4 @@ class Races(RuleBasedStateMachine):
 
 
 TestRaces = Races.TestCase
-TestRaces.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestRaces.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

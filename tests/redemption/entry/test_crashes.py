@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from laurel.embedded.children import Child
 from services.redemption.settings import RedemptionSettings
 from services.redemption.testing import redemption_requested, reward_published
+from tests.flow.nursery import Nursery
 from tests.redemption.stage import Stage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
@@ -24,7 +26,9 @@ PIECES = 5
 
 
 @asynccontextmanager
-async def process(settings: RedemptionSettings, failpoint: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    settings: RedemptionSettings, place: Path, forks: Nursery | None, failpoint: str = ""
+) -> AsyncIterator[Child]:
     """Run a worker as a process of its own."""
     given = {
         "secret": settings.secret.get_secret_value(),
@@ -38,17 +42,19 @@ async def process(settings: RedemptionSettings, failpoint: str = "") -> AsyncIte
         "http_port": "0",
     }
     environment = {**os.environ, **{f"LAUREL_REDEMPTION_{name.upper()}": value for name, value in given.items()}}
+    environment.pop("LAUREL_FAILPOINT", None)
     if failpoint:
         environment["LAUREL_FAILPOINT"] = failpoint
-    worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.redemption", "worker", env=environment, stderr=asyncio.subprocess.DEVNULL
-    )
+    log = place / "redemption.log"
+    if forks is not None:
+        worker: Child = forks.start("redemption", "redemption", "worker", log, environment)
+    else:
+        command = [sys.executable, "-m", "services.redemption", "worker"]
+        worker = Child("redemption", command, log=log, environment=environment)
     try:
         yield worker
     finally:
-        if worker.returncode is None:
-            worker.terminate()
-        await asyncio.wait_for(worker.wait(), 15)
+        worker.stop()
 
 
 # The first commits are those of the timer and of the reward; then stock is reserved, then vouchers are made.
@@ -64,17 +70,17 @@ async def process(settings: RedemptionSettings, failpoint: str = "") -> AsyncIte
     ],
 )
 async def test_worker_dies_and_nothing_is_lost_or_done_twice(
-    stage: Stage, settings: RedemptionSettings, failpoint: str
+    stage: Stage, settings: RedemptionSettings, forks: Nursery | None, tmp_path: Path, failpoint: str
 ) -> None:
     buyers = [f"m-{n}" for n in range(BUYERS)]
     stage.points.balances = dict.fromkeys(buyers, 100)
-    async with process(settings, failpoint) as doomed:
+    async with process(settings, tmp_path, forks, failpoint) as doomed:
         await stage.tell(reward_published(stock=PIECES))
-        await stage.until(lambda: stage.of("reward.published.v1") or doomed.returncode is not None)
+        await stage.until(lambda: stage.of("reward.published.v1") or not doomed.running)
         await stage.tell(*[redemption_requested(member, f"r-{member}") for member in buyers])
-        await asyncio.wait_for(doomed.wait(), 60)
-        assert doomed.returncode == -signal.SIGKILL
-    async with process(settings):
+        await stage.until(lambda: not doomed.running)
+        assert doomed.exit_code == -signal.SIGKILL, doomed.last_words()
+    async with process(settings, tmp_path, forks):
         await stage.until_all_ended(BUYERS)
         await stage.until(lambda: len(_outcomes(stage)) == BUYERS)
         await stage.until(lambda: stage.auditor.fetchval("select count(*) = 0 from outbox where published_at is null"))

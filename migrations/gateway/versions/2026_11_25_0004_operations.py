@@ -7,8 +7,8 @@ Only a table and nullable columns are added.
 
 from alembic import op
 
-revision = "gateway_0002"
-down_revision = "gateway_0001"
+revision = "gateway_0004"
+down_revision = "gateway_0003"
 branch_labels = None
 depends_on = None
 

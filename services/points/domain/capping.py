@@ -1,0 +1,209 @@
+"""Caps cut what rules computed to the room that is left: per transaction, per window, by balance (S6, S7).
+
+Counters count what was granted, never what was refused, in the window of the transaction's own time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from laurel.program import CompiledProgram, RuleOutcome
+from laurel.program.caps import BALANCE_CAP, TRANSACTION_CAP, WINDOW_CAP, CompiledCap
+from laurel.program.rules import CompiledRule, RuleLimit
+from laurel.program.windows import Window, WindowKind
+from services.points.domain.facts import Counted, Cut, RuleJudged
+from services.points.domain.state import Wallet
+
+
+class Happened(Protocol):
+    """What says in which windows an activity lies."""
+
+    @property
+    def occurred_at(self) -> datetime: ...
+    @property
+    def store(self) -> str | None: ...
+
+
+def windows_of(
+    program: CompiledProgram, wallet: Wallet, happened: Happened
+) -> list[tuple[CompiledCap | RuleLimit, Window]]:
+    """Return the windows that an activity lies in: one for each cap over a window and each limit of a rule."""
+    counting: list[tuple[CompiledCap | RuleLimit, WindowKind]] = [
+        (cap, cap.window) for cap in program.caps if cap.window is not None
+    ]
+    counting += [(rule.limit, rule.limit.window) for rule in program.limited if rule.limit is not None]
+    return [
+        (
+            each,
+            program.windows.of(kind, happened.occurred_at, enrolled_at=wallet.enrolled_at, store=happened.store),
+        )
+        for each, kind in counting
+    ]
+
+
+def counters_at(program: CompiledProgram, happened: Happened) -> list[tuple[str, datetime]]:
+    """Return the counters of an activity's windows, each with an instant by which its window is the newest to start.
+
+    Nobody knows the member yet, so an account year is named by the activity's own instant.
+    """
+    kinds: list[tuple[str, WindowKind]] = [(cap.counter, cap.window) for cap in program.caps if cap.window is not None]
+    kinds += [(rule.limit.counter, rule.limit.window) for rule in program.limited if rule.limit is not None]
+    return [
+        (
+            counter,
+            happened.occurred_at
+            if kind == "account_year"
+            else program.windows.of(kind, happened.occurred_at, store=happened.store).start,
+        )
+        for counter, kind in kinds
+    ]
+
+
+def spent_limits(program: CompiledProgram, wallet: Wallet, happened: Happened) -> list[int]:
+    """Return the places of the rules whose limit is reached in the window of an activity."""
+    spent = []
+    for rule in program.limited:
+        limit = rule.limit
+        assert limit is not None  # `limited` are those that have one
+        window = program.windows.of(
+            limit.window, happened.occurred_at, enrolled_at=wallet.enrolled_at, store=happened.store
+        )
+        if wallet.counted(limit.counter, window.start) >= limit.times:
+            spent.append(rule.index)
+    return spent
+
+
+def cap(
+    program: CompiledProgram,
+    wallet: Wallet,
+    happened: Happened,
+    outcomes: Sequence[RuleOutcome],
+    decision: Sequence[RuleJudged],
+) -> tuple[list[RuleJudged], tuple[Counted, ...]]:
+    """Cut what was computed to the room left, rule by rule; return the decision and the counters that move."""
+    rooms = Rooms(program, wallet, wallet.attributes, windows_of(program, wallet, happened))
+    judged = []
+    for outcome, plain in zip(outcomes, decision, strict=True):
+        if outcome.computed <= 0:
+            judged.append(plain)
+            continue
+        amount, cuts = rooms.grant(outcome.rule, outcome.computed)
+        judged.append(msgspec.structs.replace(plain, amount=amount, capped_by=cuts) if cuts else plain)
+        rooms.use(outcome.rule)
+    return judged, rooms.counted(refused=any(cut.refill for each in judged for cut in each.capped_by))
+
+
+class Rooms:
+    """The room that caps leave to one activity; what is granted takes it up for the next of its rules."""
+
+    def __init__(
+        self,
+        program: CompiledProgram,
+        wallet: Wallet,
+        member: Mapping[str, Any],
+        windows: Iterable[tuple[CompiledCap | RuleLimit, Window]],
+    ) -> None:
+        self._program = program
+        self._member = member
+        self._wallet = wallet
+        self._windows = list(windows)
+        self._window = {each.counter: window for each, window in self._windows}
+        self._granted: dict[str, int] = {}
+        self._moved: dict[str, int] = {}
+        self._balances: dict[str, int] = {}
+
+    def grant(self, rule: CompiledRule, computed: int) -> tuple[int, tuple[Cut, ...]]:
+        """Take up what room there is for one rule; return what may be granted, and what was cut (S6).
+
+        Caps are tried in order, each on what the ones before left, so the last that cuts left least room.
+        """
+        amount = before_windows = self.within_transaction(rule, computed)
+        cut_by, key = (TRANSACTION_CAP, None) if amount < computed else ("", None)
+        for cap in self._program.caps:
+            if cap.reason == TRANSACTION_CAP or not cap.covers(rule):
+                continue
+            room = self._room(cap)
+            if room is not None and room < amount:
+                amount = max(room, 0)
+                cut_by, key = cap.reason, cap
+        self._take_up(rule, amount)
+        if amount == computed:
+            return amount, ()
+        refill = before_windows - amount if cut_by == WINDOW_CAP and self._program.refill_on_return else 0
+        if refill == 0 or key is None:
+            return amount, (Cut(cut_by, computed - amount),)
+        start = self._window[key.counter].start
+        return amount, (Cut(cut_by, computed - amount, key.counter, start, refill),)
+
+    def use(self, rule: CompiledRule) -> None:
+        """Count that a rule earned, where that has a limit; what caps refuse is used all the same."""
+        if rule.limit is not None:
+            self._moved[rule.limit.counter] = self._moved.get(rule.limit.counter, 0) + 1
+
+    def counted(self, *, refused: bool) -> tuple[Counted, ...]:
+        """Return the counters that moved; where something was refused, all that a refill would have to ask."""
+        counted = []
+        for each, window in self._windows:
+            amount = self._moved.get(each.counter, 0)
+            if amount or (refused and isinstance(each, CompiledCap)):
+                counted.append(_counted(self._program, self._wallet, self._member, each, window, amount))
+        return tuple(counted)
+
+    def within_transaction(self, rule: CompiledRule, computed: int) -> int:
+        """Return what the caps per transaction leave of an award; they look at what is computed alone."""
+        amount = computed if rule.per_transaction is None else min(computed, rule.per_transaction)
+        capping = [cap for cap in self._program.caps if cap.reason == TRANSACTION_CAP and cap.covers(rule)]
+        for cap in capping:
+            limit = cap.limit(self._member)
+            if limit is not None:
+                amount = max(min(amount, limit - self._granted.get(cap.name, 0)), 0)
+        for cap in capping:
+            self._granted[cap.name] = self._granted.get(cap.name, 0) + amount
+        return amount
+
+    def _room(self, cap: CompiledCap) -> int | None:
+        if cap.reason == BALANCE_CAP:
+            limit = cap.limit(self._member)
+            if limit is None:
+                return None
+            balance = self._wallet.balance(cap.unit)
+            outstanding = balance.available + balance.held - balance.owed
+            return limit - outstanding - self._balances.get(cap.unit, 0)
+        window = self._window[cap.counter]
+        limit = cap.limit(self._member, window)
+        if limit is None:
+            return None
+        return limit - self._wallet.counted(cap.counter, window.start) - self._moved.get(cap.counter, 0)
+
+    def _take_up(self, rule: CompiledRule, amount: int) -> None:
+        self._balances[rule.unit] = self._balances.get(rule.unit, 0) + amount
+        for cap in self._program.caps:
+            if cap.window is not None and cap.covers(rule):
+                self._moved[cap.counter] = self._moved.get(cap.counter, 0) + amount
+
+
+def _counted(
+    program: CompiledProgram,
+    wallet: Wallet,
+    member: Mapping[str, Any],
+    each: CompiledCap | RuleLimit,
+    window: Window,
+    amount: int,
+) -> Counted:
+    total = wallet.counted(each.counter, window.start) + amount
+    if isinstance(each, RuleLimit):
+        return Counted(each.counter, window.start, amount, total, window.end, limit=each.times)
+    return Counted(
+        each.counter,
+        window.start,
+        amount,
+        total,
+        window.end,
+        each.unit,
+        each.limit(member, window),
+        refills=program.refill_on_return,
+    )

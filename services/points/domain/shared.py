@@ -1,0 +1,45 @@
+"""What many members share, and what is drawn from it: things that may be credited once in a group of programs.
+
+It is loaded and locked like wallets, after them, and moves by facts like them. Nothing is ever given back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from laurel.program import CompiledProgram
+from services.points.domain.facts import AnyFact, KeyTaken
+
+
+class KeyName(NamedTuple):
+    """Names a thing that may be credited once, such as a coupon of a ticket, among the programs of a group."""
+
+    group: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Where a thing was credited."""
+
+    program: str
+    member: str
+    journal: int
+
+
+@dataclass(slots=True)
+class Shared:
+    """What is shared, as far as the messages in hand can touch it."""
+
+    keys: dict[KeyName, Credit] = field(default_factory=dict)
+
+    def apply(self, program: str, member: str, journal: int, fact: AnyFact) -> None:
+        """Move by one fact of a member's journal."""
+        if isinstance(fact, KeyTaken):
+            self.keys[KeyName(fact.group, fact.key)] = Credit(program, member, journal)
+
+
+def key_name(program: CompiledProgram, key: str) -> KeyName:
+    """Return the name of a key in the program's group; a program without one is a group of its own."""
+    return KeyName(program.exclusive_group or f":{program.program}", key)

@@ -1,0 +1,108 @@
+"""What is written, column by column, and the statements that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Written(NamedTuple):
+    """A table as it is written. `totals`: the columns that are set anew where the row (by its `key`) is there."""
+
+    name: str
+    columns: dict[str, str]
+    key: tuple[str, ...] = ()
+    totals: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> Sequence[str]:
+        return tuple(self.columns)
+
+    def insert(self, start: int = 1) -> str:
+        """Return the insert of rows that come as one array a column, from parameter `start` on.
+
+        Where rows are there it updates them, by key whatever the planner believes of a young table: an update that
+        joins has been seen to walk it once for every key, and to keep that plan.
+        """
+        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(self.columns.values(), start))
+        text = f"insert into {self.name} ({', '.join(self.columns)}) select * from unnest({arrays})"
+        if not self.totals:
+            return text
+        changes = ", ".join(f"{column} = excluded.{column}" for column in self.totals)
+        return f"{text} on conflict ({', '.join(self.key)}) do update set {changes}"
+
+
+_MEMBER = {"program": "text", "member": "text"}
+_BALANCE = ("available", "pending", "held", "owed", "earned", "spent", "expired", "reversed", "adjusted")
+
+JOURNALS = Written(
+    "journals",
+    {
+        **_MEMBER, "journal": "bigint", "kind": "text", "cause": "text", "partner": "text", "at": "timestamptz",
+        "occurred_at": "timestamptz", "version": "integer", "message": "text", "facts": "bytea", "body": "bytea",
+    },
+)  # fmt: skip
+ENTRIES = Written(
+    "entries",
+    {**_MEMBER, "journal": "bigint", "entry": "smallint", "unit": "text", "account": "text", "amount": "bigint"},
+)
+ACTIVITIES = Written(
+    "activities",
+    {
+        "program": "text", "partner": "text", "activity": "text", "member": "text", "journal": "bigint",
+        "hash": "text", "code": "text",
+    },
+)  # fmt: skip
+LOTS = Written(
+    "lots",
+    {
+        **_MEMBER, "journal": "bigint", "lot": "smallint", "unit": "text", "rule": "text", "activity": "text",
+        "partner": "text", "granted": "bigint", "remaining": "bigint", "held": "bigint", "expired": "bigint",
+        "earned_at": "timestamptz", "available_at": "timestamptz", "expires_at": "timestamptz", "funder": "text",
+        "version": "integer",
+    },
+)  # fmt: skip
+LOTS_MOVED = LOTS._replace(key=("program", "member", "journal", "lot"), totals=("remaining", "held", "expired"))
+RETURNS = Written("returns", {**_MEMBER, "of_journal": "bigint", "journal": "bigint"})
+HOLDS = Written(
+    "holds",
+    {
+        **_MEMBER, "hold": "text", "unit": "text", "amount": "bigint", "state": "text", "saga": "boolean",
+        "parts": "bytea", "journal": "bigint", "expires_at": "timestamptz", "partner": "text", "reference": "text",
+        "captured": "bigint", "cancelled": "bigint",
+    },
+    key=("program", "member", "hold"),
+    totals=("state", "parts", "captured", "cancelled"),
+)  # fmt: skip
+ADJUSTMENTS = Written(
+    "adjustments",
+    {
+        **_MEMBER, "adjustment": "text", "unit": "text", "amount": "bigint", "state": "text", "reason": "text",
+        "partner": "text", "expires_at": "timestamptz", "waiting": "bigint", "corrects": "text", "corrected": "boolean",
+        "journal": "bigint", "reversed": "bigint", "written_off": "bigint", "bonus": "bigint", "owed": "bigint",
+    },
+    key=("program", "member", "adjustment"),
+    totals=("amount", "state", "waiting", "corrected", "journal", "reversed", "written_off", "bonus", "owed"),
+)  # fmt: skip
+WALLETS = Written(
+    "wallets",
+    {
+        **_MEMBER, "status": "text", "at": "timestamptz", "version": "bigint", "enrolled_at": "timestamptz",
+        "person": "text", "attributes": "bytea", "next_due_at": "timestamptz", "hold_expires_at": "timestamptz",
+        "occurred_at": "timestamptz", "turned_to": "timestamptz",
+    },
+    key=("program", "member"),
+    totals=(
+        "status", "at", "version", "enrolled_at", "person", "attributes", "next_due_at", "hold_expires_at",
+        "occurred_at", "turned_to",
+    ),
+)  # fmt: skip
+BALANCES = Written(
+    "balances",
+    {
+        **_MEMBER, "unit": "text", **dict.fromkeys(_BALANCE, "bigint"), "active_until": "timestamptz",
+        "next_expiry_at": "timestamptz", "next_expiry_amount": "bigint",
+    },
+    key=("program", "member", "unit"),
+    totals=(*_BALANCE, "active_until", "next_expiry_at", "next_expiry_amount"),
+)  # fmt: skip

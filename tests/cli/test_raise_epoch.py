@@ -1,0 +1,70 @@
+"""`laurel raise-epoch` after a backup was restored."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner, Result
+
+from laurel.cli.app import app_of
+from laurel.io.migrating import SCHEMAS, DatabaseUrls
+
+ROW = "'activity', 'p:m', 'activity.reported.v1', '', now()"
+
+
+def raise_epoch(service: str, url: str) -> Result:
+    return CliRunner().invoke(app_of(["raise-epoch"]), ["raise-epoch", service, "--database", url])
+
+
+async def ask(url: str, statement: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("service", SCHEMAS)
+def test_unpublished_events_are_counted_anew_under_the_next_epoch(database_urls: DatabaseUrls, service: str) -> None:
+    statements = (
+        f"insert into {service}.outbox_keys values ('p', 'm', '', 9)",
+        f"""insert into {service}.outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload,
+                                          at, published_at)
+            values ('p', 'm', '', 7, {ROW}, now()), ('p', 'm', '', 8, {ROW}, null), ('p', 'm', '', 9, {ROW}, null)""",
+    )
+    for statement in statements:
+        asyncio.run(ask(database_urls.of(service), statement))
+    for epoch in (2, 3):
+        answer = raise_epoch(service, database_urls.of(service))
+        assert answer.exit_code == 0, answer.output
+        assert f"in epoch {epoch}" in answer.output
+        url = database_urls.auditor
+        assert asyncio.run(ask(url, f"select epoch from {service}.schema_epoch")) == [(epoch,)]
+        assert asyncio.run(ask(url, f"select number from {service}.outbox order by 1")) == [(1,), (2,)]
+        assert asyncio.run(ask(url, f"select number from {service}.outbox_keys")) == [(2,)]
+
+
+def test_while_the_service_runs_nothing_is_touched(database_urls: DatabaseUrls) -> None:
+    async def beside() -> Result:
+        connection = await asyncpg.connect(database_urls.points, server_settings={"application_name": "laurel-points"})
+        try:
+            return await asyncio.to_thread(raise_epoch, "points", database_urls.points)
+        finally:
+            await connection.close()
+
+    answer = asyncio.run(beside())
+    assert answer.exit_code == 1, answer.output
+    assert "1 connections with the role of points are open" in answer.output
+    assert asyncio.run(ask(database_urls.auditor, "select epoch from points.schema_epoch")) == [(1,)]
+
+
+def test_what_cannot_be_done_is_said(database_urls: DatabaseUrls) -> None:
+    assert raise_epoch("ledger", database_urls.points).exit_code == 2
+    gone = raise_epoch("points", "postgresql://laurel_points:x@127.0.0.1:1/laurel")
+    stranger = raise_epoch("points", database_urls.gateway)
+    for answer in (gone, stranger):
+        assert answer.exit_code == 1, answer.output
+        assert "The epoch is not raised" in answer.output
