@@ -110,6 +110,8 @@ _REFUSED = {
     "program_closed": "The program no longer takes part in this",
     "over_returned": "More is returned than was bought",
     "needs_approval": "This is above the caller's limit and waits for approval",
+    "already_corrected": "This was corrected already",
+    "adjustment_decided": "There is nothing to decide about",
     "match_limit": "The member has used its status matches",
     "proof_expired": "The proof is too old",
     "hold_released": "The hold was released",
@@ -137,6 +139,7 @@ _CONFLICTS = {
     "member_not_active": "The member is not active",
     "partner_not_active": "The partner is not active",
     "currency_not_accepted": "The program does not accept this currency",
+    "hold_open": "The hold is open; capture or release it first",
 }
 _GONE = {"events_gone": "The events asked for are no longer kept"}
 _TOO_LARGE = {"too_large": "The body is too large"}

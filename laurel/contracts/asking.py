@@ -1,13 +1,13 @@
 """What the gateway says: what callers asked for. Not for outside use."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.envelope import Event, Versions
 from laurel.contracts.rewards import Reward
-from laurel.values import Attributes, Id, Instant, PartnerId, Positive, ShortText
+from laurel.values import Amount, Attributes, Id, Instant, Name, NotNegative, PartnerId, Positive, Reference, ShortText
 
 
 class EnrolmentRequested(Event):
@@ -53,3 +53,96 @@ class RedemptionRequested(Event):
     reward: Id
     quantity: Positive = 1
     versions: Versions
+
+
+class ClockTurnRequested(Event):
+    """The manual clock of a program is to be turned: all that is due up to `as_of` is to be done."""
+
+    TYPE: ClassVar[str] = "clock.turn_requested.v1"
+
+    as_of: Instant
+    versions: Versions
+
+
+class AdjustmentRequested(Event):
+    """Points are to be given or taken by a person's decision; above `limit` it is to wait."""
+
+    TYPE: ClassVar[str] = "adjustment.requested.v1"
+
+    adjustment: Id
+    unit: Name
+    amount: Amount
+    reason: Name
+    partner: PartnerId
+    limit: Positive | None = None
+    expires_at: Instant | None = None
+    versions: Versions
+
+
+class CorrectionRequested(Event):
+    """What was posted as `of` is to be what it should have been."""
+
+    TYPE: ClassVar[str] = "adjustment.correction_requested.v1"
+
+    adjustment: Id
+    unit: Name
+    of: Id
+    of_partner: PartnerId
+    should_be: NotNegative
+    reason: Name
+    partner: PartnerId
+    reported_by: Literal["member", "operator"] | None = None
+    versions: Versions
+
+
+class AdjustmentDecisionRequested(Event):
+    """What waits is to be done, or given up, by somebody whose limit suffices."""
+
+    TYPE: ClassVar[str] = "adjustment.decision_requested.v1"
+
+    adjustment: Id
+    approve: bool
+    limit: Positive | None = None
+    versions: Versions
+
+
+class TimedHoldRequested(Event):
+    """Points are to be set aside until a caller captures or releases them, or the time is over."""
+
+    TYPE: ClassVar[str] = "timed_hold.requested.v1"
+
+    hold: Id
+    unit: Name
+    amount: Positive
+    ttl_seconds: Positive
+    partner: PartnerId
+    reference: Reference
+    versions: Versions
+
+
+class TimedHoldAsked(Event):
+    """The root of what is asked of a hold that a caller placed."""
+
+    hold: Id
+    amount: Positive | None = None
+    versions: Versions
+
+
+class TimedHoldCaptureRequested(TimedHoldAsked):
+    """A hold is to be spent; with an amount the rest is released."""
+
+    TYPE: ClassVar[str] = "timed_hold.capture_requested.v1"
+
+
+class TimedHoldReleaseRequested(TimedHoldAsked):
+    """The points of a hold are to become available again."""
+
+    TYPE: ClassVar[str] = "timed_hold.release_requested.v1"
+
+
+class TimedHoldCancelRequested(TimedHoldAsked):
+    """The capture of a hold is to be undone, whole or in part; `by` decides what becomes of what has ended."""
+
+    TYPE: ClassVar[str] = "timed_hold.cancel_requested.v1"
+
+    by: Literal["member", "provider"]

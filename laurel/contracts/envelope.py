@@ -36,10 +36,12 @@ class Cause(Said):
 
 
 class Versions(Said):
-    """The newest versions that the gateway had published when it accepted a request; none newer judges it."""
+    """How a program stood when the gateway accepted a request: the newest versions that judge it, and its now."""
 
     program: Version
     partners: Version = 0
+    as_of: Instant | None = None
+    """The program's now, on a manual clock that was set."""
 
 
 class Event(Said):

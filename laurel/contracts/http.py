@@ -8,11 +8,14 @@ from laurel.contracts.activity import Identifier, Word
 from laurel.contracts.envelope import Body
 from laurel.contracts.rewards import Money, Reward
 from laurel.values import (
+    NO_NUL_PATTERN,
+    Amount,
     Attributes,
     Id,
     Instant,
     JsonObject,
     Name,
+    NotNegative,
     PartnerId,
     Positive,
     ProgramId,
@@ -141,6 +144,63 @@ class RequestRedemption(Body):
     quantity: Annotated[int, Field(ge=1, le=1000)] = 1
     partner: PartnerId | None = None
     attributes: Attributes = Field(default_factory=dict)
+
+
+class Corrects(Body):
+    """The operator's own mistake: what was posted as the activity or adjustment `id` should have been so much."""
+
+    id: Id
+    should_be: NotNegative
+    reported_by: Literal["member", "operator"] | None = None
+    partner: PartnerId | None = None
+
+
+class AdjustPoints(Body):
+    """Points given or taken by a person's decision, or a mistake that is undone instead of an amount."""
+
+    member: Id | Identifier
+    unit: Name
+    amount: Amount | None = None
+    reason: Name | None = None
+    note: Annotated[str, Field(min_length=1, max_length=1024, pattern=NO_NUL_PATTERN)] | None = None
+    expires_at: Instant | None = None
+    corrects: Corrects | None = None
+
+
+class DecideAdjustment(Body):
+    """Nothing needs to be said to approve or reject what waits."""
+
+
+class PlaceHold(Body):
+    """Set points aside for a payment in two steps, for 900 seconds unless it says otherwise.
+
+    `reference` is the caller's id of what they pay; `partner` honours the points.
+    """
+
+    member: Id | Identifier
+    unit: Name
+    amount: Positive
+    ttl_seconds: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
+    reference: Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL_PATTERN)]
+    partner: PartnerId | None = None
+
+
+class CaptureHold(Body):
+    """Spend what is held; with an amount, the rest is released."""
+
+    amount: Positive | None = None
+
+
+class ReleaseHold(Body):
+    """Nothing needs to be said to release a hold."""
+
+
+class CancelHold(Body):
+    """Undo a capture, whole or in part."""
+
+    by: Literal["member", "provider"]
+    reason: Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL_PATTERN)]
+    amount: Positive | None = None
 
 
 class CancelRedemption(Body):

@@ -203,12 +203,29 @@ class PointsClawedBack(WalletEvent):
     vouchers: list[JsonObject] = Field(default_factory=list)
 
 
+class HoldStanding(Said):
+    """How a hold that a caller placed stands after an event. `captured` is net of what was `cancelled`.
+
+    `lots` are those that are held, after a capture those that are spent and were not given back.
+    """
+
+    state: Literal["held", "captured", "released", "expired", "cancelled", "refused"]
+    amount: NotNegative
+    captured: NotNegative = 0
+    cancelled: NotNegative = 0
+    expires_at: Instant | None = None
+    partner: PartnerId | None = None
+    reference: Reference | None = None
+    lots: list[LotAmount] = Field(default_factory=list)
+
+
 class HoldEvent(WalletEvent):
-    """An event about points that are set aside."""
+    """An event about points that are set aside. A redemption's hold has no standing: its saga has."""
 
     hold: Id
     unit: Name
     amount: NotNegative
+    standing: HoldStanding | None = None
 
 
 class PointsHeld(HoldEvent):
@@ -220,13 +237,14 @@ class PointsHeld(HoldEvent):
 
 
 class HoldRefused(HoldEvent):
-    """Points could not be set aside."""
+    """Points could not be set aside, or a hold could not be captured, released or cancelled as was `asked`."""
 
     TYPE: ClassVar[str] = "points.hold_refused.v1"
 
     code: Name
     available: NotNegative = 0
     shortfall: NotNegative = 0
+    asked: Literal["hold", "capture", "release", "cancel"] = "hold"
 
 
 class PointsCaptured(HoldEvent):
@@ -243,6 +261,69 @@ class PointsReleased(HoldEvent):
     TYPE: ClassVar[str] = "points.released.v1"
 
     lots: list[LotAmount] = Field(default_factory=list)
+
+
+class PointsRestored(HoldEvent):
+    """A capture was undone, whole or in part; `lots` are where its points lie now, some of them perhaps new.
+
+    What had ended meanwhile and is not given another lot expires at once, which a `points.expired` says.
+    """
+
+    TYPE: ClassVar[str] = "points.restored.v1"
+
+    by: Literal["member", "provider"]
+    lots: list[LotAmount] = Field(default_factory=list)
+
+
+class AdjustmentEvent(WalletEvent):
+    """An event about a change by a person's decision, and how it stands afterwards.
+
+    Of a correction `corrects` names what was wrong; `waiting` is what somebody has yet to decide about.
+    """
+
+    adjustment: Id
+    unit: Name
+    amount: Amount
+    state: Literal["waiting", "posted", "refused", "rejected"]
+    partner: PartnerId | None = None
+    corrects: Id | None = None
+    reversed: NotNegative = 0
+    written_off: NotNegative = 0
+    waiting: Amount = 0
+    bonus: NotNegative = 0
+    owed: NotNegative = 0
+    expires_at: Instant | None = None
+
+
+class PointsAdjusted(AdjustmentEvent):
+    """Points were given, taken or corrected by a person's decision, or what waited was given up."""
+
+    TYPE: ClassVar[str] = "points.adjusted.v1"
+
+    lots: list[LotAmount] = Field(default_factory=list)
+
+
+class AdjustmentHeldBack(AdjustmentEvent):
+    """A change by a person's decision was refused, or waits for somebody whose limit suffices; `code` says why."""
+
+    TYPE: ClassVar[str] = "points.adjustment_held_back.v1"
+
+    code: Name
+    available: NotNegative = 0
+    shortfall: NotNegative = 0
+
+
+class ClockTurned(Event):
+    """All that was due in a program up to `as_of` is done; how often each thing happened."""
+
+    TYPE: ClassVar[str] = "clock.turned.v1"
+
+    as_of: Instant
+    released: NotNegative = 0
+    holds_timed_out: NotNegative = 0
+    lots_expired: NotNegative = 0
+    tiers_changed: NotNegative = 0
+    converted: NotNegative = 0
 
 
 class PointsExpired(WalletEvent):

@@ -9,7 +9,7 @@ from laurel.contracts.envelope import Versions
 from laurel.errors import Problem
 from laurel.shapes import struct_of
 from services.gateway.naming import Correlation, RequestKey
-from services.gateway.store import members, redemptions, requests
+from services.gateway.store import members, operations, programs, redemptions, requests
 from services.gateway.store.requests import Accepted
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from laurel.io.saying import Saying
     from laurel.io.unit import UnitOfWork
     from services.gateway.store.members import NewMember
+    from services.gateway.store.operations import NewOperation
     from services.gateway.store.programs import ProgramHead
     from services.gateway.store.requests import NewRequest, RequestRow
     from services.gateway.waiting import Waiter, Waiting
@@ -37,7 +38,7 @@ class Stamp:
 
     @property
     def versions(self) -> Versions:
-        return _Versions(program=self.head.version)
+        return _Versions(program=self.head.version, as_of=self.head.as_of if self.head.is_manual else None)
 
     def at(self, otherwise: datetime) -> datetime:
         """The message's time: now, or on a manual clock its last instant.
@@ -58,6 +59,9 @@ class Ask:
     waits: bool
     enrolment: NewMember | None = None
     redemption: tuple[str, str, str, str, str, str] | None = None
+    operation: NewOperation | None = None
+    turn: datetime | None = None
+    """Set where the program's clock is to be turned, and up to when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ class Asking:
         new: dict[RequestKey, Accepted] = {}
         refused: dict[RequestKey, Problem] = {}
         plain = [ask for ask in asks if ask.enrolment is None]
+        await self._begin_turns(connection, plain, refused)
+        plain = [ask for ask in plain if ask.request.key not in refused]
         if plain:
             new |= await requests.insert(connection, [ask.request for ask in plain], now)
         wanted = [ask.redemption for ask in plain if ask.redemption is not None and ask.request.key in new]
@@ -141,7 +147,9 @@ class Asking:
                     await requests.drop(connection, key)
                     del new[key]
                     refused[key] = Problem("idempotency_mismatch", "The id was used before with another key")
-        enrolling = [ask for ask in asks if ask.enrolment is not None]
+        new_operations = [ask.operation for ask in plain if ask.operation is not None and ask.request.key in new]
+        await operations.add(connection, new_operations, now)
+        enrolling = await self._enrolling(connection, asks, refused)
         if enrolling:
             enrolled = await members.enrol(
                 connection, [ask.enrolment for ask in enrolling if ask.enrolment is not None], now
@@ -152,6 +160,37 @@ class Asking:
                 else:
                     new[ask.request.key] = Accepted(1, found)
         return new, refused
+
+    async def _begin_turns(
+        self, connection: Connection, asks: Sequence[Ask], refused: dict[RequestKey, Problem]
+    ) -> None:
+        """Let clocks begin to turn, one turn at a time, never back; the same turn again is the same request."""
+        for ask in asks:
+            if ask.turn is None:
+                continue
+            program = ask.request.key.program
+            head = await programs.lock_head(connection, program)
+            if head is None or ask.turn in {head.turning_to, head.as_of}:
+                continue
+            if head.turning_to is not None:
+                refused[ask.request.key] = clock_running()
+            elif head.as_of is not None and ask.turn < head.as_of:
+                detail = f"The clock stands at {head.as_of.isoformat()}."
+                refused[ask.request.key] = Problem("clock_behind", detail, extra={"as_of": head.as_of})
+            else:
+                await programs.begin_turn(connection, program, ask.turn)
+
+    async def _enrolling(
+        self, connection: Connection, asks: Sequence[Ask], refused: dict[RequestKey, Problem]
+    ) -> list[Ask]:
+        """Return who is to be enrolled; while its clock is turned a program takes nobody in."""
+        enrolling = [ask for ask in asks if ask.enrolment is not None]
+        if not enrolling:
+            return []
+        heads = await programs.heads(connection, {ask.request.key.program for ask in enrolling})
+        turning = {name for name, head in heads.items() if head.turning_to is not None}
+        refused.update({ask.request.key: clock_running() for ask in enrolling if ask.request.key.program in turning})
+        return [ask for ask in enrolling if ask.request.key.program not in turning]
 
     def _again(
         self,
@@ -166,6 +205,8 @@ class Asking:
         if ask.enrolment is not None:
             return Problem(members.EXISTS)
         row = before.get(key)
+        if row is None and key not in new:
+            return clock_running()
         if row is None:
             # Recorded in this very transaction, by a request that came with this one.
             request = first.request
@@ -211,6 +252,11 @@ class Asking:
             else result
             for result in results
         ]
+
+
+def clock_running() -> Problem:
+    """What is told to a request for a program whose clock is being turned."""
+    return Problem("clock_running", retry_after_seconds=1)
 
 
 def _first_of_each(asks: Sequence[Ask]) -> dict[RequestKey, int]:

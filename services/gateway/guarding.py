@@ -38,6 +38,7 @@ class Caller:
     partner: str
     scopes: frozenset[str]
     programs: frozenset[str]
+    adjust_limit: int | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -110,7 +111,7 @@ class Guard:
         row = await self.key(token)
         if row is None:
             raise Problem("unauthenticated")
-        return Caller(row.key, row.partner, frozenset(row.scopes), frozenset(row.programs))
+        return Caller(row.key, row.partner, frozenset(row.scopes), frozenset(row.programs), row.adjust_limit)
 
     async def key(self, token: str) -> KeyRow | None:
         """Return the key that this secret opens, if it is good now."""

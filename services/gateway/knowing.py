@@ -10,7 +10,9 @@ import hashlib
 import hmac
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
 
 from services.gateway.store import members, partners, programs
 
@@ -52,6 +54,13 @@ class Remembered(Generic[Key, Value]):
         self._values.clear()
 
 
+class _Units(msgspec.Struct):
+    units: dict[str, Any]
+
+
+_decode_units = msgspec.json.Decoder(_Units).decode
+
+
 class Known:
     """Answers whether a program, partner or member exists, and whose an identifier is."""
 
@@ -61,6 +70,7 @@ class Known:
         self._programs: Remembered[str, ProgramHead] = Remembered(1_000, _PROGRAM_SECONDS)
         self._partners: Remembered[str, bool] = Remembered(1_000, _EVER)
         self._members: Remembered[tuple[str, str], bool] = Remembered(50_000, _EVER)
+        self._units: Remembered[tuple[str, int], frozenset[str]] = Remembered(1_000, _EVER)
 
     async def program(self, name: str) -> ProgramHead | None:
         """Return a program's head, at most a second old."""
@@ -71,6 +81,16 @@ class Known:
             if head is not None:
                 self._programs.put(name, head)
         return head
+
+    async def units(self, program: str, version: int) -> frozenset[str]:
+        """Return the units of a version, which never change."""
+        units = self._units.get((program, version))
+        if units is None:
+            async with self._database.connection() as connection:
+                row = await programs.version(connection, program, version)
+            units = frozenset(_decode_units(row.document).units) if row is not None else frozenset()
+            self._units.put((program, version), units)
+        return units
 
     def forget_program(self, name: str) -> None:
         self._programs.forget(name)

@@ -11,8 +11,27 @@ ACTIVITY: Final = "activity"
 MEMBER: Final = "member"
 REWARD: Final = "reward"
 REDEMPTION: Final = "redemption"
+HOLD: Final = "hold"
+HOLD_CAPTURE: Final = "hold_capture"
+HOLD_RELEASE: Final = "hold_release"
+HOLD_CANCEL: Final = "hold_cancel"
+CLOCK: Final = "clock"
+ADJUSTMENT: Final = "adjustment"
+ADJUSTMENT_DECISION: Final = "adjustment_decision"
 
-_LETTERS: Final = {ACTIVITY: "a", MEMBER: "m", REWARD: "w", REDEMPTION: "r"}
+_LETTERS: Final = {
+    ACTIVITY: "a",
+    MEMBER: "m",
+    REWARD: "w",
+    REDEMPTION: "r",
+    HOLD: "h",
+    HOLD_CAPTURE: "hc",
+    HOLD_RELEASE: "hr",
+    HOLD_CANCEL: "hx",
+    CLOCK: "t",
+    ADJUSTMENT: "j",
+    ADJUSTMENT_DECISION: "jd",
+}
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4
 

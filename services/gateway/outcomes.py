@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Final, Protocol
 
 import msgspec
@@ -15,7 +16,20 @@ import msgspec
 from laurel.contracts import parking, points, redemption
 from laurel.errors import PROBLEMS
 from laurel.values import AMOUNT_MAX
-from services.gateway.naming import ACTIVITY, MEMBER, REDEMPTION, REWARD, Correlation, parse_correlation
+from services.gateway.naming import (
+    ACTIVITY,
+    ADJUSTMENT,
+    ADJUSTMENT_DECISION,
+    HOLD,
+    HOLD_CANCEL,
+    HOLD_CAPTURE,
+    HOLD_RELEASE,
+    MEMBER,
+    REDEMPTION,
+    REWARD,
+    Correlation,
+    parse_correlation,
+)
 
 POSTED: Final = "posted"
 REFUSED: Final = "refused"
@@ -98,6 +112,18 @@ class RedemptionSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationSeen:
+    """How a hold, an adjustment or a transfer stands after an event."""
+
+    program: str
+    kind: str
+    id: str
+    state: str
+    body: bytes
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class RewardSeen:
     """A reward as it is offered after an event."""
 
@@ -105,6 +131,15 @@ class RewardSeen:
     reward: str
     document: bytes
     place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSeen:
+    """A program's clock stands at `as_of` in points; it does so here when all that this moved is shown."""
+
+    program: str
+    as_of: datetime
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +151,8 @@ class Told:
     redemption: RedemptionSeen | None = None
     reward: RewardSeen | None = None
     parked: Correlation | None = None
+    operation: OperationSeen | None = None
+    turned: TurnSeen | None = None
 
 
 NOTHING: Final = Told()
@@ -275,6 +312,206 @@ def _read_tier(said: msgspec.Raw | None) -> bytes | None:
     return bytes(said) if said is not None and _decode_tier(said) is not None else None
 
 
+class _Standing(msgspec.Struct):
+    state: str
+    amount: int
+    captured: int = 0
+    cancelled: int = 0
+    expires_at: str | None = None
+    partner: str | None = None
+    reference: str | None = None
+    lots: msgspec.Raw = _EMPTY_LIST
+
+
+class _OfHold(_Wallet, kw_only=True):
+    hold: str
+    unit: str
+    amount: int
+    standing: _Standing | None = None
+
+
+class _HoldRefused(_OfHold, kw_only=True):
+    code: str
+    available: int = 0
+    shortfall: int = 0
+    asked: str = "hold"
+
+
+_decode_of_hold = msgspec.json.Decoder(_OfHold).decode
+_decode_hold_refused = msgspec.json.Decoder(_HoldRefused).decode
+_HOLD_KINDS = {"hold": HOLD, "capture": HOLD_CAPTURE, "release": HOLD_RELEASE, "cancel": HOLD_CANCEL}
+
+
+def _points_held(message: Heard) -> Told:
+    return _of_hold(message, HOLD)
+
+
+def _points_captured(message: Heard) -> Told:
+    return _of_hold(message, HOLD_CAPTURE)
+
+
+def _points_released(message: Heard) -> Told:
+    # What a capture leaves over is released by the capture, which answers for both.
+    return _of_hold(message, HOLD_RELEASE)
+
+
+def _points_restored(message: Heard) -> Told:
+    return _of_hold(message, HOLD_CANCEL)
+
+
+def _of_hold(message: Heard, kind: str) -> Told:
+    said = _decode_of_hold(message.body)
+    summary = _summary(message, said, None)
+    if said.standing is None:
+        return Told(summary=summary)
+    body = _encode(_hold_shown(message, said, said.standing))
+    correlation = parse_correlation(message.correlation)
+    outcome = None
+    if correlation is not None and correlation.key.kind == kind:
+        outcome = Outcome(correlation, POSTED, None, body)
+    return Told(outcome=outcome, summary=summary, operation=_hold_seen(message, said, said.standing.state, body))
+
+
+def _hold_refused(message: Heard) -> Told:
+    said = _decode_hold_refused(message.body)
+    summary = _summary(message, said, None)
+    correlation = parse_correlation(message.correlation)
+    if correlation is not None and correlation.key.kind != _HOLD_KINDS.get(said.asked):
+        correlation = None
+    facts = {} if said.code != "insufficient_points" else {
+        "unit": said.unit, "available": said.available, "shortfall": said.shortfall,
+    }  # fmt: skip
+    body = _refusal_body({"hold": said.hold}, said.code, "", facts)
+    seen = None
+    if said.standing is not None and said.standing.state == REFUSED:
+        seen = _hold_seen(message, said, REFUSED, body)
+    outcome = _refusal(correlation, said.code, body) if correlation is not None else None
+    return Told(outcome=outcome, summary=summary, operation=seen)
+
+
+def _hold_seen(message: Heard, said: _OfHold, state: str, body: bytes) -> OperationSeen:
+    return OperationSeen(message.program, HOLD, said.hold, state, body, _place(message.source, message.sequence))
+
+
+def _hold_shown(message: Heard, said: _OfHold, standing: _Standing) -> dict[str, Any]:
+    return {
+        "hold": said.hold,
+        "state": standing.state,
+        "member": message.member,
+        "unit": said.unit,
+        "amount": standing.amount,
+        "captured": standing.captured,
+        "cancelled": standing.cancelled,
+        "expires_at": standing.expires_at,
+        "partner": standing.partner,
+        "reference": standing.reference,
+        "lots": standing.lots,
+    }
+
+
+class _Adjusted(_Wallet, kw_only=True):
+    adjustment: str
+    unit: str
+    amount: int
+    state: str
+    partner: str | None = None
+    corrects: str | None = None
+    reversed: int = 0
+    written_off: int = 0
+    waiting: int = 0
+    bonus: int = 0
+    owed: int = 0
+    expires_at: str | None = None
+    lots: msgspec.Raw = _EMPTY_LIST
+
+
+class _HeldBack(_Adjusted, kw_only=True):
+    code: str
+    available: int = 0
+    shortfall: int = 0
+
+
+_decode_adjusted = msgspec.json.Decoder(_Adjusted).decode
+_decode_held_back = msgspec.json.Decoder(_HeldBack).decode
+_ADJUSTMENTS = (ADJUSTMENT, ADJUSTMENT_DECISION)
+
+
+def _points_adjusted(message: Heard) -> Told:
+    said = _decode_adjusted(message.body)
+    body = _encode(_adjustment_shown(message, said))
+    correlation = parse_correlation(message.correlation)
+    outcome = None
+    if correlation is not None and correlation.key.kind in _ADJUSTMENTS:
+        outcome = Outcome(correlation, POSTED, None, body)
+    return Told(outcome, _summary(message, said, None), operation=_adjustment_seen(message, said, body))
+
+
+def _adjustment_held_back(message: Heard) -> Told:
+    said = _decode_held_back(message.body)
+    correlation = parse_correlation(message.correlation)
+    short = {"available": said.available, "shortfall": said.shortfall} if said.code == "insufficient_points" else {}
+    facts = {"unit": said.unit, "amount": said.amount, **short}
+    refusal = _refusal_body({"adjustment": said.adjustment}, said.code, "", facts)
+    outcome = None
+    if correlation is not None and correlation.key.kind in _ADJUSTMENTS:
+        outcome = _refusal(correlation, said.code, refusal)
+    body = refusal if said.state == REFUSED else _encode(_adjustment_shown(message, said))
+    return Told(outcome, _summary(message, said, None), operation=_adjustment_seen(message, said, body))
+
+
+def _adjustment_seen(message: Heard, said: _Adjusted, body: bytes) -> OperationSeen:
+    place = _place(message.source, message.sequence)
+    return OperationSeen(message.program, ADJUSTMENT, said.adjustment, said.state, body, place)
+
+
+def _adjustment_shown(message: Heard, said: _Adjusted) -> dict[str, Any]:
+    return {
+        "adjustment": said.adjustment,
+        "state": said.state,
+        "member": message.member,
+        "unit": said.unit,
+        "amount": said.amount,
+        "partner": said.partner,
+        "corrects": said.corrects,
+        "reversed": said.reversed,
+        "written_off": said.written_off,
+        "waiting": said.waiting,
+        "bonus": said.bonus,
+        "owed": said.owed,
+        "expires_at": said.expires_at,
+        "lots": said.lots,
+        "balances": said.balances,
+    }
+
+
+class _Turned(msgspec.Struct):
+    as_of: datetime
+    released: int = 0
+    holds_timed_out: int = 0
+    lots_expired: int = 0
+    tiers_changed: int = 0
+    converted: int = 0
+
+
+_decode_turned = msgspec.json.Decoder(_Turned).decode
+
+
+def _clock_turned(message: Heard) -> Told:
+    """Say what a turn brought about. Of vouchers none ends by the clock of a program so far."""
+    said = _decode_turned(message.body)
+    shown = {
+        "as_of": said.as_of,
+        "released": said.released,
+        "holds_timed_out": said.holds_timed_out,
+        "lots_expired": said.lots_expired,
+        "vouchers_expired": 0,
+        "tiers_changed": said.tiers_changed,
+        "converted": said.converted,
+        "vouchers_issued": 0,
+    }
+    return Told(turned=TurnSeen(message.program, said.as_of, _encode(shown)))
+
+
 # What redemption says. ---------------------------------------------------------------------------------------
 
 
@@ -396,9 +633,12 @@ def _message_discarded(message: Heard) -> Told:
     correlation = parse_correlation(message.correlation)
     if correlation is None:
         return NOTHING
-    # A redemption is asked under a key of its caller's; which one it was, its route knows.
-    named = {} if correlation.key.kind == REDEMPTION else {"id": correlation.key.id}
+    # What is asked under a key of its caller's is named by its route, which knows which one it was.
+    named = {"id": correlation.key.id} if correlation.key.kind in _NAMED_BY_ID else {}
     return Told(outcome=_refusal(correlation, "discarded", _refusal_body(named, "discarded", "", {})))
+
+
+_NAMED_BY_ID = frozenset({ACTIVITY, MEMBER, REWARD})
 
 
 def _refusal(correlation: Correlation, code: str, body: bytes) -> Outcome:
@@ -423,11 +663,16 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.PointsAwarded.TYPE: _awarded,
     points.ActivityRefused.TYPE: _refused,
     points.PointsClawedBack.TYPE: _clawed_back,
-    points.PointsHeld.TYPE: _moved,
-    points.HoldRefused.TYPE: _moved,
-    points.PointsCaptured.TYPE: _moved,
-    points.PointsReleased.TYPE: _moved,
+    points.PointsHeld.TYPE: _points_held,
+    points.HoldRefused.TYPE: _hold_refused,
+    points.PointsCaptured.TYPE: _points_captured,
+    points.PointsReleased.TYPE: _points_released,
+    points.PointsRestored.TYPE: _points_restored,
+    points.ClockTurned.TYPE: _clock_turned,
+    points.PointsAdjusted.TYPE: _points_adjusted,
+    points.AdjustmentHeldBack.TYPE: _adjustment_held_back,
     points.PointsExpired.TYPE: _moved,
+    points.PointsCapped.TYPE: _moved,
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
     redemption.RedemptionFulfilled.TYPE: _fulfilled,
@@ -446,6 +691,13 @@ ANSWERS: Final = frozenset(
         points.PointsAwarded.TYPE,
         points.ActivityRefused.TYPE,
         points.PointsClawedBack.TYPE,
+        points.PointsHeld.TYPE,
+        points.HoldRefused.TYPE,
+        points.PointsCaptured.TYPE,
+        points.PointsReleased.TYPE,
+        points.PointsRestored.TYPE,
+        points.PointsAdjusted.TYPE,
+        points.AdjustmentHeldBack.TYPE,
         redemption.RewardPublished.TYPE,
         redemption.RedemptionFulfilled.TYPE,
         redemption.RedemptionRefused.TYPE,

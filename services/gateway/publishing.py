@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,15 +14,15 @@ import msgspec
 from laurel.errors import Problem
 from laurel.program.faults import ProgramFaults
 from laurel.program.loading import dump_program, load_program
+from services.gateway.asking import clock_running
 from services.gateway.saying import program_published
 from services.gateway.store import programs
 from services.gateway.store.programs import VersionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
-    from laurel.io.unit import UnitOfWork
+    from laurel.io.unit import UnitOfWork, Work
     from laurel.program.document import ProgramDocument
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
@@ -52,22 +53,36 @@ def read_document(body: bytes, program: str, syntax: Literal["json", "yaml"]) ->
         raise faults.problem() from None
 
 
+FirstWith = Callable[["Work", VersionRow], Awaitable[None]]
+"""What is to be done in the transaction that makes a program."""
+
+
 async def publish(
-    unit: UnitOfWork, document: ProgramDocument, clock: Callable[[], datetime], traceparent: str = ""
+    unit: UnitOfWork,
+    document: ProgramDocument,
+    clock: Callable[[], datetime],
+    traceparent: str = "",
+    *,
+    first_with: FirstWith | None = None,
 ) -> Publication:
     """Publish a document. The same content as the newest version's is that version again.
 
-    Versions are immutable; after the first, none may take effect before the program's now.
+    Versions are immutable; after the first, none may take effect before the program's now. With `first_with` the
+    program must be new, else it is 409 `program_exists`.
     """
     try:
-        return await _publish(unit, document, clock, traceparent)
+        return await _publish(unit, document, clock, traceparent, first_with)
     except asyncpg.UniqueViolationError:
         # Two published a program's first version at once. The other one's is there now, so this one is judged by it.
-        return await _publish(unit, document, clock, traceparent)
+        return await _publish(unit, document, clock, traceparent, first_with)
 
 
 async def _publish(
-    unit: UnitOfWork, document: ProgramDocument, clock: Callable[[], datetime], traceparent: str
+    unit: UnitOfWork,
+    document: ProgramDocument,
+    clock: Callable[[], datetime],
+    traceparent: str,
+    first_with: FirstWith | None,
 ) -> Publication:
     plain = dump_program(document)
     canonical = _canonical(plain)
@@ -76,6 +91,10 @@ async def _publish(
         head = await programs.lock_head(work.connection, document.program)
         now = clock()
         if head is not None:
+            if first_with is not None:
+                raise Problem("program_exists")
+            if head.turning_to is not None:
+                raise clock_running()
             newest = await programs.version(work.connection, document.program, head.version)
             assert newest is not None
             if newest.hash == hash_:
@@ -97,4 +116,6 @@ async def _publish(
         )
         await programs.add_version(work.connection, row, document.clock)
         work.say(program_published(row, plain, traceparent))
+        if first_with is not None:
+            await first_with(work, row)
     return Publication(row, is_new=True)

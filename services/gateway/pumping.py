@@ -17,7 +17,7 @@ from services.gateway.asking import Stamp
 from services.gateway.batching import rejected
 from services.gateway.naming import ACTIVITY, Correlation, RequestKey
 from services.gateway.saying import activity_reported
-from services.gateway.store import batches, callers, requests
+from services.gateway.store import batches, callers, programs, requests
 from services.gateway.store.batches import Moved
 from services.gateway.store.requests import NewRequest
 
@@ -142,7 +142,10 @@ class Pump:
         """Give each open batch its share of the room, the oldest what is left over."""
         open_ = await batches.open_batches(work.connection)
         room = in_flight_max - sum(batch.in_flight for batch in open_)
-        waiting = [batch for batch in open_ if batch.waiting]
+        # While its clock is turned a program takes nothing in; its batches wait.
+        heads = await programs.kept_heads(work.connection, {batch.program for batch in open_})
+        turning = {name for name, head in heads.items() if head.turning_to is not None}
+        waiting = [batch for batch in open_ if batch.waiting and batch.program not in turning]
         total = 0
         for index, batch in enumerate(waiting):
             share = min(room // (len(waiting) - index), _LINES_MAX)

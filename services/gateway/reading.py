@@ -79,6 +79,13 @@ async def body_of(request: Request, model: type[M]) -> M:
     return read(model, await json_of(request))
 
 
+async def optional_body_of(request: Request, model: type[M]) -> M:
+    """Return the Struct of a JSON body; nothing at all stands for an empty object."""
+    if "content-type" not in request.headers and not await request.body():
+        return read(model, b"{}")
+    return await body_of(request, model)
+
+
 async def json_of(request: Request) -> bytes:
     """Return the bytes of a JSON body."""
     require_media(request, _JSON)
@@ -110,6 +117,11 @@ def idempotency_key(request: Request) -> str:
     if found is None:
         raise Problem("malformed", 'An Idempotency-Key is a quoted string of at most 255 characters, like "8e03978e".')
     return found[1].replace('\\"', '"').replace("\\\\", "\\")
+
+
+def given_key(request: Request) -> str | None:
+    """Return the `Idempotency-Key` of a request that needs none, if it has one."""
+    return idempotency_key(request) if "idempotency-key" in request.headers else None
 
 
 def path_id(request: Request, name: str, code: str) -> str:

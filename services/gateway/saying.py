@@ -8,9 +8,17 @@ import msgspec
 
 from laurel.contracts.asking import (
     ActivityReported,
+    AdjustmentDecisionRequested,
+    AdjustmentRequested,
+    ClockTurnRequested,
+    CorrectionRequested,
     EnrolmentRequested,
     RedemptionRequested,
     RewardPublishRequested,
+    TimedHoldCancelRequested,
+    TimedHoldCaptureRequested,
+    TimedHoldReleaseRequested,
+    TimedHoldRequested,
 )
 from laurel.contracts.envelope import Cause
 from laurel.contracts.programs import ProgramPublished
@@ -21,7 +29,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from laurel.contracts.activity import Activity
-    from laurel.contracts.http import PublishReward
+    from laurel.contracts.envelope import Event
+    from laurel.contracts.http import AdjustPoints, CancelHold, PlaceHold, PublishReward
     from services.gateway.asking import Stamp
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
@@ -30,6 +39,7 @@ _Cause: Any = struct_of(Cause)
 _Enrolment: Any = struct_of(EnrolmentRequested)
 _RewardPublish: Any = struct_of(RewardPublishRequested)
 _Redemption: Any = struct_of(RedemptionRequested)
+_Turn: Any = struct_of(ClockTurnRequested)
 _Published: Any = struct_of(ProgramPublished)
 
 
@@ -112,6 +122,78 @@ def redemption_requested(
         versions=stamp.versions,
     )
     return _said(RedemptionRequested.TYPE, stamp, member, at, encode(body), traceparent)
+
+
+def clock_turn_requested(stamp: Stamp, as_of: datetime, traceparent: str) -> Saying:
+    """A program's clock is to be turned."""
+    program = stamp.correlation.key.program
+    body = _Turn(program=program, member=None, at=as_of, cause=_cause(stamp), as_of=as_of, versions=stamp.versions)
+    return _said(ClockTurnRequested.TYPE, stamp, "", as_of, encode(body), traceparent)
+
+
+def hold_requested(stamp: Stamp, hold: str, member: str, partner: str, body: PlaceHold, traceparent: str) -> Saying:
+    """Points are to be set aside for a caller."""
+    fields = {"unit": body.unit, "amount": body.amount, "partner": partner, "reference": body.reference}
+    ttl_seconds = body.ttl_seconds or HOLD_SECONDS
+    return _to_points(TimedHoldRequested, stamp, member, traceparent, hold=hold, ttl_seconds=ttl_seconds, **fields)
+
+
+def capture_requested(stamp: Stamp, hold: str, member: str, amount: int | None, traceparent: str) -> Saying:
+    """A caller's hold is to be spent."""
+    return _to_points(TimedHoldCaptureRequested, stamp, member, traceparent, hold=hold, amount=amount)
+
+
+def release_requested(stamp: Stamp, hold: str, member: str, traceparent: str) -> Saying:
+    """A caller's hold is to be released."""
+    return _to_points(TimedHoldReleaseRequested, stamp, member, traceparent, hold=hold)
+
+
+def cancel_requested(stamp: Stamp, hold: str, member: str, body: CancelHold, traceparent: str) -> Saying:
+    """The capture of a caller's hold is to be undone."""
+    fields = {"amount": body.amount, "by": body.by}
+    return _to_points(TimedHoldCancelRequested, stamp, member, traceparent, hold=hold, **fields)
+
+
+def adjustment_requested(
+    stamp: Stamp, name: str, member: str, partner: str, limit: int | None, body: AdjustPoints, traceparent: str
+) -> Saying:
+    """Points are to be given or taken by a person's decision."""
+    fields = {"unit": body.unit, "amount": body.amount, "reason": body.reason, "expires_at": body.expires_at}
+    shared = {"adjustment": name, "partner": partner, "limit": limit}
+    return _to_points(AdjustmentRequested, stamp, member, traceparent, **shared, **fields)
+
+
+def correction_requested(
+    stamp: Stamp, name: str, member: str, partner: str, of_partner: str, body: AdjustPoints, traceparent: str
+) -> Saying:
+    """The operator's own mistake is to be undone."""
+    corrects = body.corrects
+    assert corrects is not None
+    fields = {"of": corrects.id, "of_partner": of_partner, "should_be": corrects.should_be}
+    shared = {"adjustment": name, "partner": partner, "unit": body.unit, "reason": body.reason or "correction"}
+    told = {"reported_by": corrects.reported_by}
+    return _to_points(CorrectionRequested, stamp, member, traceparent, **shared, **fields, **told)
+
+
+def adjustment_decision_requested(
+    stamp: Stamp, name: str, member: str, limit: int | None, traceparent: str, *, approve: bool
+) -> Saying:
+    """Somebody decides about an adjustment that waits."""
+    fields = {"adjustment": name, "approve": approve, "limit": limit}
+    return _to_points(AdjustmentDecisionRequested, stamp, member, traceparent, **fields)
+
+
+def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:
+    """Say what has no time of its own: points knows when it happens where the program's clock is manual."""
+    at = stamp.at(stamp.now)
+    shape: Any = struct_of(type_)
+    program = stamp.correlation.key.program
+    body = shape(program=program, member=member or None, at=at, cause=_cause(stamp), versions=stamp.versions, **fields)
+    return _said(type_.TYPE, stamp, member, at, encode(body), traceparent)
+
+
+HOLD_SECONDS = 900
+"""How long a hold is open unless its caller says otherwise (S12)."""
 
 
 def program_published(row: VersionRow, document: dict[str, Any], traceparent: str) -> Saying:

@@ -51,5 +51,7 @@ class GatewaySettings(ServiceSettings):
     """For how long after the last waiting caller was seen files yield."""
     batch_poll_seconds: Seconds = 0.25
     """How often the table of batches is looked at when nothing else tells that there is work."""
+    turn_poll_seconds: Seconds = 0.5
+    """How often it is looked for clocks that points has turned and that nobody here waits for."""
     batch_silence_seconds: Seconds = 120.0
     """A sender that says nothing for so long has gone; its batch is cut off."""

@@ -60,11 +60,28 @@ class VersionsShown(Shown):
 
 
 class ValidShown(Shown):
-    """A document without a fault."""
+    """A document without a fault, and how many members and open lots a change of expiry or tiers speaks of."""
 
     program: str
     valid: bool
     effective_from: Instant
+    changed: list[str] = []
+    members: int = 0
+    lots: int = 0
+
+
+class ClockShown(Shown):
+    """Where a sandbox's clock stands, and what its last turn brought about."""
+
+    as_of: Instant | None
+    state: Literal["pending", "posted"] = "posted"
+    released: int = 0
+    holds_timed_out: int = 0
+    lots_expired: int = 0
+    vouchers_expired: int = 0
+    tiers_changed: int = 0
+    converted: int = 0
+    vouchers_issued: int = 0
 
 
 class PartnerShown(Shown):
@@ -224,6 +241,47 @@ class RedemptionShown(Shown):
     to_pay: Money | None = None
     lots: list[LotAmount] = []
     vouchers: Annotated[list[VoucherShown], Field(max_length=1000)] = []
+    code: str | None = None
+    delayed: bool = False
+
+
+class HoldShown(Shown):
+    """A hold as it stands. `captured` is net of what was cancelled; `lots` are those held, or those spent."""
+
+    hold: str
+    state: Literal["pending", "held", "captured", "released", "expired", "cancelled", "refused"]
+    member: str | None = None
+    unit: str | None = None
+    amount: int = 0
+    captured: int = 0
+    cancelled: int = 0
+    expires_at: Instant | None = None
+    partner: str | None = None
+    reference: str | None = None
+    lots: list[LotAmount] = []
+    code: str | None = None
+    delayed: bool = False
+
+
+class AdjustmentShown(Shown):
+    """An adjustment as it stands; of a correction, what was reversed and written off, and what waits."""
+
+    adjustment: str
+    state: Literal["pending", "waiting", "posted", "refused", "rejected"]
+    member: str | None = None
+    unit: str | None = None
+    amount: int = 0
+    partner: str | None = None
+    note: str | None = None
+    corrects: str | None = None
+    reversed: int = 0
+    written_off: int = 0
+    waiting: int = 0
+    bonus: int = 0
+    owed: int = 0
+    expires_at: Instant | None = None
+    lots: list[LotAmount] = []
+    balances: list[Balance] = []
     code: str | None = None
     delayed: bool = False
 

@@ -29,6 +29,7 @@ from services.gateway.passing import Owner
 from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
 from services.gateway.settings import GatewaySettings
+from services.gateway.turning import Turning
 from services.gateway.waiting import Waiting
 from services.gateway.yielding import Presence
 
@@ -71,6 +72,7 @@ class Api:
     points: Owner
     redemption: Owner
     tail: Tail
+    turning: Turning
     presence: Presence
 
     def tasks(self) -> dict[str, Part]:
@@ -83,10 +85,16 @@ class Work:
 
     consumer: Consumer
     pump: Pump
+    turning: Turning
     prune: Part
 
     def tasks(self) -> dict[str, Part]:
-        return {"pump": self.pump.run, "consumer": self.consumer.run, "pruning": self.prune}
+        return {
+            "pump": self.pump.run,
+            "turning": self.turning.run,
+            "consumer": self.consumer.run,
+            "pruning": self.prune,
+        }
 
 
 @asynccontextmanager
@@ -144,6 +152,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
                 settings,
                 health=parts.health,
             ),
+            Turning(database, points, clock, interval_seconds=settings.turn_poll_seconds),
             presence,
         )
     finally:
@@ -178,7 +187,9 @@ def working(parts: Parts) -> Work:
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )
-    return Work(consumer, pump, partial(keep_pruned, parts.database, settings, SERVICE))
+    points = Owner("points", settings.points_url, settings.passed_on_seconds)
+    turning = Turning(parts.database, points, clock, interval_seconds=settings.turn_poll_seconds)
+    return Work(consumer, pump, turning, partial(keep_pruned, parts.database, settings, SERVICE))
 
 
 def _outcome_topics(settings: GatewaySettings) -> list[str]:

@@ -17,7 +17,8 @@ from laurel.shapes import struct_of
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance
-from services.points.ports import Announcement, Decided
+from services.points.domain.turning import Counts
+from services.points.ports import Announcement, Decided, Turn
 
 _encode = msgspec.json.Encoder().encode
 _ONE_DAY = timedelta(days=1)
@@ -29,6 +30,7 @@ _Cut: Any = struct_of(said.Cut)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
 _Funding: Any = struct_of(said.Funding)
 _Lifetime: Any = struct_of(said.Lifetime)
+_HoldStanding: Any = struct_of(said.HoldStanding)
 _LotAmount: Any = struct_of(said.LotAmount)
 _NextExpiry: Any = struct_of(said.NextExpiry)
 _Reversal: Any = struct_of(said.Reversal)
@@ -62,6 +64,33 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
             message.correlation if message is not None else "",
             message.traceparent if message is not None else "",
         )
+
+
+def announce_turn(turn: Turn, counts: Counts) -> Announcement:
+    """Say that all is done that was due in a program."""
+    shape: Any = struct_of(said.ClockTurned)
+    body = shape(
+        program=turn.program,
+        member=None,
+        at=turn.as_of,
+        cause=_Cause(kind="message", id=turn.message),
+        as_of=turn.as_of,
+        released=counts.released,
+        holds_timed_out=counts.holds_timed_out,
+        lots_expired=counts.lots_expired,
+        tiers_changed=counts.tiers_changed,
+        converted=counts.converted,
+    )
+    return Announcement(
+        turn.program,
+        "",
+        said.ClockTurned.TYPE,
+        _encode(body),
+        turn.as_of,
+        turn.message,
+        turn.correlation,
+        turn.traceparent,
+    )
 
 
 def _said(decided: Decided) -> Iterable[tuple[Any, dict[str, Any]]]:
@@ -228,38 +257,116 @@ def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str
     }
 
 
-def _held(fact: f.PointsHeld, _decided: Decided) -> tuple[Any, dict[str, Any]]:
-    return said.PointsHeld, _hold(fact)
+def _held(fact: f.PointsHeld, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.PointsHeld, _hold(fact, decided)
 
 
-def _hold_refused(fact: f.HoldRefused, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+def _hold_refused(fact: f.HoldRefused, decided: Decided) -> tuple[Any, dict[str, Any]]:
     return said.HoldRefused, {
         "hold": fact.hold,
-        "unit": fact.unit,
+        "unit": fact.unit or "-",
         "amount": fact.amount,
         "code": fact.code,
         "available": fact.available,
         "shortfall": fact.shortfall,
+        "asked": fact.asked,
+        "standing": _standing(fact.hold, decided),
     }
 
 
-def _captured(fact: f.PointsCaptured, _decided: Decided) -> tuple[Any, dict[str, Any]]:
-    return said.PointsCaptured, _hold(fact)
+def _captured(fact: f.PointsCaptured, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.PointsCaptured, _hold(fact, decided)
 
 
-def _released(fact: f.PointsReleased, _decided: Decided) -> tuple[Any, dict[str, Any]]:
-    fields = _hold(fact)
+def _released(fact: f.PointsReleased, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    fields = _hold(fact, decided)
     fields["unit"] = fact.unit or "-"
     return said.PointsReleased, fields
 
 
-def _hold(fact: f.PointsHeld | f.PointsCaptured | f.PointsReleased) -> dict[str, Any]:
-    return {"hold": fact.hold, "unit": fact.unit, "amount": fact.amount, "lots": _lots(fact.parts)}
+def _restored(fact: f.PointsRestored, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    number = decided.journal.number
+    renewed = [
+        _LotAmount(lot=f"{number}.{lot.lot}", amount=lot.amount)
+        for lot in decided.journal.facts
+        if type(lot) is f.LotRenewed
+    ]
+    fields = _hold(fact, decided)
+    return said.PointsRestored, {**fields, "by": fact.by, "lots": [*fields["lots"], *renewed]}
+
+
+def _hold(
+    fact: f.PointsHeld | f.PointsCaptured | f.PointsReleased | f.PointsRestored, decided: Decided
+) -> dict[str, Any]:
+    return {
+        "hold": fact.hold,
+        "unit": fact.unit,
+        "amount": fact.amount,
+        "lots": _lots(fact.parts),
+        "standing": _standing(fact.hold, decided),
+    }
+
+
+def _standing(name: str, decided: Decided) -> said.HoldStanding | None:
+    """Say how a caller's hold stands after this decision; of a redemption's that is its saga's to say."""
+    hold = decided.holds.get(name)
+    if hold is None or hold.saga:
+        return None
+    standing: said.HoldStanding = _HoldStanding(
+        state=hold.state,
+        amount=hold.amount,
+        captured=hold.captured,
+        cancelled=hold.cancelled,
+        expires_at=hold.expires_at,
+        partner=hold.partner or None,
+        reference=hold.reference or None,
+        lots=_lots(hold.parts),
+    )
+    return standing
 
 
 def _expired(fact: f.LotsExpired, _decided: Decided) -> tuple[Any, dict[str, Any]]:
     lots = [_ExpiredLot(lot=lot_id(part.name), unit=fact.unit, amount=part.amount) for part in fact.parts]
     return said.PointsExpired, {"lots": lots}
+
+
+def _adjusted(
+    fact: f.PointsAdjusted | f.PostingCorrected | f.AdjustmentRejected, decided: Decided
+) -> tuple[Any, dict[str, Any]]:
+    number = decided.journal.number
+    made = [
+        _LotAmount(lot=f"{number}.{lot.lot}", amount=lot.amount)
+        for lot in decided.journal.facts
+        if type(lot) is f.LotAdjusted
+    ]
+    parts = () if isinstance(fact, f.AdjustmentRejected) else fact.parts
+    return said.PointsAdjusted, {**_adjustment(fact.adjustment, decided), "lots": [*_lots(parts), *made]}
+
+
+def _held_back(fact: f.AdjustmentWaiting | f.AdjustmentRefused, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    fields = _adjustment(fact.adjustment, decided)
+    if isinstance(fact, f.AdjustmentWaiting):
+        return said.AdjustmentHeldBack, {**fields, "code": "needs_approval"}
+    told = {"code": fact.code, "available": fact.available, "shortfall": fact.shortfall}
+    return said.AdjustmentHeldBack, {**fields, **told}
+
+
+def _adjustment(name: str, decided: Decided) -> dict[str, Any]:
+    known = decided.adjustments[name]
+    return {
+        "adjustment": name,
+        "unit": known.unit or "-",
+        "amount": known.amount,
+        "state": known.state,
+        "partner": known.partner or None,
+        "corrects": known.corrects or None,
+        "reversed": known.reversed,
+        "written_off": known.written_off,
+        "waiting": known.waiting,
+        "bonus": known.bonus,
+        "owed": known.owed,
+        "expires_at": known.expires_at,
+    }
 
 
 _EVENTS: dict[type, Any] = {
@@ -272,4 +379,10 @@ _EVENTS: dict[type, Any] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.PointsRestored: _restored,
+    f.AdjustmentWaiting: _held_back,
+    f.AdjustmentRefused: _held_back,
+    f.AdjustmentRejected: _adjusted,
+    f.PointsAdjusted: _adjusted,
+    f.PostingCorrected: _adjusted,
 }

@@ -11,14 +11,31 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.points.domain.asked import Asked, CaptureHold, Enrol, PlaceHold, ReleaseHold, Report
-from services.points.domain.capturing import capture
+from services.points.domain.adjusting import adjust, decide
+from services.points.domain.asked import (
+    Adjust,
+    Asked,
+    AskOfHold,
+    CancelHold,
+    CaptureHold,
+    Correct,
+    DecideAdjustment,
+    Enrol,
+    PlaceHold,
+    PlaceTimedHold,
+    ReleaseHold,
+    Report,
+    TurnClock,
+)
+from services.points.domain.cancelling import cancel
+from services.points.domain.capturing import capture, capture_timed
+from services.points.domain.correcting import correct
 from services.points.domain.enrolling import enrol
 from services.points.domain.facts import AnyFact
-from services.points.domain.holding import hold
+from services.points.domain.holding import hold, hold_timed
 from services.points.domain.judging import judge
 from services.points.domain.moment import Moment
-from services.points.domain.releasing import release
+from services.points.domain.releasing import release, release_timed
 from services.points.domain.state import Wallet
 
 
@@ -36,7 +53,19 @@ DECIDERS: dict[str, Decider] = {
     "hold.requested.v1": Decider("hold", msgspec.json.Decoder(PlaceHold).decode, hold),
     "hold.capture_requested.v1": Decider("capture", msgspec.json.Decoder(CaptureHold).decode, capture),
     "hold.release_requested.v1": Decider("release", msgspec.json.Decoder(ReleaseHold).decode, release),
+    "timed_hold.requested.v1": Decider("hold", msgspec.json.Decoder(PlaceTimedHold).decode, hold_timed),
+    "timed_hold.capture_requested.v1": Decider("capture", msgspec.json.Decoder(AskOfHold).decode, capture_timed),
+    "timed_hold.release_requested.v1": Decider("release", msgspec.json.Decoder(AskOfHold).decode, release_timed),
+    "timed_hold.cancel_requested.v1": Decider("cancel", msgspec.json.Decoder(CancelHold).decode, cancel),
+    "adjustment.requested.v1": Decider("adjustment", msgspec.json.Decoder(Adjust).decode, adjust),
+    "adjustment.correction_requested.v1": Decider("correction", msgspec.json.Decoder(Correct).decode, correct),
+    "adjustment.decision_requested.v1": Decider("adjustment", msgspec.json.Decoder(DecideAdjustment).decode, decide),
 }
+
+OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock]] = {
+    "clock.turn_requested.v1": msgspec.json.Decoder(TurnClock).decode,
+}
+"""What is asked of a whole program. It is noted, and done in steps that can stop and go on anywhere."""
 
 NOT_FOR_US = ("redemption.", "reward.", "voucher.", "message.")
 """How the types begin that are meant for others; they are counted and skipped."""

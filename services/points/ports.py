@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
 from services.points.domain.shared import KeyName, Shared
-from services.points.domain.state import Balance, Wallet
+from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 
 
 class WalletKey(NamedTuple):
@@ -44,8 +44,8 @@ class Needs:
 
     `wallets` are locked; `enrolling` those that may have to be made first; `spending` how many points of a unit may
     be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom; `keys`
-    what may be credited once. `counters` are named by wallet, counter and an instant: needed is the newest window that
-    starts by then.
+    what may be credited once; `clocks` the programs whose now is needed. `counters` are named by wallet, counter and
+    an instant: needed is the newest window that starts by then.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -54,6 +54,8 @@ class Needs:
     originals: dict[ActivityKey, WalletKey] = field(default_factory=dict)
     spending: dict[tuple[str, str, str], int] = field(default_factory=dict)
     holds: set[tuple[str, str, str]] = field(default_factory=set)
+    adjustments: set[tuple[str, str, str]] = field(default_factory=set)
+    clocks: set[str] = field(default_factory=set)
     until: dict[WalletKey, datetime] = field(default_factory=dict)
     counters: set[tuple[str, str, str, datetime]] = field(default_factory=set)
     keys: set[KeyName] = field(default_factory=set)
@@ -66,6 +68,7 @@ class Loaded:
     wallets: dict[WalletKey, Wallet]
     known: dict[ActivityKey, Known]
     shared: Shared = field(default_factory=Shared)
+    clocks: dict[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -134,7 +137,8 @@ class ProgramBook(Programs, Protocol):
 class Decided:
     """A journal with the balances as they stood right after it, and the message it answers, if any did.
 
-    `again` marks an answer that was given before: its journal is read, not written.
+    `again` marks an answer that was given before: its journal is read, not written. `holds` and
+    `adjustments` are those that the journal speaks of, as they stood then.
     """
 
     message: Incoming | None
@@ -142,6 +146,33 @@ class Decided:
     balances: list[Balance]
     version: int
     again: bool = False
+    holds: dict[str, Hold] = field(default_factory=dict)
+    adjustments: dict[str, Adjustment] = field(default_factory=dict)
+
+
+class Turn(NamedTuple):
+    """A turn of a program's clock, as it was asked for."""
+
+    program: str
+    as_of: datetime
+    message: str
+    correlation: str
+    traceparent: str
+
+
+class OpenTurn(NamedTuple):
+    """A turn that is not done yet, and the member up to whom it is."""
+
+    turn: Turn
+    after: str
+
+
+class Page(NamedTuple):
+    """Some members of a program in their order: those with something due, the last one, whether it is the end."""
+
+    due: list[WalletKey]
+    last: str
+    is_last: bool
 
 
 class Store(Protocol):
@@ -152,6 +183,9 @@ class Store(Protocol):
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         """Write journals, entries and lots, and the totals of the wallets they touched."""
+
+    async def begin_turns(self, turns: Sequence[Turn]) -> None:
+        """Note that clocks are to be turned; one that was noted before stays as it is."""
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         """Return journals that were written before, by (program, member, number), for answers given again."""

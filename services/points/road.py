@@ -8,7 +8,7 @@ applied before, and those of one key are in order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,16 +18,28 @@ from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from laurel.errors import PROBLEMS
 from services.points import announcing
-from services.points.deciders import DECIDERS, NOT_FOR_US, Decider
-from services.points.domain.asked import Asked, CaptureHold, Enrol, PlaceHold, ReleaseHold, Report
+from services.points.deciders import DECIDERS, NOT_FOR_US, OF_PROGRAMS, Decider
+from services.points.domain.asked import (
+    Adjust,
+    Asked,
+    AskOfHold,
+    CaptureHold,
+    Correct,
+    DecideAdjustment,
+    Enrol,
+    PlaceHold,
+    PlaceTimedHold,
+    ReleaseHold,
+    Report,
+)
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
-from services.points.domain.facts import ActivityRefused, AnyFact
+from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
 from services.points.domain.shared import key_name
-from services.points.domain.state import Balance, Wallet
+from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.ports import (
     ActivityKey,
     Announcement,
@@ -39,6 +51,7 @@ from services.points.ports import (
     Needs,
     ProgramBook,
     Store,
+    Turn,
     WalletKey,
 )
 
@@ -91,6 +104,10 @@ class Road:
         Raises `CannotProcessError` naming the messages that stand in the way (nothing of the batch may then be
         kept), such as those that carry a program version which does not come.
         """
+        turning = [message for message in messages if message.type in OF_PROGRAMS]
+        if turning:
+            await store.begin_turns([await self._turn(message) for message in turning])
+            messages = [message for message in messages if message.type not in OF_PROGRAMS]
         steps = decode(messages)
         try:
             await self._programs.ensure(newest_versions(steps))
@@ -100,6 +117,19 @@ class Road:
         for part in parts(steps):
             announcements += await self._run(store, part)
         return announcements
+
+    async def _turn(self, message: Incoming) -> Turn:
+        """Read the request for a turn, and know the program by the versions that it was accepted under."""
+        try:
+            asked = OF_PROGRAMS[message.type](message.body)
+        except msgspec.MsgspecError as error:
+            raise CannotProcessError(message, "undecodable", str(error)) from error
+        version = asked.versions.program
+        try:
+            await self._programs.ensure({asked.program: version})
+        except TimeoutError as error:
+            raise CannotProcessError(message, VERSION_UNKNOWN, version_unknown(asked.program, version)) from error
+        return Turn(asked.program, asked.as_of, message.id, message.correlation, message.traceparent)
 
     def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
         """Name the messages that came before the version they carry; the others need not wait for it."""
@@ -146,14 +176,25 @@ class Road:
 
     async def run_due(self, store: Store, wallets: Sequence[WalletKey], until: datetime) -> list[Announcement]:
         """Apply what is due by `until` to members whom nobody touched; the same as a message would do first."""
+        _, announcements = await self.run_turn(store, wallets, until, turned_to=None)
+        return announcements
+
+    async def run_turn(
+        self, store: Store, wallets: Sequence[WalletKey], until: datetime, *, turned_to: datetime | None
+    ) -> tuple[list[AnyFact], list[Announcement]]:
+        """Do the same, and tell the facts; a turn of a clock leaves its mark on the wallets that it moves."""
         needs = Needs(wallets=set(wallets), until=dict.fromkeys(wallets, until))
         batch = Batch(await store.load(needs))
         for key in sorted(wallets):
             wallet = batch.loaded.wallets[key]
+            before = wallet.version
             self._apply_due(batch, wallet, until)
+            if wallet.version > before and turned_to is not None:
+                wallet.turned_to = turned_to
             batch.touched[key] = wallet
         await store.write([decided.journal for decided in batch.decided], batch.touched.values())
-        return self._say(batch)
+        facts = [fact for decided in batch.decided for fact in decided.journal.facts]
+        return facts, self._say(batch)
 
     def _say(self, batch: Batch) -> list[Announcement]:
         said: list[Announcement] = []
@@ -183,16 +224,28 @@ class Road:
                     self._need_more(needs, step.key, asked, activity)
             elif isinstance(asked, Enrol):
                 needs.enrolling.add(step.key)
-            elif isinstance(asked, PlaceHold):
+            elif isinstance(asked, PlaceHold | PlaceTimedHold):
                 want = (*step.key, asked.unit)
                 needs.spending[want] = needs.spending.get(want, 0) + asked.amount
                 needs.holds.add((*step.key, asked.hold))
-            elif isinstance(asked, CaptureHold | ReleaseHold):
+            elif isinstance(asked, Adjust | Correct | DecideAdjustment):
+                _need_for_adjusting(needs, step.key, asked)
+            elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
                 needs.holds.add((*step.key, asked.hold))
-            if self._programs.runs_by_itself(step.key.program):
-                seen = needs.until.get(step.key)
-                needs.until[step.key] = asked.at if seen is None else max(seen, asked.at)
+            self._need_due(needs, step.key, asked)
         return needs
+
+    def _need_due(self, needs: Needs, key: WalletKey, asked: Asked) -> None:
+        """Name up to when time takes its due; redemption does not say where a sandbox's clock stands."""
+        if self._programs.runs_by_itself(key.program):
+            until: datetime | None = asked.at
+        else:
+            until = asked.versions.as_of
+            if until is None and isinstance(asked, PlaceHold | CaptureHold | ReleaseHold):
+                needs.clocks.add(key.program)
+        if until is not None:
+            seen = needs.until.get(key)
+            needs.until[key] = until if seen is None else max(seen, until)
 
     def _need_more(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
         """Name what an activity's program counts, and what may be credited once."""
@@ -207,9 +260,10 @@ class Road:
 
     def _decide(self, batch: Batch, step: Step) -> None:
         wallet = batch.loaded.wallets[step.key]
-        at = max(step.asked.at, wallet.at)
-        if self._programs.runs_by_itself(wallet.program):
-            self._apply_due(batch, wallet, at)
+        due_until = self._due_until(batch, step, wallet)
+        if due_until is not None:
+            self._apply_due(batch, wallet, due_until)
+        at = self._time_of(step, wallet, due_until)
         if isinstance(step.asked, Report):
             facts = self._judge(batch, step, wallet, at)
         else:
@@ -221,8 +275,30 @@ class Road:
         if facts:
             self._enter(batch, step, wallet, at, facts)
             # What came late may have ended before it was granted.
-            if self._programs.runs_by_itself(wallet.program):
-                self._apply_due(batch, wallet, at)
+            if due_until is not None:
+                self._apply_due(batch, wallet, due_until)
+
+    def _due_until(self, batch: Batch, step: Step, wallet: Wallet) -> datetime | None:
+        """Return up to when time has taken its due when the message is decided.
+
+        On a wall clock that is the message's time; on a manual one the program's now, and before the clock was
+        ever set nothing is due.
+        """
+        if self._programs.runs_by_itself(wallet.program):
+            return max(step.asked.at, wallet.at)
+        return step.asked.versions.as_of or batch.loaded.clocks.get(wallet.program)
+
+    def _time_of(self, step: Step, wallet: Wallet, now: datetime | None) -> datetime:
+        """Return when the message happens; a wallet's time never goes back.
+
+        On a manual clock, what has no time of its own happens at the later of now and the member's latest
+        activity, and where there is neither, at its enrolment.
+        """
+        own = step.asked.at
+        if not self._programs.runs_by_itself(wallet.program) and not isinstance(step.asked, Report | Enrol):
+            told = [time for time in (now, wallet.occurred_at) if time is not None]
+            own = max(told, default=wallet.enrolled_at or own)
+        return max(own, wallet.at)
 
     def _moment(self, batch: Batch, wallet: Wallet, at: datetime, activity: ReportedActivity | None) -> Moment:
         return Moment(at, wallet.version + 1, self._programs, activity, batch.loaded.shared)
@@ -255,22 +331,43 @@ class Road:
         if wallet.next_due_at is None or wallet.next_due_at > until:
             return
         for moment, facts in due(wallet, until):
-            self._enter(batch, None, wallet, max(moment, wallet.at), facts)
+            self._enter(batch, None, wallet, max(moment, wallet.at), facts, due_at=moment)
 
-    def _enter(self, batch: Batch, step: Step | None, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...]) -> None:
+    def _enter(
+        self,
+        batch: Batch,
+        step: Step | None,
+        wallet: Wallet,
+        at: datetime,
+        facts: tuple[AnyFact, ...],
+        *,
+        due_at: datetime | None = None,
+    ) -> None:
         """Make the journal, move the wallet by its facts, and keep the balances as they stand then."""
         wallet.version += 1
         wallet.at = at
         for fact in facts:
             wallet.apply(wallet.version, fact)
             batch.loaded.shared.apply(wallet.program, wallet.member, wallet.version, fact)
-        journal = _journal(step, wallet, at, facts)
+        journal = (
+            _journal(step, wallet, at, facts) if step is not None else _due_journal(wallet, at, facts, due_at or at)
+        )
         key = WalletKey(wallet.program, wallet.member)
         batch.touched[key] = wallet
         if journal.hash:
             self._remember(batch, journal)
         balances = [_copy(balance) for balance in wallet.balances.values()]
-        batch.decided.append(Decided(step.message if step else None, journal, balances, wallet.version))
+        message = step.message if step else None
+        batch.decided.append(
+            Decided(
+                message,
+                journal,
+                balances,
+                wallet.version,
+                holds=_holds_of(wallet, facts, journal.kind),
+                adjustments=_adjustments_of(wallet, facts, journal.kind),
+            )
+        )
 
     def _remember(self, batch: Batch, journal: Journal) -> None:
         key = ActivityKey(journal.wallet.program, journal.partner, journal.cause)
@@ -385,10 +482,51 @@ def _copy(balance: Balance) -> Balance:
     )
 
 
-def _journal(step: Step | None, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...]) -> Journal:
+def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> dict[str, Adjustment]:
+    """Return the same of adjustments."""
+    if kind not in _ADJUSTING:
+        return {}
+    return {
+        fact.adjustment: replace(wallet.adjustments[fact.adjustment]) for fact in facts if isinstance(fact, ADJUSTING)
+    }
+
+
+_ADJUSTING = frozenset({"adjustment", "correction"})
+_WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry"})
+
+
+def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | DecideAdjustment) -> None:
+    needs.adjustments.add((*key, asked.adjustment))
+    if isinstance(asked, Adjust):
+        want = (*key, asked.unit)
+        needs.spending[want] = needs.spending.get(want, 0) + max(0, -asked.amount)
+    elif isinstance(asked, Correct):
+        needs.adjustments.add((*key, asked.of))
+        needs.originals[ActivityKey(key.program, asked.of_partner, asked.of)] = key
+
+
+def _holds_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> dict[str, Hold]:
+    """Return copies of the holds that facts speak of, as they stand now; what is earned speaks of none."""
+    if kind in _WITHOUT_HOLDS:
+        return {}
+    return {
+        fact.hold: replace(wallet.holds[fact.hold])
+        for fact in facts
+        if isinstance(fact, HOLD_MOVING) and fact.hold in wallet.holds
+    }
+
+
+def _due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_at: datetime) -> Journal:
+    """Make the row of what time alone brought about; it happened when it was due."""
+    first = facts[0]
+    kind, cause = "expiry", f"{due_at:%Y-%m-%dT%H:%M:%SZ}"
+    if isinstance(first, PointsReleased):
+        kind, cause = "hold_timeout", first.hold
+    return Journal(wallet, wallet.version, kind, cause, at, facts, due_at)
+
+
+def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...]) -> Journal:
     """Make the row of a decision; an activity's row keeps the activity as it was sent."""
-    if step is None:
-        return Journal(wallet, wallet.version, "expiry", f"{at:%Y-%m-%dT%H:%M:%SZ}", at, facts, at)
     kind, asked, message = step.decider.kind, step.asked, step.message.id
     if not isinstance(asked, Report) or step.activity is None:
         return Journal(wallet, wallet.version, kind, _cause(asked), at, facts, at, message=message)
@@ -414,4 +552,4 @@ def _journal(step: Step | None, wallet: Wallet, at: datetime, facts: tuple[AnyFa
 
 
 def _cause(asked: Asked) -> str:
-    return str(getattr(asked, "hold", asked.member or ""))
+    return str(getattr(asked, "hold", None) or getattr(asked, "adjustment", None) or asked.member or "")

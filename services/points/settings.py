@@ -18,5 +18,7 @@ class PointsSettings(ServiceSettings):
     that carry it are parked until it comes."""
     expiry_interval_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How often members whom nobody touches are looked at for what is due."""
+    turn_interval_seconds: Annotated[float, Field(gt=0)] = 1.0
+    """How often it is looked for turns of clocks that nobody here was asked for, such as of a process that died."""
     expiry_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 500
     """How many members one such transaction takes."""

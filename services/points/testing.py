@@ -16,7 +16,7 @@ from laurel.program import CompiledProgram, ProgramDocument
 from services.points.domain.posting import entries
 from services.points.domain.shared import Shared
 from services.points.domain.state import Wallet
-from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, WalletKey
+from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Turn, WalletKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class MemoryLedger:
     wallets: dict[WalletKey, Wallet] = field(default_factory=dict)
     known: dict[ActivityKey, Known] = field(default_factory=dict)
     journals: list[Journal] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
     shared: Shared = field(default_factory=Shared)
 
     async def load(self, needs: Needs) -> Loaded:
@@ -58,6 +59,9 @@ class MemoryLedger:
                     posting.body = journal.body
             self.journals.append(journal)
         del touched
+
+    async def begin_turns(self, turns: Sequence[Turn]) -> None:
+        self.turns += turns
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         found = {(j.wallet.program, j.wallet.member, j.number): j for j in self.journals}

@@ -73,6 +73,16 @@ _SETS = {
         left join (select program, member, unit, sum(amount) as amount from points.holds
                    where state = 'held' group by program, member, unit) h using (program, member, unit)
         where b.held <> coalesce(h.amount, 0)""",
+    "holds that end by themselves are due when they do": """
+        select h.program || '/' || h.member || ' hold ' || h.hold,
+               'ends at ' || h.expires_at || ', the wallet is looked at ' || coalesce(w.next_due_at::text, 'never')
+        from points.holds h left join points.wallets w using (program, member)
+        where h.state = 'held' and h.expires_at is not null
+          and (w.next_due_at is null or w.next_due_at > h.expires_at)""",
+    "of a hold no more is spent or given back than was held": """
+        select program || '/' || member || ' hold ' || hold,
+               'held ' || amount || ', captured ' || captured || ', cancelled ' || cancelled
+        from points.holds where captured < 0 or cancelled < 0 or captured + cancelled > amount""",
     "lots stay within their grant": """
         select program || '/' || member || ' lot ' || journal || '.' || lot,
                'granted ' || granted || ' remaining ' || remaining || ' held ' || held
@@ -102,6 +112,14 @@ _REFUSALS = """
 _CREDITED = """
     select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
     where program is not null order by program, member, exclusive_group, exclusive_key"""
+
+_HOLDS = """
+    select program, member, hold, state, amount, captured, cancelled
+    from points.holds order by program, member, hold"""
+
+_ADJUSTMENTS = """
+    select program, member, adjustment, state, amount, waiting, reversed, written_off, bonus, owed, corrected
+    from points.adjustments order by program, member, adjustment"""
 
 
 async def verify(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -148,6 +166,8 @@ class _Tables:
     counters: _Merged
     refusals: _Merged
     credited: _Merged
+    holds: _Merged
+    adjustments: _Merged
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -158,21 +178,30 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_COUNTERS, prefetch=2000)),
         _Merged(connection.cursor(_REFUSALS, prefetch=2000)),
         _Merged(connection.cursor(_CREDITED, prefetch=2000)),
+        _Merged(connection.cursor(_HOLDS, prefetch=2000)),
+        _Merged(connection.cursor(_ADJUSTMENTS, prefetch=2000)),
     )
     wallet: Wallet | None = None
+    broken = False
     count = 0
     async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
         if wallet is None or (wallet.program, wallet.member) != (program, member):
-            if wallet is not None:
+            if wallet is not None and not broken:
                 for finding in await _compare(wallet, tables):
                     yield finding
             wallet = Wallet(program, member)
-        for fact in decode_facts(facts):
-            wallet.apply(journal, fact)
+            broken = False
+        try:
+            for fact in decode_facts(facts) if not broken else ():
+                wallet.apply(journal, fact)
+        except KeyError as error:
+            # What follows can no more be told from what should follow, so this member ends here.
+            broken = True
+            yield Finding(_PROOF, f"{program}/{member}", f"journal {journal} speaks of {error}, which no journal made")
         count += 1
         if count % 10_000 == 0:
             yield count
-    if wallet is not None:
+    if wallet is not None and not broken:
         for finding in await _compare(wallet, tables):
             yield finding
     yield count
@@ -209,6 +238,18 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     credited = {(row["exclusive_group"], row["exclusive_key"]): row["journal"] for row in await tables.credited.of(key)}
     findings += [Finding(_PROOF, where, said) for said in _unlike("refusal", refusals, refused)]
     findings += [Finding(_PROOF, where, said) for said in _unlike("exclusive key", credited, wallet.credited)]
+    kept = {row["hold"]: tuple(row)[3:] for row in await tables.holds.of(key)}
+    told = {each.hold: (each.state, each.amount, each.captured, each.cancelled) for each in wallet.holds.values()}
+    if kept != told:
+        differing = [name for name in kept.keys() | told.keys() if kept.get(name) != told.get(name)]
+        findings.append(Finding(_PROOF, where, f"holds {sorted(differing)[:5]} differ"))
+    decided = {row["adjustment"]: tuple(row)[3:] for row in await tables.adjustments.of(key)}
+    folded_decisions = {
+        name: (a.state, a.amount, a.waiting, a.reversed, a.written_off, a.bonus, a.owed, a.corrected)
+        for name, a in wallet.adjustments.items()
+    }
+    if decided != folded_decisions:
+        findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
     return findings
 
 

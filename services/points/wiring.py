@@ -21,6 +21,7 @@ from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import PointsHandler
 from services.points.entry.timers import ExpiryTimer
+from services.points.entry.turning import ClockTurner
 from services.points.road import Road
 from services.points.settings import PointsSettings
 from services.points.store.ledger import Ledger
@@ -49,6 +50,7 @@ class Working:
     relay: Relay
     consumer: Consumer
     timer: ExpiryTimer
+    turner: ClockTurner
     prune: Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -90,11 +92,18 @@ async def working(reading: Reading) -> Working:
     relay = Relay(database, outbox, settings, reading.health, sweep_seconds=settings.relay_sweep_seconds)
     unit = UnitOfWork(database, outbox, relay)
     road = Road(reading.programs)
+    turner = ClockTurner(
+        unit,
+        road,
+        Ledger,
+        interval_seconds=settings.turn_interval_seconds,
+        batch_max=settings.expiry_batch_max,
+    )
     topics = [main_topic(service, settings.kafka_prefix) for service in ("gateway", "redemption")]
     consumer = Consumer(
         f"{settings.kafka_prefix}-{SERVICE}",
         topics,
-        PointsHandler(road, Ledger),
+        PointsHandler(road, Ledger, turner.wake),
         unit,
         settings,
         reading.health,
@@ -112,4 +121,4 @@ async def working(reading: Reading) -> Working:
         interval_seconds=settings.expiry_interval_seconds,
         batch_max=settings.expiry_batch_max,
     )
-    return Working(relay, consumer, timer, partial(keep_pruned, database, settings, SERVICE))
+    return Working(relay, consumer, timer, turner, partial(keep_pruned, database, settings, SERVICE))

@@ -28,6 +28,7 @@ async def run(role: str) -> None:
             parts |= {
                 "consumer": work.consumer.run,
                 "timer": work.timer.run,
+                "turner": work.turner.run,
                 "pruning": work.prune,
                 "relay": work.relay.run,
             }

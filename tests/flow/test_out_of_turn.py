@@ -227,8 +227,41 @@ async def test_everything_ever_said_is_said_again_in_another_order(town: Town, d
     await town.prove()
 
 
+async def _say_of_wallets(door: Door) -> None:
+    """Have said what callers do with wallets, and what a sandbox's clock says."""
+    program = "wallets"
+    most = {"cap": "most", "unit": "point", "window": "transaction", "limit": points_of(AMOUNT) - 1}
+    await door.publish(grocery(program, clock="manual", caps=[most]))
+    await door.enrol(program, "m-1")
+    await door.report(program, purchase("bought", "m-1", AMOUNT))
+    holds, adjustments = f"programs/{program}/holds", f"programs/{program}/adjustments"
+
+    async def hold(key: str, amount: int, expect: int = 201) -> Any:
+        body = {"member": "m-1", "unit": "point", "amount": amount, "reference": key}
+        return await door.call("POST", holds, body, expect, idempotency_key=f'"{key}"')
+
+    one, other = (await hold("one", 10))["hold"], (await hold("other", 5))["hold"]
+    await hold("too-much", 1000, 409)
+    await door.call("POST", f"{holds}/{one}/capture", {"amount": 8})
+    await door.call("POST", f"{holds}/{one}/cancel", {"by": "member", "reason": "back", "amount": 3})
+    await door.call("POST", f"{holds}/{other}/release", {})
+    await hold("left-alone", 2)
+    narrow = {"scopes": ["adjust"], "programs": [program], "limits": {"adjust": 5}}
+    key = await door.call("POST", "partners/operator/keys", narrow, 201)
+    body = {"member": "m-1", "unit": "point", "amount": 50, "reason": "goodwill", "note": "sorry"}
+    limited = {"authorization": f"Bearer {key['secret']}"}
+    waiting = await door.call("POST", adjustments, body, 409, idempotency_key='"a-1"', **limited)
+    await door.call("POST", f"{adjustments}/{waiting['adjustment']}/approve", {})
+    wrong = {"member": "m-1", "unit": "point", "corrects": {"id": "bought", "should_be": 30}}
+    await door.call("POST", adjustments, wrong, 201, idempotency_key='"a-2"')
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    turned = await door.call("POST", f"programs/{program}/clock", {"as_of": tomorrow})
+    assert turned["holds_timed_out"] == 1
+
+
 async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     """Have every type of event said that this version says."""
+    await _say_of_wallets(door)
     program = "everything"
     # Points are good for a day, so those of a purchase of the day before yesterday expire at once.
     units = {"point": {"scale": 0, "validity": {"kind": "rolling", "months": 1}}}

@@ -209,11 +209,11 @@ async def test_an_admin_reports_for_another_partner_and_finds_it_there(http: htt
 
 async def test_each_request_carries_the_newest_version(http: httpx.AsyncClient, member: str, others: Others) -> None:
     await http.post(ACTIVITIES, json=purchase("t-1"))
-    assert json.loads(others.heard[-1].body)["versions"] == {"program": 1, "partners": 0}
+    assert json.loads(others.heard[-1].body)["versions"] == {"program": 1, "partners": 0, "as_of": None}
     newer = grocery(name="Newer", effective_from="2099-01-01T00:00:00+00:00")
     assert (await http.put(f"/v1/programs/{PROGRAM}", json=newer)).status_code == 201
     await http.post(ACTIVITIES, json=purchase("t-2"))
-    assert json.loads(others.heard[-1].body)["versions"] == {"program": 2, "partners": 0}
+    assert json.loads(others.heard[-1].body)["versions"] == {"program": 2, "partners": 0, "as_of": None}
 
 
 async def test_a_trace_travels_with_the_message(http: httpx.AsyncClient, member: str, others: Others) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -14,8 +15,11 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from services.gateway.app import application
+from services.gateway.naming import ADJUSTMENT, HOLD
 from services.gateway.routes import ROUTERS
 from services.gateway.settings import GatewaySettings
+from services.gateway.store import operations
+from services.gateway.store.operations import NewOperation
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery, points_door, purchase
 
 pytestmark = pytest.mark.anyio
@@ -125,6 +129,88 @@ ROUTES = [
             ("/member", {"member": None}),
         ),
     ),
+    Route(
+        "POST",
+        f"{BASE}/holds",
+        {"member": "m-1", "unit": "point", "amount": 5, "reference": "t-1"},
+        headers=KEY,
+        bad=(
+            ("/amount", {"amount": 0}),
+            ("/amount", {"amount": HUGE}),
+            ("/amount", {"amount": "5"}),
+            ("/unit", {"unit": "mile"}),
+            ("/unit", {"unit": ""}),
+            ("/ttl_seconds", {"ttl_seconds": 0}),
+            ("/ttl_seconds", {"ttl_seconds": 2_592_001}),
+            ("/reference", {"reference": ""}),
+            ("/reference", {"reference": None}),
+            ("/reference", {"reference": "a\x00b"}),
+            ("/partner", {"partner": "a:b"}),
+            ("/member/value", {"member": {"scheme": "card"}}),
+        ),
+    ),
+    Route(
+        "POST",
+        f"{BASE}/copy",
+        {"to": "grocery-copy"},
+        bad=(
+            ("/to", {"to": None}),
+            ("/to", {"to": "a:b"}),
+            ("/changes", {"changes": []}),
+            ("/changes/name", {"changes": {"name": "x"}}),
+            ("/changes/~1units~1mile~1scale", {"changes": {"/units/mile/scale": 0}}),
+            ("/changes/~1name", {"changes": {"/name": 7}}),
+            ("/changes/~1earning~10~1rate~1per", {"changes": {"/earning/0/rate/per": 0}}),
+            ("/changes/~1surprise", {"changes": {"/surprise": 1}}),
+        ),
+    ),
+    Route(
+        "POST",
+        f"{BASE}/clock",
+        {"as_of": "2030-01-01T00:00:00Z"},
+        bad=(
+            ("/as_of", {"as_of": None}),
+            ("/as_of", {"as_of": "2030-01-01T00:00:00"}),
+            ("/as_of", {"as_of": "tomorrow"}),
+            ("/as_of", {}),
+        ),
+    ),
+    Route(
+        "POST",
+        f"{BASE}/adjustments",
+        {"member": "m-1", "unit": "point", "amount": 5, "reason": "goodwill", "note": "Sorry for the wait."},
+        headers=KEY,
+        bad=(
+            ("/amount", {"amount": 0}),
+            ("/amount", {"amount": None}),
+            ("/amount", {"amount": 1.5}),
+            ("/amount", {"amount": -HUGE}),
+            ("/reason", {"reason": None}),
+            ("/note", {"note": None}),
+            ("/note", {"note": "a\x00b"}),
+            ("/unit", {"unit": "mile"}),
+            ("/expires_at", {"expires_at": "2020-01-01T00:00:00Z"}),
+            ("/expires_at", {"expires_at": "2099-01-01T00:00:00Z", "amount": -5}),
+            ("/amount", {"corrects": {"id": "b-1", "should_be": 5}}),
+            ("/corrects/should_be", {"corrects": {"id": "b-1", "should_be": -5}, "amount": None}),
+            ("/corrects/reported_by", {"corrects": {"id": "b-1", "should_be": 5, "reported_by": "press"}}),
+        ),
+    ),
+    Route("POST", f"{BASE}/adjustments/a-1/approve", {}),
+    Route("POST", f"{BASE}/adjustments/a-1/reject", {}),
+    Route("POST", f"{BASE}/holds/h-1/capture", {}, bad=(("/amount", {"amount": 0}), ("/amount", {"amount": -1}))),
+    Route("POST", f"{BASE}/holds/h-1/release", {}),
+    Route(
+        "POST",
+        f"{BASE}/holds/h-1/cancel",
+        {"by": "member", "reason": "changed plans"},
+        bad=(
+            ("/by", {"by": "weather"}),
+            ("/by", {"by": None}),
+            ("/reason", {"reason": ""}),
+            ("/amount", {"amount": 0}),
+        ),
+    ),
 ]
 FILES = ("POST", "/v1/programs/{program}/batches")
 """Takes no JSON; what can be wrong with a file is in test_batches."""
@@ -154,7 +240,10 @@ def test_no_route_that_takes_a_body_is_left_out() -> None:
 
 
 async def counts(database: Database) -> dict[str, int]:
-    tables = ("members", "identifiers", "requests", "redemptions", "program_versions", "partners", "api_keys", "outbox")
+    tables = (
+        "members", "identifiers", "requests", "redemptions", "operations", "program_versions", "partners", "api_keys",
+        "outbox",
+    )  # fmt: skip
     async with database.connection() as connection:
         return {table: await connection.fetchval(f"select count(*) from {table}") for table in tables}
 
@@ -169,7 +258,16 @@ def is_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]
     return problem
 
 
-async def test_bad_bodies(http: httpx.AsyncClient, member: str, database: Database) -> None:
+@pytest.fixture
+async def held(database: Database) -> None:
+    """A hold of the operator's, as its request left it."""
+    async with database.transaction() as connection:
+        for kind, name in ((HOLD, "h-1"), (ADJUSTMENT, "a-1")):
+            new = NewOperation(PROGRAM, kind, name, "operator", "m-1", "k")
+            await operations.add(connection, [new], datetime.now(UTC))
+
+
+async def test_bad_bodies(http: httpx.AsyncClient, member: str, held: None, database: Database) -> None:
     before = await counts(database)
     for route in ROUTES:
         headers = {**JSON, **route.headers}
@@ -198,7 +296,7 @@ def faults() -> Iterator[tuple[Route, str, dict[str, Any]]]:
 
 
 async def test_bad_values_are_named_with_their_pointer(
-    http: httpx.AsyncClient, member: str, database: Database
+    http: httpx.AsyncClient, member: str, held: None, database: Database
 ) -> None:
     before = await counts(database)
     for route, pointer, change in faults():
@@ -243,6 +341,8 @@ async def test_bad_paths_queries_and_methods(http: httpx.AsyncClient, member: st
         ("batches/none/errors", "batch_unknown"),
         ("batches/none/lines", "batch_unknown"),
         ("redemptions/none", "redemption_unknown"),
+        ("holds/none", "hold_unknown"),
+        ("adjustments/none", "adjustment_unknown"),
     ):
         is_problem(await http.get(f"{BASE}/{path}"), 404, code)
     for path in ("/v1/programs/none", "/v1/programs/a%3Ab", "/v1/programs/%00", "/v1/programs/none/members/m"):
@@ -311,16 +411,18 @@ async def test_without_a_key_nothing_is_told(http: httpx.AsyncClient, here: Inst
     assert application(here.parts, here.api) is not None
 
 
-async def test_redemptions_need_a_quoted_key(http: httpx.AsyncClient, member: str, database: Database) -> None:
+async def test_some_requests_need_a_quoted_key(http: httpx.AsyncClient, member: str, database: Database) -> None:
     before = await counts(database)
-    body = {"member": "m-1", "reward": "mug"}
-    missing = await http.post(f"{BASE}/redemptions", json=body)
-    is_problem(missing, 400, "idempotency_key_missing")
-    for bad in ("bare", '""', '"open', '"' + "x" * 256 + '"', '"a" "b"'):
-        answer = await http.post(f"{BASE}/redemptions", json=body, headers={"idempotency-key": bad})
-        is_problem(answer, 400, "malformed")
-    unknown = await http.post(f"{BASE}/redemptions", json={**body, "member": "nobody"}, headers=KEY)
-    is_problem(unknown, 404, "member_unknown")
+    needing = [route for route in ROUTES if route.headers == KEY]
+    assert len(needing) > 1
+    for route in needing:
+        missing = await http.post(route.path, json=route.good)
+        is_problem(missing, 400, "idempotency_key_missing")
+        for bad in ("bare", '""', '"open', '"' + "x" * 256 + '"', '"a" "b"'):
+            answer = await http.post(route.path, json=route.good, headers={"idempotency-key": bad})
+            is_problem(answer, 400, "malformed")
+        unknown = await http.post(route.path, json={**route.good, "member": "nobody"}, headers=KEY)
+        is_problem(unknown, 404, "member_unknown")
     assert await counts(database) == before
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
-from services.gateway.store import batches, members, partners, programs, recording, redemptions, requests
+from services.gateway.store import batches, members, operations, partners, programs, recording, redemptions, requests
 
 pytestmark = pytest.mark.anyio
 
@@ -20,6 +20,7 @@ HOT = {
     "add identifiers": members._ADD_IDENTIFIERS,
     "read a member": members._FIND,
     "find members": members._EXISTING,
+    "members behind": members._BEHIND,
     "resolve identifiers": members._RESOLVE,
     "record outcomes": recording._RECORD,
     "note delays": recording._DELAYED,
@@ -32,6 +33,10 @@ HOT = {
     "read a redemption": redemptions._FIND,
     "read a reward": redemptions._REWARD,
     "read the catalogue": redemptions._REWARDS,
+    "add operations": operations._ADD,
+    "read an operation": operations._FIND,
+    "record operations": recording._OPERATIONS,
+    "keep programs": programs._KEEP,
     "read a batch": batches._FIND,
     "open batches": batches._OPEN,
     "next lines": batches._NEXT,
@@ -44,7 +49,7 @@ HOT = {
     "programs": programs._HEADS,
 }
 FILL = """
-    insert into programs select 'p' || n, 1, 'wall', null, now() from generate_series(1, 200) n;
+    insert into programs select 'p' || n, 1, 'wall', null, now(), null, null from generate_series(1, 200) n;
     insert into members select 'p1', 'm' || n, 'active', now(), null, null, '{}', null, null, 1, 1, 1, now()
         from generate_series(1, 5000) n;
     insert into identifiers select 'p1', 'card', sha256(n::text::bytea), 'm' || n, now()
@@ -53,6 +58,8 @@ FILL = """
         select 'p1', 'activity', 'acme', n::text, 1, '1:h', 'posted', now() from generate_series(1, 5000) n;
     insert into redemptions (program, redemption, partner, member, reward, request, state, created_at)
         select 'p1', n::text, 'acme', 'm1', 'r', 'k', 'fulfilled', now() from generate_series(1, 5000) n;
+    insert into operations (program, kind, id, partner, member, request, state, created_at)
+        select 'p1', 'hold', n::text, 'acme', 'm1', 'k', 'held', now() from generate_series(1, 5000) n;
     insert into rewards select 'p1', n::text, '{}', 1, n, now() from generate_series(1, 500) n;
     insert into batches (program, batch, partner, state, created_at, touched_at, finished_at)
         select 'p1', n::text, 'acme', 'done', now(), now(), now() from generate_series(1, 500) n;

@@ -89,7 +89,7 @@ def test_no_identifier_travels_and_the_partner_is_said_once() -> None:
     assert body["activity"]["tenders"] == [], "no tenders and an empty list are two things"
     assert "partner" not in body["activity"]
     assert body["partner"] == "acme"
-    assert body["versions"] == {"program": 3, "partners": 0}
+    assert body["versions"] == {"program": 3, "partners": 0, "as_of": None}
 
 
 def test_time_is_now_or_where_a_manual_clock_stands() -> None:

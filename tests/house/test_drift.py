@@ -46,6 +46,7 @@ OTHERWISE = {
     "gateway.identifiers": "HASH (program, scheme, hash)",
     "gateway.requests": "HASH (program, id)",
     "gateway.redemptions": "HASH (program, redemption)",
+    "gateway.operations": "HASH (program, id)",
     "gateway.batch_lines": "HASH (program, batch)",
     "gateway.batch_faults": "HASH (program, batch)",
     "gateway.batch_following": "HASH (program, batch)",
@@ -58,7 +59,7 @@ WHOLE = {
         "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "partners",
         "program_versions", "programs", "rewards",
     },
-    "points": {"programs"},
+    "points": {"programs", "turns"},
     "redemption": {"rewards", "stock"},
 }  # fmt: skip
 WHOLE_EVERYWHERE = {"broker_state", "consumer_logs", "parked", "parked_audit", "relay_positions", "schema_epoch"}

@@ -55,7 +55,7 @@ def report(program: str, member: str, activity: dict[str, Any], at: datetime, **
         partner=partner,
         hash=digest,
         activity={"member": member, **activity},
-        versions={"program": fields.pop("version", 1)},
+        versions={"program": fields.pop("version", 1), "as_of": fields.pop("as_of", None)},
     )
 
 
@@ -79,6 +79,7 @@ class Till:
         self.ledger = MemoryLedger()
         self.road = Road(FixedPrograms(program))
         self.at = START
+        self.as_of: datetime | None = None
 
     async def send(self, *notes: Note) -> list[dict[str, Any]]:
         said: list[Announcement] = await self.road.run(self.ledger, notes)
@@ -88,6 +89,7 @@ class Till:
         await self.send(enrolment(self.program, self.member, self.at, **fields))
 
     async def report(self, activity: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        fields.setdefault("as_of", self.as_of)
         said = await self.send(report(self.program, self.member, activity, self.at, **fields))
         # What caps cut is said beside the answer.
         return [one for one in said if one["type"] != "points.capped.v1"][-1]
@@ -118,6 +120,33 @@ class Till:
 
     async def release(self, hold: str) -> list[dict[str, Any]]:
         return await self.ask("hold.release_requested.v1", hold=hold, redemption=hold, reason="test")
+
+    async def timed(self, deed: str, hold: str, **fields: Any) -> list[dict[str, Any]]:
+        """Ask something of a hold that times out; `deed` is requested, capture_requested and so on."""
+        if deed == "requested":
+            fields = {"unit": "point", "ttl_seconds": 900, "partner": "shop", "reference": "till-1", **fields}
+        versions = {"program": 1, **({"as_of": self.as_of} if self.as_of is not None else {})}
+        return await self.ask(f"timed_hold.{deed}.v1", hold=hold, versions=versions, **fields)
+
+    async def adjust(self, name: str, amount: int, **fields: Any) -> list[dict[str, Any]]:
+        fields = {"reason": "goodwill", "partner": "bank", "versions": {"program": 1}, **fields}
+        return await self.ask("adjustment.requested.v1", adjustment=name, unit="point", amount=amount, **fields)
+
+    async def correct(self, name: str, of: str, should_be: int, **fields: Any) -> list[dict[str, Any]]:
+        fields = {"reason": "correction", "partner": "bank", "of_partner": "shop", **fields}
+        common = {"adjustment": name, "unit": "point", "of": of, "should_be": should_be, "versions": {"program": 1}}
+        return await self.ask("adjustment.correction_requested.v1", **common, **fields)
+
+    async def decide(self, name: str, *, approve: bool, limit: int | None = None) -> list[dict[str, Any]]:
+        fields = {"adjustment": name, "approve": approve, "limit": limit, "versions": {"program": 1}}
+        return await self.ask("adjustment.decision_requested.v1", **fields)
+
+    async def turn(self, as_of: datetime) -> list[dict[str, Any]]:
+        """Turn a manual clock: do what is due for the member, and let it be then."""
+        key = WalletKey(self.program, self.member)
+        _, said = await self.road.run_turn(self.ledger, [key], as_of, turned_to=as_of)
+        self.as_of = self.at = as_of
+        return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
 
     def pass_time(self, **delta: int) -> None:
         self.at += timedelta(**delta)

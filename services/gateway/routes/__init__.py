@@ -4,7 +4,11 @@ from fastapi import APIRouter
 
 from services.gateway.routes import (
     activities,
+    adjustments,
     batches,
+    clocks,
+    copies,
+    holds,
     keys,
     members,
     partners,
@@ -26,5 +30,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     batches.router,
     rewards.router,
     redemptions.router,
+    holds.router,
+    adjustments.router,
+    clocks.router,
+    copies.router,
     reports.router,
 )

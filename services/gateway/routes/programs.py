@@ -9,9 +9,12 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.errors import Problem
-from laurel.io.http import traceparent
+from laurel.io.http import request_id, traceparent
+from laurel.program.changing import touched
 from laurel.program.document import ProgramDocument
+from laurel.program.loading import dump_program
 from services.gateway.documenting import PAGE, described
+from services.gateway.passing import path_of
 from services.gateway.publishing import publish, read_document
 from services.gateway.reading import (
     api_of,
@@ -77,7 +80,10 @@ async def put_program(request: Request) -> Response:
     )
 )
 async def validate_program(request: Request) -> Response:
-    """The same checks as publishing; the program need not exist yet."""
+    """The same checks as publishing; the program need not exist yet.
+
+    Where it does, it is also told how many members and open lots a change of expiry or tiers speaks of.
+    """
     caller = await caller_of(request)
     query_of(request)
     program = path_name(request, "program")
@@ -85,7 +91,28 @@ async def validate_program(request: Request) -> Response:
         raise Problem("program_unknown")
     caller.require("admin")
     document = await _document(request, program)
-    return _json({"program": program, "valid": True, "effective_from": document.effective_from})
+    shown = {"program": program, "valid": True, "effective_from": document.effective_from}
+    return _json({**shown, **await _touched(request, program, document)})
+
+
+async def _touched(request: Request, program: str, document: ProgramDocument) -> dict[str, Any]:
+    """Compare with the newest version; points counts the lots and members that the change speaks of."""
+    api = api_of(request)
+    async with api.database.connection() as connection:
+        head = (await store.heads(connection, [program])).get(program)
+        newest = await store.version(connection, program, head.version) if head is not None else None
+    if newest is None:
+        return {"changed": [], "members": 0, "lots": 0}
+    found = touched(msgspec.json.decode(newest.document), dump_program(document))
+    counts = {"members": 0, "lots": 0}
+    if found.pointers:
+        body = msgspec.json.encode(
+            {"units": found.units, "rules": found.rules, "own": found.own, "everybody": found.tiers}
+        )
+        path = path_of("v1", "programs", program, "touched")
+        answered = await api.points.ask("POST", path, body=body, request_id=request_id(request))
+        counts = msgspec.json.decode(answered.body)
+    return {"changed": list(found.pointers), "members": counts["members"], "lots": counts["lots"]}
 
 
 @router.get(**described(_TAG, "Read a program", path=_PATH, answers={200: ProgramDetails}, problems=(422,)))
@@ -94,8 +121,10 @@ async def get_program(request: Request) -> Response:
     _, head = await in_program(request)
     query_of(request)
     api = api_of(request)
-    now = (head.as_of if head.is_manual else None) or api.clock()
     async with api.database.connection() as connection:
+        # Another instance may have turned the clock a moment ago.
+        head = (await store.heads(connection, [head.program]))[head.program]
+        now = (head.as_of if head.is_manual else None) or api.clock()
         row = await store.in_force(connection, head.program, now)
     assert row is not None
     return _json(_details(row))

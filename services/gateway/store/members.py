@@ -61,6 +61,15 @@ _EXISTING = """
         select program, member from members q where q.program = k.program and q.member = k.member offset 0
     ) m
 """
+_BEHIND = """
+    select exists (
+        select from unnest($2::text[], $3::int8[]) as k(member, version)
+        cross join lateral (
+            select version from members q where q.program = $1 and q.member = k.member offset 0
+        ) m
+        where m.version < k.version
+    )
+"""
 _RESOLVE = """
     select i.program, i.scheme, i.hash, i.member from unnest($1::text[], $2::text[], $3::bytea[])
         as k(program, scheme, hash)
@@ -96,6 +105,14 @@ _DROP = "delete from members where program = $1 and member = $2"
 async def find(connection: Connection, program: str, member: str) -> MemberRow | None:
     row = await connection.fetchrow(_FIND, program, member)
     return None if row is None else MemberRow(*row)
+
+
+async def is_behind(connection: Connection, program: str, moved: Sequence[tuple[str, int]]) -> bool:
+    """Whether any of these members is not yet shown as far as its wallet had come."""
+    if not moved:
+        return False
+    columns = [list(column) for column in zip(*moved, strict=True)]
+    return bool(await connection.fetchval(_BEHIND, program, *columns))
 
 
 async def existing(connection: Connection, asked: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:

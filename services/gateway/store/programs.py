@@ -20,6 +20,7 @@ class ProgramHead:
     version: int
     clock: str
     as_of: datetime | None
+    turning_to: datetime | None = None
 
     @property
     def is_manual(self) -> bool:
@@ -38,8 +39,21 @@ class VersionRow:
     published_at: datetime
 
 
-_HEADS = "select program, version, clock, as_of from programs where program = any($1::text[])"
-_LOCK = "select program, version, clock, as_of from programs where program = $1 for update"
+_HEADS = "select program, version, clock, as_of, turning_to from programs where program = any($1::text[])"
+_LOCK = "select program, version, clock, as_of, turning_to from programs where program = $1 for update"
+_KEEP = """
+    select program, version, clock, as_of, turning_to from programs where program = any($1::text[])
+    order by program for share
+"""
+_BEGIN_TURN = "update programs set turning_to = $2, turned = null where program = $1"
+_TURN = "select program, turning_to, turned from programs where program = $1 and turning_to is not null"
+_TURNS_DONE = """
+    select program, turning_to, turned from programs where turning_to is not null and turned is not null
+"""
+_END_TURN = """
+    update programs set as_of = turning_to, turning_to = null
+    where program = $1 and turning_to = $2 and turned is not null returning program
+"""
 _PUT_HEAD = """
     insert into programs (program, version, clock, changed_at) values ($1, $2, $3, $4)
     on conflict (program) do update
@@ -69,10 +83,46 @@ async def heads(connection: Connection, programs: Iterable[str]) -> dict[str, Pr
     return {row[0]: ProgramHead(*row) for row in rows}
 
 
+async def kept_heads(connection: Connection, programs: Iterable[str]) -> dict[str, ProgramHead]:
+    """Return the same, and let no clock begin to turn before the transaction ends."""
+    rows = await connection.fetch(_KEEP, sorted(set(programs)))
+    return {row[0]: ProgramHead(*row) for row in rows}
+
+
 async def lock_head(connection: Connection, program: str) -> ProgramHead | None:
     """Hold the program, so that versions are counted one after the other."""
     row = await connection.fetchrow(_LOCK, program)
     return None if row is None else ProgramHead(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """A clock that is being turned; `turned` is what points told when it was done."""
+
+    program: str
+    turning_to: datetime
+    turned: bytes | None
+
+
+async def begin_turn(connection: Connection, program: str, as_of: datetime) -> None:
+    """Let the clock of a program that is locked begin to turn."""
+    await connection.execute(_BEGIN_TURN, program, as_of)
+
+
+async def turn(connection: Connection, program: str) -> TurnRow | None:
+    """Return the turn that is going on."""
+    row = await connection.fetchrow(_TURN, program)
+    return None if row is None else TurnRow(*row)
+
+
+async def turns_done(connection: Connection) -> list[TurnRow]:
+    """Return the turns that points is done with."""
+    return [TurnRow(*row) for row in await connection.fetch(_TURNS_DONE)]
+
+
+async def end_turn(connection: Connection, program: str, as_of: datetime) -> bool:
+    """Let the clock stand at its new now; False where somebody else did, or it is not so far."""
+    return await connection.fetchval(_END_TURN, program, as_of) is not None
 
 
 async def add_version(connection: Connection, row: VersionRow, clock: str) -> None:

@@ -2,23 +2,32 @@
 
 Whoever hears first writes first, an instance that answers a waiting caller or the projector. Requests are guarded
 by their state, summaries by the place of their event, so the second writer changes nothing. Rows are taken in one
-order everywhere: requests, members, redemptions, rewards, batches.
+order everywhere: requests, members, redemptions, operations, rewards, batches.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from laurel.errors import PROBLEMS
-from services.gateway.naming import MEMBER, Correlation, RequestKey
-from services.gateway.outcomes import POSTED, Outcome, RedemptionSeen, RewardSeen, Summary, Told
+from services.gateway.naming import CLOCK, MEMBER, Correlation, RequestKey
+from services.gateway.outcomes import (
+    POSTED,
+    OperationSeen,
+    Outcome,
+    RedemptionSeen,
+    RewardSeen,
+    Summary,
+    Told,
+    TurnSeen,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from datetime import datetime
 
     from laurel.io.database import Connection
 
@@ -74,6 +83,8 @@ def is_one_statement(told: Sequence[Told]) -> bool:
     """
     return all(
         each.redemption is None
+        and each.operation is None
+        and each.turned is None
         and each.reward is None
         and each.parked is None
         and (each.outcome is None or each.outcome.state == POSTED or each.outcome.correlation.key.kind != MEMBER)
@@ -91,7 +102,10 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     rows = await connection.fetch(_RECORD, *_outcome_columns(ordered), *_summary_columns(told, at))
     await _disenrol(connection, [each for each in ordered if each.correlation.key.kind == MEMBER])
     await _redemptions(connection, [each.redemption for each in told if each.redemption is not None])
+    await _operations(connection, [each.operation for each in told if each.operation is not None])
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
+    await _turned(connection, [each.turned for each in told if each.turned is not None])
+    await _not_turned(connection, [each for each in ordered if each.correlation.key.kind == CLOCK])
     delayed = await _delayed(connection, {each.parked for each in told if each.parked is not None})
     if rows or delayed:
         await _count(connection, rows, outcomes, delayed)
@@ -217,8 +231,63 @@ async def _rewards(connection: Connection, seen: Sequence[RewardSeen], at: datet
         )
 
 
-def _placed(seen: RedemptionSeen | RewardSeen) -> tuple[int, int]:
+_OPERATIONS = """
+    insert into operations as o (program, kind, id, partner, member, request, state, body, epoch, sequence, created_at)
+    select s.program, s.kind, s.id, q.partner, q.member, q.request, s.state, s.body, s.epoch, s.sequence, q.created_at
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::int4[], $7::int8[])
+        as s(program, kind, id, state, body, epoch, sequence)
+    cross join lateral (
+        select partner, member, request, created_at from operations p
+        where p.program = s.program and p.kind = s.kind and p.id = s.id offset 0
+    ) q
+    on conflict (program, kind, id) do update
+    set state = excluded.state, body = excluded.body, epoch = excluded.epoch, sequence = excluded.sequence
+    where (o.epoch, o.sequence) < (excluded.epoch, excluded.sequence)
+"""
+
+
+async def _operations(connection: Connection, seen: Sequence[OperationSeen]) -> None:
+    latest: dict[tuple[str, str, str], OperationSeen] = {}
+    for each in seen:
+        key = (each.program, each.kind, each.id)
+        before = latest.get(key)
+        if before is None or _placed(before) < _placed(each):
+            latest[key] = each
+    if not latest:
+        return
+    rows = [latest[key] for key in sorted(latest)]
+    await connection.execute(
+        _OPERATIONS,
+        [each.program for each in rows],
+        [each.kind for each in rows],
+        [each.id for each in rows],
+        [each.state for each in rows],
+        [each.body for each in rows],
+        [each.place.epoch for each in rows],
+        [each.place.sequence for each in rows],
+    )
+
+
+def _placed(seen: RedemptionSeen | OperationSeen | RewardSeen) -> tuple[int, int]:
     return (seen.place.epoch, seen.place.sequence)
+
+
+_TURNED = "update programs set turned = $3 where program = $1 and turning_to = $2"
+_NOT_TURNED = "update programs set turning_to = null, turned = null where program = $1 and turning_to = $2"
+
+
+async def _turned(connection: Connection, seen: Sequence[TurnSeen]) -> None:
+    """Note that points is done; the clock is turned here when all that this moved is shown, which others see to."""
+    for each in sorted(seen, key=lambda turn: (turn.program, turn.as_of)):
+        await connection.execute(_TURNED, each.program, each.as_of, each.body)
+
+
+async def _not_turned(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """A turn that was given up lets the program go on where its clock stood."""
+    for outcome in outcomes:
+        if outcome.state != POSTED:
+            as_of = datetime.fromisoformat(outcome.correlation.key.id)
+            await connection.execute(_NOT_TURNED, outcome.correlation.key.program, as_of)
 
 
 # Like the outcomes: each row is looked up first, and meets itself by its primary key.

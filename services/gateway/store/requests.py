@@ -67,6 +67,7 @@ class NewRequest:
 
 
 # Rows are taken in the order of their key, so two sets that share ids cannot wait for each other in a circle.
+# While its clock is turned a program takes no request but the one that turns it.
 # A reward may be published again under its id; everything else is asked once, unless the id was freed.
 _INSERT = """
     with recorded as (
@@ -77,6 +78,8 @@ _INSERT = """
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
         $9::int8[], $10::bytea[], $11::bytea[])
         as asked(program, kind, partner, id, hash, member, subject, batch, line, outcome, body)
+    where kind = 'clock'
+        or (select h.turning_to from programs h where h.program = asked.program limit 1) is null
     on conflict (program, kind, partner, id) do update
     set attempt = r.attempt + 1, hash = excluded.hash, state = excluded.state, member = excluded.member,
         subject = excluded.subject, batch = excluded.batch, line = excluded.line, created_at = excluded.created_at,

@@ -85,10 +85,13 @@ programs = Table(
     Column("clock", Text, nullable=False),
     _instant("as_of", nullable=True),
     _instant("changed_at"),
+    _instant("turning_to", nullable=True),
+    Column("turned", LargeBinary),
     PrimaryKeyConstraint("program"),
     schema="gateway",
 )
-"""The newest version of each program and, on a manual clock, its now."""
+"""The newest version of each program and, on a manual clock, its now. While the clock is being turned, turning_to
+says where to; turned is what points told of the last turn."""
 
 program_versions = Table(
     "program_versions",
@@ -228,6 +231,28 @@ batches = Table(
     schema="gateway",
 )
 """A file of activities and what is counted on the way in. Lines up to read_through had their turn."""
+
+operations = hash_partitioned(
+    "operations",
+    metadata,
+    _key("program"),
+    _key("kind"),
+    _key("id"),
+    _key("partner"),
+    _key("member"),
+    _key("request"),
+    Column("note", Text),
+    Column("state", Text, nullable=False),
+    Column("body", LargeBinary),
+    Column("epoch", Integer, nullable=False, server_default=text("0")),
+    _count("sequence"),
+    _instant("created_at"),
+    PrimaryKeyConstraint("program", "kind", "id"),
+    schema="gateway",
+    by="program, id",
+)
+"""What callers do with a wallet itself: holds, adjustments, transfers; body is how points last told that it stands.
+note is the caller's own words, which no event carries."""
 
 batch_outcomes = Table(
     "batch_outcomes",

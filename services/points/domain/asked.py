@@ -30,6 +30,8 @@ class Versions(msgspec.Struct, frozen=True):
 
     program: int = 0
     partners: int = 0
+    as_of: datetime | None = None
+    """The program's now, on a manual clock that was set."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -84,3 +86,66 @@ class ReleaseHold(Asked, frozen=True, kw_only=True):
     hold: str
     redemption: str = ""
     reason: str = ""
+
+
+class TurnClock(Asked, frozen=True, kw_only=True):
+    """Do all that is due in a program up to an instant."""
+
+    as_of: datetime
+
+
+class Adjust(Asked, frozen=True, kw_only=True):
+    """Give points or take them; `limit` is what the caller may do without somebody else's approval."""
+
+    adjustment: str
+    unit: str
+    amount: int
+    reason: str
+    partner: str
+    limit: int | None = None
+    expires_at: datetime | None = None
+
+
+class Correct(Asked, frozen=True, kw_only=True):
+    """Undo the operator's own mistake: what was posted as `of` should have been so much."""
+
+    adjustment: str
+    unit: str
+    of: str
+    of_partner: str
+    should_be: int
+    reason: str
+    partner: str
+    reported_by: str | None = None
+
+
+class DecideAdjustment(Asked, frozen=True, kw_only=True):
+    """Approve or reject what waits."""
+
+    adjustment: str
+    approve: bool
+    limit: int | None = None
+
+
+class PlaceTimedHold(Asked, frozen=True, kw_only=True):
+    """Set points aside for a caller who captures or releases them in time."""
+
+    hold: str
+    unit: str
+    amount: int
+    ttl_seconds: int
+    partner: str = ""
+    reference: str = ""
+
+
+class AskOfHold(Asked, frozen=True, kw_only=True):
+    """Capture or release a hold that a caller placed; of a capture, `amount` leaves the rest to be released."""
+
+    hold: str
+    amount: int | None = None
+
+
+class CancelHold(AskOfHold, frozen=True, kw_only=True):
+    """Undo a capture, whole or in part; `by` whose choice or fault."""
+
+    by: str

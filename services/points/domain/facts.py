@@ -196,17 +196,23 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
 
 
 class PointsHeld(Fact, frozen=True, tag=True):
-    """Points were set aside without being spent; `saga` holds have no time-out of their own."""
+    """Points were set aside without being spent; `saga` holds have no time-out of their own.
+
+    `partner` honours the points, `reference` is the caller's word for what they pay.
+    """
 
     hold: str
     unit: str
     amount: int
     parts: tuple[LotPart, ...]
     saga: bool = True
+    expires_at: datetime | None = None
+    partner: str = ""
+    reference: str = ""
 
 
 class HoldRefused(Fact, frozen=True, tag=True):
-    """Points could not be set aside."""
+    """Points could not be set aside, or what was `asked` of a hold (capture, release, cancel) could not be done."""
 
     hold: str
     unit: str
@@ -214,10 +220,12 @@ class HoldRefused(Fact, frozen=True, tag=True):
     code: str
     available: int = 0
     shortfall: int = 0
+    asked: str = "hold"
+    saga: bool = True
 
 
 class PointsCaptured(Fact, frozen=True, tag=True):
-    """Held points were spent."""
+    """Held points were spent; of a hold that is captured in part the rest was released just before."""
 
     hold: str
     unit: str
@@ -228,7 +236,8 @@ class PointsCaptured(Fact, frozen=True, tag=True):
 class PointsReleased(Fact, frozen=True, tag=True):
     """Held points were given back to the lots they came from.
 
-    `closed` marks a release that came before its hold: the hold is refused when it arrives.
+    `closed` marks a release that came before its hold: the hold is refused when it arrives. `state` is how the hold
+    ended: released, or expired by itself. `rest` marks what a capture left over: the hold does not end with it.
     """
 
     hold: str
@@ -236,6 +245,42 @@ class PointsReleased(Fact, frozen=True, tag=True):
     amount: int
     parts: tuple[LotPart, ...]
     closed: bool = False
+    state: str = "released"
+    rest: bool = False
+
+
+class PointsRestored(Fact, frozen=True, tag=True):
+    """A capture was undone, whole or in part: `parts` are back in the lots they came from, with their old end (S13).
+
+    `renewed` are parts whose lots have ended since, through no choice of the member: they lie in new lots.
+    """
+
+    hold: str
+    unit: str
+    amount: int
+    by: str
+    parts: tuple[LotPart, ...] = ()
+    renewed: tuple[LotPart, ...] = ()
+
+
+class LotRenewed(Fact, frozen=True, tag=True):
+    """Points that a cancelled capture gave back after their lots had ended lie in a new lot (S13).
+
+    It is named after the hold and no activity: a return of one of those it came from has no first claim to it.
+    """
+
+    lot: int
+    unit: str
+    rule: str
+    amount: int
+    activity: str
+    partner: str
+    earned_at: datetime
+    available_at: datetime
+    funder: str
+    version: int
+    hold: str
+    expires_at: datetime | None = None
 
 
 class LotsExpired(Fact, frozen=True, tag=True):
@@ -248,6 +293,90 @@ class LotsExpired(Fact, frozen=True, tag=True):
     def amount(self) -> int:
         """Return the sum of the parts."""
         return sum(part.amount for part in self.parts)
+
+
+class AdjustmentWaiting(Fact, frozen=True, tag=True):
+    """Points are to be given or taken, and somebody whose limit suffices has to decide about it."""
+
+    adjustment: str
+    unit: str
+    amount: int
+    reason: str
+    partner: str
+    expires_at: datetime | None = None
+
+
+class PointsAdjusted(Fact, frozen=True, tag=True):
+    """A person's decision gave points (a `LotAdjusted` follows) or took `parts`; what was not there is owed."""
+
+    adjustment: str
+    unit: str
+    amount: int
+    reason: str
+    partner: str
+    parts: tuple[LotPart, ...] = ()
+    owed: int = 0
+
+
+class LotAdjusted(Fact, frozen=True, tag=True):
+    """Points that a person's decision gave lie in a new lot."""
+
+    lot: int
+    unit: str
+    rule: str
+    amount: int
+    activity: str
+    partner: str
+    earned_at: datetime
+    available_at: datetime
+    funder: str
+    version: int
+    expires_at: datetime | None = None
+
+
+class AdjustmentRefused(Fact, frozen=True, tag=True):
+    """An adjustment, or a decision about one, could not be done."""
+
+    adjustment: str
+    unit: str
+    amount: int
+    code: str
+    available: int = 0
+    shortfall: int = 0
+
+
+class AdjustmentRejected(Fact, frozen=True, tag=True):
+    """What waited is given up; of a correction it is written off."""
+
+    adjustment: str
+    unit: str
+    amount: int
+    written_off: int = 0
+    funder: str = ""
+
+
+class PostingCorrected(Fact, frozen=True, tag=True):
+    """What was posted too much as `of` is taken back as far as it is unspent (S18).
+
+    `of_journal` is the journal of the activity, 0 where an adjustment is corrected. `by_rule` says how much of each
+    component no longer stands, so that a return does not take it again. `waiting` is neither owed nor written off.
+    """
+
+    adjustment: str
+    unit: str
+    amount: int
+    reason: str
+    partner: str
+    of: str
+    of_partner: str
+    of_journal: int
+    should_be: int
+    funder: str
+    parts: tuple[LotPart, ...] = ()
+    by_rule: dict[str, int] = {}
+    written_off: int = 0
+    waiting: int = 0
+    bonus: int = 0
 
 
 AnyFact = (
@@ -264,7 +393,24 @@ AnyFact = (
     | PointsCaptured
     | PointsReleased
     | LotsExpired
+    | PointsRestored
+    | LotRenewed
+    | AdjustmentWaiting
+    | PointsAdjusted
+    | LotAdjusted
+    | AdjustmentRefused
+    | AdjustmentRejected
+    | PostingCorrected
 )
+
+ADJUSTING = (AdjustmentWaiting, PointsAdjusted, AdjustmentRefused, AdjustmentRejected, PostingCorrected)
+"""The facts that say something of the adjustment they name."""
+
+LOT_MAKING = (PointsGranted, LotRenewed, LotAdjusted)
+"""The facts that make a lot, each named by its `lot` within the journal."""
+
+HOLD_MOVING = (PointsHeld, HoldRefused, PointsCaptured, PointsReleased, PointsRestored)
+"""The facts that say something of the hold they name."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(tuple[AnyFact, ...])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from laurel.values import AMOUNT_MAX
-from services.points.domain.asked import PlaceHold
+from services.points.domain.asked import PlaceHold, PlaceTimedHold
 from services.points.domain.covering import cover
-from services.points.domain.facts import AnyFact, HoldRefused, PointsHeld
+from services.points.domain.facts import AnyFact, HoldRefused, LotPart, PointsHeld
 from services.points.domain.moment import Moment
 from services.points.domain.state import Wallet
 
@@ -14,31 +16,64 @@ def hold(wallet: Wallet, asked: PlaceHold, _moment: Moment) -> tuple[AnyFact, ..
     """Hold the amount from the lots that expire first, or refuse: all or nothing."""
     if asked.hold in wallet.holds:
         return _again(wallet, asked)
+    found = _cover(wallet, asked)
+    if isinstance(found, HoldRefused):
+        return (found,)
+    return (PointsHeld(hold=asked.hold, unit=asked.unit, amount=asked.amount, parts=found),)
+
+
+def hold_timed(wallet: Wallet, asked: PlaceTimedHold, moment: Moment) -> tuple[AnyFact, ...]:
+    """Hold the amount for a caller, until it captures or releases it or the time is over."""
+    if asked.hold in wallet.holds:
+        return ()
+    found = _cover(wallet, asked, saga=False)
+    if isinstance(found, HoldRefused):
+        return (found,)
+    return (
+        PointsHeld(
+            hold=asked.hold,
+            unit=asked.unit,
+            amount=asked.amount,
+            parts=found,
+            saga=False,
+            expires_at=moment.at + timedelta(seconds=asked.ttl_seconds),
+            partner=asked.partner,
+            reference=asked.reference,
+        ),
+    )
+
+
+def _cover(
+    wallet: Wallet, asked: PlaceHold | PlaceTimedHold, *, saga: bool = True
+) -> tuple[LotPart, ...] | HoldRefused:
+    """Return which lots pay, or why they cannot."""
+    balance = wallet.balance(asked.unit)
     if not wallet.exists:
-        return (HoldRefused(hold=asked.hold, unit=asked.unit, amount=asked.amount, code="member_unknown"),)
-    available = wallet.balance(asked.unit).available
-    if asked.amount > available:
-        return (
-            HoldRefused(
-                hold=asked.hold,
-                unit=asked.unit,
-                amount=asked.amount,
-                code="insufficient_points",
-                available=available,
-                # With a debt at the limit it would be more than an amount can say.
-                shortfall=min(asked.amount - available + wallet.balance(asked.unit).owed, AMOUNT_MAX),
-            ),
+        return HoldRefused(hold=asked.hold, unit=asked.unit, amount=asked.amount, code="member_unknown", saga=saga)
+    if asked.amount > balance.available:
+        return HoldRefused(
+            hold=asked.hold,
+            unit=asked.unit,
+            amount=asked.amount,
+            code="insufficient_points",
+            available=balance.available,
+            # With a debt at the limit it would be more than an amount can say.
+            shortfall=min(asked.amount - balance.available + balance.owed, AMOUNT_MAX),
+            saga=saga,
         )
     parts, missing = cover(wallet.spendable(asked.unit), asked.amount)
     if missing:
         message = f"{missing} of {asked.amount} {asked.unit} are in no loaded lot of {wallet.member}"
         raise AssertionError(message)
-    return (PointsHeld(hold=asked.hold, unit=asked.unit, amount=asked.amount, parts=parts),)
+    return parts
 
 
 def _again(wallet: Wallet, asked: PlaceHold) -> tuple[AnyFact, ...]:
     """Answer a hold that is known: open ones stay as they are, a hold that comes after its release is refused."""
     known = wallet.holds[asked.hold]
+    if not known.saga:
+        # A redemption bears the id of a hold that a caller placed; the one has no claim to the other's points.
+        return (HoldRefused(hold=asked.hold, unit=asked.unit, amount=asked.amount, code="idempotency_mismatch"),)
     if known.state == "released":
         return (HoldRefused(hold=asked.hold, unit=asked.unit, amount=asked.amount, code="hold_released"),)
     return ()

@@ -73,6 +73,39 @@ def _expired(fact: f.LotsExpired) -> list[Entry]:
     return _move(fact.unit, "available", "expired", fact.amount)
 
 
+def _restored(fact: f.PointsRestored) -> list[Entry]:
+    return _move(fact.unit, "redeemed", "available", _sum(fact.parts))
+
+
+def _renewed(fact: f.LotRenewed) -> list[Entry]:
+    return _move(fact.unit, "redeemed", "available", fact.amount)
+
+
+def _adjusted(fact: f.PointsAdjusted) -> list[Entry]:
+    taken = _sum(fact.parts)
+    return [
+        Entry(fact.unit, "available", -taken),
+        Entry(fact.unit, "owed", -fact.owed),
+        Entry(fact.unit, f"adjusted:{fact.partner}", taken + fact.owed),
+    ]
+
+
+def _adjusted_lot(fact: f.LotAdjusted) -> list[Entry]:
+    return _move(fact.unit, f"adjusted:{fact.funder}", "available", fact.amount)
+
+
+def _corrected(fact: f.PostingCorrected) -> list[Entry]:
+    """What is unspent goes back to where it came from; what is written off becomes the operator's own cost."""
+    return [
+        *_move(fact.unit, "available", f"adjusted:{fact.funder}", _sum(fact.parts)),
+        *_move(fact.unit, "written_off", f"adjusted:{fact.funder}", fact.written_off),
+    ]
+
+
+def _rejected(fact: f.AdjustmentRejected) -> list[Entry]:
+    return _move(fact.unit, "written_off", f"adjusted:{fact.funder}", fact.written_off)
+
+
 _POST: dict[type, Callable[[Any], list[Entry]]] = {
     f.PointsGranted: _granted,
     f.DebtPaid: _debt_paid,
@@ -81,4 +114,10 @@ _POST: dict[type, Callable[[Any], list[Entry]]] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.PointsRestored: _restored,
+    f.LotRenewed: _renewed,
+    f.PointsAdjusted: _adjusted,
+    f.LotAdjusted: _adjusted_lot,
+    f.PostingCorrected: _corrected,
+    f.AdjustmentRejected: _rejected,
 }

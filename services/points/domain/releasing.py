@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from services.points.domain.asked import ReleaseHold
+from collections.abc import Iterable
+from datetime import datetime
+
+from services.points.domain.asked import AskOfHold, ReleaseHold
 from services.points.domain.facts import AnyFact, DebtPaid, LotPart, LotsExpired, PointsReleased
 from services.points.domain.moment import Moment
-from services.points.domain.state import Wallet
+from services.points.domain.refusing import refuse
+from services.points.domain.state import Hold, Wallet
 
 
 def release(wallet: Wallet, asked: ReleaseHold, moment: Moment) -> tuple[AnyFact, ...]:
@@ -13,23 +17,45 @@ def release(wallet: Wallet, asked: ReleaseHold, moment: Moment) -> tuple[AnyFact
     known = wallet.holds.get(asked.hold)
     if known is None:
         return (PointsReleased(hold=asked.hold, unit="", amount=0, parts=(), closed=True),)
-    if known.state != "held":
+    if known.state != "held" or not known.saga:
         return ()
-    out: list[AnyFact] = [PointsReleased(hold=known.hold, unit=known.unit, amount=known.amount, parts=known.parts)]
+    return give_back(wallet, known, known.parts, moment.at)
+
+
+def release_timed(wallet: Wallet, asked: AskOfHold, moment: Moment) -> tuple[AnyFact, ...]:
+    """Release a hold that a caller placed; one that has ended otherwise says how."""
+    known = wallet.holds.get(asked.hold)
+    if known is None or known.saga or known.state != "held":
+        return refuse(wallet, asked.hold, "release")
+    return give_back(wallet, known, known.parts, moment.at)
+
+
+def give_back(
+    wallet: Wallet, hold: Hold, parts: tuple[LotPart, ...], at: datetime, *, state: str = "released", rest: bool = False
+) -> tuple[AnyFact, ...]:
+    """Give parts of a hold back; `rest` says that the hold does not end with it."""
+    amount = sum(part.amount for part in parts)
+    back = PointsReleased(hold=hold.hold, unit=hold.unit, amount=amount, parts=parts, state=state, rest=rest)
+    return (back, *settle(wallet, hold.unit, parts, at))
+
+
+def settle(wallet: Wallet, unit: str, parts: Iterable[LotPart], at: datetime) -> list[AnyFact]:
+    """Say what becomes of points that are available again: what has ended expires, the rest pays what is owed (S11)."""
     gone: list[LotPart] = []
     good: list[LotPart] = []
-    for part in known.parts:
-        expires_at = wallet.lots[part.name].expires_at
-        (gone if expires_at is not None and expires_at <= moment.at else good).append(part)
+    for part in parts:
+        end = wallet.end_of(wallet.lots[part.name])
+        (gone if end is not None and end <= at else good).append(part)
+    out: list[AnyFact] = []
     if gone:
-        out.append(LotsExpired(unit=known.unit, parts=tuple(gone)))
-    debt = _first(good, wallet.balance(known.unit).owed)
+        out.append(LotsExpired(unit=unit, parts=tuple(gone)))
+    debt = first(good, wallet.balance(unit).owed)
     if debt:
-        out.append(DebtPaid(unit=known.unit, parts=debt))
-    return tuple(out)
+        out.append(DebtPaid(unit=unit, parts=debt))
+    return out
 
 
-def _first(parts: list[LotPart], amount: int) -> tuple[LotPart, ...]:
+def first(parts: Iterable[LotPart], amount: int) -> tuple[LotPart, ...]:
     """Return the first parts, cut to `amount`."""
     out: list[LotPart] = []
     for part in parts:

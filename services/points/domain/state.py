@@ -72,7 +72,10 @@ class Lot:
 
 @dataclass(slots=True)
 class Hold:
-    """Points set aside; `state` is held, captured or released."""
+    """Points set aside; `state` is held, captured, released, expired, cancelled or refused.
+
+    `parts` are what is held, after a capture what is spent and was not given back. `captured` is net of `cancelled`.
+    """
 
     hold: str
     unit: str
@@ -80,6 +83,36 @@ class Hold:
     state: str
     parts: tuple[LotPart, ...]
     saga: bool = True
+    expires_at: datetime | None = None
+    partner: str = ""
+    reference: str = ""
+    captured: int = 0
+    cancelled: int = 0
+
+
+@dataclass(slots=True)
+class Adjustment:
+    """A change by a person's decision; `state` is waiting, posted, refused or rejected.
+
+    `waiting` is what somebody has yet to decide about. `corrects` names what a correction corrects; `corrected`
+    says that this one was corrected itself. `journal` is the one that made its lot.
+    """
+
+    adjustment: str
+    unit: str
+    amount: int
+    state: str
+    reason: str = ""
+    partner: str = ""
+    expires_at: datetime | None = None
+    waiting: int = 0
+    corrects: str = ""
+    corrected: bool = False
+    journal: int = 0
+    reversed: int = 0
+    written_off: int = 0
+    bonus: int = 0
+    owed: int = 0
 
 
 class CounterKey(NamedTuple):
@@ -131,6 +164,7 @@ class Posting:
     clawed_back: dict[str, int] = field(default_factory=dict)
     refilled: dict[str, int] = field(default_factory=dict)
     returned: Returned = NOTHING_RETURNED
+    corrected: bool = False
 
     @classmethod
     def of(cls, journal: int, fact: f.ActivityPosted, body: bytes = b"") -> Posting:
@@ -166,6 +200,13 @@ class Wallet:
     counters: dict[CounterKey, Counter] = field(default_factory=dict)
     refusals: dict[tuple[int, str], Refusal] = field(default_factory=dict)
     credited: dict[tuple[str, str], int] = field(default_factory=dict)
+    adjustments: dict[str, Adjustment] = field(default_factory=dict)
+    hold_expires_at: datetime | None = None
+    """When the first open hold with a time-out ends; may be too early, never too late."""
+    occurred_at: datetime | None = None
+    """The latest time of a posted activity: what has no time of its own is not before it on a manual clock."""
+    turned_to: datetime | None = None
+    """Up to when a turn of the program's clock moved this wallet last."""
 
     @property
     def exists(self) -> bool:
@@ -192,6 +233,10 @@ class Wallet:
         """Return the loaded lots of a unit that have something free, in spending order."""
         return sorted((lot for lot in self.lots.values() if lot.unit == unit and lot.free > 0), key=Lot.order)
 
+    def end_of(self, lot: Lot) -> datetime | None:
+        """Return when a lot ends: by its own date, else by the member's inactivity."""
+        return lot.expires_at if lot.expires_at is not None else self.balance(lot.unit).active_until
+
     @property
     def next_due_at(self) -> datetime | None:
         """Return the first moment at which something may fall due; too early is harmless, too late would not be."""
@@ -202,6 +247,8 @@ class Wallet:
             for end in (balance.next_expiry_at, balance.active_until)
             if end is not None
         ]
+        if self.hold_expires_at is not None:
+            ends.append(self.hold_expires_at)
         return min(ends, default=None)
 
     def apply(self, journal: int, fact: AnyFact) -> None:
@@ -217,6 +264,7 @@ def _enrolled(wallet: Wallet, _journal: int, fact: f.MemberEnrolled) -> None:
 
 
 def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
+    _happened(wallet, fact.occurred_at)
     for unit, until in fact.active_until.items():
         balance = wallet.moving(unit)
         if balance.active_until is None or until > balance.active_until:
@@ -247,7 +295,13 @@ def _count(wallet: Wallet, counted: tuple[f.Counted, ...]) -> None:
         known.limit = moved.limit
 
 
+def _happened(wallet: Wallet, occurred_at: datetime) -> None:
+    if wallet.occurred_at is None or occurred_at > wallet.occurred_at:
+        wallet.occurred_at = occurred_at
+
+
 def _returned(wallet: Wallet, _journal: int, fact: f.ActivityReturned) -> None:
+    _happened(wallet, fact.occurred_at)
     posting = wallet.postings.get((fact.partner, fact.of))
     if posting is not None:
         posting.take(fact)
@@ -265,10 +319,105 @@ def _key_taken(wallet: Wallet, journal: int, fact: f.KeyTaken) -> None:
 
 
 def _hold_refused(wallet: Wallet, _journal: int, fact: f.HoldRefused) -> None:
-    wallet.holds.setdefault(fact.hold, Hold(fact.hold, fact.unit, fact.amount, "refused", ()))
+    if fact.asked == "hold":
+        wallet.holds.setdefault(fact.hold, Hold(fact.hold, fact.unit, fact.amount, "refused", (), fact.saga))
 
 
 def _granted(wallet: Wallet, journal: int, fact: f.PointsGranted) -> None:
+    if fact.of_journal:
+        wallet.refusals[fact.of_journal, fact.rule].left -= fact.amount
+        posting = wallet.postings.get((fact.partner, fact.activity))
+        if posting is not None:
+            posting.take(fact)
+    _new_lot(wallet, journal, fact).earned += fact.amount
+
+
+def _renewed(wallet: Wallet, journal: int, fact: f.LotRenewed) -> None:
+    _new_lot(wallet, journal, fact).spent -= fact.amount
+
+
+def _adjusted_lot(wallet: Wallet, journal: int, fact: f.LotAdjusted) -> None:
+    _new_lot(wallet, journal, fact).adjusted += fact.amount
+
+
+def _waiting(wallet: Wallet, _journal: int, fact: f.AdjustmentWaiting) -> None:
+    wallet.adjustments[fact.adjustment] = Adjustment(
+        fact.adjustment,
+        fact.unit,
+        fact.amount,
+        "waiting",
+        fact.reason,
+        fact.partner,
+        fact.expires_at,
+        waiting=fact.amount,
+    )
+
+
+def _adjusted(wallet: Wallet, journal: int, fact: f.PointsAdjusted) -> None:
+    amount = _take(wallet, fact.parts, remaining=-1)
+    if amount or fact.owed:
+        balance = wallet.moving(fact.unit)
+        balance.available -= amount
+        balance.owed += fact.owed
+        balance.adjusted -= amount + fact.owed
+    known = wallet.adjustments.setdefault(
+        fact.adjustment, Adjustment(fact.adjustment, fact.unit, fact.amount, "posted", fact.reason, fact.partner)
+    )
+    known.state, known.waiting, known.owed = "posted", 0, fact.owed
+    if known.corrects:
+        known.amount += fact.amount
+        known.reversed += amount
+    known.journal = known.journal or journal
+
+
+def _adjustment_refused(wallet: Wallet, _journal: int, fact: f.AdjustmentRefused) -> None:
+    wallet.adjustments.setdefault(fact.adjustment, Adjustment(fact.adjustment, fact.unit, fact.amount, "refused"))
+
+
+def _adjustment_rejected(wallet: Wallet, _journal: int, fact: f.AdjustmentRejected) -> None:
+    known = wallet.adjustments[fact.adjustment]
+    known.waiting = 0
+    known.written_off += fact.written_off
+    if not known.corrects:
+        known.state = "rejected"
+
+
+def _corrected(wallet: Wallet, journal: int, fact: f.PostingCorrected) -> None:
+    amount = _take(wallet, fact.parts, remaining=-1)
+    if amount:
+        balance = wallet.moving(fact.unit)
+        balance.available -= amount
+        balance.adjusted -= amount
+    note_correction(wallet, fact)
+    if not fact.of_journal:
+        wallet.adjustments[fact.of].corrected = True
+    wallet.adjustments[fact.adjustment] = Adjustment(
+        fact.adjustment,
+        fact.unit,
+        fact.amount,
+        "posted",
+        fact.reason,
+        fact.partner,
+        waiting=fact.waiting,
+        corrects=fact.of,
+        journal=journal,
+        reversed=amount,
+        written_off=fact.written_off,
+        bonus=fact.bonus,
+    )
+
+
+def note_correction(wallet: Wallet, fact: f.PostingCorrected) -> None:
+    """Let a posting know that it was corrected, so that a return does not take the same again."""
+    posting = wallet.postings.get((fact.of_partner, fact.of)) if fact.of_journal else None
+    if posting is not None:
+        posting.corrected = True
+        for rule, falls in fact.by_rule.items():
+            posting.clawed_back[rule] = posting.clawed_back.get(rule, 0) + falls
+
+
+def _new_lot(wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted) -> Balance:
+    """Make the lot, and let its points be available; the caller says where they came from."""
     name = LotName(journal, fact.lot)
     wallet.lots[name] = Lot(
         name,
@@ -285,19 +434,14 @@ def _granted(wallet: Wallet, journal: int, fact: f.PointsGranted) -> None:
         fact.funder,
         fact.version,
     )
-    if fact.of_journal:
-        wallet.refusals[fact.of_journal, fact.rule].left -= fact.amount
-        posting = wallet.postings.get((fact.partner, fact.activity))
-        if posting is not None:
-            posting.take(fact)
     balance = wallet.moving(fact.unit)
     balance.available += fact.amount
-    balance.earned += fact.amount
     if fact.expires_at is not None:
         if balance.next_expiry_at is None or fact.expires_at < balance.next_expiry_at:
             balance.next_expiry_at, balance.next_expiry_amount = fact.expires_at, fact.amount
         elif fact.expires_at == balance.next_expiry_at:
             balance.next_expiry_amount += fact.amount
+    return balance
 
 
 def _take(wallet: Wallet, parts: tuple[LotPart, ...], *, held: int = 0, remaining: int = 0) -> int:
@@ -335,7 +479,20 @@ def _held(wallet: Wallet, _journal: int, fact: f.PointsHeld) -> None:
     balance = wallet.moving(fact.unit)
     balance.available -= amount
     balance.held += amount
-    wallet.holds[fact.hold] = Hold(fact.hold, fact.unit, fact.amount, "held", fact.parts, fact.saga)
+    wallet.holds[fact.hold] = Hold(
+        fact.hold,
+        fact.unit,
+        fact.amount,
+        "held",
+        fact.parts,
+        fact.saga,
+        fact.expires_at,
+        fact.partner,
+        fact.reference,
+    )
+    end = fact.expires_at
+    if end is not None and (wallet.hold_expires_at is None or end < wallet.hold_expires_at):
+        wallet.hold_expires_at = end
 
 
 def _captured(wallet: Wallet, _journal: int, fact: f.PointsCaptured) -> None:
@@ -343,7 +500,8 @@ def _captured(wallet: Wallet, _journal: int, fact: f.PointsCaptured) -> None:
     balance = wallet.moving(fact.unit)
     balance.held -= amount
     balance.spent += amount
-    wallet.holds[fact.hold].state = "captured"
+    hold = wallet.holds[fact.hold]
+    hold.state, hold.parts, hold.captured = "captured", fact.parts, amount
 
 
 def _released(wallet: Wallet, _journal: int, fact: f.PointsReleased) -> None:
@@ -353,7 +511,30 @@ def _released(wallet: Wallet, _journal: int, fact: f.PointsReleased) -> None:
         balance.held -= amount
         balance.available += amount
     hold = wallet.holds.setdefault(fact.hold, Hold(fact.hold, fact.unit, fact.amount, "released", ()))
-    hold.state = "released"
+    if not fact.rest:
+        hold.state = fact.state
+
+
+def _restored(wallet: Wallet, _journal: int, fact: f.PointsRestored) -> None:
+    amount = _take(wallet, fact.parts, remaining=1)
+    balance = wallet.moving(fact.unit)
+    balance.available += amount
+    balance.spent -= amount
+    hold = wallet.holds[fact.hold]
+    hold.captured -= fact.amount
+    hold.cancelled += fact.amount
+    hold.parts = less(hold.parts, (*fact.parts, *fact.renewed))
+    if not hold.captured:
+        hold.state = "cancelled"
+
+
+def less(parts: tuple[LotPart, ...], taken: tuple[LotPart, ...]) -> tuple[LotPart, ...]:
+    """Return what is left of parts when others are taken off them, lot by lot."""
+    gone: dict[LotName, int] = {}
+    for part in taken:
+        gone[part.name] = gone.get(part.name, 0) + part.amount
+    left = (LotPart(part.name, part.amount - gone.get(part.name, 0)) for part in parts)
+    return tuple(part for part in left if part.amount > 0)
 
 
 def _expired(wallet: Wallet, _journal: int, fact: f.LotsExpired) -> None:
@@ -379,4 +560,12 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.PointsRestored: _restored,
+    f.LotRenewed: _renewed,
+    f.AdjustmentWaiting: _waiting,
+    f.PointsAdjusted: _adjusted,
+    f.LotAdjusted: _adjusted_lot,
+    f.AdjustmentRefused: _adjustment_refused,
+    f.AdjustmentRejected: _adjustment_rejected,
+    f.PostingCorrected: _corrected,
 }

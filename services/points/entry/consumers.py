@@ -9,6 +9,7 @@ from laurel.io.consumer import Handled, Poison
 from laurel.io.database import Connection
 from laurel.io.message import Message
 from laurel.io.saying import MAIN, Saying
+from services.points.deciders import OF_PROGRAMS
 from services.points.ports import Announcement, Store
 from services.points.road import CannotProcessError, Road
 
@@ -16,9 +17,13 @@ from services.points.road import CannotProcessError, Road
 class PointsHandler:
     """Answers the messages of the gateway and of redemption."""
 
-    def __init__(self, road: Road, ledger: Callable[[Connection], Store]) -> None:
+    def __init__(
+        self, road: Road, ledger: Callable[[Connection], Store], turned: Callable[[], None] | None = None
+    ) -> None:
+        """`turned` is called when somebody has asked for a clock to be turned, and that is committed."""
         self._road = road
         self._ledger = ledger
+        self._turned = turned
 
     async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
         """Apply the messages in the caller's transaction; what cannot be processed parks alone."""
@@ -26,7 +31,8 @@ class PointsHandler:
             announcements = await self._road.run(self._ledger(connection), messages)
         except CannotProcessError as error:
             raise _poison(error) from error
-        return Handled(sayings_of(announcements))
+        turns = self._turned is not None and any(message.type in OF_PROGRAMS for message in messages)
+        return Handled(sayings_of(announcements), self._turned if turns else None)
 
 
 def sayings_of(announcements: Iterable[Announcement]) -> list[Saying]:

@@ -1,6 +1,7 @@
 """Questions come in: statement, lots, decisions, quotes and liability, asked by the gateway with a deadline."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ _decode_quote = decoder_of(QuotedActivity).decode
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query(max_length=64)]
+After = Annotated[str, Query(max_length=128)]
 Partner = Annotated[str | None, Query(max_length=128)]
 """Whose journals and lots may be seen, where the caller may not see all."""
 
@@ -36,6 +38,12 @@ class Views(Protocol):
     ) -> dict[str, Any]: ...
     async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]: ...
     async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]: ...
+    async def moved(
+        self, program: str, as_of: datetime, after: str, limit: int
+    ) -> tuple[list[tuple[str, int]], str | None]: ...
+    async def touched(
+        self, program: str, units: Sequence[str], rules: Sequence[str], own: Sequence[str], *, everybody: bool
+    ) -> dict[str, int]: ...
     async def attributes(self, program: str, member: str) -> dict[str, Any]: ...
 
 
@@ -75,6 +83,20 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
     async def liability(program: str) -> Response:
         return _json(await views.liability(program, programs.zone(program)))
 
+    @router.post("/touched")
+    async def touched(program: str, request: Request) -> Response:
+        try:
+            asked = _decode_touched(await request.body())
+        except msgspec.MsgspecError as error:
+            raise Problem("invalid", str(error)) from error
+        found = await views.touched(program, asked.units, asked.rules, asked.own, everybody=asked.everybody)
+        return _json(found)
+
+    @router.get("/clock/moved")
+    async def moved(program: str, as_of: datetime, after: After = "", limit: Limit = 500) -> Response:
+        members, following = await views.moved(program, as_of, after, limit)
+        return _json({"members": members, "next": following})
+
     @router.post("/quotes")
     async def quote(program: str, request: Request) -> Response:
         try:
@@ -90,6 +112,16 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
         return _json(_quoted(judging, outcomes, activity, member))
 
     return router
+
+
+class _Touched(msgspec.Struct):
+    units: list[str]
+    rules: list[str]
+    own: list[str]
+    everybody: bool = False
+
+
+_decode_touched = msgspec.json.Decoder(_Touched).decode
 
 
 def _json(value: object) -> Response:

@@ -68,19 +68,34 @@ HOLDS = Written(
     "holds",
     {
         **_MEMBER, "hold": "text", "unit": "text", "amount": "bigint", "state": "text", "saga": "boolean",
-        "parts": "bytea", "journal": "bigint",
+        "parts": "bytea", "journal": "bigint", "expires_at": "timestamptz", "partner": "text", "reference": "text",
+        "captured": "bigint", "cancelled": "bigint",
     },
     key=("program", "member", "hold"),
-    totals=("state",),
+    totals=("state", "parts", "captured", "cancelled"),
+)  # fmt: skip
+ADJUSTMENTS = Written(
+    "adjustments",
+    {
+        **_MEMBER, "adjustment": "text", "unit": "text", "amount": "bigint", "state": "text", "reason": "text",
+        "partner": "text", "expires_at": "timestamptz", "waiting": "bigint", "corrects": "text", "corrected": "boolean",
+        "journal": "bigint", "reversed": "bigint", "written_off": "bigint", "bonus": "bigint", "owed": "bigint",
+    },
+    key=("program", "member", "adjustment"),
+    totals=("amount", "state", "waiting", "corrected", "journal", "reversed", "written_off", "bonus", "owed"),
 )  # fmt: skip
 WALLETS = Written(
     "wallets",
     {
         **_MEMBER, "status": "text", "at": "timestamptz", "version": "bigint", "enrolled_at": "timestamptz",
-        "person": "text", "attributes": "bytea", "next_due_at": "timestamptz",
+        "person": "text", "attributes": "bytea", "next_due_at": "timestamptz", "hold_expires_at": "timestamptz",
+        "occurred_at": "timestamptz", "turned_to": "timestamptz",
     },
     key=("program", "member"),
-    totals=("status", "at", "version", "enrolled_at", "person", "attributes", "next_due_at"),
+    totals=(
+        "status", "at", "version", "enrolled_at", "person", "attributes", "next_due_at", "hold_expires_at",
+        "occurred_at", "turned_to",
+    ),
 )  # fmt: skip
 BALANCES = Written(
     "balances",

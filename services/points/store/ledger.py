@@ -10,7 +10,9 @@ import asyncpg
 
 from services.points.domain.facts import decode_facts
 from services.points.domain.state import Wallet
-from services.points.ports import Journal, Loaded, Needs, WalletKey
+from services.points.domain.turning import Counts
+from services.points.ports import Journal, Loaded, Needs, OpenTurn, Page, Turn, WalletKey
+from services.points.store import turning
 from services.points.store.loading import load
 from services.points.store.writing import write
 
@@ -40,6 +42,21 @@ class Ledger:
     async def due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
         rows = await self._connection.fetch(_DUE, until, list(programs), limit)
         return [WalletKey(program, member) for program, member in rows]
+
+    async def begin_turns(self, turns: Sequence[Turn]) -> None:
+        await turning.begin(self._connection, turns)
+
+    async def has_turns(self) -> bool:
+        return await turning.any_open(self._connection)
+
+    async def open_turn(self) -> OpenTurn | None:
+        return await turning.find_open(self._connection)
+
+    async def due_page(self, turn: OpenTurn, limit: int) -> Page:
+        return await turning.page(self._connection, turn, limit)
+
+    async def advance(self, turn: OpenTurn, after: str, counts: Counts, *, done: bool) -> Counts:
+        return await turning.advance(self._connection, turn, after, counts, done=done)
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         if not journals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -14,10 +15,11 @@ from services.points.domain.facts import (
     LotName,
     LotPart,
     PointsGranted,
+    PostingCorrected,
     decode_facts,
 )
 from services.points.domain.shared import Shared
-from services.points.domain.state import BEGINNING, Balance, Hold, Lot, Posting, Wallet
+from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
 from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
@@ -38,7 +40,9 @@ _LOCK = """
     select w.*
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
-        select program, member, status, at, version, enrolled_at, person, attributes from wallets
+        select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
+               turned_to
+        from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
 _BALANCES = """
@@ -106,8 +110,29 @@ _HOLDS = """
     select h.*
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, hold)
     cross join lateral (
-        select program, member, hold, unit, amount, state, saga, parts from holds
-        where program = k.program and member = k.member and hold = k.hold offset 0) h"""
+        select program, member, hold, unit, amount, state, saga, parts, expires_at, partner, reference, captured,
+               cancelled
+        from holds where program = k.program and member = k.member and hold = k.hold offset 0) h"""
+
+_ADJUSTMENTS = """
+    select a.*
+    from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, adjustment)
+    cross join lateral (
+        select program, member, adjustment, unit, amount, state, reason, partner, expires_at, waiting, corrects,
+               corrected, journal, reversed, written_off, bonus, owed
+        from adjustments where program = k.program and member = k.member and adjustment = k.adjustment offset 0) a"""
+
+_HOLDS_DUE = """
+    select h.*
+    from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, member, until)
+    cross join lateral (
+        select program, member, hold, unit, amount, state, saga, parts, expires_at, partner, reference, captured,
+               cancelled
+        from holds
+        where program = k.program and member = k.member and state = 'held' and expires_at is not null
+          and expires_at <= k.until offset 0) h"""
+
+_CLOCKS = "select program, max(as_of) from turns where program = any($1::text[]) and done group by program"
 
 _parts = msgspec.json.Decoder(tuple[LotPart, ...])
 
@@ -120,9 +145,12 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_originals(connection, needs, wallets, known)
     await read_counters(connection, needs, wallets)
     await _read_holds(connection, needs, wallets)
+    await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
     await _read_spendable(connection, needs, wallets)
-    return Loaded(wallets, known, Shared(await lock_keys(connection, needs.keys)))
+    shared = Shared(await lock_keys(connection, needs.keys))
+    clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
+    return Loaded(wallets, known, shared, dict(clocks))
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
@@ -135,7 +163,7 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
         await connection.execute(_ENSURE, *_columns(sorted(needs.enrolling), 2), BEGINNING)
     wallets = {}
     for row in await connection.fetch(_LOCK, *_columns(sorted(needs.wallets), 2)):
-        program, member, status, at, version, enrolled_at, person, attributes = row
+        program, member, status, at, version, enrolled_at, person, attributes, *times = row
         wallets[WalletKey(program, member)] = Wallet(
             program,
             member,
@@ -146,6 +174,8 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
             person,
             msgspec.json.decode(attributes) if attributes else {},
         )
+        wallet = wallets[WalletKey(program, member)]
+        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to = times
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.
@@ -206,6 +236,8 @@ async def _read_originals(
             # The journal of a return that refilled this activity has returned another one, and not this.
             if isinstance(fact, ActivityReturned) and fact.of_journal == of_journal:
                 posting.take(fact)
+            elif isinstance(fact, PostingCorrected):
+                note_correction(wallets[WalletKey(program, member)], fact)
             elif isinstance(fact, PointsGranted) and fact.of_journal == of_journal:
                 posting.take(fact)
                 lots.add((program, member, journal))
@@ -218,11 +250,35 @@ async def _read_originals(
 async def _read_holds(connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
     if not needs.holds:
         return
+    await _add_holds(connection, wallets, await connection.fetch(_HOLDS, *_columns(list(needs.holds), 3)))
+
+
+async def _read_adjustments(
+    connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]
+) -> None:
+    """Read adjustments with the lots that they made; what waits may be taken from lots that could pay."""
+    if not needs.adjustments:
+        return
+    made: set[tuple[str, str, int]] = set()
+    for program, member, *fields in await connection.fetch(_ADJUSTMENTS, *_columns(list(needs.adjustments), 3)):
+        adjustment = Adjustment(*fields)
+        wallets[WalletKey(program, member)].adjustments[adjustment.adjustment] = adjustment
+        made.add((program, member, adjustment.journal))
+        if adjustment.waiting:
+            want = (program, member, adjustment.unit)
+            needs.spending[want] = needs.spending.get(want, 0) + abs(adjustment.waiting)
+    if made:
+        _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *_columns(list(made), 3)))
+
+
+async def _add_holds(
+    connection: asyncpg.Connection[Any], wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Take holds, with the lots that they are made of."""
     lots: set[tuple[str, str, int]] = set()
-    for row in await connection.fetch(_HOLDS, *_columns(list(needs.holds), 3)):
-        program, member, hold, unit, amount, state, saga, parts = row
+    for program, member, hold, unit, amount, state, saga, parts, *ends in rows:
         decoded = _parts.decode(parts)
-        wallets[WalletKey(program, member)].holds[hold] = Hold(hold, unit, amount, state, decoded, saga)
+        wallets[WalletKey(program, member)].holds[hold] = Hold(hold, unit, amount, state, decoded, saga, *ends)
         lots |= {(program, member, part.name.journal) for part in decoded}
     if lots:
         _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *_columns(list(lots), 3)))
@@ -259,6 +315,13 @@ async def _read_due(connection: asyncpg.Connection[Any], needs: Needs, wallets: 
     ]
     if due:
         _add_lots(wallets, await connection.fetch(_LOTS_DUE, *_columns(due, 3)))
+        holding = [each for each in due if _times_out(wallets[WalletKey(*each[:2])], each[2])]
+        if holding:
+            await _add_holds(connection, wallets, await connection.fetch(_HOLDS_DUE, *_columns(holding, 3)))
+
+
+def _times_out(wallet: Wallet, until: datetime) -> bool:
+    return wallet.hold_expires_at is not None and wallet.hold_expires_at <= until
 
 
 def _add_lots(wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]) -> None:

@@ -61,6 +61,9 @@ wallets = hash_partitioned(
     Column("person", Text),
     Column("attributes", LargeBinary),
     _instant("next_due_at", nullable=True),
+    _instant("hold_expires_at", nullable=True),
+    _instant("occurred_at", nullable=True),
+    _instant("turned_to", nullable=True),
     PrimaryKeyConstraint("program", "member"),
     Index("wallets_due", "next_due_at", postgresql_where=text("next_due_at is not null")),
     schema="points",
@@ -173,10 +176,67 @@ holds = hash_partitioned(
     Column("saga", Boolean, nullable=False),
     Column("parts", LargeBinary, nullable=False),
     Column("journal", BigInteger, nullable=False),
+    _instant("expires_at", nullable=True),
+    Column("partner", Text, nullable=False, server_default=text("''")),
+    Column("reference", Text, nullable=False, server_default=text("''")),
+    _count("captured"),
+    _count("cancelled"),
     PrimaryKeyConstraint("program", "member", "hold"),
+    Index(
+        "holds_open",
+        "program",
+        "member",
+        "expires_at",
+        postgresql_where=text("state = 'held' and expires_at is not null"),
+    ),
     schema="points",
 )
-"""Points set aside: held, captured, released or refused."""
+"""Points set aside: held, captured, released, expired, cancelled or refused. captured is net of cancelled."""
+
+adjustments = hash_partitioned(
+    "adjustments",
+    metadata,
+    _key("program"),
+    _key("member"),
+    _key("adjustment"),
+    _key("unit"),
+    Column("amount", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("partner", Text, nullable=False),
+    _instant("expires_at", nullable=True),
+    _count("waiting"),
+    Column("corrects", Text, nullable=False, server_default=text("''")),
+    Column("corrected", Boolean, nullable=False, server_default=text("false")),
+    _count("journal"),
+    _count("reversed"),
+    _count("written_off"),
+    _count("bonus"),
+    _count("owed"),
+    PrimaryKeyConstraint("program", "member", "adjustment"),
+    schema="points",
+)
+"""Changes by a person's decision: waiting, posted, refused or rejected. journal is the one whose lot it made."""
+
+turns = Table(
+    "turns",
+    metadata,
+    _key("program"),
+    _instant("as_of"),
+    Column("message", Text, nullable=False),
+    Column("correlation", Text, nullable=False),
+    Column("traceparent", Text, nullable=False),
+    Column("after", Text(collation="C"), nullable=False, server_default=text("''")),
+    _count("released"),
+    _count("holds_timed_out"),
+    _count("lots_expired"),
+    _count("tiers_changed"),
+    _count("converted"),
+    Column("done", Boolean, nullable=False, server_default=text("false")),
+    PrimaryKeyConstraint("program", "as_of"),
+    schema="points",
+)
+"""The turns of manual clocks: what each brought about. An open one has gone through the members up to `after`."""
 
 activities = hash_partitioned(
     "activities",

@@ -5,6 +5,8 @@ Lists go by journal number, newest first for statements; a cursor is the last nu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +18,7 @@ from laurel.io.database import Database
 from services.points.announcing import balances_of
 from services.points.domain import facts as f
 from services.points.domain.state import Balance
+from services.points.store import turning
 
 _STATEMENT = """
     select j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version
@@ -65,6 +68,13 @@ _BY_EXPIRY_YEAR = """
 
 _ATTRIBUTES = "select attributes from wallets where program = $1 and member = $2"
 
+_TOUCHED = """
+    select count(*) as lots, count(distinct member) as members from lots
+    where program = $1 and remaining > 0
+      and ((unit = any($2::text[]) and not rule = any($4::text[])) or rule = any($3::text[]))"""
+
+_EVERYBODY = "select count(*) from wallets where program = $1 and status = 'active'"
+
 _FIRST = 2**62
 
 
@@ -85,6 +95,22 @@ class LedgerViews:
     ) -> dict[str, Any]:
         async with self._database.reading() as connection:
             return await lots(connection, program, member, limit, cursor, partner)
+
+    async def touched(
+        self, program: str, units: Sequence[str], rules: Sequence[str], own: Sequence[str], *, everybody: bool
+    ) -> dict[str, int]:
+        """Count the open lots of these units and rules, and their members; or all members there are."""
+        async with self._database.reading() as connection:
+            lots, members = (await connection.fetch(_TOUCHED, program, list(units), list(rules), list(own)))[0]
+            if everybody:
+                members = await connection.fetchval(_EVERYBODY, program)
+            return {"members": members, "lots": lots}
+
+    async def moved(
+        self, program: str, as_of: datetime, after: str, limit: int
+    ) -> tuple[list[tuple[str, int]], str | None]:
+        async with self._database.connection() as connection:
+            return await turning.moved(connection, program, as_of, after, limit)
 
     async def decisions(
         self, program: str, member: str, limit: int, cursor: int | None, partner: str | None

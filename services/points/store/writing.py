@@ -16,10 +16,11 @@ from laurel.io.database import CollisionError, copy_rows
 from services.points.domain import facts as f
 from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
-from services.points.domain.state import Hold, Lot, Wallet
+from services.points.domain.state import Adjustment, Hold, Lot, Wallet
 from services.points.ports import Journal
 from services.points.store.columns import (
     ACTIVITIES,
+    ADJUSTMENTS,
     BALANCES,
     ENTRIES,
     HOLDS,
@@ -39,8 +40,18 @@ _ONLY_ADDING = {f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTake
 
 _LOTS_MOVED = LOTS_MOVED.insert()
 _HOLDS = HOLDS.insert()
+_ADJUSTMENTS = ADJUSTMENTS.insert()
 _WALLETS = WALLETS.insert()
 _BALANCES = BALANCES.insert()
+
+# The first time-out among a wallet's open holds, read after the holds were set.
+_NEXT_TIMEOUT = """
+    select k.program, k.member, h.expires_at
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    cross join lateral (
+        select expires_at from holds
+        where program = k.program and member = k.member and state = 'held' and expires_at is not null
+        order by expires_at limit 1) h"""
 
 # The first open date of a wallet's lots, read after the lots were moved: what balances show as next expiry.
 _NEXT_EXPIRY = """
@@ -56,7 +67,10 @@ _NEXT_EXPIRY = """
             order by expires_at, earned_at, journal, lot limit 1)
         group by expires_at) l"""
 
-_SPENDING = (f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired)
+_SPENDING = (
+    f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
+    f.PointsAdjusted, f.PostingCorrected,
+)  # fmt: skip
 
 
 async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
@@ -74,7 +88,9 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _copy(connection, LOTS, _lots_added(journals))
     await _move_lots(connection, moved)
     await _set_holds(connection, journals)
+    await _set_adjustments(connection, journals)
     await _refresh_next_expiry(connection, journals)
+    await _refresh_next_timeout(connection, wallets)
     await _set_wallets(connection, wallets)
     await _set_balances(connection, wallets)
 
@@ -121,7 +137,8 @@ def _returns_added(journals: Sequence[Journal]) -> Rows:
         changed = {
             fact.of_journal: None
             for fact in journal.facts
-            if type(fact) is f.ActivityReturned or (type(fact) is f.PointsGranted and fact.of_journal)
+            if type(fact) is f.ActivityReturned
+            or (isinstance(fact, f.PointsGranted | f.PostingCorrected) and fact.of_journal)
         }
         rows.extend((journal.wallet.program, journal.wallet.member, name, journal.number) for name in changed)
     return rows
@@ -151,7 +168,7 @@ def _lots_added(journals: Sequence[Journal]) -> Rows:
         rows.extend(
             _lot_row(wallet, wallet.lots[LotName(journal.number, fact.lot)])
             for fact in journal.facts
-            if type(fact) is f.PointsGranted
+            if isinstance(fact, f.LOT_MAKING)
         )
     return rows
 
@@ -170,7 +187,7 @@ def _moved(journals: Sequence[Journal]) -> list[tuple[Wallet, Lot]]:
         (id(journal.wallet), LotName(journal.number, fact.lot))
         for journal in journals
         for fact in journal.facts
-        if type(fact) is f.PointsGranted
+        if isinstance(fact, f.LOT_MAKING)
     }
     moved: dict[tuple[int, LotName], tuple[Wallet, Lot]] = {}
     for journal in journals:
@@ -188,7 +205,17 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         if fact.origin is not None:
             yield fact.origin
         yield from (part.name for part in fact.excused)
-    elif isinstance(fact, f.DebtPaid | f.PointsHeld | f.PointsCaptured | f.PointsReleased | f.LotsExpired):
+    elif isinstance(
+        fact,
+        f.DebtPaid
+        | f.PointsHeld
+        | f.PointsCaptured
+        | f.PointsReleased
+        | f.LotsExpired
+        | f.PointsRestored
+        | f.PointsAdjusted
+        | f.PostingCorrected,
+    ):
         yield from (part.name for part in fact.parts)
 
 
@@ -201,16 +228,50 @@ async def _set_holds(connection: asyncpg.Connection[Any], journals: Sequence[Jou
     changed: dict[tuple[int, str], tuple[Journal, Hold]] = {}
     for journal in journals:
         for fact in journal.facts:
-            if isinstance(fact, f.PointsHeld | f.HoldRefused | f.PointsCaptured | f.PointsReleased):
+            if isinstance(fact, f.HOLD_MOVING) and fact.hold in journal.wallet.holds:
                 changed[id(journal.wallet), fact.hold] = (journal, journal.wallet.holds[fact.hold])
     rows = [
         (
             journal.wallet.program, journal.wallet.member, hold.hold, hold.unit, hold.amount, hold.state,
-            hold.saga, msgspec.json.encode(hold.parts), journal.number,
+            hold.saga, msgspec.json.encode(hold.parts), journal.number, hold.expires_at, hold.partner,
+            hold.reference, hold.captured, hold.cancelled,
         )
         for journal, hold in changed.values()
     ]  # fmt: skip
     await _set(connection, _HOLDS, rows)
+
+
+async def _set_adjustments(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
+    changed: dict[tuple[int, str], tuple[Wallet, Adjustment]] = {}
+    for journal in journals:
+        wallet = journal.wallet
+        for fact in journal.facts:
+            if not isinstance(fact, f.ADJUSTING):
+                continue
+            changed[id(wallet), fact.adjustment] = (wallet, wallet.adjustments[fact.adjustment])
+            if isinstance(fact, f.PostingCorrected) and fact.of in wallet.adjustments:
+                changed[id(wallet), fact.of] = (wallet, wallet.adjustments[fact.of])
+    rows = [
+        (
+            wallet.program, wallet.member, a.adjustment, a.unit, a.amount, a.state, a.reason, a.partner, a.expires_at,
+            a.waiting, a.corrects, a.corrected, a.journal, a.reversed, a.written_off, a.bonus, a.owed,
+        )
+        for wallet, a in changed.values()
+    ]  # fmt: skip
+    await _set(connection, _ADJUSTMENTS, rows)
+
+
+async def _refresh_next_timeout(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
+    """Read again when a hold of a wallet ends next, where one that was to end has been moved or is overdue."""
+    stale = {(wallet.program, wallet.member): wallet for wallet in wallets if wallet.hold_expires_at is not None}
+    if not stale:
+        return
+    for wallet in stale.values():
+        wallet.hold_expires_at = None
+    for program, member, expires_at in await connection.fetch(
+        _NEXT_TIMEOUT, *[list(column) for column in zip(*stale, strict=True)]
+    ):
+        stale[program, member].hold_expires_at = expires_at
 
 
 async def _refresh_next_expiry(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
@@ -239,7 +300,7 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
         (
             wallet.program, wallet.member, wallet.status, wallet.at, wallet.version, wallet.enrolled_at,
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
-            wallet.next_due_at,
+            wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to,
         )
         for wallet in wallets
     ]  # fmt: skip

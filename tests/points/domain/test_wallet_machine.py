@@ -16,13 +16,15 @@ AMOUNTS = st.integers(min_value=0, max_value=20_000) | st.just(5_000)
 
 
 class WalletMachine(RuleBasedStateMachine):
-    """Buys, returns, holds, captures, releases and lets time pass, on a wall clock with short-lived points."""
+    """Buys, returns, holds, captures, releases, cancels, adjusts, corrects and lets time pass, on a wall clock."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.bought: dict[str, int] = {}
         self.open: list[str] = []
+        self.timed: list[str] = []
+        self.waiting: list[str] = []
         self.count = 0
 
     def teardown(self) -> None:
@@ -81,6 +83,55 @@ class WalletMachine(RuleBasedStateMachine):
         name = self.open.pop(0)
         self.run(self.till.capture(name) if capture else self.till.release(name))
 
+    @rule(amount=st.integers(min_value=1, max_value=300), hours=st.integers(min_value=1, max_value=200))
+    def hold_for_a_time(self, amount: int, hours: int) -> None:
+        name = self.name()
+        said = self.run(self.till.timed("requested", name, amount=amount, ttl_seconds=3600 * hours))
+        if said[-1]["type"] == "points.held.v1":
+            self.timed.append(name)
+
+    @precondition(lambda self: self.timed)
+    @rule(
+        data=st.data(),
+        deed=st.sampled_from(["capture", "release", "cancel"]),
+        amount=st.none() | st.integers(min_value=1, max_value=300),
+        by=st.sampled_from(["member", "provider"]),
+    )
+    def ask_of_hold(self, data: Any, deed: str, amount: int | None, by: str) -> None:
+        name = data.draw(st.sampled_from(self.timed))
+        before = self.till.wallet.holds[name].state
+        fields = {} if deed == "release" else {"amount": amount}
+        if deed == "cancel":
+            fields["by"] = by  # type: ignore[assignment]
+        said = self.run(self.till.timed(f"{deed}_requested", name, **fields))
+        if before in {"released", "expired"}:
+            assert said[-1]["code"] == f"hold_{before}"
+
+    @rule(
+        amount=st.integers(min_value=-400, max_value=400).filter(bool),
+        reason=st.sampled_from(["goodwill", "correction"]),
+    )
+    def adjust(self, amount: int, reason: str) -> None:
+        name = self.name()
+        said = self.run(self.till.adjust(name, amount, reason=reason, limit=200))[-1]
+        assert said["state"] == ("waiting" if abs(amount) > 200 else said["state"])
+        if said["state"] == "waiting":
+            self.waiting.append(name)
+
+    @precondition(lambda self: self.waiting)
+    @rule(approve=st.booleans())
+    def decide(self, approve: bool) -> None:
+        self.run(self.till.decide(self.waiting.pop(), approve=approve))
+
+    @precondition(lambda self: self.bought)
+    @rule(data=st.data(), should_be=st.integers(min_value=0, max_value=300), reported=st.booleans())
+    def correct(self, data: Any, should_be: int, reported: bool) -> None:
+        name = self.name()
+        of = data.draw(st.sampled_from(sorted(self.bought)))
+        by = "member" if reported else None
+        said = self.run(self.till.correct(name, of, should_be, reported_by=by))[-1]
+        assert said["type"] == "points.adjusted.v1" or said["code"] == "already_corrected"
+
     @precondition(lambda self: self.bought and self.till.balance.available)
     @rule(part=st.integers(min_value=1, max_value=4))
     def spend(self, part: int) -> None:
@@ -127,6 +178,10 @@ class WalletMachine(RuleBasedStateMachine):
         assert -sums.get("owed", 0) == balance.owed
         assert folded.balance("point") == balance
         assert folded.lots == self.till.wallet.lots
+        assert folded.holds == self.till.wallet.holds
+        assert folded.adjustments == self.till.wallet.adjustments
+        assert sum(hold.captured for hold in folded.holds.values()) == balance.spent
+        assert sum(sums.values()) == 0
 
 
 TestWalletMachine = WalletMachine.TestCase

@@ -1,6 +1,7 @@
 """The store against a real Postgres: what memory says, the tables say too, and the auditor agrees."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -149,6 +150,10 @@ DAMAGES = [
     ("update points.balances set held = 1, available = available - 1", "what is held is what open holds hold"),
     ("delete from points.journals where journal = 2", "every kept activity has its journal"),
     ("update points.lots set expired = 3", "tables are folds of the journals"),
+    ("update points.holds set captured = 1", "tables are folds of the journals"),
+    ("update points.holds set captured = 2, cancelled = 2", "of a hold no more is spent or given back"),
+    ("update points.adjustments set written_off = 1", "tables are folds of the journals"),
+    ("update points.wallets set next_due_at = null", "holds that end by themselves are due"),
     ("update points.lots set remaining = granted + 1", "lots stay within their grant"),
     ("update points.lots set held = remaining + 1", "lots stay within their grant"),
     ("update points.balances set spent = spent + 1", "available + held - owed = earned"),
@@ -158,12 +163,15 @@ DAMAGES = [
 
 @pytest.fixture(scope="module")
 async def ledger_to_damage(module_urls: DatabaseUrls) -> DatabaseUrls:
-    """A ledger with one purchase, in a database where every damage is rolled back."""
+    """A ledger with a purchase, a hold and adjustments, in a database where every damage is rolled back."""
     database = await Database.connect(module_urls.points, schema="points", application="test")
     till = StoredTill(document("clubcard"))
     till.database = database
     await till.enrol()
     await till.buy("b-1", 1000)
+    await till.timed("requested", "h-1", amount=3)
+    await till.adjust("a-1", 5)
+    await till.adjust("a-2", 5, limit=1)
     await database.close()
     assert await findings(module_urls) == []
     return module_urls
@@ -211,3 +219,25 @@ async def test_next_expiry_follows_what_is_spent(database: Database) -> None:
     await till.hold("h-2", 93)
     captured = (await till.capture("h-2"))[0]
     assert captured["balances"][0]["next_expiry"] == {"amount": 10, "on": "2026-03-01"}
+
+
+async def test_a_hold_that_times_out_leaves_the_next_one_due(till: StoredTill, database_urls: DatabaseUrls) -> None:
+    """Members whom nobody touches are found when their first hold ends, then when their second does."""
+    await till.buy("b-1", 2000)
+    await till.timed("requested", "h-1", amount=3, ttl_seconds=60)
+    await till.timed("requested", "h-2", amount=4, ttl_seconds=120)
+    await till.timed("capture_requested", "h-2", amount=1)
+    await till.timed("requested", "h-3", amount=5, ttl_seconds=180)
+    for seconds, states in ((60, ["expired", "captured", "held"]), (180, ["expired", "captured", "expired"])):
+        until = till.at + timedelta(seconds=seconds)
+        async with till.database.transaction() as connection:
+            ledger = Ledger(connection)
+            due = await ledger.due([till.program], until, 10)
+            assert due == [(till.program, till.member)]
+            await till.road.run_due(ledger, due, until)
+        async with till.database.connection() as connection:
+            rows = await connection.fetch("select state from holds order by hold")
+            assert [row["state"] for row in rows] == states
+    async with till.database.transaction() as connection:
+        assert await Ledger(connection).due([till.program], until + timedelta(days=1), 10) == []
+    assert not await findings(database_urls)

@@ -12,7 +12,7 @@ from laurel.io.inbox import _MOVE as INBOX_MOVE
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import _TAKE_NUMBERS
 from services.points.road import Road
-from services.points.store import counting, crediting, loading, writing, writing_few
+from services.points.store import counting, crediting, loading, turning, writing, writing_few
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms
 from tests.points.till import START, document, enrolment, purchase, report
@@ -28,6 +28,13 @@ HOT = {
     "lots of journals": loading._LOTS_OF_JOURNALS,
     "spendable lots": loading._LOTS_SPENDABLE,
     "holds": loading._HOLDS,
+    "holds due": loading._HOLDS_DUE,
+    "next timeout": writing._NEXT_TIMEOUT,
+    "set holds": writing._HOLDS,
+    "adjustments": loading._ADJUSTMENTS,
+    "set adjustments": writing._ADJUSTMENTS,
+    "members of a turn": turning._PAGE,
+    "members moved": turning._MOVED,
     "counters": counting._COUNTERS,
     "refusals of journals": counting._REFUSALS_OF_JOURNALS,
     "refusals of windows": counting._REFUSALS,

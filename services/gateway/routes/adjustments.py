@@ -1,0 +1,200 @@
+"""Adjustments: points given, taken or corrected by a person's decision, and those that wait for another's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request, Response
+
+from laurel.contracts.hashing import body_hash
+from laurel.contracts.http import AdjustPoints, DecideAdjustment
+from laurel.errors import Fault, Problem
+from laurel.io.http import traceparent
+from services.gateway.accepting import partner_of
+from services.gateway.answering import answer
+from services.gateway.asking import Ask, Stamp
+from services.gateway.documenting import PREFER, described
+from services.gateway.naming import ADJUSTMENT, ADJUSTMENT_DECISION, RequestKey, idempotency_id, new_id
+from services.gateway.reading import (
+    api_of,
+    body_of,
+    idempotency_key,
+    in_program,
+    optional_body_of,
+    path_id,
+    query_of,
+    wish_of,
+)
+from services.gateway.routes.activities import require_partner
+from services.gateway.routes.holds import KEY, known_member, require_unit, show_operation
+from services.gateway.saying import adjustment_decision_requested, adjustment_requested, correction_requested
+from services.gateway.shown import AdjustmentShown, PendingShown
+from services.gateway.store import operations
+from services.gateway.store.operations import NewOperation, OperationRow
+from services.gateway.store.requests import NewRequest
+
+if TYPE_CHECKING:
+    from laurel.io.saying import Saying
+    from services.gateway.guarding import Caller
+    from services.gateway.store.programs import ProgramHead
+    from services.gateway.wiring import Api
+
+router = APIRouter()
+
+_TAG = "Wallet"
+_PATH = "/v1/programs/{program}/adjustments"
+_ADJUSTMENT = f"{_PATH}/{{adjustment}}"
+_PROBLEMS = (400, 403, 409, 413, 415, 422, 503)
+
+
+@router.post(
+    **described(
+        _TAG,
+        "Adjust a member's points",
+        path=_PATH,
+        answers={200: AdjustmentShown, 201: AdjustmentShown, 202: PendingShown},
+        problems=_PROBLEMS,
+        body=AdjustPoints,
+        headers={**KEY, **PREFER},
+        required_headers=("Idempotency-Key",),
+    )
+)
+async def adjust_points(request: Request) -> Response:
+    """Above the key's limit it is 409 `needs_approval`, and waits. The note is kept here and travels nowhere."""
+    caller, head = await in_program(request, "adjust")
+    query_of(request)
+    wish = wish_of(request)
+    key = idempotency_id(idempotency_key(request))
+    body: Any = await body_of(request, AdjustPoints)
+    api = api_of(request)
+    _check(body, head, api)
+    of_partner = partner_of(body.corrects.partner, caller) if body.corrects is not None else caller.partner
+    await require_partner(api, caller, of_partner)
+    await require_unit(api, head.program, head.version, body.unit)
+    member = await known_member(api, head.program, body.member)
+    adjustment = new_id("a")
+    trace = traceparent(request)
+
+    def say(stamp: Stamp) -> Saying:
+        if body.corrects is not None:
+            return correction_requested(stamp, adjustment, member, caller.partner, of_partner, body, trace)
+        return adjustment_requested(stamp, adjustment, member, caller.partner, caller.adjust_limit, body, trace)
+
+    ask = Ask(
+        NewRequest(RequestKey(head.program, ADJUSTMENT, caller.partner, key), body_hash(body), member, adjustment),
+        say,
+        waits=wish.wait_seconds > 0,
+        operation=NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, body.note),
+    )
+    settled = await api.settler.settle(ask, wish)
+    before = settled.recorded.before
+    if before is not None and before.subject is not None:
+        adjustment = before.subject
+    return answer(
+        settled,
+        wish,
+        location=f"/v1/programs/{head.program}/adjustments/{adjustment}",
+        pending={"adjustment": adjustment},
+        instance=request.url.path,
+    )
+
+
+@router.get(
+    **described(_TAG, "Read an adjustment", path=_ADJUSTMENT, answers={200: AdjustmentShown}, problems=(403, 422))
+)
+async def get_adjustment(request: Request) -> Response:
+    _, api, row = await _found(request, "adjust", "read")
+    return await show_operation(api, row, "adjustment")
+
+
+@router.post(
+    **described(
+        _TAG,
+        "Do an adjustment that waits",
+        path=f"{_ADJUSTMENT}/approve",
+        answers={200: AdjustmentShown, 202: PendingShown},
+        problems=_PROBLEMS,
+        body=DecideAdjustment,
+        headers=PREFER,
+    )
+)
+async def approve_adjustment(request: Request) -> Response:
+    """By a key whose limit suffices. Of a correction, what is not there any more is owed from now on."""
+    return await _decide(request, approve=True)
+
+
+@router.post(
+    **described(
+        _TAG,
+        "Give up an adjustment that waits",
+        path=f"{_ADJUSTMENT}/reject",
+        answers={200: AdjustmentShown, 202: PendingShown},
+        problems=_PROBLEMS,
+        body=DecideAdjustment,
+        headers=PREFER,
+    )
+)
+async def reject_adjustment(request: Request) -> Response:
+    """By a key whose limit suffices. Of a correction, it is written off."""
+    return await _decide(request, approve=False)
+
+
+def _check(body: Any, head: ProgramHead, api: Api) -> None:  # noqa: ANN401  (a Struct made of the class)
+    faults = []
+    if body.corrects is None:
+        faults += [
+            Fault(f"/{name}", "missing", "An adjustment has an amount, a reason and a note, or says what it corrects")
+            for name in ("amount", "reason", "note")
+            if getattr(body, name) is None
+        ]
+        if body.amount == 0:
+            faults.append(Fault("/amount", "out_of_range", "Nothing is no adjustment"))
+    else:
+        faults += [
+            Fault(f"/{name}", "not_allowed", "What is corrected says how much it is about")
+            for name in ("amount", "expires_at")
+            if getattr(body, name) is not None
+        ]
+    if body.expires_at is not None and body.amount is not None and body.amount < 0:
+        faults.append(Fault("/expires_at", "not_allowed", "What is taken does not end"))
+    now = head.as_of if head.is_manual else api.clock()
+    if body.expires_at is not None and now is not None and body.expires_at <= now:
+        faults.append(Fault("/expires_at", "out_of_range", "This is over already"))
+    if faults:
+        raise Problem("invalid", errors=faults)
+
+
+async def _decide(request: Request, *, approve: bool) -> Response:
+    caller, api, row = await _found(request, "adjust")
+    await optional_body_of(request, DecideAdjustment)
+    wish = wish_of(request)
+    trace = traceparent(request)
+
+    def say(stamp: Stamp) -> Saying:
+        return adjustment_decision_requested(stamp, row.id, row.member, caller.adjust_limit, trace, approve=approve)
+
+    # Each key decides for itself, so that one whose limit does not suffice takes nothing from another.
+    name = f"{row.id}:{'approve' if approve else 'reject'}:{caller.key}"
+    key = RequestKey(row.program, ADJUSTMENT_DECISION, row.partner, name)
+    ask = Ask(NewRequest(key, "", row.member, subject=row.id), say, waits=wish.wait_seconds > 0)
+    return answer(
+        await api.settler.settle(ask, wish),
+        wish,
+        location=f"/v1/programs/{row.program}/adjustments/{row.id}",
+        pending={"adjustment": row.id},
+        instance=request.url.path,
+        success=200,
+    )
+
+
+async def _found(request: Request, *scopes: str) -> tuple[Caller, Api, OperationRow]:
+    """Return the adjustment of the path; another partner's answers 404, but to an admin."""
+    caller, head = await in_program(request, *scopes)
+    query_of(request)
+    name = path_id(request, "adjustment", "adjustment_unknown")
+    api = api_of(request)
+    async with api.database.connection() as connection:
+        row = await operations.find(connection, head.program, ADJUSTMENT, name)
+    if row is None or (row.partner != caller.partner and not caller.is_admin):
+        raise Problem("adjustment_unknown")
+    return caller, api, row

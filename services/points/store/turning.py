@@ -1,0 +1,94 @@
+"""Turns of manual clocks: noted when they are asked for, then done page by page through a program's members.
+
+A page and how far the turn has come commit together, so a turn can stop anywhere and goes on where it was: nobody is
+met twice, nobody is missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from services.points.domain.turning import Counts
+from services.points.ports import OpenTurn, Page, Turn, WalletKey
+
+_BEGIN = """
+    insert into turns (program, as_of, message, correlation, traceparent)
+    values ($1, $2, $3, $4, $5) on conflict do nothing"""
+
+# Whoever holds the row turns the clock; others look for another one, or come back later.
+_OPEN = """
+    select program, as_of, message, correlation, traceparent, after from turns
+    where not done order by program, as_of limit 1 for update skip locked"""
+
+# Members are walked in the order of their key and looked at here: a condition on what is due would invite a plan by
+# the index of due dates, which reads all that is due again for every page.
+_PAGE = """
+    select member, next_due_at from wallets
+    where program = $1 and member > $2 order by program, member limit $3"""
+
+_ADVANCE = """
+    update turns set after = $3, released = released + $4, holds_timed_out = holds_timed_out + $5,
+        lots_expired = lots_expired + $6, tiers_changed = tiers_changed + $7, converted = converted + $8, done = $9
+    where program = $1 and as_of = $2
+    returning released, holds_timed_out, lots_expired, tiers_changed, converted"""
+
+_MOVED = """
+    select member, version, turned_to from wallets
+    where program = $1 and member > $2 order by program, member limit $3"""
+
+
+async def begin(connection: asyncpg.Connection[Any], turns: Sequence[Turn]) -> None:
+    """Note turns, in the transaction of the messages that ask for them."""
+    await connection.executemany(_BEGIN, sorted(turns))
+
+
+async def any_open(connection: asyncpg.Connection[Any]) -> bool:
+    """Say whether any turn is not done."""
+    return bool(await connection.fetchval("select exists (select from turns where not done)"))
+
+
+async def find_open(connection: asyncpg.Connection[Any]) -> OpenTurn | None:
+    """Take hold of a turn that nobody else has hold of."""
+    row = await connection.fetchrow(_OPEN)
+    return None if row is None else OpenTurn(Turn(*tuple(row)[:5]), row["after"])
+
+
+async def page(connection: asyncpg.Connection[Any], turn: OpenTurn, limit: int) -> Page:
+    """Return the next members of the turn's program, of whom only those with something due are to be moved."""
+    program, as_of = turn.turn.program, turn.turn.as_of
+    rows = await connection.fetch(_PAGE, program, turn.after, limit)
+    due = [WalletKey(program, member) for member, next_due_at in rows if next_due_at and next_due_at <= as_of]
+    return Page(due, rows[-1]["member"] if rows else turn.after, len(rows) < limit)
+
+
+async def advance(
+    connection: asyncpg.Connection[Any], turn: OpenTurn, after: str, counts: Counts, *, done: bool
+) -> Counts:
+    """Keep how far the turn has come; return all that it has brought about so far."""
+    row = await connection.fetchrow(
+        _ADVANCE,
+        turn.turn.program,
+        turn.turn.as_of,
+        after,
+        counts.released,
+        counts.holds_timed_out,
+        counts.lots_expired,
+        counts.tiers_changed,
+        counts.converted,
+        done,
+    )
+    assert row is not None  # the row is locked by whoever turns
+    return Counts(*row)
+
+
+async def moved(
+    connection: asyncpg.Connection[Any], program: str, as_of: datetime, after: str, limit: int
+) -> tuple[list[tuple[str, int]], str | None]:
+    """Return a page of the members that a turn moved, with how far each wallet is, and where the next page begins."""
+    rows = await connection.fetch(_MOVED, program, after, limit)
+    found = [(member, version) for member, version, turned_to in rows if turned_to == as_of]
+    return found, rows[-1]["member"] if len(rows) == limit else None

@@ -1,0 +1,121 @@
+"""A cases file played through the doors of a running Laurel: each case on a throwaway copy with a clock of its own."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from laurel.calendars import local_date, zone_named
+from laurel.program import rehearsing
+from laurel.program.cases import Case, Expected, Step
+from tests.flow.stage import Door
+
+MEMBER = "m-1"
+_ONE_DAY = timedelta(days=1)
+
+
+class Played:
+    """One case on its copy of a program, which must be published and must see no other use."""
+
+    def __init__(self, door: Door, program: str, case: Case) -> None:
+        self._door = door
+        self._program = program
+        self._case = case
+        self._copy = f"{program}-{re.sub('[^a-z0-9]+', '-', case.case.lower())}-{uuid.uuid4().hex[:6]}"
+        self._now: datetime | None = None
+        self._spent = 0
+        self._zone: Any = None
+
+    async def play(self) -> list[str]:
+        """Do all steps; return where it came out otherwise than expected, a sentence each."""
+        await self._door.call("POST", f"programs/{self._program}/copy", {"to": self._copy}, 201)
+        document = (await self._door.call("GET", f"programs/{self._copy}"))["document"]
+        self._zone = zone_named(document["time_zone"])
+        await self._enrol()
+        found = []
+        for number, step in enumerate(self._case.steps, 1):
+            seen = await self._step(step)
+            seen.balances = await self._balances(document["units"])
+            # What funders owe is told by settlement, which has no door yet.
+            expected = Expected.model_validate({**step.expect.model_dump(), "billed": None})
+            said = rehearsing._differences(seen, expected)
+            found += [f"{self._case.case}, step {number}: {each}" for each in said]
+        return found
+
+    async def _enrol(self) -> None:
+        joined_at = self._case.member.enrolled_at or _time_of(self._case.steps[0])
+        body = {"member": MEMBER, "enrolled_at": joined_at.isoformat(), "attributes": self._case.member.attributes}
+        await self._door.call("POST", f"programs/{self._copy}/members", body, 201)
+
+    async def _step(self, step: Step) -> rehearsing._Seen:
+        seen = rehearsing._Seen()
+        await self._until(_time_of(step))
+        if step.activity is not None:
+            await self._report(step.activity, seen)
+        elif step.spend is not None:
+            await self._spend(step.spend.unit, step.spend.amount, seen)
+        return seen
+
+    async def _until(self, at: datetime) -> None:
+        """Let time pass; what is reported late comes after its time, and time never goes back."""
+        if self._now is None or at > self._now:
+            await self._door.call("POST", f"programs/{self._copy}/clock", {"as_of": at.isoformat()})
+            self._now = at
+
+    async def _report(self, activity: Mapping[str, Any], seen: rehearsing._Seen) -> None:
+        body = {"member": MEMBER, **_plain(activity)}
+        answer = await self._door.ask("POST", f"programs/{self._copy}/activities", body)
+        told = answer.json()
+        if answer.status_code >= 400:
+            errors = told["errors"]
+            seen.refused = errors[0]["code"] if told["code"] == "invalid" and errors else told["code"]
+            return
+        assert answer.status_code == 201, answer.text
+        seen.reasons = {each["rule"]: each["reason"] for each in told["decision"]}
+        for award in told["awards"]:
+            seen.awards[award["rule"]] = seen.awards.get(award["rule"], 0) + award["amount"]
+            ends = award["expires_at"]
+            last = local_date(datetime.fromisoformat(ends), self._zone) - _ONE_DAY if ends is not None else None
+            seen.good_through[award["rule"]] = last
+        for back in told.get("reversals", ()):
+            seen.reversals[back["rule"]] = {name: back[name] for name in ("amount", "taken", "expired", "owed")}
+
+    async def _spend(self, unit: str, amount: int, seen: rehearsing._Seen) -> None:
+        self._spent += 1
+        path = f"programs/{self._copy}/holds"
+        body = {"member": MEMBER, "unit": unit, "amount": amount, "reference": f"spent-{self._spent}"}
+        answer = await self._door.ask("POST", path, body, idempotency_key=f'"{self._spent}"')
+        if answer.status_code != 201:
+            seen.refused = answer.json()["code"]
+            return
+        await self._door.call("POST", f"{path}/{answer.json()['hold']}/capture", {})
+
+    async def _balances(self, units: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+        shown = await self._door.call("GET", f"programs/{self._copy}/members/{MEMBER}")
+        found = {unit: {"available": 0, "owed": 0} for unit in units}
+        for balance in shown["balances"]:
+            found[balance["unit"]] = {"available": balance["available"], "owed": balance["owed"]}
+        return found
+
+
+def _time_of(step: Step) -> datetime:
+    if step.activity is not None:
+        at = step.activity["occurred_at"]
+        return at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
+    if step.spend is not None:
+        return step.spend.at
+    assert step.wait_until is not None
+    return step.wait_until
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value
