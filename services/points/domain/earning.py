@@ -7,6 +7,7 @@ from datetime import datetime
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
+from laurel.program.bases import ActivityLike
 from services.points.domain.asked import Report
 from services.points.domain.capping import cap, spent_limits
 from services.points.domain.facts import (
@@ -37,13 +38,7 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     credit = moment.shared.keys.get(key) if key is not None else None
     if credit is not None:
         return (_already_credited(asked, activity, credit),)
-    basis = basis_of(activity, partner=asked.partner)
-    spent = spent_limits(program, wallet, activity) if program.limited else ()
-    outcomes = program.evaluate(basis, wallet.attributes, spent=spent)
-    decision = [_judged(outcome) for outcome in outcomes]
-    counted: tuple[Counted, ...] = ()
-    if program.counts or program.is_capped:
-        decision, counted = cap(program, wallet, activity, outcomes, decision)
+    outcomes, decision, counted = weigh(program, wallet, activity, asked.partner)
     grants = _grants(program, outcomes, decision, activity, asked.partner)
     posted = ActivityPosted(
         activity=activity.id,
@@ -58,6 +53,19 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     )
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
     return (posted, *taken, *grants, *pay_debts(wallet, grants, moment.journal))
+
+
+def weigh(
+    program: CompiledProgram, wallet: Wallet, activity: ActivityLike, partner: str | None
+) -> tuple[Sequence[RuleOutcome], list[RuleJudged], tuple[Counted, ...]]:
+    """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves."""
+    basis = basis_of(activity, partner=partner)
+    spent = spent_limits(program, wallet, activity) if program.limited else ()
+    outcomes = program.evaluate(basis, wallet.attributes, spent=spent)
+    decision = [_judged(outcome) for outcome in outcomes]
+    if program.counts or program.is_capped:
+        return outcomes, *cap(program, wallet, activity, outcomes, decision)
+    return outcomes, decision, ()
 
 
 def _already_credited(asked: Report, activity: ReportedActivity, credit: Credit) -> ActivityRefused:

@@ -1,6 +1,7 @@
 """Questions come in: statement, lots, decisions, quotes and liability, asked by the gateway with a deadline."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -9,9 +10,13 @@ from fastapi import APIRouter, Query, Request, Response
 
 from laurel.contracts.activity import QuotedActivity
 from laurel.errors import Problem
-from laurel.program import CompiledProgram, RuleOutcome, basis_of
+from laurel.program import CompiledProgram, RuleOutcome
 from laurel.shapes import decoder_of
+from services.points.domain.capping import counters_at
+from services.points.domain.earning import weigh
+from services.points.domain.facts import RuleJudged
 from services.points.domain.moment import Programs
+from services.points.domain.state import Wallet
 
 _decode_quote = decoder_of(QuotedActivity).decode
 
@@ -35,7 +40,7 @@ class Views(Protocol):
     ) -> dict[str, Any]: ...
     async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]: ...
     async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]: ...
-    async def attributes(self, program: str, member: str) -> dict[str, Any]: ...
+    async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet: ...
 
 
 class NewestPrograms(Programs, Protocol):
@@ -82,9 +87,14 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
             raise Problem("invalid", str(error)) from error
         judging = _version_for(programs, program, activity)
         member = activity.member if isinstance(activity.member, str) else None
-        attributes = await views.attributes(program, member) if member is not None else {}
-        outcomes = judging.evaluate(basis_of(activity), attributes)
-        return _json(_quoted(judging, outcomes, activity, member))
+        if judging.is_closed_at(activity.occurred_at):
+            raise Problem("program_closed", "Nothing earns any more at that time")
+        wallet = Wallet(program, member or "")
+        if member is not None:
+            counters = counters_at(judging, activity) if judging.counts else []
+            wallet = await views.wallet(program, member, counters)
+        outcomes, decision, _ = weigh(judging, wallet, activity, None)
+        return _json(_quoted(judging, outcomes, decision, activity, member))
 
     return router
 
@@ -117,34 +127,38 @@ def _version_for(programs: NewestPrograms, program: str, activity: QuotedActivit
 
 
 def _quoted(
-    judging: CompiledProgram, outcomes: Sequence[RuleOutcome], activity: QuotedActivity, member: str | None
+    judging: CompiledProgram,
+    outcomes: Sequence[RuleOutcome],
+    decision: Sequence[RuleJudged],
+    activity: QuotedActivity,
+    member: str | None,
 ) -> dict[str, Any]:
     """Say what the activity would earn: awards without lots, and the decision."""
-    earned = [outcome for outcome in outcomes if outcome.computed > 0]
     return {
         "awards": [
             {
                 "member": member,
                 "rule": outcome.rule.id,
                 "unit": outcome.rule.unit,
-                "amount": outcome.computed,
+                "amount": judged.amount,
                 "state": "available",
                 "available_at": activity.occurred_at,
                 "expires_at": judging.expires_at(outcome.rule, activity.occurred_at),
-                "funding": [{"partner": outcome.rule.funder, "amount": outcome.computed}],
+                "funding": [{"partner": outcome.rule.funder, "amount": judged.amount}],
             }
-            for outcome in earned
+            for outcome, judged in zip(outcomes, decision, strict=True)
+            if judged.amount > 0
         ],
         "decision": [
             {
-                "rule": outcome.rule.id,
-                "fired": outcome.fired,
-                "reason": outcome.reason,
-                "computed": outcome.computed,
-                "amount": outcome.computed,
-                "capped_by": [],
+                "rule": judged.rule,
+                "fired": judged.fired,
+                "reason": judged.reason,
+                "computed": judged.computed,
+                "amount": judged.amount,
+                "capped_by": [{"cap": cut.cap, "cut": cut.cut} for cut in judged.capped_by],
             }
-            for outcome in outcomes
+            for judged in decision
         ],
         "version": judging.version,
     }
