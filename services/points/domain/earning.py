@@ -14,6 +14,7 @@ from services.points.domain.facts import (
     ActivityPosted,
     ActivityRefused,
     AnyFact,
+    BudgetDrawn,
     Counted,
     DebtPaid,
     KeyTaken,
@@ -23,7 +24,7 @@ from services.points.domain.facts import (
     RuleJudged,
 )
 from services.points.domain.moment import Moment
-from services.points.domain.shared import Credit, key_name
+from services.points.domain.shared import Credit, Shared, key_name
 from services.points.domain.state import Wallet
 
 
@@ -38,7 +39,7 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     credit = moment.shared.keys.get(key) if key is not None else None
     if credit is not None:
         return (_already_credited(asked, activity, credit),)
-    outcomes, decision, counted = weigh(program, wallet, activity, asked.partner)
+    outcomes, decision, counted = weigh(program, wallet, activity, asked.partner, moment.shared)
     grants = _grants(program, outcomes, decision, activity, asked.partner)
     posted = ActivityPosted(
         activity=activity.id,
@@ -52,11 +53,12 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         counted=counted,
     )
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
-    return (posted, *taken, *grants, *pay_debts(wallet, grants, moment.journal))
+    drawn = _drawn(program, decision) if program.budgeted else ()
+    return (posted, *taken, *drawn, *grants, *pay_debts(wallet, grants, moment.journal))
 
 
 def weigh(
-    program: CompiledProgram, wallet: Wallet, activity: ActivityLike, partner: str | None
+    program: CompiledProgram, wallet: Wallet, activity: ActivityLike, partner: str | None, shared: Shared
 ) -> tuple[Sequence[RuleOutcome], list[RuleJudged], tuple[Counted, ...]]:
     """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves."""
     basis = basis_of(activity, partner=partner)
@@ -64,8 +66,14 @@ def weigh(
     outcomes = program.evaluate(basis, wallet.attributes, spent=spent)
     decision = [_judged(outcome) for outcome in outcomes]
     if program.counts or program.is_capped:
-        return outcomes, *cap(program, wallet, activity, outcomes, decision)
+        return outcomes, *cap(program, wallet, activity, outcomes, decision, shared)
     return outcomes, decision, ()
+
+
+def _drawn(program: CompiledProgram, decision: Sequence[RuleJudged]) -> list[BudgetDrawn]:
+    """Return what is drawn from budgets, which the grants of one activity take up once for each rule."""
+    granted = [(rule.id, decision[rule.index].amount) for rule in program.budgeted]
+    return [BudgetDrawn(rule=rule, amount=amount) for rule, amount in granted if amount]
 
 
 def _already_credited(asked: Report, activity: ReportedActivity, credit: Credit) -> ActivityRefused:

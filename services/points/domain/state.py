@@ -166,6 +166,7 @@ class Wallet:
     counters: dict[CounterKey, Counter] = field(default_factory=dict)
     refusals: dict[tuple[int, str], Refusal] = field(default_factory=dict)
     credited: dict[tuple[str, str], int] = field(default_factory=dict)
+    drawn: dict[str, int] = field(default_factory=dict)
 
     @property
     def exists(self) -> bool:
@@ -262,6 +263,10 @@ def _refused(_wallet: Wallet, _journal: int, _fact: f.ActivityRefused | f.HoldRe
 
 def _key_taken(wallet: Wallet, journal: int, fact: f.KeyTaken) -> None:
     wallet.credited[fact.group, fact.key] = journal
+
+
+def _drawn(wallet: Wallet, _journal: int, fact: f.BudgetDrawn) -> None:
+    wallet.drawn[fact.rule] = wallet.drawn.get(fact.rule, 0) + fact.amount
 
 
 def _hold_refused(wallet: Wallet, _journal: int, fact: f.HoldRefused) -> None:
@@ -370,6 +375,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.ActivityPosted: _posted,
     f.ActivityReturned: _returned,
     f.ActivityRefused: _refused,
+    f.BudgetDrawn: _drawn,
     f.KeyTaken: _key_taken,
     f.HoldRefused: _hold_refused,
     f.PointsGranted: _granted,

@@ -16,6 +16,7 @@ from services.points.domain.capping import counters_at
 from services.points.domain.earning import weigh
 from services.points.domain.facts import RuleJudged
 from services.points.domain.moment import Programs
+from services.points.domain.shared import BudgetName, Shared
 from services.points.domain.state import Wallet
 
 _decode_quote = decoder_of(QuotedActivity).decode
@@ -40,6 +41,7 @@ class Views(Protocol):
     ) -> dict[str, Any]: ...
     async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]: ...
     async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]: ...
+    async def budgets(self, program: str) -> dict[BudgetName, int]: ...
     async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet: ...
 
 
@@ -93,7 +95,8 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
         if member is not None:
             counters = counters_at(judging, activity) if judging.counts else []
             wallet = await views.wallet(program, member, counters)
-        outcomes, decision, _ = weigh(judging, wallet, activity, None)
+        shared = Shared(budgets=await views.budgets(program) if judging.budgeted else {})
+        outcomes, decision, _ = weigh(judging, wallet, activity, None, shared)
         return _json(_quoted(judging, outcomes, decision, activity, member))
 
     return router

@@ -17,6 +17,7 @@ from laurel.errors import Problem
 from laurel.io.database import Database
 from services.points.announcing import balances_of
 from services.points.domain import facts as f
+from services.points.domain.shared import BudgetName
 from services.points.domain.state import Balance, Counter, CounterKey, Wallet
 
 _STATEMENT = """
@@ -67,6 +68,8 @@ _BY_EXPIRY_YEAR = """
 
 _WALLET = "select enrolled_at, attributes from wallets where program = $1 and member = $2"
 
+_BUDGETS = "select rule, drawn from budgets where program = $1"
+
 _COUNTERS = """
     select c.*
     from unnest($3::text[], $4::timestamptz[]) as k (counter, at)
@@ -109,6 +112,11 @@ class LedgerViews:
     async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]:
         async with self._database.reading() as connection:
             return await liability(connection, program, zone)
+
+    async def budgets(self, program: str) -> dict[BudgetName, int]:
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_BUDGETS, program)
+        return {BudgetName(program, row["rule"]): row["drawn"] for row in rows}
 
     async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet:
         async with self._database.reading() as connection:

@@ -13,6 +13,7 @@ from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
 from services.points.domain.state import Hold, Lot, Wallet
 from services.points.ports import Journal
+from services.points.store.budgeting import draw_budgets
 from services.points.store.counting import set_counters
 from services.points.store.crediting import take_keys
 
@@ -92,6 +93,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _set_holds(connection, journals)
     await set_counters(connection, journals)
     await take_keys(connection, journals)
+    await draw_budgets(connection, journals)
     await _refresh_next_expiry(connection, journals)
     await _set_wallets(connection, wallets)
     await _set_balances(connection, wallets)
