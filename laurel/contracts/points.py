@@ -99,6 +99,20 @@ class TierSeen(Said):
     changed: bool = False
 
 
+class CounterSeen(Said):
+    """How much of a unit the cap `rule` has let through in its window, and its limit.
+
+    `from` and `until` are the window's first and last day; a window without them is all time.
+    """
+
+    rule: Name
+    unit: Name
+    from_: Day | None = Field(default=None, alias="from")
+    until: Day | None = None
+    granted: Amount
+    limit: NotNegative | None = None
+
+
 class LotAmount(Said):
     """A part of a lot."""
 
@@ -154,6 +168,7 @@ class PointsAwarded(WalletEvent):
     decision: list[RuleDecision] = Field(default_factory=list)
     tier: TierSeen | None = None
     vouchers: list[JsonObject] = Field(default_factory=list)
+    counters: list[CounterSeen] = Field(default_factory=list)
 
 
 class CappedAward(Said):
@@ -201,6 +216,7 @@ class PointsClawedBack(WalletEvent):
     decision: list[RuleDecision] = Field(default_factory=list)
     tier: TierSeen | None = None
     vouchers: list[JsonObject] = Field(default_factory=list)
+    counters: list[CounterSeen] = Field(default_factory=list)
 
 
 class HoldStanding(Said):

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from laurel.program.rules import CompiledRule
     from laurel.program.windows import Window, WindowKind
 
-CapReason = Literal["transaction_cap", "window_cap", "balance_cap"]
+CapReason = Literal["transaction_cap", "window_cap", "balance_cap", "budget"]
 TRANSACTION_CAP: Final = "transaction_cap"
 WINDOW_CAP: Final = "window_cap"
 BALANCE_CAP: Final = "balance_cap"
+BUDGET: Final = "budget"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -59,6 +59,7 @@ class CompiledProgram:
     windows: WindowFinder
     caps: tuple[CompiledCap, ...]
     limited: tuple[CompiledRule, ...]
+    budgeted: tuple[CompiledRule, ...]
     counts: bool
     """Whether anything is counted: a cap over a window, or how often a rule earns."""
     is_capped: bool
@@ -73,6 +74,7 @@ class CompiledProgram:
         zone = zone_named(document.time_zone)
         places = Places(document) if document.day_parts or document.stores else None
         caps = compile_caps(document, zone)
+        budgeted = tuple(rule for rule in rules if rule.budget is not None)
         limited = tuple(rule for rule in rules if rule.limit is not None)
         stacks = {name: group.stack for name, group in document.groups.items()}
         return cls(
@@ -95,8 +97,9 @@ class CompiledProgram:
             windows=WindowFinder(zone, places),
             caps=caps,
             limited=limited,
+            budgeted=budgeted,
             counts=bool(limited) or any(cap.window is not None for cap in caps),
-            is_capped=bool(caps) or any(rule.per_transaction is not None for rule in rules),
+            is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )

@@ -162,6 +162,12 @@ class Limit(Part):
     per: Literal["day_part", "day", "month", "quarter", "year", "lifetime"]
 
 
+class Budget(Part):
+    """How many points a rule may grant to all members together, ever. What a return takes back is not given back."""
+
+    points: Positive
+
+
 class Rule(Part):
     """One component of what an activity earns. Exactly one of `rate`, `multiplier` and `fixed` says how much.
 
@@ -186,6 +192,7 @@ class Rule(Part):
     ends_at: Instant | None = None
     caps: RuleCaps | None = None
     limit: Limit | None = None
+    budget: Budget | None = None
     group: RuleId | None = None
     priority: Annotated[int, Field(strict=True, ge=-1_000, le=1_000)] = 0
 

@@ -92,6 +92,7 @@ class _Stage:
         self._enrolled_at = member.enrolled_at
         self._posted: dict[str, _Posted] = {}
         self._credited: set[str] = set()
+        self._drawn: dict[str, int] = {}
         self._lots: list[_Lot] = []
         self._owed: dict[str, int] = dict.fromkeys(program.units, 0)
         self._lapse_at: dict[str, datetime] = {}
@@ -171,9 +172,12 @@ class _Stage:
                 amount, reason, cut_by = max(room, 0), cap.reason, cap
             if cap.reason == "transaction_cap" or not reason:
                 kept = amount
+        if rule.budget is not None and rule.budget - self._drawn.get(rule.id, 0) < amount:
+            amount, reason = rule.budget - self._drawn.get(rule.id, 0), "budget"
+        self._drawn[rule.id] = self._drawn.get(rule.id, 0) + amount
         if reason:
             seen.capped[rule.id] = {reason: outcome.computed - amount}
-        if reason == "window_cap" and cut_by is not None and self._program.refill_on_return:
+        if reason == "window_cap" and rule.budget is None and cut_by is not None and self._program.refill_on_return:
             posted.refused[rule.id] = (cut_by, min(kept, rule.per_transaction or kept) - amount)
         if amount:
             self._grant(rule, amount, posted, seen)

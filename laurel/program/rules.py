@@ -89,6 +89,7 @@ class CompiledRule:
     priority: int
     per_transaction: int | None
     limit: RuleLimit | None
+    budget: int | None
     funder: str
     price: Fraction | None
     price_currency: str | None
@@ -146,6 +147,7 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         priority=rule.priority,
         per_transaction=rule.caps.per_transaction if rule.caps is not None else None,
         limit=_limit(rule),
+        budget=rule.budget.points if rule.budget is not None else None,
         funder=rule.funding.funder,
         price=None if price is None else Fraction(price),
         price_currency=None if price is None else rule.funding.currency or document.currency,

@@ -661,6 +661,7 @@ def _place(source: str, sequence: int) -> Place:
 _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.MemberEnrolled.TYPE: _enrolled,
     points.PointsAwarded.TYPE: _awarded,
+    points.PointsCapped.TYPE: _moved,
     points.ActivityRefused.TYPE: _refused,
     points.PointsClawedBack.TYPE: _clawed_back,
     points.PointsHeld.TYPE: _points_held,

@@ -26,6 +26,7 @@ _Award: Any = struct_of(said.Award)
 _Balance: Any = struct_of(said.Balance)
 _CappedAward: Any = struct_of(said.CappedAward)
 _Cause: Any = struct_of(Cause)
+_CounterSeen: Any = struct_of(said.CounterSeen)
 _Cut: Any = struct_of(said.Cut)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
 _Funding: Any = struct_of(said.Funding)
@@ -51,6 +52,8 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
     }
     balances = [_balance(balance, wallet.balances[balance.unit], zone) for balance in decided.balances]
     for contract, fields in _said(decided):
+        if "counters" in fields:
+            fields["counters"] = [_counter(counted, zone) for counted in fields["counters"] if counted.unit]
         if contract is not said.MemberEnrolled:
             fields["balances"] = balances
         shape: Any = struct_of(contract)
@@ -112,6 +115,19 @@ def _said(decided: Decided) -> Iterable[tuple[Any, dict[str, Any]]]:
                     "capped": [_capped(judged) for judged in fact.decision if judged.capped_by],
                 },
             )
+
+
+def _counter(counted: f.Counted, zone: ZoneInfo) -> Any:  # noqa: ANN401  # a Struct made from the contract
+    """Say what a cap has counted; counters of limits have no unit and are not said."""
+    _, name, _ = counted.counter.split("/")
+    return _CounterSeen(
+        rule=name,
+        unit=counted.unit,
+        from_=local_date(counted.start, zone) if counted.end is not None else None,
+        until=last_good_day(counted.end, zone) if counted.end is not None else None,
+        granted=counted.total,
+        limit=counted.limit,
+    )
 
 
 def _capped(judged: f.RuleJudged) -> Any:  # noqa: ANN401  # a Struct made from the contract
@@ -221,6 +237,7 @@ def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, An
         "partner": fact.partner,
         "awards": _awards(decided),
         "decision": _decision(fact.decision),
+        "counters": fact.counted,
     }
 
 
@@ -254,6 +271,7 @@ def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str
         "reversals": reversals,
         "awards": _awards(decided),
         "decision": _decision(fact.decision),
+        "counters": fact.counted,
     }
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
-from services.points.domain.shared import KeyName, Shared
+from services.points.domain.shared import BudgetName, KeyName, Shared
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 
 
@@ -44,8 +44,8 @@ class Needs:
 
     `wallets` are locked; `enrolling` those that may have to be made first; `spending` how many points of a unit may
     be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom; `keys`
-    what may be credited once; `clocks` the programs whose now is needed. `counters` are named by wallet, counter and
-    an instant: needed is the newest window that starts by then.
+    what may be credited once, `budgets` what rules may draw from; `clocks` the programs whose now is needed.
+    `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -59,6 +59,7 @@ class Needs:
     until: dict[WalletKey, datetime] = field(default_factory=dict)
     counters: set[tuple[str, str, str, datetime]] = field(default_factory=set)
     keys: set[KeyName] = field(default_factory=set)
+    budgets: set[BudgetName] = field(default_factory=set)
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ from services.points.domain.expiring import due
 from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
-from services.points.domain.shared import key_name
+from services.points.domain.shared import BudgetName, key_name
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.ports import (
     ActivityKey,
@@ -255,6 +255,9 @@ class Road:
         if program.counts:
             for counter, start in counters_at(program, activity):
                 needs.counters.add((*key, counter, start))
+        for rule in program.budgeted:
+            if activity.type in rule.on and rule.runs_at(activity.occurred_at):
+                needs.budgets.add(BudgetName(key.program, rule.id))
         if activity.exclusive_key is not None:
             needs.keys.add(key_name(program, activity.exclusive_key))
 

@@ -109,6 +109,7 @@ _COUNTERS = """
 _REFUSALS = """
     select program, member, journal, rule, refused
     from points.refusals order by program, member, journal, rule"""
+_BUDGETS = "select program, rule, drawn from points.budgets"
 _CREDITED = """
     select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
     where program is not null order by program, member, exclusive_group, exclusive_key"""
@@ -182,11 +183,13 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_ADJUSTMENTS, prefetch=2000)),
     )
     wallet: Wallet | None = None
+    drawn: dict[tuple[str, str], int] = {}
     broken = False
     count = 0
     async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
         if wallet is None or (wallet.program, wallet.member) != (program, member):
             if wallet is not None and not broken:
+                _draw(drawn, wallet)
                 for finding in await _compare(wallet, tables):
                     yield finding
             wallet = Wallet(program, member)
@@ -202,9 +205,18 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         if count % 10_000 == 0:
             yield count
     if wallet is not None and not broken:
+        _draw(drawn, wallet)
         for finding in await _compare(wallet, tables):
             yield finding
+    stored = {(row["program"], row["rule"]): row["drawn"] for row in await connection.fetch(_BUDGETS)}
+    for said in _unlike("budget", stored, drawn):
+        yield Finding(_PROOF, "budgets", said)
     yield count
+
+
+def _draw(drawn: dict[tuple[str, str], int], wallet: Wallet) -> None:
+    for rule, amount in wallet.drawn.items():
+        drawn[wallet.program, rule] = drawn.get((wallet.program, rule), 0) + amount
 
 
 _PROOF = "tables are folds of the journals"

@@ -1,8 +1,9 @@
-"""Counters of windows, what their caps refused, and things that may be credited once.
+"""Counters of windows, what their caps refused, things that may be credited once, and budgets.
 
 Why: caps and limits are exact only if what they count is kept with the wallet; and a return may grant what a cap had
 refused, oldest first, so refusals must be found without reading journals. What may be credited once in a group of
-programs belongs to no member, so it has a row of its own that whoever wants it locks.
+programs, and what a rule may grant to all, belong to no member, so they have rows of their own that whoever wants
+them locks.
 """
 
 from alembic import op
@@ -41,6 +42,8 @@ def upgrade() -> None:
                 f"CREATE TABLE points.{name}_p{part} PARTITION OF points.{name} "
                 f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part}){storage}"
             )
+    op.execute(f"""CREATE TABLE points.budgets (program {KEY}, rule {KEY}, drawn bigint NOT NULL DEFAULT 0,
+        PRIMARY KEY (program, rule)) WITH (fillfactor = 60)""")
     op.execute(
         "CREATE INDEX refusals_open ON points.refusals "
         "(program, member, counter, window_start, occurred_at, journal, rule) WHERE refused > 0"

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import msgspec
 
 from laurel.program import CompiledProgram, RuleOutcome
-from laurel.program.caps import BALANCE_CAP, TRANSACTION_CAP, WINDOW_CAP, CompiledCap
+from laurel.program.caps import BALANCE_CAP, BUDGET, TRANSACTION_CAP, WINDOW_CAP, CompiledCap
 from laurel.program.rules import CompiledRule, RuleLimit
 from laurel.program.windows import Window, WindowKind
 from services.points.domain.facts import Counted, Cut, RuleJudged
+from services.points.domain.shared import Shared
 from services.points.domain.state import Wallet
 
 
@@ -83,9 +84,10 @@ def cap(
     happened: Happened,
     outcomes: Sequence[RuleOutcome],
     decision: Sequence[RuleJudged],
+    shared: Shared,
 ) -> tuple[list[RuleJudged], tuple[Counted, ...]]:
     """Cut what was computed to the room left, rule by rule; return the decision and the counters that move."""
-    rooms = Rooms(program, wallet, wallet.attributes, windows_of(program, wallet, happened))
+    rooms = Rooms(program, wallet, wallet.attributes, windows_of(program, wallet, happened), shared)
     judged = []
     for outcome, plain in zip(outcomes, decision, strict=True):
         if outcome.computed <= 0:
@@ -106,7 +108,9 @@ class Rooms:
         wallet: Wallet,
         member: Mapping[str, Any],
         windows: Iterable[tuple[CompiledCap | RuleLimit, Window]],
+        shared: Shared | None = None,
     ) -> None:
+        self._shared = shared or Shared()
         self._program = program
         self._member = member
         self._wallet = wallet
@@ -130,10 +134,16 @@ class Rooms:
             if room is not None and room < amount:
                 amount = max(room, 0)
                 cut_by, key = cap.reason, cap
+        if rule.budget is not None:
+            room = max(rule.budget - self._shared.drawn(self._program.program, rule.id), 0)
+            if room < amount:
+                amount, cut_by, key = room, BUDGET, None
         self._take_up(rule, amount)
         if amount == computed:
             return amount, ()
-        refill = before_windows - amount if cut_by == WINDOW_CAP and self._program.refill_on_return else 0
+        # What a budget bounds is granted once and in order; nothing of it comes later.
+        refills = self._program.refill_on_return and rule.budget is None
+        refill = before_windows - amount if cut_by == WINDOW_CAP and refills else 0
         if refill == 0 or key is None:
             return amount, (Cut(cut_by, computed - amount),)
         start = self._window[key.counter].start

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
+from laurel.program.bases import ActivityLike
 from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import Report
 from services.points.domain.capping import cap, spent_limits
@@ -14,6 +15,7 @@ from services.points.domain.facts import (
     ActivityPosted,
     ActivityRefused,
     AnyFact,
+    BudgetDrawn,
     Counted,
     DebtPaid,
     KeyTaken,
@@ -23,7 +25,7 @@ from services.points.domain.facts import (
     RuleJudged,
 )
 from services.points.domain.moment import Moment
-from services.points.domain.shared import Credit, key_name
+from services.points.domain.shared import Credit, Shared, key_name
 from services.points.domain.state import Wallet
 
 
@@ -38,15 +40,10 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     credit = moment.shared.keys.get(key) if key is not None else None
     if credit is not None:
         return (_already_credited(asked, activity, credit),)
-    basis = basis_of(activity, partner=asked.partner)
-    spent = spent_limits(program, wallet, activity) if program.limited else ()
-    outcomes = program.evaluate(basis, wallet.attributes, spent=spent)
-    decision = [_judged(outcome) for outcome in outcomes]
-    counted: tuple[Counted, ...] = ()
-    if program.counts or program.is_capped:
-        decision, counted = cap(program, wallet, activity, outcomes, decision)
+    outcomes, decision, counted = weigh(program, wallet, activity, asked.partner, moment.shared)
     grants = _grants(program, outcomes, decision, activity, asked.partner)
-    if not fits(wallet, grants):
+    # What a cap cuts is told before it is cut.
+    if not fits(wallet, grants) or (program.is_capped and any(each.computed > AMOUNT_MAX for each in decision)):
         detail = f"A member's points of a unit, and what was ever earned of it, end at {AMOUNT_MAX}"
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code="limit_reached", detail=detail),)
     posted = ActivityPosted(
@@ -61,7 +58,27 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         counted=counted,
     )
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
-    return (posted, *taken, *grants, *pay_debts(wallet, grants, moment.journal))
+    drawn = _drawn(program, decision) if program.budgeted else ()
+    return (posted, *taken, *drawn, *grants, *pay_debts(wallet, grants, moment.journal))
+
+
+def weigh(
+    program: CompiledProgram, wallet: Wallet, activity: ActivityLike, partner: str | None, shared: Shared
+) -> tuple[Sequence[RuleOutcome], list[RuleJudged], tuple[Counted, ...]]:
+    """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves."""
+    basis = basis_of(activity, partner=partner)
+    spent = spent_limits(program, wallet, activity) if program.limited else ()
+    outcomes = program.evaluate(basis, wallet.attributes, spent=spent)
+    decision = [_judged(outcome) for outcome in outcomes]
+    if program.counts or program.is_capped:
+        return outcomes, *cap(program, wallet, activity, outcomes, decision, shared)
+    return outcomes, decision, ()
+
+
+def _drawn(program: CompiledProgram, decision: Sequence[RuleJudged]) -> list[BudgetDrawn]:
+    """Return what is drawn from budgets, which the grants of one activity take up once for each rule."""
+    granted = [(rule.id, decision[rule.index].amount) for rule in program.budgeted]
+    return [BudgetDrawn(rule=rule, amount=amount) for rule, amount in granted if amount]
 
 
 def _already_credited(asked: Report, activity: ReportedActivity, credit: Credit) -> ActivityRefused:

@@ -142,6 +142,13 @@ class ActivityRefused(Fact, frozen=True, tag=True):
     facts: dict[str, dict[str, str]] = {}
 
 
+class BudgetDrawn(Fact, frozen=True, tag=True):
+    """A rule granted so much from what it may grant to all members together."""
+
+    rule: str
+    amount: int
+
+
 class KeyTaken(Fact, frozen=True, tag=True):
     """A thing that may be credited once among the programs of `group` was credited here."""
 
@@ -384,6 +391,7 @@ AnyFact = (
     | ActivityPosted
     | ActivityReturned
     | ActivityRefused
+    | BudgetDrawn
     | KeyTaken
     | PointsGranted
     | DebtPaid

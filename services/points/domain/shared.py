@@ -1,4 +1,4 @@
-"""What many members share, and what is drawn from it: things that may be credited once in a group of programs.
+"""What many members share, and what is drawn from it: budgets of rules, and things that may be credited once.
 
 It is loaded and locked like wallets, after them, and moves by facts like them. Nothing is ever given back.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from laurel.program import CompiledProgram
-from services.points.domain.facts import AnyFact, KeyTaken
+from services.points.domain.facts import AnyFact, BudgetDrawn, KeyTaken
 
 
 class KeyName(NamedTuple):
@@ -17,6 +17,13 @@ class KeyName(NamedTuple):
 
     group: str
     key: str
+
+
+class BudgetName(NamedTuple):
+    """Names what a rule may grant to all members of a program together."""
+
+    program: str
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +40,20 @@ class Shared:
     """What is shared, as far as the messages in hand can touch it."""
 
     keys: dict[KeyName, Credit] = field(default_factory=dict)
+    budgets: dict[BudgetName, int] = field(default_factory=dict)
+    """What was drawn of each budget so far."""
 
     def apply(self, program: str, member: str, journal: int, fact: AnyFact) -> None:
         """Move by one fact of a member's journal."""
         if isinstance(fact, KeyTaken):
             self.keys[KeyName(fact.group, fact.key)] = Credit(program, member, journal)
+        elif isinstance(fact, BudgetDrawn):
+            name = BudgetName(program, fact.rule)
+            self.budgets[name] = self.budgets.get(name, 0) + fact.amount
+
+    def drawn(self, program: str, rule: str) -> int:
+        """Return what was drawn of a rule's budget so far; it must have been loaded."""
+        return self.budgets.get(BudgetName(program, rule), 0)
 
 
 def key_name(program: CompiledProgram, key: str) -> KeyName:

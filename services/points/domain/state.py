@@ -207,6 +207,7 @@ class Wallet:
     """The latest time of a posted activity: what has no time of its own is not before it on a manual clock."""
     turned_to: datetime | None = None
     """Up to when a turn of the program's clock moved this wallet last."""
+    drawn: dict[str, int] = field(default_factory=dict)
 
     @property
     def exists(self) -> bool:
@@ -316,6 +317,10 @@ def _refused(_wallet: Wallet, _journal: int, _fact: f.ActivityRefused | f.HoldRe
 
 def _key_taken(wallet: Wallet, journal: int, fact: f.KeyTaken) -> None:
     wallet.credited[fact.group, fact.key] = journal
+
+
+def _drawn(wallet: Wallet, _journal: int, fact: f.BudgetDrawn) -> None:
+    wallet.drawn[fact.rule] = wallet.drawn.get(fact.rule, 0) + fact.amount
 
 
 def _hold_refused(wallet: Wallet, _journal: int, fact: f.HoldRefused) -> None:
@@ -551,6 +556,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.ActivityPosted: _posted,
     f.ActivityReturned: _returned,
     f.ActivityRefused: _refused,
+    f.BudgetDrawn: _drawn,
     f.KeyTaken: _key_taken,
     f.HoldRefused: _hold_refused,
     f.PointsGranted: _granted,

@@ -10,10 +10,15 @@ from fastapi import APIRouter, Query, Request, Response
 
 from laurel.contracts.activity import QuotedActivity
 from laurel.errors import Fault, Problem
-from laurel.program import CompiledProgram, RuleOutcome, basis_of
+from laurel.program import CompiledProgram, RuleOutcome
 from laurel.shapes import decoder_of
 from laurel.values import AMOUNT_MAX
+from services.points.domain.capping import counters_at
+from services.points.domain.earning import weigh
+from services.points.domain.facts import RuleJudged
 from services.points.domain.moment import Programs
+from services.points.domain.shared import BudgetName, Shared
+from services.points.domain.state import Wallet
 
 _decode_quote = decoder_of(QuotedActivity).decode
 
@@ -44,7 +49,8 @@ class Views(Protocol):
     async def touched(
         self, program: str, units: Sequence[str], rules: Sequence[str], own: Sequence[str], *, everybody: bool
     ) -> dict[str, int]: ...
-    async def attributes(self, program: str, member: str) -> dict[str, Any]: ...
+    async def budgets(self, program: str) -> dict[BudgetName, int]: ...
+    async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet: ...
 
 
 class NewestPrograms(Programs, Protocol):
@@ -103,15 +109,26 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
             activity = _decode_quote(await request.body())
         except msgspec.MsgspecError as error:
             raise Problem("invalid", str(error)) from error
-        judging = _version_for(programs, program, activity)
-        member = activity.member if isinstance(activity.member, str) else None
-        attributes = await views.attributes(program, member) if member is not None else {}
-        outcomes = judging.evaluate(basis_of(activity), attributes)
-        if any(outcome.computed > AMOUNT_MAX for outcome in outcomes):
-            raise Problem("limit_reached", f"An award ends at {AMOUNT_MAX}")
-        return _json(_quoted(judging, outcomes, activity, member))
+        return _json(await _quote(views, _version_for(programs, program, activity), activity))
 
     return router
+
+
+async def _quote(views: Views, judging: CompiledProgram, activity: QuotedActivity) -> dict[str, Any]:
+    """Say what the activity would earn now, and why."""
+    program = judging.program
+    member = activity.member if isinstance(activity.member, str) else None
+    if judging.is_closed_at(activity.occurred_at):
+        raise Problem("program_closed", "Nothing earns any more at that time")
+    wallet = Wallet(program, member or "")
+    if member is not None:
+        counters = counters_at(judging, activity) if judging.counts else []
+        wallet = await views.wallet(program, member, counters)
+    shared = Shared(budgets=await views.budgets(program) if judging.budgeted else {})
+    outcomes, decision, _ = weigh(judging, wallet, activity, None, shared)
+    if any(outcome.computed > AMOUNT_MAX for outcome in outcomes):
+        raise Problem("limit_reached", f"An award ends at {AMOUNT_MAX}")
+    return _quoted(judging, outcomes, decision, activity, member)
 
 
 class _Touched(msgspec.Struct):
@@ -153,34 +170,38 @@ def _version_for(programs: NewestPrograms, program: str, activity: QuotedActivit
 
 
 def _quoted(
-    judging: CompiledProgram, outcomes: Sequence[RuleOutcome], activity: QuotedActivity, member: str | None
+    judging: CompiledProgram,
+    outcomes: Sequence[RuleOutcome],
+    decision: Sequence[RuleJudged],
+    activity: QuotedActivity,
+    member: str | None,
 ) -> dict[str, Any]:
     """Say what the activity would earn: awards without lots, and the decision."""
-    earned = [outcome for outcome in outcomes if outcome.computed > 0]
     return {
         "awards": [
             {
                 "member": member,
                 "rule": outcome.rule.id,
                 "unit": outcome.rule.unit,
-                "amount": outcome.computed,
+                "amount": judged.amount,
                 "state": "available",
                 "available_at": activity.occurred_at,
                 "expires_at": judging.expires_at(outcome.rule, activity.occurred_at),
-                "funding": [{"partner": outcome.rule.funder, "amount": outcome.computed}],
+                "funding": [{"partner": outcome.rule.funder, "amount": judged.amount}],
             }
-            for outcome in earned
+            for outcome, judged in zip(outcomes, decision, strict=True)
+            if judged.amount > 0
         ],
         "decision": [
             {
-                "rule": outcome.rule.id,
-                "fired": outcome.fired,
-                "reason": outcome.reason,
-                "computed": outcome.computed,
-                "amount": outcome.computed,
-                "capped_by": [],
+                "rule": judged.rule,
+                "fired": judged.fired,
+                "reason": judged.reason,
+                "computed": judged.computed,
+                "amount": judged.amount,
+                "capped_by": [{"cap": cut.cap, "cut": cut.cut} for cut in judged.capped_by],
             }
-            for outcome in outcomes
+            for judged in decision
         ],
         "version": judging.version,
     }

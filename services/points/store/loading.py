@@ -21,6 +21,7 @@ from services.points.domain.facts import (
 from services.points.domain.shared import Shared
 from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
 from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
+from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
 
@@ -148,9 +149,11 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
     await _read_spendable(connection, needs, wallets)
-    shared = Shared(await lock_keys(connection, needs.keys))
+    # What is shared is locked last, table by table in the order of their names.
+    budgets = await lock_budgets(connection, needs.budgets)
+    keys = await lock_keys(connection, needs.keys)
     clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
-    return Loaded(wallets, known, shared, dict(clocks))
+    return Loaded(wallets, known, Shared(keys, budgets), dict(clocks))
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:

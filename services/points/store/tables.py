@@ -323,3 +323,14 @@ exclusive_keys = hash_partitioned(
     by="exclusive_group, exclusive_key",
 )
 """What may be credited once in a group of programs, and where it was; without a program nobody took it yet."""
+
+budgets = Table(
+    "budgets",
+    metadata,
+    _key("program"),
+    _key("rule"),
+    _count("drawn"),
+    PrimaryKeyConstraint("program", "rule"),
+    schema="points",
+)
+"""What a rule has granted to all members together, where that has an end; locked by whoever may draw from it."""

@@ -17,7 +17,8 @@ from laurel.errors import Problem
 from laurel.io.database import Database
 from services.points.announcing import balances_of
 from services.points.domain import facts as f
-from services.points.domain.state import Balance
+from services.points.domain.shared import BudgetName
+from services.points.domain.state import Balance, Counter, CounterKey, Wallet
 from services.points.store import turning
 
 _STATEMENT = """
@@ -66,7 +67,17 @@ _BY_EXPIRY_YEAR = """
            sum(remaining)::bigint as outstanding
     from lots where program = $1 and remaining > 0 group by unit, year order by unit, year"""
 
-_ATTRIBUTES = "select attributes from wallets where program = $1 and member = $2"
+_WALLET = "select enrolled_at, attributes from wallets where program = $1 and member = $2"
+
+_BUDGETS = "select rule, drawn from budgets where program = $1"
+
+_COUNTERS = """
+    select c.*
+    from unnest($3::text[], $4::timestamptz[]) as k (counter, at)
+    cross join lateral (
+        select counter, window_start, window_end, unit, counted, bound from counters
+        where program = $1 and member = $2 and counter = k.counter and window_start <= k.at
+        order by window_start desc limit 1) c"""
 
 _TOUCHED = """
     select count(*) as lots, count(distinct member) as members from lots
@@ -126,11 +137,14 @@ class LedgerViews:
         async with self._database.reading() as connection:
             return await liability(connection, program, zone)
 
-    async def attributes(self, program: str, member: str) -> dict[str, Any]:
+    async def budgets(self, program: str) -> dict[BudgetName, int]:
         async with self._database.reading() as connection:
-            await _exists(connection, program, member)
-            raw = await connection.fetchval(_ATTRIBUTES, program, member)
-        return msgspec.json.decode(raw) if raw else {}
+            rows = await connection.fetch(_BUDGETS, program)
+        return {BudgetName(program, row["rule"]): row["drawn"] for row in rows}
+
+    async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet:
+        async with self._database.reading() as connection:
+            return await wallet(connection, program, member, counters)
 
 
 async def _exists(connection: asyncpg.Connection[Any], program: str, member: str) -> None:
@@ -262,6 +276,25 @@ async def balances(
     rows = await connection.fetch(_BALANCES, program, member)
     said = balances_of([Balance(*row) for row in rows], zone)
     return msgspec.json.decode(msgspec.json.encode(said), type=list[dict[str, Any]])
+
+
+async def wallet(
+    connection: asyncpg.Connection[Any], program: str, member: str, counters: Sequence[tuple[str, datetime]]
+) -> Wallet:
+    """Return a wallet as far as a quote needs it: attributes, totals and counters. Raises `member_unknown`."""
+    await _exists(connection, program, member)
+    found = Wallet(program, member)
+    found.enrolled_at, attributes = await connection.fetchrow(_WALLET, program, member) or (None, None)
+    found.attributes = msgspec.json.decode(attributes) if attributes else {}
+    found.balances = {row["unit"]: Balance(*row) for row in await connection.fetch(_BALANCES, program, member)}
+    if counters:
+        names, instants = zip(*counters, strict=True)
+        for counter, start, end, unit, counted, bound in await connection.fetch(
+            _COUNTERS, program, member, list(names), list(instants)
+        ):
+            key = CounterKey(counter, start)
+            found.counters[key] = Counter(counter, start, end, unit, counted, bound)
+    return found
 
 
 async def liability(connection: asyncpg.Connection[Any], program: str, zone: ZoneInfo) -> dict[str, Any]:

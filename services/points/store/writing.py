@@ -18,6 +18,7 @@ from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
 from services.points.domain.state import Adjustment, Hold, Lot, Wallet
 from services.points.ports import Journal
+from services.points.store.budgeting import draw_budgets
 from services.points.store.columns import (
     ACTIVITIES,
     ADJUSTMENTS,
@@ -78,6 +79,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     wallets = list(touched)
     await set_counters(connection, journals)
     await take_keys(connection, journals)
+    await draw_budgets(connection, journals)
     if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
         added, lots = _added(journals), _lots_added(journals)
         with _collisions():

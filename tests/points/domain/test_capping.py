@@ -96,3 +96,19 @@ async def test_a_member_whose_attribute_changes_is_counted_on() -> None:
     assert (await till.buy("a", 40_000))["awards"][0]["amount"] == 400
     till.wallet.attributes["card"] = "plain"
     assert (await till.buy("b", 40_000))["awards"] == []
+
+
+async def test_what_caps_have_counted_is_told_with_their_windows() -> None:
+    till = Till(document("gm-card"))
+    await till.enrol()
+    year = {"rule": "year", "unit": "credit", "from": "2024-03-01", "until": "2025-02-28", "limit": 50_000}
+    posted = await till.buy("a", 100_000, currency="USD")
+    assert posted["counters"] == [{**year, "granted": 5_000}]
+    posted = await till.buy("b", 1_000_000, currency="USD")
+    assert posted["counters"] == [{**year, "granted": 50_000}]
+    back = await till.give_back("r", "a", amount=20_000)
+    # A thousand goes back, and the other purchase gets it.
+    assert sum(award["amount"] for award in back["awards"]) == 1_000
+    assert back["counters"] == []
+    back = await till.give_back("s", "b")
+    assert back["counters"] == [{**year, "granted": 4_000}]

@@ -12,7 +12,7 @@ from laurel.io.inbox import _MOVE as INBOX_MOVE
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import _TAKE_NUMBERS
 from services.points.road import Road
-from services.points.store import counting, crediting, loading, turning, writing, writing_few
+from services.points.store import budgeting, counting, crediting, loading, turning, writing, writing_few
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms
 from tests.points.till import START, document, enrolment, purchase, report
@@ -40,6 +40,8 @@ HOT = {
     "refusals of windows": counting._REFUSALS,
     "set counters": counting._SET_COUNTERS,
     "set refusals": counting._SET_REFUSALS,
+    "lock budgets": budgeting._LOCK,
+    "draw budgets": budgeting._DRAW,
     "lock exclusive keys": crediting._LOCK,
     "take exclusive keys": crediting._TAKE,
     "set wallets": writing._WALLETS,
