@@ -50,6 +50,8 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.PointsCaptured,
             points.PointsReleased,
             points.PointsExpired,
+            points.TierChanged,
+            points.TierMatchRefused,
         ),
     ),
     (

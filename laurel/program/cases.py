@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from laurel.errors import Fault
-from laurel.program.document import RuleId, UnitName
+from laurel.program.document import CounterName, RuleId, UnitName
 from laurel.program.faults import ProgramFaults, faults_of
 from laurel.program.reading import read_yaml
 from laurel.values import Amount, Attributes, Day, Instant, NotNegative, PartnerId, Positive, ProgramId
@@ -42,12 +42,23 @@ class Balance(CasePart):
     owed: Amount | None = None
 
 
+class StandsAs(CasePart):
+    """Where a member stands: its tier, since when and until when, its years, its benefits, what its counters show."""
+
+    name: str
+    since: Day | None = None
+    until: Day | None = None
+    years: NotNegative | None = None
+    benefits: tuple[str, ...] | None = None
+    counters: dict[CounterName, NotNegative] | None = None
+
+
 class Expected(CasePart):
     """What must be true after a step.
 
     `awards` and `reversals` are by rule, `reasons` says why each named rule did what it did, `good_through` the last
     good day of the points just awarded (null where none is fixed), `billed` what each funder owes so far, in minor
-    units.
+    units, `tier` where the member stands; an `until` of null there says that no day is fixed.
     """
 
     awards: dict[RuleId, Positive] | None = None
@@ -56,6 +67,7 @@ class Expected(CasePart):
     good_through: dict[RuleId, Day | None] | None = None
     balances: dict[UnitName, Balance] | None = None
     billed: dict[PartnerId, Amount] | None = None
+    tier: StandsAs | None = None
     refused: str | None = None
 
 
@@ -67,18 +79,28 @@ class Spending(CasePart):
     at: Instant
 
 
+class Matching(CasePart):
+    """A rival's tier is to be matched, on a proof of a day."""
+
+    tier: str
+    dated: Day
+    issuer: str = "rival"
+    at: Instant
+
+
 class Step(CasePart):
-    """Exactly one of an activity, a spending and a wait, and what is expected after it."""
+    """Exactly one of an activity, a spending, a match and a wait, and what is expected after it."""
 
     activity: dict[str, Any] | None = None
     spend: Spending | None = None
+    match: Matching | None = None
     wait_until: Instant | None = None
     expect: Expected
 
 
 def _one_deed(step: Step) -> Step:
-    if sum(deed is not None for deed in (step.activity, step.spend, step.wait_until)) != 1:
-        raise PydanticCustomError("one_of", "A step has exactly one of activity, spend and wait_until")
+    if sum(deed is not None for deed in (step.activity, step.spend, step.match, step.wait_until)) != 1:
+        raise PydanticCustomError("one_of", "A step has exactly one of activity, spend, match and wait_until")
     return step
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from laurel.calendars import local_date, local_midnight, months_after, zone_named
 from laurel.program.bases import Basis, basis_of
-from laurel.program.document import Inactivity
+from laurel.program.document import Inactivity, NeverExpires
 from laurel.program.expiry import Expiry, lapses_on
 from laurel.program.plans import Plan, unfired
 from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleOutcome, compile_rule
+from laurel.program.tiers import CompiledTiers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from laurel.program.bases import ActivityLike
-    from laurel.program.document import ProgramDocument, Validity
+    from laurel.program.document import ProgramDocument, Unit, Validity
 
 __all__ = ["REASONS", "CompiledProgram", "CompiledRule", "CompiledUnit", "RuleOutcome"]
 
@@ -31,6 +32,7 @@ class CompiledUnit:
     name: str
     scale: int
     validity: Validity
+    counts_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +52,7 @@ class CompiledProgram:
     late_claim_months: int
     refill_on_return: bool
     member_attributes: frozenset[str]
+    tiers: CompiledTiers | None
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -58,20 +61,22 @@ class CompiledProgram:
         """Compile a document that load_program gave."""
         rules = tuple(compile_rule(index, rule, document) for index, rule in enumerate(document.earning))
         types = {name for rule in rules for name in rule.on}
+        zone = zone_named(document.time_zone)
         return cls(
             program=document.program,
             version=version,
             document=document,
             effective_from=document.effective_from,
-            zone=zone_named(document.time_zone),
+            zone=zone,
             clock=document.clock,
             currency=document.currency,
             exclusive_group=document.exclusive_group,
-            units={name: CompiledUnit(name, unit.scale, unit.validity) for name, unit in document.units.items()},
+            units={name: _unit(name, unit) for name, unit in document.units.items()},
             rules=rules,
             late_claim_months=document.late_claim.months,
             refill_on_return=document.returns.refill_on_return,
             member_attributes=frozenset(document.attributes.member),
+            tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
             _plans={name: Plan(name, rules) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )
@@ -112,3 +117,7 @@ class CompiledProgram:
         """Return the first moment at which an activity of then is too late to be reported."""
         last_day = months_after(local_date(occurred_at, self.zone), self.late_claim_months)
         return local_midnight(last_day + timedelta(days=1), self.zone)
+
+
+def _unit(name: str, unit: Unit) -> CompiledUnit:
+    return CompiledUnit(name, unit.scale, unit.validity or NeverExpires(kind="never"), unit.counts_only)

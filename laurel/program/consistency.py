@@ -16,9 +16,10 @@ from laurel.calendars import zone_named
 from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
 from laurel.program.conditions import condition_faults
-from laurel.program.document import Attributes, Part, ProgramDocument, Rolling, Rule, Unit, Validity
+from laurel.program.document import Attributes, Part, ProgramDocument, Rolling, Rule, Tiers, Unit, Validity
 from laurel.program.parsing import RESERVED
 from laurel.program.scopes import lines_scope, where_scope
+from laurel.program.tier_faults import rule_tier_faults, tier_faults, unit_faults
 
 if TYPE_CHECKING:
     from laurel.program.scopes import Scope
@@ -36,6 +37,8 @@ class Outline:
     units: Mapping[str, Unit | None] | None
     rules: Mapping[int, Rule]
     rule_ids: Mapping[int, str]
+    tiers: Tiers | None = None
+    has_tiers: bool = False
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -47,6 +50,8 @@ def outline_of(document: ProgramDocument) -> Outline:
         units=document.units,
         rules=rules,
         rule_ids={index: rule.rule for index, rule in rules.items()},
+        tiers=document.tiers,
+        has_tiers=document.tiers is not None,
     )
 
 
@@ -64,6 +69,8 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         rule_ids={
             index: rule["rule"] for index, rule in named if isinstance(rule, dict) and isinstance(rule.get("rule"), str)
         },
+        tiers=_readable(Tiers, {"": data.get("tiers")}).get(""),
+        has_tiers=data.get("tiers") is not None,
     )
 
 
@@ -73,10 +80,14 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
     yield from _attributes(outline.attributes)
     for name, unit in (outline.units or {}).items():
         if unit is not None:
-            yield from _validity(unit.validity, ("units", name, "validity"))
+            yield from unit_faults(name, unit)
+            if unit.validity is not None:
+                yield from _validity(unit.validity, ("units", name, "validity"))
     for index, rule in outline.rules.items():
         for path, code, detail in _rule(index, rule, outline):
             yield Fault(pointer_to(("earning", index, *path)), code, detail)
+    if outline.tiers is not None:
+        yield from tier_faults(outline.tiers, outline.units, outline.attributes)
 
 
 _Found = tuple[Path, str, str]
@@ -91,11 +102,14 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
     if outline.units is not None and rule.unit not in outline.units:
         yield ("unit",), "unknown_reference", f"there is no unit {rule.unit} under units"
     if outline.attributes is not None:
-        yield from _conditions(rule, outline.attributes)
+        yield from _conditions(rule, outline.attributes, tiers=outline.has_tiers)
+        yield from _numbers(rule, outline.attributes)
     yield from _measure(rule)
     if rule.multiplier is not None:
         yield from _multiplied(index, rule, outline)
-    if rule.funding.currency is not None and rule.funding.price is None:
+    unit = (outline.units or {}).get(rule.unit)
+    yield from rule_tier_faults(rule, unit, outline.tiers, has_tiers=outline.has_tiers)
+    if rule.funding is not None and rule.funding.currency is not None and rule.funding.price is None:
         yield ("funding", "currency"), "not_allowed", "a currency goes with a price"
     if rule.validity is not None:
         for fault in _validity(rule.validity, ("validity",)):
@@ -114,14 +128,28 @@ def _types(rule: Rule) -> Iterator[_Found]:
             )
 
 
-def _conditions(rule: Rule, attributes: Attributes) -> Iterator[_Found]:
+def _conditions(rule: Rule, attributes: Attributes, *, tiers: bool) -> Iterator[_Found]:
     scopes: list[tuple[str, str | None, Scope]] = [
-        ("where", rule.where, where_scope(attributes.activity, attributes.member)),
+        ("where", rule.where, where_scope(attributes.activity, attributes.member, tiers=tiers)),
         ("lines", rule.lines, lines_scope(attributes.line)),
     ]
     for key, source, scope in scopes:
         for fault in condition_faults(source, scope) if source is not None else ():
             yield (key,), fault.code, str(fault)
+
+
+def _numbers(rule: Rule, attributes: Attributes) -> Iterator[_Found]:
+    if rule.rate is None:
+        return
+    for position, name in enumerate(rule.rate.of):
+        path = ("rate", "of") if len(rule.rate.of) == 1 else ("rate", "of", position)
+        attribute = name.removeprefix("attributes.")
+        if name in rule.rate.of[:position]:
+            yield path, "repeated", f"{name} is named twice"
+        elif name != attribute and attributes.activity.get(attribute) != "integer":
+            yield path, "unknown_reference", f"{attribute} is not declared as an integer under attributes/activity"
+    if rule.lines is not None and rule.rate.of != ("amount",):
+        yield ("lines",), "not_allowed", "of the lines picked a rate takes the amounts"
 
 
 def _measure(rule: Rule) -> Iterator[_Found]:

@@ -6,16 +6,26 @@ What is here is what the platform does; docs/programs.md shows where later parts
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    WithJsonSchema,
+)
 
 from laurel.program.rationals import Rational
 from laurel.program.scopes import Kind
 from laurel.rounding import Mode
-from laurel.values import Currency, Instant, PartnerId, Positive, ProgramId, ShortText
+from laurel.values import Currency, Instant, NotNegative, PartnerId, Positive, ProgramId, Scalar, ShortText
 
 WORD_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,63}$"
 NAME_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 ATTRIBUTE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+AMOUNT_PATTERN: Final = r"^(amount|attributes\.[A-Za-z_][A-Za-z0-9_]{0,63})$"
 PRICE_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
 _NO_OTHER_KEYS: Final[dict[str, JsonValue]] = {"additionalProperties": False}
 
@@ -26,6 +36,39 @@ AttributeName = Annotated[str, Field(pattern=ATTRIBUTE_PATTERN)]
 DeclaredAttributes = Annotated[dict[AttributeName, Kind], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)]
 ConditionText = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_200)]
+TierName = Annotated[str, Field(pattern=WORD_PATTERN)]
+CounterName = Annotated[str, Field(pattern=NAME_PATTERN)]
+AmountName = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
+
+
+def _several(value: object) -> object:
+    """Read one name as a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_several(pattern: str) -> WithJsonSchema:
+    one: dict[str, JsonValue] = {"type": "string", "pattern": pattern}
+    return WithJsonSchema({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 16}]})
+
+
+AmountNames = Annotated[
+    tuple[AmountName, ...],
+    Field(min_length=1, max_length=16),
+    BeforeValidator(_several),
+    _one_or_several(AMOUNT_PATTERN),
+]
+"""One amount of an activity, or several that are added up."""
+
+
+def _share_kind(value: object) -> str:
+    return "table" if isinstance(value, dict) else "one"
+
+
+ByTier = Annotated[dict[TierName, Rational], Field(min_length=1, max_length=32, json_schema_extra=_NO_OTHER_KEYS)]
+Share = Annotated[Annotated[Rational, Tag("one")] | Annotated[ByTier, Tag("table")], Discriminator(_share_kind)]
+"""One fraction, or one for each tier."""
 
 
 class Part(BaseModel):
@@ -73,26 +116,43 @@ LotValidity = Annotated[NeverExpires | Rolling | EndOfPeriod, Field(discriminato
 
 
 class Unit(Part):
-    """A kind of points. `scale` says how many decimals it is shown with; every amount counts its smallest part."""
+    """A kind of points. `scale` says how many decimals it is shown with; every amount counts its smallest part.
+
+    A unit that `counts_only` is no points: it counts towards a tier, is never awarded and has no balance, so it has
+    no validity either.
+    """
 
     scale: Annotated[int, Field(strict=True, ge=0, le=6)]
-    validity: Validity
+    validity: Validity | None = None
+    counts_only: bool = False
 
 
 class Rate(Part):
-    """So many points per so much of an amount, both in their smallest parts, as an exact fraction."""
+    """So many points per so much of an amount, both in their smallest parts, as an exact fraction.
 
-    points: Rational
+    `of` names another number than the activity's amount, such as `attributes.miles`, or several that are added up.
+    `least` is what the number counts as where it is above zero and below that. `by: tier` makes `points` a table.
+    """
+
+    points: Share
     per: Positive
-    of: Literal["amount"] = "amount"
+    of: AmountNames = ("amount",)
+    least: Positive | None = None
+    by: Literal["tier"] | None = None
 
 
 class Multiplier(Part):
-    """Extra points as a share of what an earlier rule computed. Exactly one of `percent` and `fraction`."""
+    """Extra points as a share of what an earlier rule computed. Exactly one of `percent` and `fraction`.
+
+    `by: tier` makes the share a table by the member's tier; `by: tenure` gives it for each complete calendar year
+    above the first tier, at most `most` percent.
+    """
 
     of: RuleId
-    percent: Rational | None = None
-    fraction: Rational | None = None
+    percent: Share | None = None
+    fraction: Share | None = None
+    by: Literal["tier", "tenure"] | None = None
+    most: Rational | None = None
 
 
 class Fixed(Part):
@@ -117,7 +177,7 @@ class Rule(Part):
     """One component of what an activity earns. Exactly one of `rate`, `multiplier` and `fixed` says how much.
 
     `where` asks the activity and the member, `lines` picks lines; both are CEL. A multiplier takes no `lines`:
-    its base has them.
+    its base has them. `funding` is needed, but for a unit that only counts.
     """
 
     rule: RuleId
@@ -130,8 +190,92 @@ class Rule(Part):
     fixed: Fixed | None = None
     rounding: Mode = "down"
     paid_by_points_and_vouchers: Literal["excluded", "earns"] = "excluded"
-    funding: Funding
+    funding: Funding | None = None
     validity: LotValidity | None = None
+
+
+class AccountYear(Part):
+    """To the end of the first full account year after the day: from one anniversary of enrolment to the next."""
+
+    kind: Literal["account_year"]
+
+
+Lasts = Annotated[EndOfPeriod | AccountYear, Field(discriminator="kind")]
+
+
+class Counter(Part):
+    """What a tier asks for: a unit that only counts, over a window.
+
+    A `rolling` window is the last months or days to the day. `counts: months` counts the different months in which
+    there was anything. `since_tier` counts only what came after the present tier was reached.
+    """
+
+    unit: UnitName
+    window: Literal["calendar_year", "account_year", "rolling", "lifetime"]
+    months: Count | None = None
+    days: Annotated[int, Field(strict=True, ge=1, le=40_000)] | None = None
+    counts: Literal["amount", "months"] = "amount"
+    since_tier: bool = False
+
+
+class Bounds(Part):
+    """What a counter must show at a review: at least, at most, or both."""
+
+    least: NotNegative | None = None
+    most: NotNegative | None = None
+
+
+class Benefit(Part):
+    """What a tier brings with it, in the program's own words."""
+
+    name: Annotated[ShortText, Field(min_length=1)]
+    value: Scalar | None = None
+
+
+class Level(Part):
+    """One tier. `needs` are reached together; `keeps` is what a review asks for instead of them."""
+
+    tier: TierName
+    needs: Annotated[dict[CounterName, Positive], Field(max_length=16, json_schema_extra=_NO_OTHER_KEYS)] = {}
+    keeps: Annotated[dict[CounterName, Bounds], Field(max_length=16, json_schema_extra=_NO_OTHER_KEYS)] = {}
+    lasts: Lasts | None = None
+    benefits: Annotated[tuple[Benefit, ...], Field(max_length=50)] = ()
+
+
+class Challenge(Part):
+    """What keeps a matched tier: a share of what the tier needs of a counter, counted while the match lasts."""
+
+    counter: CounterName
+    percent: Rational
+
+
+class Match(Part):
+    """A rival's tier is matched at once, for some days, on a proof that is not too old, once in some years."""
+
+    proof_months: Count
+    lasts_days: Annotated[int, Field(strict=True, ge=1, le=4_000)]
+    challenge: Challenge
+    again_after_years: Annotated[int, Field(strict=True, ge=1, le=100)]
+
+
+class Tiers(Part):
+    """What a member can be, from the tier that everybody has to the highest, and how one rises and falls.
+
+    One rises at once, by `any` number of levels or `one_step` at a time. A tier that `lasts` is reviewed at its end,
+    by at most `steps_down` levels; `falls: month_end` reviews at the end of each month instead. `judged_at` names the
+    instant whose tier an activity earns by.
+    """
+
+    counters: Annotated[
+        dict[CounterName, Counter], Field(min_length=1, max_length=32, json_schema_extra=_NO_OTHER_KEYS)
+    ]
+    levels: Annotated[tuple[Level, ...], Field(min_length=2, max_length=32)]
+    climbs: Literal["any", "one_step"] = "any"
+    lasts: Lasts | None = None
+    falls: Literal["at_end", "month_end"] = "at_end"
+    steps_down: Annotated[int, Field(strict=True, ge=1, le=32)] | None = None
+    judged_at: Annotated[str, Field(pattern=r"^(occurred_at|attributes\.[A-Za-z_][A-Za-z0-9_]{0,63})$")] = "occurred_at"
+    match: Match | None = None
 
 
 class LateClaim(Part):
@@ -172,3 +316,4 @@ class ProgramDocument(Part):
     late_claim: LateClaim = LateClaim()
     earning: Annotated[tuple[Rule, ...], Field(max_length=500)]
     returns: Returns = Returns()
+    tiers: Tiers | None = None

@@ -16,6 +16,7 @@ from laurel.program.rules import (
     CONDITION_FALSE,
     EARNED,
     NO_LINE_MATCHES,
+    NOT_FOR_TIER,
     NOTHING_KEPT,
     NOTHING_PAID,
     ROUNDS_TO_ZERO,
@@ -51,6 +52,7 @@ class Plan:
         "_by_field",
         "_condition_false",
         "_multipliers",
+        "_not_for_tier",
         "_nothing_kept",
         "_picker",
         "_plain",
@@ -62,6 +64,7 @@ class Plan:
         self._condition_false = unfired(rules, activity_type, CONDITION_FALSE)
         self._silent = unfired(rules, activity_type, BASE_NOT_FIRED)
         self._nothing_kept = unfired(rules, activity_type, NOTHING_KEPT)
+        self._not_for_tier = unfired(rules, activity_type, NOT_FOR_TIER)
         no_line = unfired(rules, activity_type, NO_LINE_MATCHES)
         self._template = [
             no_line[rule.index] if rule.lines is not None else self._condition_false[rule.index] for rule in rules
@@ -81,15 +84,15 @@ class Plan:
         outcomes = self._template.copy()
         for rule in self._plain:
             if rule.where is None or rule.where.holds_beyond(basis, member):
-                outcomes[rule.index] = _outcome(rule, basis, None)
+                outcomes[rule.index] = self._outcome(rule, basis, None, member)
         for read, table in self._by_field:
             for rule in table.get(read(basis, member), ()):
                 if rule.where.holds_beyond(basis, member):  # type: ignore[union-attr]  # it came by its guard
-                    outcomes[rule.index] = _outcome(rule, basis, None)
+                    outcomes[rule.index] = self._outcome(rule, basis, None, member)
         if self._picker is not None and basis.lines:
             for rule, places in self._picker.matched(basis.lines, member).items():
                 if rule.where is None or rule.where.holds(basis, member):
-                    outcomes[rule.index] = _outcome(rule, basis, places)
+                    outcomes[rule.index] = self._outcome(rule, basis, places, member)
                 else:
                     outcomes[rule.index] = self._condition_false[rule.index]
         for rule in self._multipliers:
@@ -108,24 +111,49 @@ class Plan:
         base = outcomes[rule.base]  # type: ignore[index]  # a multiplier has its base
         if not base.fired:
             return self._silent[rule.index]
-        return _fired(rule, _share(rule, base.computed), ROUNDS_TO_ZERO)
+        return self._shared(rule, base.computed, ROUNDS_TO_ZERO, member)
+
+    def _outcome(
+        self, rule: CompiledRule, basis: Basis, places: list[int] | None, member: Mapping[str, Any]
+    ) -> RuleOutcome:
+        """What a rule whose conditions hold computes; `places` are the lines it picked, None where it picks none."""
+        if rule.kind == "fixed":
+            count = _count(rule, basis, places)
+            return RuleOutcome(rule, count > 0, EARNED if count else NO_LINE_MATCHES, rule.numerator * count)
+        if rule.of is not None:
+            amount = _number(rule, rule.of, basis)
+        elif places is None:
+            amount = basis.amount or 0
+            if rule.excludes_tenders:
+                amount -= basis.tender_excluded
+        else:
+            lines = basis.lines
+            amount = sum([lines[place].amount or 0 for place in places])
+            if rule.excludes_tenders and basis.line_excluded:
+                amount -= sum([basis.line_excluded[place] for place in places])
+        if 0 < amount < rule.least:
+            amount = rule.least
+        return self._shared(rule, amount, ROUNDS_TO_ZERO if amount else NOTHING_PAID, member)
+
+    def _shared(self, rule: CompiledRule, amount: int, why_nothing: str, member: Mapping[str, Any]) -> RuleOutcome:
+        """What a share of an amount comes to; the share may depend on where the member stands."""
+        if rule.by is None:
+            return _fired(rule, _share(rule, amount), why_nothing)
+        share = rule.by.of(member)
+        if share is None:
+            return self._not_for_tier[rule.index]
+        return _fired(rule, scaled(amount, *share, rule.rounding), why_nothing)
 
 
-def _outcome(rule: CompiledRule, basis: Basis, places: list[int] | None) -> RuleOutcome:
-    """What a rule whose conditions hold computes; `places` are the lines it picked, None where it picks none."""
-    if rule.kind == "fixed":
-        count = _count(rule, basis, places)
-        return RuleOutcome(rule, count > 0, EARNED if count else NO_LINE_MATCHES, rule.numerator * count)
-    if places is None:
-        amount = basis.amount or 0
-        if rule.excludes_tenders:
-            amount -= basis.tender_excluded
-    else:
-        lines = basis.lines
-        amount = sum([lines[place].amount or 0 for place in places])
-        if rule.excludes_tenders and basis.line_excluded:
-            amount -= sum([basis.line_excluded[place] for place in places])
-    return _fired(rule, _share(rule, amount), ROUNDS_TO_ZERO if amount else NOTHING_PAID)
+def _number(rule: CompiledRule, names: Iterable[str | None], basis: Basis) -> int:
+    """Add up what a rate takes; the share of it that points and vouchers paid is that of the whole amount."""
+    number = 0
+    for name in names:
+        value = basis.amount if name is None else basis.attributes.get(name)
+        number += value if type(value) is int else 0
+    if rule.excludes_tenders and basis.tender_excluded and basis.amount:
+        number -= scaled(number, basis.tender_excluded, basis.amount, "half_up")
+    return max(number, 0)
 
 
 def _count(rule: CompiledRule, basis: Basis, places: list[int] | None) -> int:

@@ -10,12 +10,15 @@ import msgspec
 
 from laurel.calendars import zone_named
 from laurel.program.conditions import Condition, compile_condition
+from laurel.program.document import NeverExpires
 from laurel.program.expiry import Expiry
-from laurel.program.scopes import lines_scope, where_scope
+from laurel.program.scopes import TENURE, TIER, Member, lines_scope, where_scope
 from laurel.rounding import Mode
 
 if TYPE_CHECKING:
-    from laurel.program.document import ProgramDocument, Rule, Validity
+    from collections.abc import Mapping
+
+    from laurel.program.document import Multiplier, ProgramDocument, Rule, Validity
 
 RuleKind = Literal["rate", "multiplier", "fixed"]
 
@@ -27,6 +30,7 @@ CONDITION_FALSE: Final = "condition_false"
 NO_LINE_MATCHES: Final = "no_line_matches"
 BASE_NOT_FIRED: Final = "base_not_fired"
 NOTHING_KEPT: Final = "nothing_kept"
+NOT_FOR_TIER: Final = "not_for_tier"
 REASONS: Final = (
     EARNED,
     ROUNDS_TO_ZERO,
@@ -36,6 +40,7 @@ REASONS: Final = (
     NO_LINE_MATCHES,
     BASE_NOT_FIRED,
     NOTHING_KEPT,
+    NOT_FOR_TIER,
 )
 """Why a rule earned what it did. The first three belong to rules that fired, the others to those that did not."""
 
@@ -45,7 +50,9 @@ class CompiledRule:
     """A rule ready to compute. Two rules are the same only if they are one object.
 
     A rate or multiplier is numerator ÷ denominator of its base; a fixed rule counts `numerator` for each `per`.
-    `base` is the position of the rule that a multiplier multiplies. `price` is what the funder pays for one point, in
+    `of` names the numbers a rate takes, None where it is the plain amount; `base` is the position of the rule that a
+    multiplier multiplies; `by` gives the share where it depends on the member's tier. What `counts_only` makes no
+    points: it counts towards a tier. `price` is what the funder pays for one point, in
     minor units of `price_currency`; None where the points are not billed.
     """
 
@@ -58,7 +65,11 @@ class CompiledRule:
     denominator: int
     rounding: Mode
     per: Literal["activity", "line", "quantity"]
+    of: tuple[str | None, ...] | None
+    least: int
     base: int | None
+    by: ByTier | ByTenure | None
+    counts_only: bool
     where: Condition | None
     lines: Condition | None
     excludes_tenders: bool
@@ -67,6 +78,30 @@ class CompiledRule:
     price_currency: str | None
     validity: Validity
     expiry: Expiry
+
+
+@dataclass(frozen=True, slots=True)
+class ByTier:
+    """A share for each tier, as numerator and denominator; a tier that is not named gets nothing."""
+
+    shares: Mapping[str, tuple[int, int]]
+
+    def of(self, member: Member) -> tuple[int, int] | None:
+        return self.shares.get(member.get(TIER, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class ByTenure:
+    """A share for each complete calendar year above the first tier, up to a most."""
+
+    each: Fraction
+    most: Fraction | None
+
+    def of(self, member: Member) -> tuple[int, int] | None:
+        share = self.each * member.get(TENURE, 0)
+        if self.most is not None:
+            share = min(share, self.most)
+        return (share.numerator, share.denominator) if share else None
 
 
 class RuleOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -80,10 +115,11 @@ class RuleOutcome(msgspec.Struct, frozen=True, gc=False):
 
 def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledRule:
     """Compile one rule of a document that load_program gave."""
-    attributes, price = document.attributes, rule.funding.price
+    attributes, funding, unit = document.attributes, rule.funding, document.units[rule.unit]
+    price = funding.price if funding is not None else None
     kind, factor = _measure(rule)
-    validity = rule.validity or document.units[rule.unit].validity
-    where_names = where_scope(attributes.activity, attributes.member)
+    validity = rule.validity or unit.validity or NeverExpires(kind="never")
+    where_names = where_scope(attributes.activity, attributes.member, tiers=document.tiers is not None)
     return CompiledRule(
         id=rule.rule,
         index=index,
@@ -94,24 +130,61 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         denominator=factor.denominator,
         rounding=rule.rounding,
         per=rule.fixed.per if rule.fixed is not None else "activity",
+        of=_numbers(rule),
+        least=(rule.rate.least or 0) if rule.rate is not None else 0,
         base=_base(rule, document),
+        by=_by(rule),
+        counts_only=unit.counts_only,
         where=compile_condition(rule.where, where_names) if rule.where else None,
         lines=compile_condition(rule.lines, lines_scope(attributes.line)) if rule.lines else None,
         excludes_tenders=rule.paid_by_points_and_vouchers == "excluded",
-        funder=rule.funding.funder,
+        funder=funding.funder if funding is not None else "",
         price=None if price is None else Fraction(price),
-        price_currency=None if price is None else rule.funding.currency or document.currency,
+        price_currency=None if funding is None or price is None else funding.currency or document.currency,
         validity=validity,
         expiry=Expiry(validity, zone_named(document.time_zone)),
     )
 
 
 def _measure(rule: Rule) -> tuple[RuleKind, Fraction]:
+    """Return the kind and the share; none where the share is a table, or is counted in years."""
     if rule.rate is not None:
-        return "rate", rule.rate.points / rule.rate.per
+        points = rule.rate.points
+        return "rate", Fraction(0) if isinstance(points, dict) else points / rule.rate.per
     if rule.multiplier is not None:
-        return "multiplier", rule.multiplier.fraction or (rule.multiplier.percent or Fraction(0)) / 100
+        share = _share(rule.multiplier)
+        return "multiplier", Fraction(0) if isinstance(share, dict) else share
     return "fixed", Fraction(rule.fixed.points if rule.fixed is not None else 0)
+
+
+def _share(multiplier: Multiplier) -> Fraction | dict[str, Fraction]:
+    if multiplier.fraction is not None:
+        return multiplier.fraction
+    percent = multiplier.percent or Fraction(0)
+    return {tier: share / 100 for tier, share in percent.items()} if isinstance(percent, dict) else percent / 100
+
+
+def _by(rule: Rule) -> ByTier | ByTenure | None:
+    if rule.rate is not None and isinstance(rule.rate.points, dict):
+        return ByTier({tier: _parts(points / rule.rate.per) for tier, points in rule.rate.points.items()})
+    if rule.multiplier is None or rule.multiplier.by is None:
+        return None
+    share = _share(rule.multiplier)
+    if isinstance(share, dict):
+        return ByTier({tier: _parts(part) for tier, part in share.items()})
+    most = rule.multiplier.most
+    return ByTenure(share, None if most is None else most / 100)
+
+
+def _parts(share: Fraction) -> tuple[int, int]:
+    return share.numerator, share.denominator
+
+
+def _numbers(rule: Rule) -> tuple[str | None, ...] | None:
+    """Return the attributes that a rate adds up, None among them standing for the amount."""
+    if rule.rate is None or rule.rate.of == ("amount",):
+        return None
+    return tuple(None if name == "amount" else name.removeprefix("attributes.") for name in rule.rate.of)
 
 
 def _base(rule: Rule, document: ProgramDocument) -> int | None:

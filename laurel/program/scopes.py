@@ -11,7 +11,11 @@ Kind = Literal["text", "integer", "boolean"]
 Subject = Any
 """What a condition is asked of: a basis or a line, by their attributes."""
 Member = Mapping[str, Any]
-"""The attributes of the member."""
+"""The attributes of the member, and under TIER and TENURE where it stands."""
+TIER: Final = ":tier"
+"""The member's tier among its attributes; no attribute can have that name."""
+TENURE: Final = ":tenure"
+"""Its complete calendar years above the first tier."""
 Scalar = Any
 """A text, a whole number, true or false, or None for what is not there."""
 Read = Callable[[Subject, Member], Scalar]
@@ -50,13 +54,17 @@ class ScopeField:
 Scope = Mapping[str, ScopeField]
 
 
-def where_scope(activity: Mapping[str, Kind], member: Mapping[str, Kind]) -> dict[str, ScopeField]:
+def where_scope(
+    activity: Mapping[str, Kind], member: Mapping[str, Kind], *, tiers: bool = False
+) -> dict[str, ScopeField]:
     """What `where` reads: the activity and the member, with the attributes that the program declares."""
     scope = {f"activity.{name}": _plain(f"activity.{name}", name, kind) for name, kind in ACTIVITY_FIELDS.items()}
     scope |= _attributes("activity", activity)
     for name, kind in member.items():
         path = f"member.attributes.{name}"
         scope[path] = ScopeField(path, kind, _read_member(name, PYTHON_TYPES[kind]), name, is_attribute=True)
+    if tiers:
+        scope["member.tier"] = ScopeField("member.tier", "text", _read_member(TIER, str), TIER, is_attribute=True)
     return scope
 
 

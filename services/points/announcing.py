@@ -17,6 +17,7 @@ from laurel.shapes import struct_of
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance
+from services.points.domain.tiering import Shown, changed
 from services.points.ports import Announcement, Decided
 
 _encode = msgspec.json.Encoder().encode
@@ -24,6 +25,12 @@ _ONE_DAY = timedelta(days=1)
 _Award: Any = struct_of(said.Award)
 _Balance: Any = struct_of(said.Balance)
 _Cause: Any = struct_of(Cause)
+_Benefit: Any = struct_of(said.Benefit)
+_Challenge: Any = struct_of(said.Challenge)
+_NextTier: Any = struct_of(said.NextTier)
+_Progress: Any = struct_of(said.Progress)
+_Standing: Any = struct_of(said.Standing)
+_TierSeen: Any = struct_of(said.TierSeen)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
 _Funding: Any = struct_of(said.Funding)
 _Lifetime: Any = struct_of(said.Lifetime)
@@ -47,12 +54,17 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
     }
     balances = [_balance(balance, wallet.balances[balance.unit], zone) for balance in decided.balances]
     for fact in journal.facts:
-        build = _EVENTS.get(type(fact))
-        if build is None:
-            continue
-        contract, fields = build(fact, decided)
+        if type(fact) is f.TierChanged:
+            contract, fields = _tier_changed(fact, decided, programs)
+        else:
+            build = _EVENTS.get(type(fact))
+            if build is None:
+                continue
+            contract, fields = build(fact, decided)
         if contract is not said.MemberEnrolled:
             fields["balances"] = balances
+            if decided.standing is not None:
+                fields["standing"] = _standing(decided.standing, zone)
         shape: Any = struct_of(contract)
         yield Announcement(
             wallet.program,
@@ -151,6 +163,7 @@ def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, An
         "partner": fact.partner,
         "awards": _awards(decided),
         "decision": _decision(fact.decision),
+        "tier": _tier_seen(fact, decided),
     }
 
 
@@ -183,6 +196,7 @@ def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str
         "reversals": reversals,
         "awards": _awards(decided),
         "decision": _decision(fact.decision),
+        "tier": _tier_seen(fact, decided),
     }
 
 
@@ -220,6 +234,66 @@ def _expired(fact: f.LotsExpired, _decided: Decided) -> tuple[Any, dict[str, Any
     return said.PointsExpired, {"lots": lots}
 
 
+def _tier_seen(fact: f.ActivityPosted | f.ActivityReturned, decided: Decided) -> said.TierSeen | None:
+    """Say the tier after an activity; nothing where the program has none."""
+    if not fact.stands:
+        return None
+    change = changed(decided.journal.facts)
+    name = fact.stands if change is None else change.after
+    seen: said.TierSeen = _TierSeen(name=name, changed=change is not None)
+    return seen
+
+
+def _standing(shown: Shown, zone: ZoneInfo) -> said.Standing:
+    standing = shown.standing
+    built: said.Standing = _Standing(
+        name=standing.tier,
+        since=local_date(standing.since_at, zone),
+        until=None if standing.until_at is None else last_good_day(standing.until_at, zone),
+        years=shown.years,
+        years_from=shown.years_from,
+        benefits=[_Benefit(name=each.name, value=each.value) for each in shown.benefits],
+        progress=[
+            _Progress(
+                counter=each.counter,
+                value=each.value,
+                from_=each.first,
+                until=each.last,
+                next=None if each.tier is None else _NextTier(tier=each.tier, needs=each.needs or 0),
+            )
+            for each in shown.progress
+        ],
+    )
+    return built
+
+
+def _tier_changed(fact: f.TierChanged, decided: Decided, programs: Programs) -> tuple[Any, dict[str, Any]]:
+    zone = programs.zone(decided.journal.wallet.program)
+    standing, challenge = fact.standing, None
+    matched = standing.matched if fact.reason == "matched" else None
+    if matched is not None:
+        until = last_good_day(matched.until_at, zone)
+        challenge = _Challenge(counter=matched.counter, needs=matched.needs, until=until)
+    return said.TierChanged, {
+        "from_": fact.before,
+        "to": fact.after,
+        "since": local_date(standing.since_at, zone),
+        "until": None if standing.until_at is None else last_good_day(standing.until_at, zone),
+        "reason": fact.reason,
+        "match": decided.journal.cause if matched is not None else None,
+        "challenge": challenge,
+    }
+
+
+def _match_refused(fact: f.StatusMatchRefused, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.TierMatchRefused, {
+        "match": fact.match,
+        "tier": fact.tier,
+        "code": fact.code,
+        "detail": fact.detail,
+    }
+
+
 _EVENTS: dict[type, Any] = {
     f.MemberEnrolled: _enrolled,
     f.ActivityPosted: _posted,
@@ -230,4 +304,5 @@ _EVENTS: dict[type, Any] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.StatusMatchRefused: _match_refused,
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance, Wallet
+from services.points.domain.tiering import Shown
 
 
 class WalletKey(NamedTuple):
@@ -42,7 +43,9 @@ class Needs:
     """What the messages of a batch can touch.
 
     `wallets` are locked; `enrolling` those that may have to be made first; `spending` how many points of a unit may
-    be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom.
+    be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom. Of
+    wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
+    on something may be counted.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -52,6 +55,8 @@ class Needs:
     spending: dict[tuple[str, str, str], int] = field(default_factory=dict)
     holds: set[tuple[str, str, str]] = field(default_factory=set)
     until: dict[WalletKey, datetime] = field(default_factory=dict)
+    tiers: dict[WalletKey, int] = field(default_factory=dict)
+    counting: dict[WalletKey, date] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -125,7 +130,8 @@ class ProgramBook(Programs, Protocol):
 class Decided:
     """A journal with the balances as they stood right after it, and the message it answers, if any did.
 
-    `again` marks an answer that was given before: its journal is read, not written.
+    `again` marks an answer that was given before: its journal is read, not written. `standing` is where the member
+    stood then, if the journal moved that.
     """
 
     message: Incoming | None
@@ -133,6 +139,7 @@ class Decided:
     balances: list[Balance]
     version: int
     again: bool = False
+    standing: Shown | None = None
 
 
 class Store(Protocol):

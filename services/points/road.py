@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from services.points.domain.expiring import due
 from services.points.domain.facts import ActivityRefused, AnyFact
 from services.points.domain.moment import Moment
 from services.points.domain.state import Balance, Wallet
+from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
 from services.points.ports import (
     ActivityKey,
     Announcement,
@@ -102,6 +103,8 @@ class Road:
     async def run_due(self, store: Store, wallets: Sequence[WalletKey], until: datetime) -> list[Announcement]:
         """Apply what is due by `until` to members whom nobody touched; the same as a message would do first."""
         needs = Needs(wallets=set(wallets), until=dict.fromkeys(wallets, until))
+        for key in wallets:
+            self._need_tiers(needs, key)
         batch = Batch(await store.load(needs))
         for key in sorted(wallets):
             wallet = batch.loaded.wallets[key]
@@ -116,6 +119,7 @@ class Road:
         for step in steps:
             needs.wallets.add(step.key)
             asked = step.asked
+            self._need_tiers(needs, step.key, step.activity)
             if isinstance(asked, Report):
                 activity = step.activity
                 assert activity is not None  # decode() gives every report its activity
@@ -134,6 +138,16 @@ class Road:
                 seen = needs.until.get(step.key)
                 needs.until[step.key] = asked.at if seen is None else max(seen, asked.at)
         return needs
+
+    def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
+        """Say that a wallet's tier is needed, and its counts from the day before an activity on."""
+        reach = self._programs.tiers_reach(key.program)
+        if reach is None:
+            return
+        needs.tiers[key] = reach
+        if activity is not None:
+            day = activity.occurred_at.date() - timedelta(days=1)
+            needs.counting[key] = min(day, needs.counting.get(key, day))
 
     def _decide(self, batch: Batch, step: Step) -> None:
         wallet = batch.loaded.wallets[step.key]
@@ -181,7 +195,7 @@ class Road:
         """Let time take its due, each instant in a journal of its own."""
         if wallet.next_due_at is None or wallet.next_due_at > until:
             return
-        for moment, facts in due(wallet, until):
+        for moment, facts in due(wallet, until, self._programs):
             self._enter(batch, None, wallet, max(moment, wallet.at), facts)
 
     def _enter(self, batch: Batch, step: Step | None, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...]) -> None:
@@ -196,7 +210,14 @@ class Road:
         if journal.hash:
             self._remember(batch, journal)
         balances = [_copy(balance) for balance in wallet.balances.values()]
-        batch.decided.append(Decided(step.message if step else None, journal, balances, wallet.version))
+        standing = self._standing(wallet, facts, at) if wallet.tiers is not None else None
+        message = step.message if step else None
+        batch.decided.append(Decided(message, journal, balances, wallet.version, standing=standing))
+
+    def _standing(self, wallet: Wallet, facts: tuple[AnyFact, ...], at: datetime) -> Shown | None:
+        if not moves_tiers(facts):
+            return None
+        return shown(wallet, self._programs.in_force(wallet.program, at, ANY_VERSION), at)
 
     def _remember(self, batch: Batch, journal: Journal) -> None:
         key = ActivityKey(journal.wallet.program, journal.partner, journal.cause)
@@ -286,7 +307,8 @@ def _copy(balance: Balance) -> Balance:
 def _journal(step: Step | None, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...]) -> Journal:
     """Make the row of a decision; an activity's row keeps the activity as it was sent."""
     if step is None:
-        return Journal(wallet, wallet.version, "expiry", f"{at:%Y-%m-%dT%H:%M:%SZ}", at, facts, at)
+        due = "tier_review" if moves_tiers(facts) else "expiry"
+        return Journal(wallet, wallet.version, due, f"{at:%Y-%m-%dT%H:%M:%SZ}", at, facts, at)
     kind, asked, message = step.decider.kind, step.asked, step.message.id
     if not isinstance(asked, Report) or step.activity is None:
         return Journal(wallet, wallet.version, kind, _cause(asked), at, facts, at, message=message)
@@ -312,4 +334,4 @@ def _journal(step: Step | None, wallet: Wallet, at: datetime, facts: tuple[AnyFa
 
 
 def _cause(asked: Asked) -> str:
-    return str(getattr(asked, "hold", asked.member or ""))
+    return str(getattr(asked, "hold", None) or getattr(asked, "match", None) or asked.member or "")

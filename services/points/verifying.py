@@ -6,12 +6,14 @@ compared with the tables. Memory does not grow with the ledger: journals are str
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+from msgspec.json import encode
 
+from laurel.program.standing import TierBook
 from services.points.domain.facts import decode_facts
 from services.points.domain.state import Balance, Wallet
 
@@ -85,6 +87,11 @@ _SETS = {
         where j.journal is null""",
 }
 
+_TIERS = """
+    select program, member, journal, standing, stood from points.tiers order by program, member"""
+_COUNTS = """
+    select program, member, grain, day, unit, amount from points.tier_counts
+    where amount <> 0 order by program, member, grain, day, unit"""
 _FOLD = """
     select program, member, journal, facts from points.journals order by program, member, journal"""
 _BALANCES = """
@@ -134,12 +141,14 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
     """Fold every journal over an empty wallet and compare with the tables."""
     balances = _Merged(connection.cursor(_BALANCES, prefetch=2000))
     lots = _Merged(connection.cursor(_LOTS, prefetch=2000))
+    tiers = _Merged(connection.cursor(_TIERS, prefetch=2000))
+    counts = _Merged(connection.cursor(_COUNTS, prefetch=2000))
     wallet: Wallet | None = None
     count = 0
     async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
         if wallet is None or (wallet.program, wallet.member) != (program, member):
             if wallet is not None:
-                for finding in await _compare(wallet, balances, lots):
+                for finding in await _compare(wallet, balances, lots, tiers, counts):
                     yield finding
             wallet = Wallet(program, member)
         for fact in decode_facts(facts):
@@ -148,7 +157,7 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         if count % 10_000 == 0:
             yield count
     if wallet is not None:
-        for finding in await _compare(wallet, balances, lots):
+        for finding in await _compare(wallet, balances, lots, tiers, counts):
             yield finding
     yield count
 
@@ -163,7 +172,7 @@ def _totals(balance: Balance) -> tuple[int, ...]:
     )  # fmt: skip
 
 
-async def _compare(wallet: Wallet, balances: _Merged, lots: _Merged) -> list[Finding]:
+async def _compare(wallet: Wallet, balances: _Merged, lots: _Merged, tiers: _Merged, counts: _Merged) -> list[Finding]:
     key = (wallet.program, wallet.member)
     where = "/".join(key)
     findings = []
@@ -176,4 +185,25 @@ async def _compare(wallet: Wallet, balances: _Merged, lots: _Merged) -> list[Fin
     if rows != fold:
         wrong = [name for name in rows.keys() | fold.keys() if rows.get(name) != fold.get(name)]
         findings.append(Finding(_PROOF, where, f"lots {sorted(wrong)[:5]} differ"))
+    findings += [
+        Finding(_PROOF, where, what) for what in _tier_faults(wallet, await tiers.of(key), await counts.of(key))
+    ]
     return findings
+
+
+def _tier_faults(wallet: Wallet, tiers: Sequence[Any], counts: Sequence[Any]) -> Iterator[str]:
+    book = wallet.tiers or TierBook()
+    stored = [tuple(row)[2:] for row in tiers]
+    folded = [] if book.standing is None else [(book.journal, encode(book.standing), encode(book.stood))]
+    if stored != folded:
+        yield f"tier {stored}, folded {folded}"
+    rows = {(row["grain"], row["day"], row["unit"]): row["amount"] for row in counts}
+    fold = {
+        (grain, day, unit): amount
+        for (unit, grain), days in book.counts.items()
+        for day, amount in days.items()
+        if amount
+    }
+    if rows != fold:
+        wrong = [name for name in rows.keys() | fold.keys() if rows.get(name) != fold.get(name)]
+        yield f"counts {sorted(wrong)[:5]} differ"

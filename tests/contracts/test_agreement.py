@@ -87,7 +87,7 @@ def documents_of(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
         )
         for name, field in model.model_fields.items()
     }
-    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+    optional = {field.alias or name for name, field in model.model_fields.items() if not field.is_required()}
     right = st.fixed_dictionaries(
         {name: made for name, made in fields.items() if name not in optional},
         optional={name: fields[name] for name in optional},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ class Till:
         self.program = program.program
         self.member = member
         self.ledger = MemoryLedger()
-        self.road = Road(FixedPrograms(program))
+        self.programs = FixedPrograms(program)
+        self.road = Road(self.programs)
         self.at = START
 
     async def send(self, *notes: Note) -> list[dict[str, Any]]:
@@ -89,7 +90,8 @@ class Till:
 
     async def report(self, activity: dict[str, Any], **fields: Any) -> dict[str, Any]:
         said = await self.send(report(self.program, self.member, activity, self.at, **fields))
-        return said[-1]
+        # What the activity led to, such as another tier, is said after it.
+        return next((one for one in reversed(said) if "activity" in one), said[-1])
 
     async def buy(self, id_: str, amount: int, **fields: Any) -> dict[str, Any]:
         return await self.report(purchase(id_, amount, self.at, **fields))
@@ -117,6 +119,15 @@ class Till:
 
     async def release(self, hold: str) -> list[dict[str, Any]]:
         return await self.ask("hold.release_requested.v1", hold=hold, redemption=hold, reason="test")
+
+    async def match(self, match: str, tier: str, dated: date, **fields: Any) -> list[dict[str, Any]]:
+        versions = {"program": 1}
+        return await self.ask(
+            "member.status_match_requested.v1", match=match, tier=tier, dated=dated, versions=versions, **fields
+        )
+
+    async def run_due(self) -> None:
+        await self.road.run_due(self.ledger, [WalletKey(self.program, self.member)], self.at)
 
     def pass_time(self, **delta: int) -> None:
         self.at += timedelta(**delta)

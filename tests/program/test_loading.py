@@ -99,7 +99,7 @@ def test_the_id_must_agree_with_the_caller() -> None:
         (("earning", 0, "rate", "points"), "1e3", ("/earning/0/rate/points", "not_a_fraction")),
         (("earning", 0, "rate", "points"), "1 / 2", ("/earning/0/rate/points", "not_a_fraction")),
         (("earning", 0, "rate", "points"), "9999999999", ("/earning/0/rate/points", "out_of_range")),
-        (("earning", 0, "rate", "of"), "weight", ("/earning/0/rate/of", "not_one_of")),
+        (("earning", 0, "rate", "of"), "weight", ("/earning/0/rate/of", "bad_format")),
         (("earning", 0, "rounding"), "even", ("/earning/0/rounding", "not_one_of")),
         (("earning", 0, "fixed"), {"points": 1}, ("/earning/0/fixed", "not_allowed")),
         (("earning", 0, "rate"), None, ("/earning/0", "missing")),

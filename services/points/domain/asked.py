@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
@@ -78,3 +78,14 @@ class ReleaseHold(Asked, frozen=True, kw_only=True):
     hold: str
     redemption: str = ""
     reason: str = ""
+
+
+class MatchStatus(Asked, frozen=True, kw_only=True):
+    """Give a member the tier that a rival gave it, on a proof; `until` and `needs` where the caller may say so."""
+
+    match: str
+    tier: str
+    dated: date
+    issuer: str = ""
+    until: date | None = None
+    needs: int | None = None

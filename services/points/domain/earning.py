@@ -20,6 +20,7 @@ from services.points.domain.facts import (
 )
 from services.points.domain.moment import Moment
 from services.points.domain.state import Wallet
+from services.points.domain.tiering import counts_of, seen_for, stands
 
 
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
@@ -29,7 +30,8 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
-    outcomes = program.evaluate(basis_of(activity, partner=asked.partner), wallet.attributes)
+    seen = seen_for(wallet, program, activity)
+    outcomes = program.evaluate(basis_of(activity, partner=asked.partner), seen.member)
     grants = _grants(program, outcomes, activity, asked.partner)
     posted = ActivityPosted(
         activity=activity.id,
@@ -40,8 +42,12 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         decision=tuple([_judged(outcome) for outcome in outcomes]),
         active_until=_active_until(program, activity),
         member={name: wallet.attributes[name] for name in program.member_attributes if name in wallet.attributes},
+        tier=seen.tier,
+        tenure=seen.tenure,
+        stands=stands(wallet, program),
     )
-    return (posted, *grants, *pay_debts(wallet, grants, moment.journal))
+    counts = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
+    return (posted, *grants, *pay_debts(wallet, grants, moment.journal), *counts)
 
 
 def _refusal(
@@ -92,7 +98,7 @@ def _grants(
 ) -> list[PointsGranted]:
     grants: list[PointsGranted] = []
     for outcome in outcomes:
-        if outcome.computed <= 0:
+        if outcome.computed <= 0 or outcome.rule.counts_only:
             continue
         rule = outcome.rule
         grants.append(

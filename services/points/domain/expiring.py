@@ -6,19 +6,29 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from services.points.domain.facts import AnyFact, LotPart, LotsExpired
+from services.points.domain.moment import Programs
 from services.points.domain.state import Wallet
+from services.points.domain.tiering import reviewed, tier_due_at
 
 
-def due(wallet: Wallet, until: datetime) -> Iterator[tuple[datetime, tuple[AnyFact, ...]]]:
+def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[datetime, tuple[AnyFact, ...]]]:
     """Yield what is due up to and including `until`, in order of due time, as (instant, facts).
 
-    The caller applies each before it asks for the next. Held points do not expire while held (S12).
+    The caller applies each before it asks for the next. Held points do not expire while held (S12). At one instant
+    points expire before tiers are reviewed (S3).
     """
     while True:
-        moment = _next_due(wallet, until)
-        if moment is None:
+        moment, tier_at = _next_due(wallet, until), tier_due_at(wallet)
+        if tier_at is not None and tier_at <= until and (moment is None or tier_at < moment):
+            facts = reviewed(wallet, tier_at, programs)
+            if not facts:
+                message = f"the review of {wallet.program}/{wallet.member} at {tier_at} led to nothing"
+                raise AssertionError(message)
+            yield tier_at, facts
+        elif moment is not None:
+            yield moment, tuple(_expire(wallet, moment))
+        else:
             return
-        yield moment, tuple(_expire(wallet, moment))
 
 
 def _ends(wallet: Wallet, unit: str, expires_at: datetime | None) -> datetime | None:

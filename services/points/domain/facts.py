@@ -14,6 +14,10 @@ from datetime import datetime
 import msgspec
 
 from laurel.program import Returned
+from laurel.program.standing import QualifyingCounted, QualifyingReturned, TierChanged, TierKept
+
+__all__ = ["QualifyingCounted", "QualifyingReturned", "TierChanged", "TierKept"]
+# The facts about tiers live with the program, because paper plays them too; here they are facts like any other.
 
 
 class LotName(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -60,7 +64,8 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     """An activity was judged by `version` of its program and credited, perhaps with nothing.
 
     `active_until` names, for units that expire by inactivity, how long this activity keeps them; `member` are the
-    attributes that the rules saw, so that a return is judged by the same.
+    attributes that the rules saw, so that a return is judged by the same, and so are `tier` and `tenure`. `stands` is
+    the tier that the member had when it was posted; empty where there are none.
     """
 
     activity: str
@@ -71,6 +76,9 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     decision: tuple[RuleJudged, ...] = ()
     active_until: dict[str, datetime] = {}
     member: dict[str, str | int | bool] = {}
+    tier: str = ""
+    tenure: int = 0
+    stands: str = ""
 
 
 class ActivityReturned(Fact, frozen=True, tag=True):
@@ -88,6 +96,7 @@ class ActivityReturned(Fact, frozen=True, tag=True):
     occurred_at: datetime
     returned: Returned
     decision: tuple[RuleJudged, ...] = ()
+    stands: str = ""
 
 
 class ActivityRefused(Fact, frozen=True, tag=True):
@@ -194,6 +203,15 @@ class LotsExpired(Fact, frozen=True, tag=True):
         return sum(part.amount for part in self.parts)
 
 
+class StatusMatchRefused(Fact, frozen=True, tag=True):
+    """A rival's tier was not matched."""
+
+    match: str
+    tier: str
+    code: str
+    detail: str = ""
+
+
 AnyFact = (
     MemberEnrolled
     | ActivityPosted
@@ -207,6 +225,11 @@ AnyFact = (
     | PointsCaptured
     | PointsReleased
     | LotsExpired
+    | QualifyingCounted
+    | QualifyingReturned
+    | TierChanged
+    | TierKept
+    | StatusMatchRefused
 )
 
 _encoder = msgspec.json.Encoder()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from laurel.contracts.activity import ReportedActivity
 from laurel.errors import Refused
 from laurel.program import RuleOutcome, basis_less_returns, plus_return
+from laurel.program.tiers import seen_as
 from services.points.domain.asked import Report, decode_activity
 from services.points.domain.facts import (
     ActivityRefused,
@@ -19,6 +20,7 @@ from services.points.domain.facts import (
 )
 from services.points.domain.moment import Moment
 from services.points.domain.state import Lot, Posting, Wallet
+from services.points.domain.tiering import counts_back, stands
 
 
 def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
@@ -36,8 +38,10 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
     except Refused as refusal:
         return _refused(asked, activity, refusal.code, refusal.detail)
     basis = basis_less_returns(original, returned, partner=asked.partner)
-    back = _due_back(posting, program.evaluate(basis, posting.member))
-    clawbacks = _claw_back(wallet, posting, back)
+    member = seen_as(posting.member, posting.tier, posting.tenure)
+    back = _due_back(posting, program.evaluate(basis, member))
+    clawbacks = _claw_back(wallet, posting, [pair for pair in back if not program.units[pair[0].unit].counts_only])
+    counts = counts_back(wallet, program, posting, [judged for judged, _ in back], moment.at, moment.journal)
     return (
         ActivityReturned(
             activity=activity.id,
@@ -48,8 +52,10 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
             occurred_at=activity.occurred_at,
             returned=returned,
             decision=tuple(judged for judged, _ in back),
+            stands=stands(wallet, program),
         ),
         *clawbacks,
+        *counts,
     )
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from laurel.program import NOTHING_RETURNED, Returned
+from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
 from services.points.domain import facts as f
 from services.points.domain.facts import AnyFact, LotName, LotPart
 
@@ -93,6 +94,9 @@ class Posting:
     member: dict[str, Any] = field(default_factory=dict)
     clawed_back: dict[str, int] = field(default_factory=dict)
     returned: Returned = NOTHING_RETURNED
+    tier: str = ""
+    tenure: int = 0
+    counted: tuple[QualifyingCounted, ...] = ()
 
 
 @dataclass(slots=True)
@@ -111,6 +115,7 @@ class Wallet:
     lots: dict[LotName, Lot] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     postings: dict[tuple[str, str], Posting] = field(default_factory=dict)
+    tiers: TierBook | None = None
 
     @property
     def exists(self) -> bool:
@@ -142,6 +147,8 @@ class Wallet:
             for end in (balance.next_expiry_at, balance.active_until)
             if end is not None
         ]
+        if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
+            ends.append(self.tiers.standing.due_at)
         return min(ends, default=None)
 
     def apply(self, journal: int, fact: AnyFact) -> None:
@@ -161,7 +168,9 @@ def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
         balance = wallet.moving(unit)
         if balance.active_until is None or until > balance.active_until:
             balance.active_until = until
-    wallet.postings[fact.partner, fact.activity] = Posting(journal, fact.version, b"", fact.decision, dict(fact.member))
+    wallet.postings[fact.partner, fact.activity] = Posting(
+        journal, fact.version, b"", fact.decision, dict(fact.member), tier=fact.tier, tenure=fact.tenure
+    )
 
 
 def _returned(wallet: Wallet, _journal: int, fact: f.ActivityReturned) -> None:
@@ -271,6 +280,23 @@ def _expired(wallet: Wallet, _journal: int, fact: f.LotsExpired) -> None:
     balance.expired += amount
 
 
+def _counted(wallet: Wallet, journal: int, fact: QualifyingCounted) -> None:
+    posting = wallet.postings.get((fact.partner, fact.activity))
+    if posting is not None:
+        posting.counted = (*posting.counted, fact)
+    _tiers_moved(wallet, journal, fact)
+
+
+def _tiers_moved(wallet: Wallet, journal: int, fact: AnyTierFact) -> None:
+    if wallet.tiers is None:
+        wallet.tiers = TierBook()
+    wallet.tiers.apply(journal, fact)
+
+
+def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused) -> None:
+    """Move nothing: a refusal is kept, that is all."""
+
+
 _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.MemberEnrolled: _enrolled,
     f.ActivityPosted: _posted,
@@ -284,4 +310,9 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.QualifyingCounted: _counted,
+    f.QualifyingReturned: _tiers_moved,
+    f.TierChanged: _tiers_moved,
+    f.TierKept: _tiers_moved,
+    f.StatusMatchRefused: _match_refused,
 }

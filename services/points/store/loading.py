@@ -13,10 +13,12 @@ from services.points.domain.facts import (
     ActivityReturned,
     LotName,
     LotPart,
+    QualifyingCounted,
     decode_facts,
 )
 from services.points.domain.state import BEGINNING, Balance, Hold, Lot, Posting, Wallet
 from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
+from services.points.store.tiering import read_tiers
 
 LOTS_AT_ONCE = 32
 """How many lots in spending order are read first for one wallet; more follow only where these do not suffice."""
@@ -114,6 +116,8 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_balances(connection, wallets)
     known = await _read_known(connection, needs.activities | set(needs.originals))
     await _read_originals(connection, needs, wallets, known)
+    if needs.tiers:
+        await read_tiers(connection, needs, wallets)
     await _read_holds(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
     await _read_spendable(connection, needs, wallets)
@@ -188,12 +192,15 @@ async def _read_originals(
         for fact in decode_facts(facts):
             if isinstance(fact, ActivityPosted):
                 wallet.postings[fact.partner, fact.activity] = Posting(
-                    journal, fact.version, body, fact.decision, dict(fact.member)
+                    journal, fact.version, body, fact.decision, dict(fact.member), tier=fact.tier, tenure=fact.tenure
                 )
                 for judged in fact.decision:
                     if judged.amount:
                         want = (program, member, judged.unit)
                         needs.spending[want] = needs.spending.get(want, 0) + judged.amount
+            elif isinstance(fact, QualifyingCounted):
+                posting = wallet.postings[fact.partner, fact.activity]
+                posting.counted = (*posting.counted, fact)
     for program, member, _journal, facts in await connection.fetch(_RETURNS, *columns):
         wallet = wallets[WalletKey(program, member)]
         for fact in decode_facts(facts):

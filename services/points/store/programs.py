@@ -36,6 +36,7 @@ class KnownPrograms:
         self._deadline_seconds = deadline_seconds
         self._versions: dict[str, dict[int, CompiledProgram]] = {}
         self._starts: dict[str, list[tuple[datetime, int]]] = {}
+        self._tiers_reach: dict[str, int] = {}
 
     async def load(self) -> None:
         """Read what was kept before, so that a restart need not wait for the topic."""
@@ -65,6 +66,8 @@ class KnownPrograms:
     def _add(self, program: str, version: int, document: bytes, effective_from: datetime) -> None:
         compiled = CompiledProgram.from_document(load_program(document), version)
         self._versions.setdefault(program, {})[version] = compiled
+        if compiled.tiers is not None:
+            self._tiers_reach[program] = max(self._tiers_reach.get(program, 0), compiled.tiers.days_back)
         starts = self._starts.setdefault(program, [])
         starts.append((effective_from, version))
         starts.sort()
@@ -98,6 +101,10 @@ class KnownPrograms:
         """Return the newest version known."""
         versions = self._versions.get(program)
         return versions[max(versions)] if versions else None
+
+    def tiers_reach(self, program: str) -> int | None:
+        """Return how many days back any version's tiers look; None where no version has tiers."""
+        return self._tiers_reach.get(program)
 
     def zone(self, program: str) -> ZoneInfo:
         """Return a program's time zone; UTC for one that is not known."""

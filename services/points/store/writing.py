@@ -13,6 +13,7 @@ from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
 from services.points.domain.state import Hold, Lot, Wallet
 from services.points.ports import Journal
+from services.points.store.tiering import write_tiers
 
 _JOURNALS = (
     "program", "member", "journal", "kind", "cause", "partner", "at", "occurred_at", "version", "message",
@@ -91,6 +92,8 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _refresh_next_expiry(connection, journals)
     await _set_wallets(connection, wallets)
     await _set_balances(connection, wallets)
+    if any(wallet.tiers is not None for wallet in wallets):
+        await write_tiers(connection, journals)
 
 
 async def _copy(

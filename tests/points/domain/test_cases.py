@@ -1,12 +1,14 @@
 """The examples of every shipped program, judged by the road itself: what paper says, the service says too."""
 
-from datetime import datetime
 from typing import Any
 
 import pytest
 
-from laurel.program.cases import Case, Expected, Step, load_cases
-from services.points.ports import WalletKey
+from laurel.calendars import local_date
+from laurel.program.cases import Case, Expected, StandsAs, Step, load_cases
+from laurel.program.rehearsing import instant_of
+from services.points.announcing import last_good_day
+from services.points.domain.tiering import shown
 from tests.points.till import PROGRAMS, Till, document
 
 pytestmark = pytest.mark.anyio
@@ -23,23 +25,15 @@ CASES = [
 async def test_example_holds_on_the_road(name: str, case: Case) -> None:
     # Time must pass by itself here: nobody turns the clock of a sandbox.
     till = Till(document(name, clock="wall"))
-    till.at = case.member.enrolled_at or _instant(case.steps[0])
+    till.at = case.member.enrolled_at or instant_of(case.steps[0])
     await till.enrol(attributes=dict(case.member.attributes))
     for number, step in enumerate(case.steps):
-        till.at = max(till.at, _instant(step))
-        said = await _play(till, step, number)
-        _check(till, step.expect, said)
+        till.at = max(till.at, instant_of(step))
+        said = await play(till, step, number)
+        check(till, step.expect, said)
 
 
-def _instant(step: Step) -> datetime:
-    if step.activity is not None:
-        return datetime.fromisoformat(step.activity["occurred_at"])
-    instant = step.spend.at if step.spend is not None else step.wait_until
-    assert instant is not None
-    return instant
-
-
-async def _play(till: Till, step: Step, number: int) -> dict[str, Any]:
+async def play(till: Till, step: Step, number: int) -> dict[str, Any]:
     if step.activity is not None:
         partner = step.activity.get("partner", "shop")
         return await till.report(step.activity, partner=partner)
@@ -49,11 +43,13 @@ async def _play(till: Till, step: Step, number: int) -> dict[str, Any]:
         if held[-1]["type"] == "points.held.v1":
             await till.capture(hold)
         return held[-1]
-    await till.road.run_due(till.ledger, [WalletKey(till.program, till.member)], till.at)
+    if step.match is not None:
+        return (await till.match(f"match-{number}", step.match.tier, step.match.dated))[-1]
+    await till.run_due()
     return {}
 
 
-def _check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
+def check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
     if expected.refused is not None:
         assert said["code"] == expected.refused
     if expected.awards is not None:
@@ -73,6 +69,28 @@ def _check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
             assert totals.available == balance.available
         if balance.owed is not None:
             assert totals.owed == balance.owed
+    if expected.tier is not None:
+        _check_tier(till, expected.tier)
+
+
+def _check_tier(till: Till, expected: StandsAs) -> None:
+    program = till.programs.in_force(till.program, till.at, 1)
+    assert program is not None
+    found = shown(till.wallet, program, till.at)
+    assert found is not None
+    standing = found.standing
+    seen: dict[str, Any] = {
+        "name": standing.tier,
+        "since": local_date(standing.since_at, program.zone),
+        "until": None if standing.until_at is None else last_good_day(standing.until_at, program.zone),
+        "years": found.years,
+        "benefits": tuple(benefit.name for benefit in found.benefits),
+        "counters": {each.counter: each.value for each in found.progress},
+    }
+    wanted = expected.model_dump(exclude_unset=True)
+    counters = wanted.pop("counters", {})
+    assert {name: seen[name] for name in wanted} == wanted
+    assert {name: seen["counters"][name] for name in counters} == counters
 
 
 def test_there_are_examples_for_every_program() -> None:
