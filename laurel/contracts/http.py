@@ -9,6 +9,7 @@ from laurel.contracts.envelope import Body
 from laurel.contracts.rewards import Money, Reward
 from laurel.values import (
     Attributes,
+    Day,
     Id,
     Instant,
     JsonObject,
@@ -110,6 +111,29 @@ class ChangeMember(Body):
 
     person: Id | None = None
     attributes: Attributes = Field(default_factory=dict)
+
+
+class Evidence(Body):
+    """A rival's proof of a tier: who gave it, and the day it bears."""
+
+    issuer: Name
+    dated: Day
+
+
+class ChallengeBody(Body):
+    """What keeps a matched tier, where the caller may say so."""
+
+    counter: Name | None = None
+    needs: Positive
+
+
+class MatchStatus(Body):
+    """A rival's tier to be matched. `until` and `challenge` are the program's own but for keys that may adjust."""
+
+    tier: Word
+    evidence: Evidence
+    until: Day | None = None
+    challenge: ChallengeBody | None = None
 
 
 class ClaimActivity(Body):

@@ -34,6 +34,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
         (
             asking.EnrolmentRequested,
             asking.ActivityReported,
+            asking.StatusMatchRequested,
             asking.RewardPublishRequested,
             asking.RedemptionRequested,
         ),

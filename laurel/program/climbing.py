@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -157,6 +157,7 @@ def match_tier(
     dated: date,
     at: datetime,
     *,
+    issuer: str = "",
     until: date | None = None,
     needs: int | None = None,
 ) -> list[AnyTierFact]:
@@ -180,6 +181,8 @@ def match_tier(
         counter=terms.counter.name,
         unit=terms.counter.unit,
         needs=needs if needs is not None else challenge_of(level, terms),
+        issuer=issuer,
+        dated=dated,
     )
     return _moved(climber, climber.book, _replace(standing, matched=matched, matched_on=today), at, "matched")
 
@@ -352,6 +355,40 @@ def _moved(climber: Climber, book: TierBook, standing: Standing, at: datetime, r
         return [] if standing == before else [TierKept(at=at, reason=reason, standing=standing)]
     standing = _replace(standing, tier=held.tier, since_at=at, until_at=held.until_at)
     return [TierChanged(before=before.tier, after=held.tier, at=at, reason=reason, standing=standing)]
+
+
+class Progress(NamedTuple):
+    """How far a counter is: what it shows, in which window, and which tier asks for more of it next."""
+
+    counter: str
+    value: int
+    first: date | None
+    last: date | None
+    tier: str | None
+    needs: int | None
+
+
+def progress_of(climber: Climber, at: datetime) -> Iterator[Progress]:
+    """Return what each counter shows on the day of an instant."""
+    tiers, day, enrolled = climber.tiers, climber.day(at), climber.enrolled
+    earned = tiers.level(climber.earned(climber.standing).tier)
+    for name, counter in tiers.counters.items():
+        first, last = counter.bounds(day, enrolled)
+        above = (
+            (level.tier, least)
+            for level in tiers.levels[earned.index + 1 :]
+            for asked, least in level.needs
+            if asked.name == name
+        )
+        tier, needs = next(above, (None, None))
+        yield Progress(
+            name,
+            max(0, counter.value(climber.book, day, enrolled)),
+            None if first == date.min else first,
+            None if last == date.max else last,
+            tier,
+            needs,
+        )
 
 
 def buckets_of(facts: Iterable[AnyTierFact]) -> Iterator[tuple[Bucket, int]]:

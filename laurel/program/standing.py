@@ -38,7 +38,10 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Matched(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A rival's tier that was matched: kept once `done` reaches `needs`. `over`: it ended, but a late report counts."""
+    """A rival's tier that was matched, on whose proof of which day: kept once `done` reaches `needs`.
+
+    `over`: it ended, but a late report still counts.
+    """
 
     tier: str
     since_at: datetime
@@ -48,6 +51,8 @@ class Matched(msgspec.Struct, frozen=True, omit_defaults=True):
     needs: int
     done: int = 0
     over: bool = False
+    issuer: str = ""
+    dated: date | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, omit_defaults=True):

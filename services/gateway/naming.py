@@ -11,8 +11,9 @@ ACTIVITY: Final = "activity"
 MEMBER: Final = "member"
 REWARD: Final = "reward"
 REDEMPTION: Final = "redemption"
+MATCH: Final = "match"
 
-_LETTERS: Final = {ACTIVITY: "a", MEMBER: "m", REWARD: "w", REDEMPTION: "r"}
+_LETTERS: Final = {ACTIVITY: "a", MEMBER: "m", REWARD: "w", REDEMPTION: "r", MATCH: "s"}
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4
 

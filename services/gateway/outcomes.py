@@ -13,7 +13,7 @@ import msgspec
 
 from laurel.contracts import parking, points, redemption
 from laurel.errors import PROBLEMS
-from services.gateway.naming import ACTIVITY, MEMBER, REDEMPTION, REWARD, Correlation, parse_correlation
+from services.gateway.naming import ACTIVITY, MATCH, MEMBER, REDEMPTION, REWARD, Correlation, parse_correlation
 
 POSTED: Final = "posted"
 REFUSED: Final = "refused"
@@ -121,6 +121,7 @@ def told_by(message: Heard) -> Told:
 class _Wallet(msgspec.Struct):
     balances: msgspec.Raw = _EMPTY_LIST
     version: int = 0
+    standing: msgspec.Raw = _NULL
 
 
 class _Posted(_Wallet, kw_only=True):
@@ -165,12 +166,12 @@ _decode_enrolled = msgspec.json.Decoder(_Enrolled).decode
 
 def _awarded(message: Heard) -> Told:
     said = _decode_posted(message.body)
-    return Told(outcome=_posted(message, said, None), summary=_summary(message, said, said.tier))
+    return Told(outcome=_posted(message, said, None), summary=_summary(message, said))
 
 
 def _clawed_back(message: Heard) -> Told:
     said = _decode_posted(message.body)
-    return Told(outcome=_posted(message, said, said.reversals), summary=_summary(message, said, said.tier))
+    return Told(outcome=_posted(message, said, said.reversals), summary=_summary(message, said))
 
 
 def _posted(message: Heard, said: _Posted, reversals: msgspec.Raw | None) -> Outcome | None:
@@ -191,7 +192,7 @@ def _refused(message: Heard) -> Told:
     if correlation is not None and correlation.key.kind == ACTIVITY and correlation.key.id == said.activity:
         body = _refusal_body({"id": said.activity}, said.code, said.detail, said.facts)
         outcome = _refusal(correlation, said.code, body)
-    return Told(outcome=outcome, summary=_summary(message, said, None))
+    return Told(outcome=outcome, summary=_summary(message, said))
 
 
 def _enrolled(message: Heard) -> Told:
@@ -208,10 +209,55 @@ def _enrolled(message: Heard) -> Told:
 
 def _moved(message: Heard) -> Told:
     """An event that answers no request of ours, and moves a wallet."""
-    return Told(summary=_summary(message, _decode_wallet(message.body), None))
+    return Told(summary=_summary(message, _decode_wallet(message.body)))
 
 
-def _summary(message: Heard, said: _Wallet, tier: msgspec.Raw | None) -> Summary | None:
+class _TierChanged(_Wallet, kw_only=True):
+    to: str
+    since: str
+    until: str | None = None
+    match: str | None = None
+    challenge: msgspec.Raw = _NULL
+
+
+class _MatchRefused(_Wallet, kw_only=True):
+    match: str
+    code: str
+    detail: str = ""
+
+
+_decode_tier_changed = msgspec.json.Decoder(_TierChanged).decode
+_decode_match_refused = msgspec.json.Decoder(_MatchRefused).decode
+
+
+def _tier_changed(message: Heard) -> Told:
+    said = _decode_tier_changed(message.body)
+    outcome = None
+    correlation = parse_correlation(message.correlation)
+    if correlation is not None and correlation.key.kind == MATCH and said.match is not None:
+        shown = {
+            "match": said.match,
+            "state": POSTED,
+            "tier": said.to,
+            "since": said.since,
+            "until": said.until,
+            "challenge": said.challenge,
+        }
+        outcome = Outcome(correlation, POSTED, None, _encode(shown))
+    return Told(outcome=outcome, summary=_summary(message, said))
+
+
+def _match_refused(message: Heard) -> Told:
+    said = _decode_match_refused(message.body)
+    outcome = None
+    correlation = parse_correlation(message.correlation)
+    if correlation is not None and correlation.key.kind == MATCH:
+        body = _refusal_body({"match": said.match}, said.code, said.detail, {})
+        outcome = _refusal(correlation, said.code, body)
+    return Told(outcome=outcome, summary=_summary(message, said))
+
+
+def _summary(message: Heard, said: _Wallet) -> Summary | None:
     if not message.member:
         return None
     return Summary(
@@ -220,7 +266,7 @@ def _summary(message: Heard, said: _Wallet, tier: msgspec.Raw | None) -> Summary
         _place(message.source, message.sequence),
         said.version,
         bytes(said.balances),
-        bytes(tier) if tier is not None and bytes(tier) != b"null" else None,
+        bytes(said.standing) if bytes(said.standing) != b"null" else None,
     )
 
 
@@ -338,8 +384,11 @@ def _message_discarded(message: Heard) -> Told:
     if correlation is None:
         return NOTHING
     # A redemption is asked under a key of its caller's; which one it was, its route knows.
-    named = {} if correlation.key.kind == REDEMPTION else {"id": correlation.key.id}
+    named = {} if correlation.key.kind == REDEMPTION else {_NAMED.get(correlation.key.kind, "id"): correlation.key.id}
     return Told(outcome=_refusal(correlation, "discarded", _refusal_body(named, "discarded", "", {})))
+
+
+_NAMED: Final = {MATCH: "match"}
 
 
 def _refusal(correlation: Correlation, code: str, body: bytes) -> Outcome:
@@ -369,6 +418,8 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.PointsCaptured.TYPE: _moved,
     points.PointsReleased.TYPE: _moved,
     points.PointsExpired.TYPE: _moved,
+    points.TierChanged.TYPE: _tier_changed,
+    points.TierMatchRefused.TYPE: _match_refused,
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
     redemption.RedemptionFulfilled.TYPE: _fulfilled,
@@ -387,6 +438,8 @@ ANSWERS: Final = frozenset(
         points.PointsAwarded.TYPE,
         points.ActivityRefused.TYPE,
         points.PointsClawedBack.TYPE,
+        points.TierChanged.TYPE,
+        points.TierMatchRefused.TYPE,
         redemption.RewardPublished.TYPE,
         redemption.RedemptionFulfilled.TYPE,
         redemption.RedemptionRefused.TYPE,

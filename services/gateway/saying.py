@@ -11,6 +11,7 @@ from laurel.contracts.asking import (
     EnrolmentRequested,
     RedemptionRequested,
     RewardPublishRequested,
+    StatusMatchRequested,
 )
 from laurel.contracts.envelope import Cause
 from laurel.contracts.programs import ProgramPublished
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from laurel.contracts.activity import Activity
-    from laurel.contracts.http import PublishReward
+    from laurel.contracts.http import MatchStatus, PublishReward
     from services.gateway.asking import Stamp
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _Cause: Any = struct_of(Cause)
 _Enrolment: Any = struct_of(EnrolmentRequested)
 _RewardPublish: Any = struct_of(RewardPublishRequested)
+_StatusMatch: Any = struct_of(StatusMatchRequested)
 _Redemption: Any = struct_of(RedemptionRequested)
 _Published: Any = struct_of(ProgramPublished)
 
@@ -76,6 +78,25 @@ def enrolment_requested(stamp: Stamp, new: NewMember, attributes: dict[str, Any]
         versions=stamp.versions,
     )
     return _said(EnrolmentRequested.TYPE, stamp, new.member, at, encode(body), traceparent)
+
+
+def status_match_requested(stamp: Stamp, match: str, member: str, asked: MatchStatus, traceparent: str) -> Saying:
+    """A member is to get the tier that a rival gave it."""
+    at = stamp.at(stamp.now)
+    body = _StatusMatch(
+        program=stamp.correlation.key.program,
+        member=member,
+        at=at,
+        cause=_cause(stamp),
+        match=match,
+        tier=asked.tier,
+        issuer=asked.evidence.issuer,
+        dated=asked.evidence.dated,
+        until=asked.until,
+        needs=None if asked.challenge is None else asked.challenge.needs,
+        versions=stamp.versions,
+    )
+    return _said(StatusMatchRequested.TYPE, stamp, member, at, encode(body), traceparent)
 
 
 def reward_publish_requested(stamp: Stamp, reward: str, document: PublishReward, traceparent: str) -> Saying:

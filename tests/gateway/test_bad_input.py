@@ -69,6 +69,19 @@ ROUTES = [
             ("/attributes/note", {"attributes": {"note": "a\x00b"}}),
         ),
     ),
+    Route(
+        "POST",
+        f"{BASE}/members/m-1/status-match",
+        {"tier": "gold", "evidence": {"issuer": "rival", "dated": "2026-01-15"}},
+        bad=(
+            ("/tier", {"tier": "Gold!"}),
+            ("/tier", {"tier": None}),
+            ("/evidence/dated", {"evidence": {"issuer": "rival", "dated": "2026-01-15T00:00:00Z"}}),
+            ("/evidence/issuer", {"evidence": {"dated": "2026-01-15"}}),
+            ("/until", {"until": "soon"}),
+            ("/challenge/needs", {"challenge": {"needs": 0}}),
+        ),
+    ),
     Route("POST", f"{BASE}/members/find", {"scheme": "card", "value": "1"}, bad=(("/value", {"value": 1}),)),
     Route(
         "POST",
@@ -215,6 +228,7 @@ async def test_bad_paths_queries_and_methods(http: httpx.AsyncClient, member: st
         ("batches/none/errors", "batch_unknown"),
         ("batches/none/lines", "batch_unknown"),
         ("redemptions/none", "redemption_unknown"),
+        ("members/m-1/status-match/none", "not_found"),
     ):
         is_problem(await http.get(f"{BASE}/{path}"), 404, code)
     for path in ("/v1/programs/none", "/v1/programs/a%3Ab", "/v1/programs/%00", "/v1/programs/none/members/m"):
@@ -244,7 +258,18 @@ async def test_without_a_key_nothing_is_told(http: httpx.AsyncClient, here: Inst
     for router in ROUTERS:
         for route in router.routes:
             path = route.path  # type: ignore[attr-defined]
-            for name in ("program", "partner", "member", "activity", "batch", "reward", "redemption", "key", "version"):
+            for name in (
+                "program",
+                "partner",
+                "member",
+                "activity",
+                "batch",
+                "reward",
+                "redemption",
+                "key",
+                "version",
+                "match",
+            ):
                 path = path.replace("{" + name + "}", PROGRAM if name == "program" else "1")
             for method in route.methods:  # type: ignore[attr-defined]
                 answer = await http.request(method, path, headers={"authorization": ""})

@@ -6,6 +6,7 @@ from services.gateway.routes import (
     activities,
     batches,
     keys,
+    matches,
     members,
     partners,
     programs,
@@ -19,6 +20,7 @@ from services.gateway.routes import (
 ROUTERS: tuple[APIRouter, ...] = (
     activities.router,
     members.router,
+    matches.router,
     programs.router,
     partners.router,
     keys.router,

@@ -22,7 +22,15 @@ def match(wallet: Wallet, asked: MatchStatus, moment: Moment) -> tuple[AnyFact, 
         return _refused(asked, "not_eligible", "The program has no tiers")
     climber = climber_of(wallet, program.tiers, moment.journal)
     try:
-        facts = match_tier(climber, asked.tier, asked.dated, moment.at, until=asked.until, needs=asked.needs)
+        facts = match_tier(
+            climber,
+            asked.tier,
+            asked.dated,
+            moment.at,
+            issuer=asked.issuer,
+            until=asked.until,
+            needs=asked.needs,
+        )
     except Refused as refusal:
         return _refused(asked, refusal.code, refusal.detail)
     return tuple(facts)

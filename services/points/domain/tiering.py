@@ -5,15 +5,15 @@ The rules of climbing are in `laurel.program.climbing`, pure and shared with pap
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
-from laurel.contracts.activity import ReportedActivity
+from laurel.contracts.activity import Activity, ReportedActivity
 from laurel.program import CompiledProgram, RuleOutcome
-from laurel.program.climbing import Climber, Counted, count, judged, review, take_back
+from laurel.program.climbing import Climber, Counted, Progress, count, judged, progress_of, review, take_back
 from laurel.program.document import Benefit
 from laurel.program.standing import (
     BEGINNING,
@@ -45,7 +45,7 @@ def climber_of(wallet: Wallet, tiers: CompiledTiers, journal: int) -> Climber:
     return Climber(tiers, wallet.tiers or TierBook(), wallet.enrolled_at or BEGINNING, journal)
 
 
-def seen_for(wallet: Wallet, program: CompiledProgram, activity: ReportedActivity) -> Seen:
+def seen_for(wallet: Wallet, program: CompiledProgram, activity: Activity) -> Seen:
     """Return how the rules see the member for an activity: by the tier of the instant that the program names (S9)."""
     tiers = program.tiers
     if tiers is None:
@@ -119,40 +119,6 @@ def reviewed(wallet: Wallet, due_at: datetime, programs: Programs) -> tuple[AnyF
     # The program has given up its tiers: nobody falls, and nobody is looked at again.
     still = msgspec.structs.replace(standing, review_at=None, matched=None)
     return (TierKept(at=due_at, reason="reviewed", standing=still),)
-
-
-class Progress(NamedTuple):
-    """How far a counter is: what it shows, in which window, and which tier asks for more of it next."""
-
-    counter: str
-    value: int
-    first: date | None
-    last: date | None
-    tier: str | None
-    needs: int | None
-
-
-def progress_of(climber: Climber, at: datetime) -> Iterator[Progress]:
-    """Return what each counter shows on the day of an instant."""
-    tiers, day, enrolled = climber.tiers, climber.day(at), climber.enrolled
-    earned = tiers.level(climber.earned(climber.standing).tier)
-    for name, counter in tiers.counters.items():
-        first, last = counter.bounds(day, enrolled)
-        above = (
-            (level.tier, least)
-            for level in tiers.levels[earned.index + 1 :]
-            for asked, least in level.needs
-            if asked.name == name
-        )
-        tier, needs = next(above, (None, None))
-        yield Progress(
-            name,
-            max(0, counter.value(climber.book, day, enrolled)),
-            None if first == date.min else first,
-            None if last == date.max else last,
-            tier,
-            needs,
-        )
 
 
 class Shown(NamedTuple):

@@ -12,6 +12,8 @@ from laurel.errors import Problem
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
 from laurel.shapes import decoder_of
 from services.points.domain.moment import Programs
+from services.points.domain.state import Wallet
+from services.points.domain.tiering import seen_for
 
 _decode_quote = decoder_of(QuotedActivity).decode
 
@@ -35,7 +37,7 @@ class Views(Protocol):
     ) -> dict[str, Any]: ...
     async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]: ...
     async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]: ...
-    async def attributes(self, program: str, member: str) -> dict[str, Any]: ...
+    async def seen(self, program: str, member: str) -> Wallet: ...
 
 
 class NewestPrograms(Programs, Protocol):
@@ -82,8 +84,8 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
             raise Problem("invalid", str(error)) from error
         judging = _version_for(programs, program, activity)
         member = activity.member if isinstance(activity.member, str) else None
-        attributes = await views.attributes(program, member) if member is not None else {}
-        outcomes = judging.evaluate(basis_of(activity), attributes)
+        wallet = await views.seen(program, member) if member is not None else Wallet(program, "")
+        outcomes = judging.evaluate(basis_of(activity), seen_for(wallet, judging, activity).member)
         return _json(_quoted(judging, outcomes, activity, member))
 
     return router
@@ -120,7 +122,7 @@ def _quoted(
     judging: CompiledProgram, outcomes: Sequence[RuleOutcome], activity: QuotedActivity, member: str | None
 ) -> dict[str, Any]:
     """Say what the activity would earn: awards without lots, and the decision."""
-    earned = [outcome for outcome in outcomes if outcome.computed > 0]
+    earned = [outcome for outcome in outcomes if outcome.computed > 0 and not outcome.rule.counts_only]
     return {
         "awards": [
             {

@@ -13,9 +13,10 @@ import msgspec
 
 from laurel.errors import Problem
 from laurel.io.database import Database
+from laurel.program.standing import Stood, TierBook
 from services.points.announcing import balances_of
 from services.points.domain import facts as f
-from services.points.domain.state import Balance
+from services.points.domain.state import Balance, Wallet
 
 _STATEMENT = """
     select j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version
@@ -63,7 +64,12 @@ _BY_EXPIRY_YEAR = """
            sum(remaining)::bigint as outstanding
     from lots where program = $1 and remaining > 0 group by unit, year order by unit, year"""
 
-_ATTRIBUTES = "select attributes from wallets where program = $1 and member = $2"
+_SEEN = """
+    select w.enrolled_at, w.attributes, t.stood
+    from wallets w left join tiers t on t.program = w.program and t.member = w.member
+    where w.program = $1 and w.member = $2"""
+
+_stood = msgspec.json.Decoder(tuple[Stood, ...]).decode
 
 _FIRST = 2**62
 
@@ -100,11 +106,17 @@ class LedgerViews:
         async with self._database.reading() as connection:
             return await liability(connection, program, zone)
 
-    async def attributes(self, program: str, member: str) -> dict[str, Any]:
+    async def seen(self, program: str, member: str) -> Wallet:
+        """Return a member as rules see it: its attributes, and where it stood when."""
         async with self._database.reading() as connection:
             await _exists(connection, program, member)
-            raw = await connection.fetchval(_ATTRIBUTES, program, member)
-        return msgspec.json.decode(raw) if raw else {}
+            row = await connection.fetchrow(_SEEN, program, member)
+        wallet = Wallet(program, member)
+        if row is not None:
+            wallet.enrolled_at = row["enrolled_at"]
+            wallet.attributes = msgspec.json.decode(row["attributes"]) if row["attributes"] else {}
+            wallet.tiers = TierBook(stood=_stood(row["stood"])) if row["stood"] else None
+        return wallet
 
 
 async def _exists(connection: asyncpg.Connection[Any], program: str, member: str) -> None:

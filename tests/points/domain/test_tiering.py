@@ -239,7 +239,9 @@ DEEDS: dict[str, Any] = {
 
 def messages(program: str, steps: list[Any]) -> list[tuple[str, datetime, Note | None]]:
     """Return what is sent and when, in the order of sending."""
-    at, sent, done = BEGIN, [], []
+    at = BEGIN
+    sent: list[tuple[str, datetime, Note | None]] = []
+    done: list[str] = []
     for number, (days, late, kind, size) in enumerate(steps):
         at += timedelta(days=days)
         if kind in {"timer", "end_of_batch"}:
