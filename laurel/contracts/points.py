@@ -298,6 +298,16 @@ class TierChanged(WalletEvent):
     challenge: Challenge | None = None
 
 
+class TierKept(WalletEvent):
+    """Time looked at a member's tier, and it stays; `until` is the last good day."""
+
+    TYPE: ClassVar[str] = "tier.kept.v1"
+
+    tier: Name
+    until: Day | None = None
+    reason: Name = "reviewed"
+
+
 class TierMatchRefused(WalletEvent):
     """A rival's tier was not matched."""
 

@@ -52,6 +52,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.PointsReleased,
             points.PointsExpired,
             points.TierChanged,
+            points.TierKept,
             points.TierMatchRefused,
         ),
     ),

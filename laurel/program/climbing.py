@@ -143,9 +143,10 @@ def review(climber: Climber, due_at: datetime) -> list[AnyTierFact]:
     """Look at the member at the instant when time alone asks for it; always puts off the next look."""
     standing = climber.standing
     if standing.review_at is not None and standing.review_at <= due_at:
-        return _moved(climber, climber.book, _reviewed(climber, standing, due_at), due_at, "reviewed")
+        looked_at = _reviewed(climber, _settled(standing), due_at)
+        return _moved(climber, climber.book, looked_at, due_at, "reviewed")
     matched = standing.matched
-    if matched is not None and not matched.over and matched.until_at <= due_at:
+    if matched is not None and not matched.over and not matched.kept and matched.until_at <= due_at:
         ended = _replace(standing, matched=_replace(matched, over=True))
         return _moved(climber, climber.book, ended, due_at, "match_failed")
     return []
@@ -216,7 +217,7 @@ def _after(climber: Climber, facts: list[AnyTierFact], occurred_at: datetime, at
         # What is reported late may only now, together with what came after it, be enough.
         raised = _raised(climber, trial, standing, now, now)
         reached_at = now if raised is not standing else reached_at
-    raised = _challenge_met(climber, raised, now)
+    raised = _challenge_met(climber, raised, occurred_at)
     if climber.tiers.month_end:
         raised = _replace(raised, review_at=_month_end(climber, trial, raised, climber.day(now)))
     yield from _moved(climber, trial, raised, reached_at, "reached")
@@ -253,22 +254,44 @@ def _earning(climber: Climber, standing: Standing, held: Held, day: date) -> Sta
     season = calendar_year(day)[0]
     before = standing.before if standing.season == season else climber.earned(standing)
     elite_from = standing.elite_from if standing.elite_from is not None else held.since_at
-    return _replace(standing, earned=held, before=before, season=season, elite_from=elite_from, review_at=held.until_at)
+    return _replace(
+        _settled(standing), earned=held, before=before, season=season, elite_from=elite_from, review_at=held.until_at
+    )
 
 
-def _challenge_met(climber: Climber, standing: Standing, now: datetime) -> Standing:
+def _settled(standing: Standing) -> Standing:
+    """Let a match go that was kept: what is earned now stands on its own feet."""
+    matched = standing.matched
+    return _replace(standing, matched=None) if matched is not None and matched.kept else standing
+
+
+def _challenge_met(climber: Climber, standing: Standing, occurred_at: datetime) -> Standing:
     """Turn a match that was kept into a tier that was earned; matched time then counts as tenure."""
     matched = standing.matched
-    if matched is None or matched.done < matched.needs:
+    if matched is None or matched.kept or matched.done < matched.needs:
         return standing
     level = climber.tiers.level(matched.tier)
     elite_from = min(standing.elite_from, matched.since_at) if standing.elite_from is not None else matched.since_at
-    kept = _replace(standing, matched=None, elite_from=elite_from)
     if climber.tiers.level(climber.earned(standing).tier).index >= level.index:
-        return kept
-    until_at = climber.tiers.end_of(level, climber.day(now), climber.enrolled)
-    held = Held(matched.tier, matched.since_at, until_at)
-    return _replace(kept, earned=held, before=None, season=None, review_at=until_at)
+        return _replace(standing, matched=None, elite_from=elite_from)
+    until_at = climber.tiers.end_of(level, climber.day(occurred_at), climber.enrolled)
+    return _replace(
+        standing,
+        earned=Held(matched.tier, matched.since_at, until_at),
+        before=None,
+        season=None,
+        matched=_replace(matched, kept=True, beneath=standing.earned),
+        elite_from=elite_from,
+        review_at=until_at,
+    )
+
+
+def _challenge_lost(climber: Climber, standing: Standing, matched: Matched, at: datetime) -> Standing:
+    """Let the match be as it was before what kept it came back: running, or over."""
+    held = matched.beneath or Held(climber.tiers.first, climber.enrolled_at)
+    elite_from = standing.elite_from if climber.tiers.level(held.tier).index else None
+    undone = _replace(matched, kept=False, beneath=None, over=matched.until_at <= at)
+    return _replace(standing, earned=held, matched=undone, elite_from=elite_from, review_at=held.until_at)
 
 
 def _less(climber: Climber, book: TierBook, day: date, at: datetime) -> Standing:
@@ -281,6 +304,9 @@ def _less(climber: Climber, book: TierBook, day: date, at: datetime) -> Standing
     standing = book.standing or climber.standing
     if tiers.month_end:
         return _replace(standing, review_at=_month_end(climber, book, standing, climber.day(at)))
+    matched = standing.matched
+    if matched is not None and matched.kept and matched.done < matched.needs:
+        return _challenge_lost(climber, standing, matched, at)
     if tiers.one_step or standing.before is None or standing.season != calendar_year(day)[0]:
         return standing
     earned, before = climber.earned(standing), standing.before
@@ -345,7 +371,7 @@ def _moved(climber: Climber, book: TierBook, standing: Standing, at: datetime, r
     before = book.standing or climber.standing
     earned, matched = climber.earned(standing), standing.matched
     held = earned
-    if matched is not None and not matched.over:
+    if matched is not None and not matched.over and not matched.kept:
         levels = climber.tiers
         if levels.level(matched.tier).index > levels.level(earned.tier).index:
             held = Held(matched.tier, matched.since_at, matched.until_at)

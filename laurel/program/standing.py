@@ -40,7 +40,8 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
 class Matched(msgspec.Struct, frozen=True, omit_defaults=True):
     """A rival's tier that was matched, on whose proof of which day: kept once `done` reaches `needs`.
 
-    `over`: it ended, but a late report still counts.
+    `over`: it ended, but a late report still counts. `kept`: it has become the tier that was earned, over what lay
+    `beneath`, to which a return of what kept it leads back.
     """
 
     tier: str
@@ -51,6 +52,8 @@ class Matched(msgspec.Struct, frozen=True, omit_defaults=True):
     needs: int
     done: int = 0
     over: bool = False
+    kept: bool = False
+    beneath: Held | None = None
     issuer: str = ""
     dated: date | None = None
 
@@ -78,7 +81,7 @@ class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
     def due_at(self) -> datetime | None:
         """Return when time alone next looks at it."""
         matched = self.matched
-        if matched is None or matched.over:
+        if matched is None or matched.over or matched.kept:
             return self.review_at
         return matched.until_at if self.review_at is None else min(matched.until_at, self.review_at)
 

@@ -419,6 +419,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.PointsReleased.TYPE: _moved,
     points.PointsExpired.TYPE: _moved,
     points.TierChanged.TYPE: _tier_changed,
+    points.TierKept.TYPE: _moved,
     points.TierMatchRefused.TYPE: _match_refused,
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,

@@ -56,6 +56,9 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
     for fact in journal.facts:
         if type(fact) is f.TierChanged:
             contract, fields = _tier_changed(fact, decided, programs)
+        elif type(fact) is f.TierKept and message is None:
+            # What an activity keeps is said with the activity; what time keeps is said by itself.
+            contract, fields = _tier_kept(fact, zone)
         else:
             build = _EVENTS.get(type(fact))
             if build is None:
@@ -282,6 +285,15 @@ def _tier_changed(fact: f.TierChanged, decided: Decided, programs: Programs) -> 
         "reason": fact.reason,
         "match": decided.journal.cause if matched is not None else None,
         "challenge": challenge,
+    }
+
+
+def _tier_kept(fact: f.TierKept, zone: ZoneInfo) -> tuple[Any, dict[str, Any]]:
+    standing = fact.standing
+    return said.TierKept, {
+        "tier": standing.tier,
+        "until": None if standing.until_at is None else last_good_day(standing.until_at, zone),
+        "reason": fact.reason,
     }
 
 

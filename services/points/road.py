@@ -146,7 +146,8 @@ class Road:
             return
         needs.tiers[key] = reach
         if activity is not None:
-            day = activity.occurred_at.date() - timedelta(days=1)
+            # It may be written with another offset than the program's zone has, so that its day is another one.
+            day = activity.occurred_at.date() - timedelta(days=3)
             needs.counting[key] = min(day, needs.counting.get(key, day))
 
     def _decide(self, batch: Batch, step: Step) -> None:

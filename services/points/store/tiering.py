@@ -30,13 +30,15 @@ _COUNTS = """
     from unnest($1::text[], $2::text[], $3::date[]) as k (program, member, since)
     cross join lateral (
         select program, member, grain, day, unit, amount from tier_counts
-        where program = k.program and member = k.member and grain = any($4::text[]) offset 0) c
+        where program = k.program and member = k.member and grain = any($4::text[]) and amount <> 0 offset 0) c
     union all
     select c.*
     from unnest($1::text[], $2::text[], $3::date[]) as k (program, member, since)
     cross join lateral (
         select program, member, grain, day, unit, amount from tier_counts
         where program = k.program and member = k.member and grain = 'day' and day >= k.since offset 0) c"""
+MARGIN = timedelta(days=3)
+"""An instant may be written with another offset than the program's zone has, so its day may be another one."""
 _WHOLE = ["tier", "calendar_year", "account_year", "ever"]
 
 _SET_STANDINGS = """
@@ -52,9 +54,15 @@ _ADD_COUNTS = """
     select * from unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::text[], $6::bigint[])
     on conflict (program, member, grain, day, unit) do update set amount = c.amount + excluded.amount"""
 
+# Rows are found by key and meet themselves: that is how a set is updated whatever the planner believes of a table.
 _BEGIN_ANEW = """
-    delete from tier_counts c using unnest($1::text[], $2::text[]) as k (program, member)
-    where c.program = k.program and c.member = k.member and c.grain = 'tier'"""
+    insert into tier_counts as c (program, member, grain, day, unit, amount)
+    select f.program, f.member, f.grain, f.day, f.unit, 0
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    cross join lateral (
+        select program, member, grain, day, unit from tier_counts
+        where program = k.program and member = k.member and grain = 'tier' and amount <> 0 offset 0) f
+    on conflict (program, member, grain, day, unit) do update set amount = 0"""
 
 _standing = msgspec.json.Decoder(Standing)
 _stood = msgspec.json.Decoder(tuple[Stood, ...])
@@ -90,11 +98,11 @@ def _days(needs: Needs, key: WalletKey, wallet: Wallet) -> Iterable[date]:
         yield needs.counting[key]
     for posting in wallet.postings.values():
         for counted in posting.counted:
-            yield counted.occurred_at.date() - timedelta(days=1)
+            yield counted.occurred_at.date() - MARGIN
     standing = wallet.tiers.standing if wallet.tiers is not None else None
     until = needs.until.get(key)
     if standing is not None and standing.due_at is not None and until is not None and standing.due_at <= until:
-        yield standing.due_at.date() - timedelta(days=2)
+        yield standing.due_at.date() - MARGIN
 
 
 async def write_tiers(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.points.domain.facts import decode_facts, encode_facts
 from services.points.domain.state import Wallet
-from services.points.testing import Note
+from services.points.testing import Note, note
 from tests.points.till import Till, document, enrolment, report
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +175,52 @@ async def test_terms_of_a_match_that_a_person_sets() -> None:
     assert said[-1]["challenge"] == {"counter": "year_miles", "needs": 1000, "until": "2023-02-28"}
     await fly(till, "f-1", 1000)
     assert standing(till).until_at == datetime(2025, 1, 1, 6, tzinfo=UTC)
-    assert standing(till).matched is None
+    assert standing(till).matched.kept
+
+
+async def test_a_return_of_what_kept_a_match_takes_that_back_too() -> None:
+    till = flying()
+    await till.enrol()
+    await till.match("s-1", "gold", date(2022, 12, 1))
+    await fly(till, "f-1", 12000)
+    await fly(till, "f-2", 500)
+    assert standing(till).until_at == datetime(2025, 1, 1, 6, tzinfo=UTC)
+    await till.give_back("r-1", "f-2")
+    assert standing(till).tier == "gold"
+    assert standing(till).until_at == datetime(2023, 4, 10, 5, tzinfo=UTC)
+    till.pass_time(days=1)
+    await fly(till, "f-3", 500)
+    till.at = datetime(2023, 5, 1, tzinfo=UTC)
+    await till.run_due()
+    assert standing(till).tier == "gold"
+    await till.give_back("r-2", "f-3")
+    assert standing(till).tier == "member"
+
+
+async def test_what_time_keeps_is_said() -> None:
+    till = Till(document("hanting", clock="wall"))
+    till.at = datetime(2023, 1, 10, 4, tzinfo=UTC)
+    await till.enrol()
+    for number, nights in enumerate((3, 5, 20)):
+        till.pass_time(days=1)
+        await till.report(stay(f"s-{number}", till.at, nights))
+    till.at = datetime(2024, 2, 1, 4, tzinfo=UTC)
+    await till.report(stay("s-9", till.at, 20))
+    till.at = datetime(2025, 1, 10, 4, tzinfo=UTC)
+    kept = await till.send(report("hanting", "m-1", stay("s-10", till.at, 1), till.at))
+    assert (kept[0]["type"], kept[0]["tier"], kept[0]["until"]) == ("tier.kept.v1", "platinum", "2026-01-09")
+    assert kept[0]["cause"] == {"kind": "tier_review", "id": "2025-01-09T16:00:00Z"}
+
+
+def stay(id_: str, at: datetime, nights: int) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "type": "stay",
+        "occurred_at": at.isoformat(),
+        "currency": "CNY",
+        "amount": 100,
+        "attributes": {"nights": nights},
+    }
 
 
 async def test_a_match_needs_a_member() -> None:
@@ -215,7 +260,7 @@ STEPS = st.lists(
     st.tuples(
         st.integers(min_value=0, max_value=70),  # days that pass before it
         st.integers(min_value=0, max_value=40),  # how many days late it is reported
-        st.sampled_from(["do", "do", "do", "return", "timer", "end_of_batch"]),
+        st.sampled_from(["do", "do", "do", "return", "match", "timer", "end_of_batch"]),
         st.integers(min_value=0, max_value=9),
     ),
     min_size=1,
@@ -247,6 +292,9 @@ def messages(program: str, steps: list[Any]) -> list[tuple[str, datetime, Note |
         if kind in {"timer", "end_of_batch"}:
             sent.append((kind, at, None))
             continue
+        if kind == "match":
+            sent.append(("message", at, matching(program, f"match-{number}", at)))
+            continue
         if kind == "return" and done:
             body = {"id": f"r-{number}", "type": "return", "of": done[size % len(done)], "occurred_at": at.isoformat()}
         else:
@@ -257,13 +305,27 @@ def messages(program: str, steps: list[Any]) -> list[tuple[str, datetime, Note |
     return sent
 
 
+def matching(program: str, match: str, at: datetime) -> Note:
+    return note(
+        "member.status_match_requested.v1",
+        program,
+        "m-1",
+        at=at,
+        cause={"kind": "request", "id": match},
+        match=match,
+        tier="gold",
+        dated=at.date() - timedelta(days=30),
+        versions={"program": 1},
+    )
+
+
 async def one_by_one(program: str, steps: list[Any]) -> Till:
     """Play messages one by one, with no timer; time takes its due before each, and once at the end."""
     till = Till(document(program, clock="wall"))
     await till.send(enrolment(program, "m-1", BEGIN))
-    for _, _, note in messages(program, steps):
-        if note is not None:
-            await till.send(note)
+    for _, _, message in messages(program, steps):
+        if message is not None:
+            await till.send(message)
     return till
 
 
@@ -271,9 +333,9 @@ async def in_batches(program: str, steps: list[Any]) -> Till:
     """Play the same in batches, with a timer that runs when it likes."""
     till = Till(document(program, clock="wall"))
     waiting: list[Note] = [enrolment(program, "m-1", BEGIN)]
-    for kind, at, note in messages(program, steps):
-        if note is not None:
-            waiting.append(note)
+    for kind, at, message in messages(program, steps):
+        if message is not None:
+            waiting.append(message)
             continue
         await till.send(*waiting)
         waiting = []
@@ -286,7 +348,7 @@ async def in_batches(program: str, steps: list[Any]) -> Till:
 
 @pytest.mark.parametrize("program", sorted(DEEDS))
 @given(steps=STEPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_one_history_whatever_the_batches_and_whenever_a_timer_runs(program: str, steps: list[Any]) -> None:
     async def compare() -> None:
         alone, together = await one_by_one(program, steps), await in_batches(program, steps)
