@@ -155,6 +155,8 @@ class TierBook:
     stood: tuple[Stood, ...] = ()
     journal: int = 0
     counts: dict[tuple[str, Grain], dict[date, int]] = field(default_factory=dict)
+    seen: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
+    """What counters showed, remembered until something is counted again."""
 
     def copy(self) -> TierBook:
         """Return a book on which to try what facts would lead to."""
@@ -179,6 +181,7 @@ class TierBook:
             self._stand(journal, fact)
 
     def _count(self, buckets: tuple[Bucket, ...], amount: int, challenge: int) -> None:
+        self.seen.clear()
         for bucket in buckets:
             days = self.counts.setdefault((bucket.unit, bucket.grain), {})
             days[bucket.day] = days.get(bucket.day, 0) + amount
@@ -191,6 +194,7 @@ class TierBook:
         standing = self.standing = fact.standing
         if isinstance(fact, TierChanged):
             self.journal = journal
+            self.seen.clear()
             for (_, grain), days in self.counts.items():
                 if grain == "tier":
                     days.clear()

@@ -42,10 +42,16 @@ class CompiledCounter:
             return 0
         if self.grain in {"day", "tier"}:
             first, _ = self.bounds(day, enrolled)
-            inside = [each for each, amount in counts.items() if amount and first <= each <= day]
-            if self.counts_months:
-                return len({(each.year, each.month) for each in inside})
-            return sum(counts[each] for each in inside)
+            asked = (self.unit, self.grain, first, day, self.counts_months)
+            value = book.seen.get(asked)
+            if value is None:
+                inside = [each for each, amount in counts.items() if amount and first <= each <= day]
+                if self.counts_months:
+                    value = len({(each.year, each.month) for each in inside})
+                else:
+                    value = sum([counts[each] for each in inside])
+                book.seen[asked] = value
+            return value
         return counts.get(self.bucket_day(day, enrolled), 0)
 
     def bucket_day(self, day: date, enrolled: date) -> date:
