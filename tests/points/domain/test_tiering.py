@@ -365,6 +365,57 @@ def test_one_history_whatever_the_batches_and_whenever_a_timer_runs(program: str
     asyncio.run(compare())
 
 
+THRESHOLDS = (0, 25_000, 50_000, 100_000)
+NAMES = ("member", "silver", "gold", "platinum")
+
+
+@given(years=st.lists(st.lists(st.sampled_from([1000, 12_500, 25_000, 60_000]), max_size=3), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_years_of_flights_against_a_plain_reckoning(years: list[list[int]]) -> None:
+    """The rules of mileageplus said once more, in whole years: what a tier is for each flight and each new year."""
+
+    async def compare() -> None:
+        till = flying()
+        await till.enrol()
+        tier, good_through, elite = 0, 0, 0
+        for year, flights in enumerate(years, 2023):
+            if tier and good_through < year:
+                # The year that ended decides, but by one step at most; each year is looked at by itself.
+                earned = max(level for level in range(4) if sum(years[year - 2024]) >= THRESHOLDS[level])
+                tier, good_through = max(earned, tier - 1), year
+            elite = elite if tier else 0
+            till.at = datetime(year, 1, 1, 6, tzinfo=UTC)
+            await till.run_due()
+            assert _tier_of(till) == NAMES[tier]
+            flown = 0
+            for number, miles in enumerate(flights):
+                till.pass_time(days=20)
+                said = await fly(till, f"f-{year}-{number}", miles)
+                share = (0, 25, 50, 100)[tier] + min(25, 5 * elite)
+                bonus = sum(each["amount"] for each in said["awards"] if each["rule"] != "base")
+                assert bonus == miles * share // 100
+                flown += miles
+                reached = max(level for level in range(4) if flown >= THRESHOLDS[level])
+                if reached and reached >= tier:
+                    tier, good_through = reached, year + 1
+                assert _tier_of(till) == NAMES[tier]
+            # A year counts for tenure if one was above the first tier from its first day to its last.
+            elite += _was_elite_all_year(till, year)
+
+    asyncio.run(compare())
+
+
+def _was_elite_all_year(till: Till, year: int) -> bool:
+    book = till.wallet.tiers
+    first = book.stood_at(datetime(year, 1, 1, 6, tzinfo=UTC)) if book is not None else None
+    return first is not None and first.tier != "member"
+
+
+def _tier_of(till: Till) -> str:
+    book = till.wallet.tiers
+    return "member" if book is None or book.standing is None else book.standing.tier
+
+
 def _is_sound(till: Till) -> None:
     book = till.wallet.tiers
     folded = Wallet(till.program, till.member)
