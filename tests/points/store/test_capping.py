@@ -9,12 +9,13 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program.cases import Case, changed, load_cases
+from laurel.program.rehearsing import instant_of
 from services.points.ports import WalletKey
 from services.points.road import Road
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms, Note
 from services.points.verifying import Finding, verify
-from tests.points.domain.test_cases import check, instant_of
+from tests.points.domain.test_cases import check
 from tests.points.till import PROGRAMS, START, Till, document, purchase, report
 
 pytestmark = pytest.mark.anyio
