@@ -7,7 +7,19 @@ from pydantic import Field
 from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.envelope import Event, Versions
 from laurel.contracts.rewards import Reward
-from laurel.values import Amount, Attributes, Id, Instant, Name, NotNegative, PartnerId, Positive, Reference, ShortText
+from laurel.values import (
+    Amount,
+    Attributes,
+    Day,
+    Id,
+    Instant,
+    Name,
+    NotNegative,
+    PartnerId,
+    Positive,
+    Reference,
+    ShortText,
+)
 
 
 class EnrolmentRequested(Event):
@@ -30,6 +42,20 @@ class ActivityReported(Event):
     partner: PartnerId
     hash: ShortText
     activity: ReportedActivity
+    versions: Versions
+
+
+class StatusMatchRequested(Event):
+    """A member is to get the tier that a rival gave it; `until` and `needs` where the caller may say so."""
+
+    TYPE: ClassVar[str] = "member.status_match_requested.v1"
+
+    match: Id
+    tier: Name
+    issuer: Name
+    dated: Day
+    until: Day | None = None
+    needs: Positive | None = None
     versions: Versions
 
 

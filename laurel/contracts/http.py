@@ -11,6 +11,7 @@ from laurel.values import (
     NO_NUL_PATTERN,
     Amount,
     Attributes,
+    Day,
     Id,
     Instant,
     JsonObject,
@@ -113,6 +114,29 @@ class ChangeMember(Body):
 
     person: Id | None = None
     attributes: Attributes = Field(default_factory=dict)
+
+
+class Evidence(Body):
+    """A rival's proof of a tier: who gave it, and the day it bears."""
+
+    issuer: Name
+    dated: Day
+
+
+class ChallengeBody(Body):
+    """What keeps a matched tier, where the caller may say so."""
+
+    counter: Name | None = None
+    needs: Positive
+
+
+class MatchStatus(Body):
+    """A rival's tier to be matched. `until` and `challenge` are the program's own but for keys that may adjust."""
+
+    tier: Word
+    evidence: Evidence
+    until: Day | None = None
+    challenge: ChallengeBody | None = None
 
 
 class ClaimActivity(Body):

@@ -16,6 +16,7 @@ from laurel.values import (
     NotNegative,
     PartnerId,
     Reference,
+    Scalar,
     Text,
     Version,
 )
@@ -113,6 +114,52 @@ class CounterSeen(Said):
     limit: NotNegative | None = None
 
 
+class Benefit(Said):
+    """What a tier brings with it."""
+
+    name: Name
+    value: Scalar | None = None
+
+
+class NextTier(Said):
+    """The tier that asks for more of a counter than the member's own, and for how much."""
+
+    tier: Name
+    needs: NotNegative
+
+
+class Progress(Said):
+    """What a counter shows in its window, the last day included; without an end it is for ever."""
+
+    counter: Name
+    value: NotNegative
+    from_: Day | None = Field(default=None, alias="from")
+    until: Day | None = None
+    next: NextTier | None = None
+
+
+class Standing(Said):
+    """Where the member stands after an event. `until` is the last good day, `years` counts complete calendar years
+    above the first tier without a break, the first of them `years_from`.
+    """
+
+    name: Name
+    since: Day
+    until: Day | None = None
+    years: NotNegative = 0
+    years_from: NotNegative | None = None
+    benefits: list[Benefit] = Field(default_factory=list)
+    progress: list[Progress] = Field(default_factory=list)
+
+
+class Challenge(Said):
+    """What keeps a matched tier: so much of a counter, through a day."""
+
+    counter: Name
+    needs: NotNegative
+    until: Day
+
+
 class LotAmount(Said):
     """A part of a lot."""
 
@@ -140,10 +187,14 @@ class Reversal(Said):
 
 
 class WalletEvent(Event):
-    """An event after which the member's wallet stands at `version`, with these balances."""
+    """An event after which the member's wallet stands at `version`, with these balances.
+
+    `tier_standing` is where the member stands among the program's tiers, if the event moved that.
+    """
 
     balances: list[Balance] = Field(default_factory=list)
     version: Version = 0
+    tier_standing: Standing | None = None
 
 
 class MemberEnrolled(Event):
@@ -348,3 +399,41 @@ class PointsExpired(WalletEvent):
     TYPE: ClassVar[str] = "points.expired.v1"
 
     lots: list[ExpiredLot]
+
+
+class TierChanged(WalletEvent):
+    """The member stands elsewhere: reached, reviewed, returned, matched or match_failed.
+
+    `until` is the last good day; a match also says what keeps it.
+    """
+
+    TYPE: ClassVar[str] = "tier.changed.v1"
+
+    from_: Name = Field(alias="from")
+    to: Name
+    since: Day
+    until: Day | None = None
+    reason: Name = "reached"
+    match: Id | None = None
+    challenge: Challenge | None = None
+
+
+class TierKept(WalletEvent):
+    """Time looked at a member's tier, and it stays; `until` is the last good day."""
+
+    TYPE: ClassVar[str] = "tier.kept.v1"
+
+    tier: Name
+    until: Day | None = None
+    reason: Name = "reviewed"
+
+
+class TierMatchRefused(WalletEvent):
+    """A rival's tier was not matched."""
+
+    TYPE: ClassVar[str] = "tier.match_refused.v1"
+
+    match: Id
+    tier: Name
+    code: Name
+    detail: Text = ""

@@ -34,6 +34,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
         (
             asking.EnrolmentRequested,
             asking.ActivityReported,
+            asking.StatusMatchRequested,
             asking.RewardPublishRequested,
             asking.RedemptionRequested,
             asking.ClockTurnRequested,
@@ -63,6 +64,9 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.ClockTurned,
             points.PointsAdjusted,
             points.AdjustmentHeldBack,
+            points.TierChanged,
+            points.TierKept,
+            points.TierMatchRefused,
         ),
     ),
     (

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from laurel.errors import Fault
 from laurel.program.caps import CapReason
-from laurel.program.document import ProgramDocument, RuleId, UnitName
+from laurel.program.document import CounterName, ProgramDocument, RuleId, UnitName
 from laurel.program.faults import ProgramFaults, faults_of
 from laurel.program.loading import dump_program, load_program
 from laurel.program.reading import read_yaml
@@ -45,6 +45,17 @@ class Balance(CasePart):
     owed: Amount | None = None
 
 
+class StandsAs(CasePart):
+    """Where a member stands: its tier, since when and until when, its years, its benefits, what its counters show."""
+
+    name: str
+    since: Day | None = None
+    until: Day | None = None
+    years: NotNegative | None = None
+    benefits: tuple[str, ...] | None = None
+    counters: dict[CounterName, NotNegative] | None = None
+
+
 class Expected(CasePart):
     """What must be true after a step.
 
@@ -52,7 +63,7 @@ class Expected(CasePart):
     good day of the points just awarded (null where none is fixed), `billed` what each funder owes so far, in minor
     units. `capped` is what caps cut of each rule's award, by reason, complete once mentioned; `counted` what each named
     cap has counted in the window of the activity, or of the one that a return takes back. What a return refills is
-    among its `awards`.
+    among its `awards`. `tier` is where the member stands; an `until` of null there says that no day is fixed.
     """
 
     awards: dict[RuleId, Positive] | None = None
@@ -63,6 +74,7 @@ class Expected(CasePart):
     billed: dict[PartnerId, Amount] | None = None
     capped: dict[RuleId, dict[CapReason, Positive]] | None = None
     counted: dict[RuleId, Amount] | None = None
+    tier: StandsAs | None = None
     refused: str | None = None
 
 
@@ -74,8 +86,17 @@ class Spending(CasePart):
     at: Instant
 
 
+class Matching(CasePart):
+    """A rival's tier is to be matched, on a proof of a day."""
+
+    tier: str
+    dated: Day
+    issuer: str = "rival"
+    at: Instant
+
+
 class Step(CasePart):
-    """Exactly one of an activity, a spending and a wait, and what is expected after it.
+    """Exactly one of an activity, a spending, a match and a wait, and what is expected after it.
 
     An activity is reported when it happens, or later: at `reported_at`. What is credited to another who paid is not
     among the awards of the member.
@@ -84,13 +105,14 @@ class Step(CasePart):
     activity: dict[str, Any] | None = None
     reported_at: Instant | None = None
     spend: Spending | None = None
+    match: Matching | None = None
     wait_until: Instant | None = None
     expect: Expected
 
 
 def _one_deed(step: Step) -> Step:
-    if sum(deed is not None for deed in (step.activity, step.spend, step.wait_until)) != 1:
-        raise PydanticCustomError("one_of", "A step has exactly one of activity, spend and wait_until")
+    if sum(deed is not None for deed in (step.activity, step.spend, step.match, step.wait_until)) != 1:
+        raise PydanticCustomError("one_of", "A step has exactly one of activity, spend, match and wait_until")
     if step.reported_at is not None and step.activity is None:
         raise PydanticCustomError("not_allowed", "Only an activity is reported")
     return step

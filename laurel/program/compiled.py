@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from laurel.calendars import local_date, local_midnight, months_after, zone_named
 from laurel.program.bases import Basis, basis_of
 from laurel.program.caps import CompiledCap, compile_caps
-from laurel.program.document import Inactivity
+from laurel.program.document import Inactivity, NeverExpires
 from laurel.program.expiry import Expiry, lapses_on
 from laurel.program.places import Places
 from laurel.program.plans import Plan, unfired
 from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleOutcome, compile_rule
+from laurel.program.tiers import CompiledTiers
 from laurel.program.windows import WindowFinder
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from laurel.program.bases import ActivityLike
-    from laurel.program.document import ProgramDocument, Validity
+    from laurel.program.document import ProgramDocument, Unit, Validity
 
 __all__ = ["REASONS", "CompiledProgram", "CompiledRule", "CompiledUnit", "RuleOutcome"]
 
@@ -34,6 +35,7 @@ class CompiledUnit:
     name: str
     scale: int
     validity: Validity
+    counts_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +65,7 @@ class CompiledProgram:
     counts: bool
     """Whether anything is counted: a cap over a window, or how often a rule earns."""
     is_capped: bool
+    tiers: CompiledTiers | None
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -87,7 +90,7 @@ class CompiledProgram:
             currency=document.currency,
             closes_at=document.closes_at,
             exclusive_group=document.exclusive_group,
-            units={name: CompiledUnit(name, unit.scale, unit.validity) for name, unit in document.units.items()},
+            units={name: _unit(name, unit) for name, unit in document.units.items()},
             rules=rules,
             late_claim_months=document.late_claim.months,
             refill_on_return=document.returns.refill_on_return,
@@ -100,6 +103,7 @@ class CompiledProgram:
             budgeted=budgeted,
             counts=bool(limited) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
+            tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )
@@ -157,3 +161,7 @@ class CompiledProgram:
         """Return the first moment at which an activity of then is too late to be reported."""
         last_day = months_after(local_date(occurred_at, self.zone), self.late_claim_months)
         return local_midnight(last_day + timedelta(days=1), self.zone)
+
+
+def _unit(name: str, unit: Unit) -> CompiledUnit:
+    return CompiledUnit(name, unit.scale, unit.validity or NeverExpires(kind="never"), unit.counts_only)

@@ -26,12 +26,14 @@ from laurel.program.document import (
     Rolling,
     Rule,
     Store,
+    Tiers,
     Unit,
     Validity,
 )
 from laurel.program.parsing import RESERVED
 from laurel.program.places import overlapping
 from laurel.program.scopes import lines_scope, member_scope, where_scope
+from laurel.program.tier_faults import rule_tier_faults, tier_faults, unit_faults
 
 if TYPE_CHECKING:
     from laurel.program.scopes import Scope
@@ -53,6 +55,8 @@ class Outline:
     stores: Mapping[str, Store | None]
     groups: Mapping[str, Group | None]
     caps: Mapping[int, Cap]
+    tiers: Tiers | None = None
+    has_tiers: bool = False
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -68,6 +72,8 @@ def outline_of(document: ProgramDocument) -> Outline:
         stores=document.stores,
         groups=document.groups,
         caps=dict(enumerate(document.caps)),
+        tiers=document.tiers,
+        has_tiers=document.tiers is not None,
     )
 
 
@@ -90,6 +96,8 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         stores=_readable_named(Store, data.get("stores")),
         groups=_readable_named(Group, data.get("groups")),
         caps=_readable(Cap, dict(enumerate(caps)) if isinstance(caps, list) else {}),
+        tiers=_readable(Tiers, {"": data.get("tiers")}).get(""),
+        has_tiers=data.get("tiers") is not None,
     )
 
 
@@ -99,7 +107,9 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
     yield from _attributes(outline.attributes)
     for name, unit in (outline.units or {}).items():
         if unit is not None:
-            yield from _validity(unit.validity, ("units", name, "validity"))
+            yield from unit_faults(name, unit)
+            if unit.validity is not None:
+                yield from _validity(unit.validity, ("units", name, "validity"))
     yield from _places(outline)
     for index, rule in outline.rules.items():
         for path, code, detail in _rule(index, rule, outline):
@@ -107,6 +117,8 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
     for index, cap in outline.caps.items():
         for path, code, detail in _cap(index, cap, outline):
             yield Fault(pointer_to(("caps", index, *path)), code, detail)
+    if outline.tiers is not None:
+        yield from tier_faults(outline.tiers, outline.units, outline.attributes)
 
 
 _Found = tuple[Path, str, str]
@@ -129,7 +141,9 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
     yield from _measure(rule)
     if rule.multiplier is not None:
         yield from _multiplied(index, rule, outline)
-    if rule.funding.currency is not None and rule.funding.price is None:
+    unit = (outline.units or {}).get(rule.unit)
+    yield from rule_tier_faults(rule, unit, outline.tiers, has_tiers=outline.has_tiers)
+    if rule.funding is not None and rule.funding.currency is not None and rule.funding.price is None:
         yield ("funding", "currency"), "not_allowed", "a currency goes with a price"
     if rule.validity is not None:
         for fault in _validity(rule.validity, ("validity",)):
@@ -152,7 +166,11 @@ def _conditions(rule: Rule, outline: Outline) -> Iterator[_Found]:
     attributes = outline.attributes
     assert attributes is not None
     where = where_scope(
-        attributes.activity, attributes.member, day_parts=bool(outline.day_parts), stores=bool(outline.stores)
+        attributes.activity,
+        attributes.member,
+        day_parts=bool(outline.day_parts),
+        stores=bool(outline.stores),
+        tiers=outline.has_tiers,
     )
     scopes: list[tuple[str, str | None, Scope]] = [
         ("where", rule.where, where),
@@ -205,6 +223,9 @@ def _group(rule: Rule, outline: Outline) -> Iterator[_Found]:
 def _cap(index: int, cap: Cap, outline: Outline) -> Iterator[_Found]:
     if outline.units is not None and cap.unit not in outline.units:
         yield ("unit",), "unknown_reference", f"there is no unit {cap.unit} under units"
+    unit = (outline.units or {}).get(cap.unit)
+    if unit is not None and unit.counts_only:
+        yield ("unit",), "not_allowed", f"{cap.unit} only counts: it is no points, so nothing caps it"
     if cap.of == "granted" and cap.window is None:
         yield ("window",), "missing", "a cap on what is granted needs the window that it counts over"
     if cap.of == "outstanding":

@@ -6,12 +6,21 @@ What is here is what the platform does; docs/programs.md shows where later parts
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    WithJsonSchema,
+)
 
 from laurel.program.rationals import Rational
 from laurel.program.scopes import Kind
 from laurel.rounding import Mode
-from laurel.values import Currency, Day, Id, Instant, NotNegative, PartnerId, Positive, ProgramId, ShortText
+from laurel.values import Currency, Day, Id, Instant, NotNegative, PartnerId, Positive, ProgramId, Scalar, ShortText
 from laurel.values import Name as Word
 
 WORD_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,63}$"
@@ -29,6 +38,8 @@ AttributeName = Annotated[str, Field(pattern=ATTRIBUTE_PATTERN)]
 DeclaredAttributes = Annotated[dict[AttributeName, Kind], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)]
 ConditionText = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_200)]
+TierName = Annotated[str, Field(pattern=WORD_PATTERN)]
+CounterName = Annotated[str, Field(pattern=NAME_PATTERN)]
 AmountName = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
 PayerPolicy = Literal["traveller_keeps", "return_to_payer"]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY_PATTERN)]
@@ -57,6 +68,15 @@ RuleIds = Annotated[
     tuple[RuleId, ...], Field(min_length=1, max_length=16), BeforeValidator(_several), _one_or_several(NAME_PATTERN)
 ]
 """One rule or several."""
+
+
+def _share_kind(value: object) -> str:
+    return "table" if isinstance(value, dict) else "one"
+
+
+ByTier = Annotated[dict[TierName, Rational], Field(min_length=1, max_length=32, json_schema_extra=_NO_OTHER_KEYS)]
+Share = Annotated[Annotated[Rational, Tag("one")] | Annotated[ByTier, Tag("table")], Discriminator(_share_kind)]
+"""One fraction, or one for each tier."""
 
 
 class Part(BaseModel):
@@ -104,31 +124,43 @@ LotValidity = Annotated[NeverExpires | Rolling | EndOfPeriod, Field(discriminato
 
 
 class Unit(Part):
-    """A kind of points. `scale` says how many decimals it is shown with; every amount counts its smallest part."""
+    """A kind of points. `scale` says how many decimals it is shown with; every amount counts its smallest part.
+
+    A unit that `counts_only` is no points: it counts towards a tier, is never awarded and has no balance, so it has
+    no validity either.
+    """
 
     scale: Annotated[int, Field(strict=True, ge=0, le=6)]
-    validity: Validity
+    validity: Validity | None = None
+    counts_only: bool = False
 
 
 class Rate(Part):
     """So many points per so much of an amount, both in their smallest parts, as an exact fraction.
 
     `of` names another number than the activity's amount, such as `attributes.miles`, or several that are added up.
-    `least` is what the number counts as where it is above zero and below that.
+    `least` is what the number counts as where it is above zero and below that. `by: tier` makes `points` a table.
     """
 
-    points: Rational
+    points: Share
     per: Positive
     of: AmountNames = ("amount",)
     least: Positive | None = None
+    by: Literal["tier"] | None = None
 
 
 class Multiplier(Part):
-    """Extra points as a share of what earlier rules computed together. Exactly one of `percent` and `fraction`."""
+    """Extra points as a share of what earlier rules computed together. Exactly one of `percent` and `fraction`.
+
+    `by: tier` makes the share a table by the member's tier; `by: tenure` gives it for each complete calendar year
+    above the first tier, at most `most` percent.
+    """
 
     of: RuleIds
-    percent: Rational | None = None
-    fraction: Rational | None = None
+    percent: Share | None = None
+    fraction: Share | None = None
+    by: Literal["tier", "tenure"] | None = None
+    most: Rational | None = None
 
 
 class Fixed(Part):
@@ -174,6 +206,7 @@ class Rule(Part):
     `where` asks the activity and the member, `lines` picks lines; both are CEL. A multiplier takes no `lines`:
     its base has them. A rule with `starts_at` or `ends_at` earns on what happened from the one and before the other.
     `group` names rules that exclude each other, `priority` who of them comes first: the highest, then the order here.
+    `funding` is needed, but for a unit that only counts.
     """
 
     rule: RuleId
@@ -186,7 +219,7 @@ class Rule(Part):
     fixed: Fixed | None = None
     rounding: Mode = "down"
     paid_by_points_and_vouchers: Literal["excluded", "earns"] = "excluded"
-    funding: Funding
+    funding: Funding | None = None
     validity: LotValidity | None = None
     starts_at: Instant | None = None
     ends_at: Instant | None = None
@@ -238,6 +271,90 @@ class Cap(Part):
     windows_until: Day | None = None
 
 
+class AccountYear(Part):
+    """To the end of the first full account year after the day: from one anniversary of enrolment to the next."""
+
+    kind: Literal["account_year"]
+
+
+Lasts = Annotated[EndOfPeriod | AccountYear, Field(discriminator="kind")]
+
+
+class Counter(Part):
+    """What a tier asks for: a unit that only counts, over a window.
+
+    A `rolling` window is the last months or days to the day. `counts: months` counts the different months in which
+    there was anything. `since_tier` counts only what came after the present tier was reached.
+    """
+
+    unit: UnitName
+    window: Literal["calendar_year", "account_year", "rolling", "lifetime"]
+    months: Count | None = None
+    days: Annotated[int, Field(strict=True, ge=1, le=40_000)] | None = None
+    counts: Literal["amount", "months"] = "amount"
+    since_tier: bool = False
+
+
+class Bounds(Part):
+    """What a counter must show at a review: at least, at most, or both."""
+
+    least: NotNegative | None = None
+    most: NotNegative | None = None
+
+
+class Benefit(Part):
+    """What a tier brings with it, in the program's own words."""
+
+    name: Annotated[ShortText, Field(min_length=1)]
+    value: Scalar | None = None
+
+
+class Level(Part):
+    """One tier. `needs` are reached together; `keeps` is what a review asks for instead of them."""
+
+    tier: TierName
+    needs: Annotated[dict[CounterName, Positive], Field(max_length=16, json_schema_extra=_NO_OTHER_KEYS)] = {}
+    keeps: Annotated[dict[CounterName, Bounds], Field(max_length=16, json_schema_extra=_NO_OTHER_KEYS)] = {}
+    lasts: Lasts | None = None
+    benefits: Annotated[tuple[Benefit, ...], Field(max_length=50)] = ()
+
+
+class Challenge(Part):
+    """What keeps a matched tier: a share of what the tier needs of a counter, counted while the match lasts."""
+
+    counter: CounterName
+    percent: Rational
+
+
+class Match(Part):
+    """A rival's tier is matched at once, for some days, on a proof that is not too old, once in some years."""
+
+    proof_months: Count
+    lasts_days: Annotated[int, Field(strict=True, ge=1, le=4_000)]
+    challenge: Challenge
+    again_after_years: Annotated[int, Field(strict=True, ge=1, le=100)]
+
+
+class Tiers(Part):
+    """What a member can be, from the tier that everybody has to the highest, and how one rises and falls.
+
+    One rises at once, by `any` number of levels or `one_step` at a time. A tier that `lasts` is reviewed at its end,
+    by at most `steps_down` levels; `falls: month_end` reviews at the end of each month instead. `judged_at` names the
+    instant whose tier an activity earns by.
+    """
+
+    counters: Annotated[
+        dict[CounterName, Counter], Field(min_length=1, max_length=32, json_schema_extra=_NO_OTHER_KEYS)
+    ]
+    levels: Annotated[tuple[Level, ...], Field(min_length=2, max_length=32)]
+    climbs: Literal["any", "one_step"] = "any"
+    lasts: Lasts | None = None
+    falls: Literal["at_end", "month_end"] = "at_end"
+    steps_down: Annotated[int, Field(strict=True, ge=1, le=32)] | None = None
+    judged_at: Annotated[str, Field(pattern=r"^(occurred_at|attributes\.[A-Za-z_][A-Za-z0-9_]{0,63})$")] = "occurred_at"
+    match: Match | None = None
+
+
 class LateClaim(Part):
     """How long after an activity it may still be reported, that day included."""
 
@@ -282,3 +399,4 @@ class ProgramDocument(Part):
     caps: Annotated[tuple[Cap, ...], Field(max_length=100)] = ()
     payers: Annotated[dict[ActivityType, PayerPolicy], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)] = {}
     returns: Returns = Returns()
+    tiers: Tiers | None = None

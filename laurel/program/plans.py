@@ -18,6 +18,7 @@ from laurel.program.rules import (
     GAVE_WAY,
     LIMIT_REACHED,
     NO_LINE_MATCHES,
+    NOT_FOR_TIER,
     NOTHING_KEPT,
     NOTHING_PAID,
     OUTSIDE_DATES,
@@ -58,6 +59,7 @@ class Plan:
         "_groups",
         "_limit_reached",
         "_multipliers",
+        "_not_for_tier",
         "_nothing_kept",
         "_outside_dates",
         "_picker",
@@ -73,6 +75,7 @@ class Plan:
         self._outside_dates = unfired(rules, activity_type, OUTSIDE_DATES)
         self._gave_way = unfired(rules, activity_type, GAVE_WAY)
         self._limit_reached = unfired(rules, activity_type, LIMIT_REACHED)
+        self._not_for_tier = unfired(rules, activity_type, NOT_FOR_TIER)
         no_line = unfired(rules, activity_type, NO_LINE_MATCHES)
         self._template = [
             no_line[rule.index] if rule.lines is not None else self._condition_false[rule.index] for rule in rules
@@ -114,15 +117,15 @@ class Plan:
         """Put in what the rules make of it that build on no other."""
         for rule in self._plain:
             if rule.where is None or rule.where.holds_beyond(basis, member):
-                outcomes[rule.index] = _outcome(rule, basis, None)
+                outcomes[rule.index] = self._outcome(rule, basis, None, member)
         for read, table in self._by_field:
             for rule in table.get(read(basis, member), ()):
                 if rule.where.holds_beyond(basis, member):  # type: ignore[union-attr]  # it came by its guard
-                    outcomes[rule.index] = _outcome(rule, basis, None)
+                    outcomes[rule.index] = self._outcome(rule, basis, None, member)
         if self._picker is not None and basis.lines:
             for rule, places in self._picker.matched(basis.lines, member).items():
                 if rule.where is None or rule.where.holds(basis, member):
-                    outcomes[rule.index] = _outcome(rule, basis, places)
+                    outcomes[rule.index] = self._outcome(rule, basis, places, member)
                 else:
                     outcomes[rule.index] = self._condition_false[rule.index]
 
@@ -154,28 +157,38 @@ class Plan:
         bases = [outcomes[base] for base in rule.bases if outcomes[base].fired]
         if not bases:
             return self._silent[rule.index]
-        return _fired(rule, _share(rule, sum([base.computed for base in bases])), ROUNDS_TO_ZERO)
+        return self._shared(rule, sum([base.computed for base in bases]), ROUNDS_TO_ZERO, member)
 
+    def _outcome(
+        self, rule: CompiledRule, basis: Basis, places: list[int] | None, member: Mapping[str, Any]
+    ) -> RuleOutcome:
+        """What a rule whose conditions hold computes; `places` are the lines it picked, None where it picks none."""
+        if rule.kind == "fixed":
+            count = _count(rule, basis, places)
+            return RuleOutcome(rule, count > 0, EARNED if count else NO_LINE_MATCHES, rule.numerator * count)
+        if rule.of is not None:
+            amount = _number(rule, rule.of, basis)
+        elif places is None:
+            amount = basis.amount or 0
+            if rule.excludes_tenders:
+                amount -= basis.tender_excluded
+        else:
+            lines = basis.lines
+            amount = sum([lines[place].amount or 0 for place in places])
+            if rule.excludes_tenders and basis.line_excluded:
+                amount -= sum([basis.line_excluded[place] for place in places])
+        if 0 < amount < rule.least:
+            amount = rule.least
+        return self._shared(rule, amount, ROUNDS_TO_ZERO if amount else NOTHING_PAID, member)
 
-def _outcome(rule: CompiledRule, basis: Basis, places: list[int] | None) -> RuleOutcome:
-    """What a rule whose conditions hold computes; `places` are the lines it picked, None where it picks none."""
-    if rule.kind == "fixed":
-        count = _count(rule, basis, places)
-        return RuleOutcome(rule, count > 0, EARNED if count else NO_LINE_MATCHES, rule.numerator * count)
-    if rule.of is not None:
-        amount = _number(rule, rule.of, basis)
-    elif places is None:
-        amount = basis.amount or 0
-        if rule.excludes_tenders:
-            amount -= basis.tender_excluded
-    else:
-        lines = basis.lines
-        amount = sum([lines[place].amount or 0 for place in places])
-        if rule.excludes_tenders and basis.line_excluded:
-            amount -= sum([basis.line_excluded[place] for place in places])
-    if 0 < amount < rule.least:
-        amount = rule.least
-    return _fired(rule, _share(rule, amount), ROUNDS_TO_ZERO if amount else NOTHING_PAID)
+    def _shared(self, rule: CompiledRule, amount: int, why_nothing: str, member: Mapping[str, Any]) -> RuleOutcome:
+        """What a share of an amount comes to; the share may depend on where the member stands."""
+        if rule.by is None:
+            return _fired(rule, _share(rule, amount), why_nothing)
+        share = rule.by.of(member)
+        if share is None:
+            return self._not_for_tier[rule.index]
+        return _fired(rule, scaled(amount, *share, rule.rounding), why_nothing)
 
 
 def _number(rule: CompiledRule, names: Iterable[str | None], basis: Basis) -> int:

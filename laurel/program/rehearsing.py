@@ -1,7 +1,8 @@
 """A case played on paper: one member, one program, no database and no broker.
 
 It follows the shared rules as plainly as they are written (S2 to S7, S9 to S11), so that a program can be tried while
-it is written, and so that the points service has something independent to agree with.
+it is written, and so that the points service has something independent to agree with. Tiers are the exception: paper
+asks the same functions of `climbing` as the service does, and would only copy them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from laurel.contracts.activity import Activity, check
 from laurel.errors import Refused
 from laurel.program.bases import basis_of
 from laurel.program.cases import changed
+from laurel.program.climbing import Climber, Counted, count, judged, match_tier, review, take_back
 from laurel.program.compiled import CompiledProgram
 from laurel.program.returning import NOTHING_RETURNED, Returned, basis_less_returns, plus_return
+from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
+from laurel.program.tiers import seen_as
 from laurel.rounding import scaled
 from laurel.shapes import decoder_of
 
@@ -40,12 +44,25 @@ def rehearse(program: CompiledProgram, case: Case) -> list[str]:
     """Play a case; return where it came out otherwise than expected, a sentence each."""
     if case.changes:
         program = CompiledProgram.from_document(changed(program.document, case.changes), program.version)
-    stage = _Stage(program, case.member)
+    stage = _Stage(program, case.member, case.member.enrolled_at or instant_of(case.steps[0]))
     return [
         f"{case.case}, step {number}: {said}"
         for number, step in enumerate(case.steps, 1)
         for said in _differences(stage.play(step), step.expect)
     ]
+
+
+def instant_of(step: Step) -> datetime:
+    """Return when a step happens; an activity that is reported later happens here when it is reported."""
+    if step.reported_at is not None:
+        return step.reported_at
+    if step.activity is not None:
+        return datetime.fromisoformat(step.activity["occurred_at"])
+    for deed in (step.spend, step.match):
+        if deed is not None:
+            return deed.at
+    assert step.wait_until is not None
+    return step.wait_until
 
 
 @dataclass(slots=True)
@@ -66,6 +83,9 @@ class _Posted:
     refused: dict[str, tuple[CompiledCap, int]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     returned: Returned = NOTHING_RETURNED
+    member: Mapping[str, Any] = field(default_factory=dict)
+    counted: dict[str, QualifyingCounted] = field(default_factory=dict)
+    counted_in: int = 0
 
 
 @dataclass(slots=True)
@@ -80,16 +100,20 @@ class _Seen:
     billed: dict[str, int] = field(default_factory=dict)
     capped: dict[str, dict[str, int]] = field(default_factory=dict)
     counted: dict[str, int] = field(default_factory=dict)
+    tier: dict[str, Any] = field(default_factory=dict)
     refused: str | None = None
 
 
 class _Stage:
-    """The member's lots and what it owes."""
+    """The member's lots, what it owes, and where it stands."""
 
-    def __init__(self, program: CompiledProgram, member: Member) -> None:
+    def __init__(self, program: CompiledProgram, member: Member, enrolled_at: datetime) -> None:
+        self._enrolled_at = enrolled_at
+        self._book = TierBook()
+        self._steps = 0
+        self._at = enrolled_at
         self._program = program
         self._attributes = member.attributes
-        self._enrolled_at = member.enrolled_at
         self._posted: dict[str, _Posted] = {}
         self._credited: set[str] = set()
         self._drawn: dict[str, int] = {}
@@ -101,12 +125,20 @@ class _Stage:
     def play(self, step: Step) -> _Seen:
         """Do what a step says; return what came of it."""
         seen = _Seen()
+        self._steps += 1
+        self._at = max(self._at, instant_of(step))
+        self._look(self._at)
         try:
             if step.activity is not None:
                 self._report(step.activity, step.reported_at, seen)
             elif step.spend is not None:
                 self._expire(step.spend.at)
                 self._spend(step.spend.unit, step.spend.amount)
+            elif step.match is not None:
+                climber = self._climber()
+                if climber is None:
+                    raise Refused("not_eligible")
+                self._move(match_tier(climber, step.match.tier, step.match.dated, step.match.at))
             elif step.wait_until is not None:
                 self._expire(step.wait_until)
         except Refused as refusal:
@@ -115,7 +147,62 @@ class _Stage:
             unit: {"available": self._available(unit), "owed": self._owed[unit]} for unit in self._program.units
         }
         seen.billed = self._billed()
+        self._look(self._at)
+        seen.tier = self._stands()
         return seen
+
+    def _climber(self) -> Climber | None:
+        tiers = self._program.tiers
+        return None if tiers is None else Climber(tiers, self._book, self._enrolled_at, self._steps)
+
+    def _move(self, facts: Sequence[AnyTierFact]) -> None:
+        for fact in facts:
+            self._book.apply(self._steps, fact)
+
+    def _look(self, until: datetime) -> None:
+        """Let time look at the tier, as often as it is due."""
+        climber = self._climber()
+        while climber is not None and (standing := self._book.standing) is not None:
+            if standing.due_at is None or standing.due_at > until:
+                return
+            self._move(review(climber, standing.due_at))
+
+    def _stands(self) -> dict[str, Any]:
+        climber = self._climber()
+        if climber is None:
+            return {}
+        standing, zone, tiers = climber.standing, self._program.zone, climber.tiers
+        until_at = standing.until_at
+        day, enrolled = climber.day(self._at), climber.enrolled
+        return {
+            "name": standing.tier,
+            "since": local_date(standing.since_at, zone),
+            "until": None if until_at is None else local_date(until_at, zone) - timedelta(days=1),
+            "years": tiers.tenure(standing.elite_from, self._at),
+            "benefits": tuple(benefit.name for benefit in tiers.level(standing.tier).benefits),
+            "counters": {name: counter.value(self._book, day, enrolled) for name, counter in tiers.counters.items()},
+        }
+
+    def _seen_for(self, activity: Activity) -> Mapping[str, Any]:
+        climber = self._climber()
+        if climber is None:
+            return self._attributes
+        at = climber.tiers.judged_at(activity.occurred_at, activity.attributes)
+        return seen_as(self._attributes, *judged(climber, at))
+
+    def _qualify(self, activity: Activity, outcomes: Sequence[RuleOutcome], posted: _Posted) -> None:
+        """Count towards the tiers."""
+        counted = [
+            Counted(outcome.rule.id, outcome.rule.unit, outcome.computed)
+            for outcome in outcomes
+            if outcome.rule.counts_only and outcome.computed
+        ]
+        climber = self._climber()
+        if climber is not None and counted:
+            facts = count(climber, counted, activity.id, "", activity.occurred_at, self._at)
+            posted.counted = {fact.rule: fact for fact in facts if isinstance(fact, QualifyingCounted)}
+            posted.counted_in = self._steps
+            self._move(facts)
 
     def _report(self, body: Mapping[str, Any], reported_at: datetime | None, seen: _Seen) -> None:
         activity = _decode(msgspec.json.encode(body))
@@ -123,7 +210,6 @@ class _Stage:
         if faults:
             raise Refused(faults[0].code, faults[0].detail)
         at = reported_at or activity.occurred_at
-        self._enrolled_at = self._enrolled_at or activity.occurred_at
         self._expire(at)
         if activity.type == "return":
             self._take_back(activity, seen)
@@ -131,7 +217,8 @@ class _Stage:
             self._award(activity, at, seen)
             self._expire(at)
 
-    def _award(self, activity: Activity, at: datetime, seen: _Seen) -> None:
+    def _accept(self, activity: Activity, at: datetime) -> None:
+        """Refuse what the program does not take; take the key of what is credited once."""
         if activity.currency not in (None, self._program.currency):
             raise Refused("currency_not_accepted")
         if self._program.is_closed_at(activity.occurred_at):
@@ -142,16 +229,24 @@ class _Stage:
             if activity.exclusive_key in self._credited:
                 raise Refused("already_credited")
             self._credited.add(activity.exclusive_key)
+
+    def _award(self, activity: Activity, at: datetime, seen: _Seen) -> None:
+        self._accept(activity, at)
         if activity.payer is not None:
             policy = activity.payer.policy or self._program.payers.get(activity.payer.kind)
             if policy == "return_to_payer":
                 return
-        posted = _Posted(activity)
-        for outcome in self._program.evaluate(basis_of(activity), self._attributes, spent=self._spent(activity)):
+        posted = _Posted(activity, member=self._seen_for(activity))
+        outcomes = self._program.evaluate(basis_of(activity), posted.member, spent=self._spent(activity))
+        self._qualify(activity, outcomes, posted)
+        for outcome in outcomes:
             seen.reasons[outcome.rule.id] = outcome.reason
             if outcome.computed:
                 posted.used.add(outcome.rule.id)
-                self._cap(outcome, posted, seen)
+                if outcome.rule.counts_only:
+                    posted.granted[outcome.rule.id] = outcome.computed
+                else:
+                    self._cap(outcome, posted, seen)
         self._posted[activity.id] = posted
         self._count(activity, seen)
         for unit in self._program.units:
@@ -250,7 +345,8 @@ class _Stage:
             raise Refused("activity_unknown")
         posted.returned = plus_return(posted.activity, posted.returned, back)
         basis = basis_less_returns(posted.activity, posted.returned)
-        kept = self._program.evaluate(basis, self._attributes, stacked=False)
+        kept = self._program.evaluate(basis, posted.member, stacked=False)
+        taken: list[tuple[QualifyingCounted, int]] = []
         freed: dict[str, int] = {}
         for outcome in kept:
             rule = outcome.rule
@@ -260,6 +356,9 @@ class _Stage:
                 posted.used.discard(rule.id)
             if amount:
                 posted.granted[rule.id] = granted - amount
+                if rule.counts_only:
+                    taken.append((posted.counted[rule.id], amount))
+                    continue
                 self._funded[rule] -= amount
                 seen.reversals[rule.id] = self._claw_back(posted.lots[rule.id], amount)
                 for cap in self._program.caps:
@@ -273,6 +372,10 @@ class _Stage:
             if freed.get(cap.name) and self._program.refill_on_return:
                 self._refill(cap, posted, freed[cap.name], seen)
         self._count(posted.activity, seen)
+
+        climber = self._climber()
+        if climber is not None and taken:
+            self._move(take_back(climber, taken, posted.counted_in, self._at))
 
     def _refill(self, cap: CompiledCap, back: _Posted, room: int, seen: _Seen) -> None:
         """Grant what the cap had refused in the window of what came back, oldest first, then by rule."""
@@ -358,6 +461,11 @@ def _differences(seen: _Seen, expected: Expected) -> Iterator[str]:
     if expected.balances is not None:
         wanted = {unit: balance.model_dump(exclude_none=True) for unit, balance in expected.balances.items()}
         yield from _unlike("balances", seen.balances, wanted)
+    if expected.tier is not None:
+        wanted = expected.tier.model_dump(exclude_unset=True)
+        counters = wanted.pop("counters", {})
+        yield from _unlike("tier", {"": seen.tier}, {"": wanted})
+        yield from _unlike("counter", {"": seen.tier.get("counters", {})}, {"": counters})
     for what, found, named in (
         ("reasons", seen.reasons, expected.reasons),
         ("good_through", seen.good_through, expected.good_through),

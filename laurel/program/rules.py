@@ -10,14 +10,16 @@ import msgspec
 
 from laurel.calendars import zone_named
 from laurel.program.conditions import Condition, compile_condition
+from laurel.program.document import NeverExpires
 from laurel.program.expiry import Expiry
-from laurel.program.scopes import lines_scope, where_scope
+from laurel.program.scopes import TENURE, TIER, Member, lines_scope, where_scope
 from laurel.rounding import Mode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from laurel.program.document import ProgramDocument, Rule, Validity
+    from laurel.program.document import Multiplier, ProgramDocument, Rule, Validity
     from laurel.program.windows import WindowKind
 
 RuleKind = Literal["rate", "multiplier", "fixed"]
@@ -33,6 +35,7 @@ NOTHING_KEPT: Final = "nothing_kept"
 OUTSIDE_DATES: Final = "outside_dates"
 GAVE_WAY: Final = "gave_way"
 LIMIT_REACHED: Final = "limit_reached"
+NOT_FOR_TIER: Final = "not_for_tier"
 REASONS: Final = (
     EARNED,
     ROUNDS_TO_ZERO,
@@ -45,6 +48,7 @@ REASONS: Final = (
     OUTSIDE_DATES,
     GAVE_WAY,
     LIMIT_REACHED,
+    NOT_FOR_TIER,
 )
 """Why a rule earned what it did. The first three belong to rules that fired, the others to those that did not."""
 
@@ -64,7 +68,8 @@ class CompiledRule:
 
     A rate or multiplier is numerator ÷ denominator of its base; a fixed rule counts `numerator` for each `per`.
     `of` names the numbers a rate takes, None where it is the plain amount; `bases` are the positions of the rules that
-    a multiplier multiplies. `price` is what the funder pays for one point, in
+    a multiplier multiplies; `by` gives the share where it depends on where the member stands. What `counts_only`
+    makes no points: it counts towards a tier. `price` is what the funder pays for one point, in
     minor units of `price_currency`; None where the points are not billed.
     """
 
@@ -80,6 +85,8 @@ class CompiledRule:
     of: tuple[str | None, ...] | None
     least: int
     bases: tuple[int, ...]
+    by: ByTier | ByTenure | None
+    counts_only: bool
     starts_at: datetime | None
     ends_at: datetime | None
     where: Condition | None
@@ -105,6 +112,30 @@ class CompiledRule:
         return self.ends_at is None or occurred_at < self.ends_at
 
 
+@dataclass(frozen=True, slots=True)
+class ByTier:
+    """A share for each tier, as numerator and denominator; a tier that is not named gets nothing."""
+
+    shares: Mapping[str, tuple[int, int]]
+
+    def of(self, member: Member) -> tuple[int, int] | None:
+        return self.shares.get(member.get(TIER, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class ByTenure:
+    """A share for each complete calendar year above the first tier, up to a most."""
+
+    each: Fraction
+    most: Fraction | None
+
+    def of(self, member: Member) -> tuple[int, int] | None:
+        share = self.each * member.get(TENURE, 0)
+        if self.most is not None:
+            share = min(share, self.most)
+        return (share.numerator, share.denominator) if share else None
+
+
 class RuleOutcome(msgspec.Struct, frozen=True, gc=False):
     """What one rule made of an activity: whether its conditions held, why (see REASONS), the points before caps."""
 
@@ -116,14 +147,16 @@ class RuleOutcome(msgspec.Struct, frozen=True, gc=False):
 
 def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledRule:
     """Compile one rule of a document that load_program gave."""
-    attributes, price = document.attributes, rule.funding.price
+    attributes, funding, unit = document.attributes, rule.funding, document.units[rule.unit]
+    price = funding.price if funding is not None else None
     kind, factor = _measure(rule)
-    validity = rule.validity or document.units[rule.unit].validity
+    validity = rule.validity or unit.validity or NeverExpires(kind="never")
     where_names = where_scope(
         attributes.activity,
         attributes.member,
         day_parts=bool(document.day_parts),
         stores=bool(document.stores),
+        tiers=document.tiers is not None,
     )
     return CompiledRule(
         id=rule.rule,
@@ -138,6 +171,8 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         of=_numbers(rule),
         least=(rule.rate.least or 0) if rule.rate is not None else 0,
         bases=_bases(rule, document),
+        by=_by(rule),
+        counts_only=unit.counts_only,
         starts_at=rule.starts_at,
         ends_at=rule.ends_at,
         where=compile_condition(rule.where, where_names) if rule.where else None,
@@ -148,20 +183,46 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         per_transaction=rule.caps.per_transaction if rule.caps is not None else None,
         limit=_limit(rule),
         budget=rule.budget.points if rule.budget is not None else None,
-        funder=rule.funding.funder,
+        funder=funding.funder if funding is not None else "",
         price=None if price is None else Fraction(price),
-        price_currency=None if price is None else rule.funding.currency or document.currency,
+        price_currency=None if funding is None or price is None else funding.currency or document.currency,
         validity=validity,
         expiry=Expiry(validity, zone_named(document.time_zone)),
     )
 
 
 def _measure(rule: Rule) -> tuple[RuleKind, Fraction]:
+    """Return the kind and the share; none where the share is a table, or is counted in years."""
     if rule.rate is not None:
-        return "rate", rule.rate.points / rule.rate.per
+        points = rule.rate.points
+        return "rate", Fraction(0) if isinstance(points, dict) else points / rule.rate.per
     if rule.multiplier is not None:
-        return "multiplier", rule.multiplier.fraction or (rule.multiplier.percent or Fraction(0)) / 100
+        share = _share(rule.multiplier)
+        return "multiplier", Fraction(0) if isinstance(share, dict) else share
     return "fixed", Fraction(rule.fixed.points if rule.fixed is not None else 0)
+
+
+def _share(multiplier: Multiplier) -> Fraction | dict[str, Fraction]:
+    if multiplier.fraction is not None:
+        return multiplier.fraction
+    percent = multiplier.percent or Fraction(0)
+    return {tier: share / 100 for tier, share in percent.items()} if isinstance(percent, dict) else percent / 100
+
+
+def _by(rule: Rule) -> ByTier | ByTenure | None:
+    if rule.rate is not None and isinstance(rule.rate.points, dict):
+        return ByTier({tier: _parts(points / rule.rate.per) for tier, points in rule.rate.points.items()})
+    if rule.multiplier is None or rule.multiplier.by is None:
+        return None
+    share = _share(rule.multiplier)
+    if isinstance(share, dict):
+        return ByTier({tier: _parts(part) for tier, part in share.items()})
+    most = rule.multiplier.most
+    return ByTenure(share, None if most is None else most / 100)
+
+
+def _parts(share: Fraction) -> tuple[int, int]:
+    return share.numerator, share.denominator
 
 
 def _limit(rule: Rule) -> RuleLimit | None:

@@ -11,7 +11,11 @@ Kind = Literal["text", "integer", "boolean"]
 Subject = Any
 """What a condition is asked of: a basis or a line, by their attributes."""
 Member = Mapping[str, Any]
-"""The attributes of the member."""
+"""The attributes of the member, and under TIER and TENURE where it stands."""
+TIER: Final = ":tier"
+"""The member's tier among its attributes; no attribute can have that name."""
+TENURE: Final = ":tenure"
+"""Its complete calendar years above the first tier."""
 Scalar = Any
 """A text, a whole number, true or false, or None for what is not there."""
 Read = Callable[[Subject, Member], Scalar]
@@ -51,25 +55,32 @@ Scope = Mapping[str, ScopeField]
 
 
 def where_scope(
-    activity: Mapping[str, Kind], member: Mapping[str, Kind], *, day_parts: bool = False, stores: bool = False
+    activity: Mapping[str, Kind],
+    member: Mapping[str, Kind],
+    *,
+    day_parts: bool = False,
+    stores: bool = False,
+    tiers: bool = False,
 ) -> dict[str, ScopeField]:
     """What `where` reads: the activity and the member, with the attributes that the program declares.
 
-    The part of the day and the type of the store are there where the program says what they are.
+    The part of the day, the type of the store and the member's tier are there where the program says what they are.
     """
     names = [*ACTIVITY_FIELDS.items()]
     names += [("day_part", "text")] if day_parts else []
     names += [("store_type", "text")] if stores else []
     scope = {f"activity.{name}": _plain(f"activity.{name}", name, kind) for name, kind in names}
-    return scope | _attributes("activity", activity) | member_scope(member)
+    return scope | _attributes("activity", activity) | member_scope(member, tiers=tiers)
 
 
-def member_scope(member: Mapping[str, Kind]) -> dict[str, ScopeField]:
+def member_scope(member: Mapping[str, Kind], *, tiers: bool = False) -> dict[str, ScopeField]:
     """What a condition reads that asks the member alone."""
     scope = {}
     for name, kind in member.items():
         path = f"member.attributes.{name}"
         scope[path] = ScopeField(path, kind, _read_member(name, PYTHON_TYPES[kind]), name, is_attribute=True)
+    if tiers:
+        scope["member.tier"] = ScopeField("member.tier", "text", _read_member(TIER, str), TIER, is_attribute=True)
     return scope
 
 

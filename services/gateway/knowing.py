@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from laurel.calendars import zone_named
+from laurel.program.loading import load_program
+from laurel.program.tiers import CompiledTiers
 from services.gateway.store import members, partners, programs
 
 if TYPE_CHECKING:
@@ -68,6 +71,7 @@ class Known:
         self._database = database
         self._secret = secret.encode()
         self._programs: Remembered[str, ProgramHead] = Remembered(1_000, _PROGRAM_SECONDS)
+        self._tiers: Remembered[tuple[str, int], tuple[CompiledTiers | None]] = Remembered(1_000, _EVER)
         self._partners: Remembered[str, bool] = Remembered(1_000, _EVER)
         self._members: Remembered[tuple[str, str], bool] = Remembered(50_000, _EVER)
         self._units: Remembered[tuple[str, int], frozenset[str]] = Remembered(1_000, _EVER)
@@ -91,6 +95,19 @@ class Known:
             units = frozenset(_decode_units(row.document).units) if row is not None else frozenset()
             self._units.put((program, version), units)
         return units
+
+    async def tiers(self, head: ProgramHead) -> CompiledTiers | None:
+        """Return the tiers of a program's newest version, None where it has none."""
+        known = self._tiers.get((head.program, head.version))
+        if known is None:
+            async with self._database.connection() as connection:
+                row = await programs.version(connection, head.program, head.version)
+            document = load_program(row.document) if row is not None else None
+            tiers = document.tiers if document is not None else None
+            zone = zone_named(document.time_zone) if document is not None else None
+            known = (CompiledTiers.from_document(tiers, zone) if tiers is not None and zone is not None else None,)
+            self._tiers.put((head.program, head.version), known)
+        return known[0]
 
     def forget_program(self, name: str) -> None:
         self._programs.forget(name)

@@ -18,6 +18,7 @@ HOLD_CANCEL: Final = "hold_cancel"
 CLOCK: Final = "clock"
 ADJUSTMENT: Final = "adjustment"
 ADJUSTMENT_DECISION: Final = "adjustment_decision"
+MATCH: Final = "match"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -31,6 +32,7 @@ _LETTERS: Final = {
     CLOCK: "t",
     ADJUSTMENT: "j",
     ADJUSTMENT_DECISION: "jd",
+    MATCH: "s",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

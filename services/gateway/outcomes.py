@@ -24,6 +24,7 @@ from services.gateway.naming import (
     HOLD_CANCEL,
     HOLD_CAPTURE,
     HOLD_RELEASE,
+    MATCH,
     MEMBER,
     REDEMPTION,
     REWARD,
@@ -175,6 +176,7 @@ def told_by(message: Heard) -> Told:
 class _Wallet(msgspec.Struct):
     balances: msgspec.Raw = _EMPTY_LIST
     version: int = 0
+    tier_standing: msgspec.Raw = _NULL
 
 
 class _Lifetime(msgspec.Struct, gc=False):
@@ -196,6 +198,18 @@ class _Balance(msgspec.Struct, gc=False):
 
 class _Tier(msgspec.Struct, gc=False):
     name: str | None = None
+
+
+class _Progress(msgspec.Struct, gc=False):
+    counter: str
+    until: str | None = None
+
+
+class _TierStanding(msgspec.Struct):
+    name: str
+    years: int = 0
+    years_from: int | None = None
+    progress: list[_Progress] = msgspec.field(default_factory=list)
 
 
 class _Posted(_Wallet, kw_only=True):
@@ -239,16 +253,23 @@ _decode_enrolled = msgspec.json.Decoder(_Enrolled).decode
 _decode_awards = msgspec.json.Decoder(list[Award]).decode
 _decode_balances = msgspec.json.Decoder(list[_Balance]).decode
 _decode_tier = msgspec.json.Decoder(_Tier | None).decode
+_decode_standing = msgspec.json.Decoder(_TierStanding | None).decode
 
 
 def _awarded(message: Heard) -> Told:
-    said = _decode_posted(message.body)
-    return Told(outcome=_posted(message, said, None), summary=_summary(message, said, said.tier))
+    said = _read_posted(message)
+    return Told(outcome=_posted(message, said, None), summary=_summary(message, said))
 
 
 def _clawed_back(message: Heard) -> Told:
+    said = _read_posted(message)
+    return Told(outcome=_posted(message, said, said.reversals), summary=_summary(message, said))
+
+
+def _read_posted(message: Heard) -> _Posted:
     said = _decode_posted(message.body)
-    return Told(outcome=_posted(message, said, said.reversals), summary=_summary(message, said, said.tier))
+    _decode_tier(said.tier)
+    return said
 
 
 def _posted(message: Heard, said: _Posted, reversals: msgspec.Raw | None) -> Outcome | None:
@@ -269,7 +290,7 @@ def _refused(message: Heard) -> Told:
     if correlation is not None and correlation.key.kind == ACTIVITY and correlation.key.id == said.activity:
         body = _refusal_body({"id": said.activity}, said.code, said.detail, said.facts)
         outcome = _refusal(correlation, said.code, body)
-    return Told(outcome=outcome, summary=_summary(message, said, None))
+    return Told(outcome=outcome, summary=_summary(message, said))
 
 
 def _enrolled(message: Heard) -> Told:
@@ -286,10 +307,55 @@ def _enrolled(message: Heard) -> Told:
 
 def _moved(message: Heard) -> Told:
     """An event that answers no request of ours, and moves a wallet."""
-    return Told(summary=_summary(message, _decode_wallet(message.body), None))
+    return Told(summary=_summary(message, _decode_wallet(message.body)))
 
 
-def _summary(message: Heard, said: _Wallet, tier: msgspec.Raw | None) -> Summary | None:
+class _TierChanged(_Wallet, kw_only=True):
+    to: str
+    since: str
+    until: str | None = None
+    match: str | None = None
+    challenge: msgspec.Raw = _NULL
+
+
+class _MatchRefused(_Wallet, kw_only=True):
+    match: str
+    code: str
+    detail: str = ""
+
+
+_decode_tier_changed = msgspec.json.Decoder(_TierChanged).decode
+_decode_match_refused = msgspec.json.Decoder(_MatchRefused).decode
+
+
+def _tier_changed(message: Heard) -> Told:
+    said = _decode_tier_changed(message.body)
+    outcome = None
+    correlation = parse_correlation(message.correlation)
+    if correlation is not None and correlation.key.kind == MATCH and said.match is not None:
+        shown = {
+            "match": said.match,
+            "state": POSTED,
+            "tier": said.to,
+            "since": said.since,
+            "until": said.until,
+            "challenge": said.challenge,
+        }
+        outcome = Outcome(correlation, POSTED, None, _encode(shown))
+    return Told(outcome=outcome, summary=_summary(message, said))
+
+
+def _match_refused(message: Heard) -> Told:
+    said = _decode_match_refused(message.body)
+    outcome = None
+    correlation = parse_correlation(message.correlation)
+    if correlation is not None and correlation.key.kind == MATCH:
+        body = _refusal_body({"match": said.match}, said.code, said.detail, {})
+        outcome = _refusal(correlation, said.code, body)
+    return Told(outcome=outcome, summary=_summary(message, said))
+
+
+def _summary(message: Heard, said: _Wallet) -> Summary | None:
     if not message.member:
         return None
     return Summary(
@@ -298,7 +364,7 @@ def _summary(message: Heard, said: _Wallet, tier: msgspec.Raw | None) -> Summary
         _place(message.source, message.sequence),
         said.version,
         _read_balances(said.balances),
-        _read_tier(tier),
+        _read_standing(said.tier_standing),
     )
 
 
@@ -308,8 +374,8 @@ def _read_balances(said: msgspec.Raw) -> bytes:
     return bytes(said)
 
 
-def _read_tier(said: msgspec.Raw | None) -> bytes | None:
-    return bytes(said) if said is not None and _decode_tier(said) is not None else None
+def _read_standing(said: msgspec.Raw) -> bytes | None:
+    return bytes(said) if _decode_standing(said) is not None else None
 
 
 class _Standing(msgspec.Struct):
@@ -361,7 +427,7 @@ def _points_restored(message: Heard) -> Told:
 
 def _of_hold(message: Heard, kind: str) -> Told:
     said = _decode_of_hold(message.body)
-    summary = _summary(message, said, None)
+    summary = _summary(message, said)
     if said.standing is None:
         return Told(summary=summary)
     body = _encode(_hold_shown(message, said, said.standing))
@@ -374,7 +440,7 @@ def _of_hold(message: Heard, kind: str) -> Told:
 
 def _hold_refused(message: Heard) -> Told:
     said = _decode_hold_refused(message.body)
-    summary = _summary(message, said, None)
+    summary = _summary(message, said)
     correlation = parse_correlation(message.correlation)
     if correlation is not None and correlation.key.kind != _HOLD_KINDS.get(said.asked):
         correlation = None
@@ -443,7 +509,7 @@ def _points_adjusted(message: Heard) -> Told:
     outcome = None
     if correlation is not None and correlation.key.kind in _ADJUSTMENTS:
         outcome = Outcome(correlation, POSTED, None, body)
-    return Told(outcome, _summary(message, said, None), operation=_adjustment_seen(message, said, body))
+    return Told(outcome, _summary(message, said), operation=_adjustment_seen(message, said, body))
 
 
 def _adjustment_held_back(message: Heard) -> Told:
@@ -456,7 +522,7 @@ def _adjustment_held_back(message: Heard) -> Told:
     if correlation is not None and correlation.key.kind in _ADJUSTMENTS:
         outcome = _refusal(correlation, said.code, refusal)
     body = refusal if said.state == REFUSED else _encode(_adjustment_shown(message, said))
-    return Told(outcome, _summary(message, said, None), operation=_adjustment_seen(message, said, body))
+    return Told(outcome, _summary(message, said), operation=_adjustment_seen(message, said, body))
 
 
 def _adjustment_seen(message: Heard, said: _Adjusted, body: bytes) -> OperationSeen:
@@ -634,11 +700,12 @@ def _message_discarded(message: Heard) -> Told:
     if correlation is None:
         return NOTHING
     # What is asked under a key of its caller's is named by its route, which knows which one it was.
-    named = {"id": correlation.key.id} if correlation.key.kind in _NAMED_BY_ID else {}
+    name = _NAMED.get(correlation.key.kind)
+    named = {name: correlation.key.id} if name is not None else {}
     return Told(outcome=_refusal(correlation, "discarded", _refusal_body(named, "discarded", "", {})))
 
 
-_NAMED_BY_ID = frozenset({ACTIVITY, MEMBER, REWARD})
+_NAMED: Final = {ACTIVITY: "id", MEMBER: "id", REWARD: "id", MATCH: "match"}
 
 
 def _refusal(correlation: Correlation, code: str, body: bytes) -> Outcome:
@@ -673,7 +740,9 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.PointsAdjusted.TYPE: _points_adjusted,
     points.AdjustmentHeldBack.TYPE: _adjustment_held_back,
     points.PointsExpired.TYPE: _moved,
-    points.PointsCapped.TYPE: _moved,
+    points.TierChanged.TYPE: _tier_changed,
+    points.TierKept.TYPE: _moved,
+    points.TierMatchRefused.TYPE: _match_refused,
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
     redemption.RedemptionFulfilled.TYPE: _fulfilled,
@@ -699,6 +768,8 @@ ANSWERS: Final = frozenset(
         points.PointsRestored.TYPE,
         points.PointsAdjusted.TYPE,
         points.AdjustmentHeldBack.TYPE,
+        points.TierChanged.TYPE,
+        points.TierMatchRefused.TYPE,
         redemption.RewardPublished.TYPE,
         redemption.RedemptionFulfilled.TYPE,
         redemption.RedemptionRefused.TYPE,

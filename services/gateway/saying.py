@@ -15,6 +15,7 @@ from laurel.contracts.asking import (
     EnrolmentRequested,
     RedemptionRequested,
     RewardPublishRequested,
+    StatusMatchRequested,
     TimedHoldCancelRequested,
     TimedHoldCaptureRequested,
     TimedHoldReleaseRequested,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from laurel.contracts.activity import Activity
     from laurel.contracts.envelope import Event
-    from laurel.contracts.http import AdjustPoints, CancelHold, PlaceHold, PublishReward
+    from laurel.contracts.http import AdjustPoints, CancelHold, MatchStatus, PlaceHold, PublishReward
     from services.gateway.asking import Stamp
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _Cause: Any = struct_of(Cause)
 _Enrolment: Any = struct_of(EnrolmentRequested)
 _RewardPublish: Any = struct_of(RewardPublishRequested)
+_StatusMatch: Any = struct_of(StatusMatchRequested)
 _Redemption: Any = struct_of(RedemptionRequested)
 _Turn: Any = struct_of(ClockTurnRequested)
 _Published: Any = struct_of(ProgramPublished)
@@ -86,6 +88,25 @@ def enrolment_requested(stamp: Stamp, new: NewMember, attributes: dict[str, Any]
         versions=stamp.versions,
     )
     return _said(EnrolmentRequested.TYPE, stamp, new.member, at, encode(body), traceparent)
+
+
+def status_match_requested(stamp: Stamp, match: str, member: str, asked: MatchStatus, traceparent: str) -> Saying:
+    """A member is to get the tier that a rival gave it."""
+    at = stamp.at(stamp.now)
+    body = _StatusMatch(
+        program=stamp.correlation.key.program,
+        member=member,
+        at=at,
+        cause=_cause(stamp),
+        match=match,
+        tier=asked.tier,
+        issuer=asked.evidence.issuer,
+        dated=asked.evidence.dated,
+        until=asked.until,
+        needs=None if asked.challenge is None else asked.challenge.needs,
+        versions=stamp.versions,
+    )
+    return _said(StatusMatchRequested.TYPE, stamp, member, at, encode(body), traceparent)
 
 
 def reward_publish_requested(stamp: Stamp, reward: str, document: PublishReward, traceparent: str) -> Saying:

@@ -117,6 +117,27 @@ class TierShown(Shown):
     progress: list[dict[str, Any]]
 
 
+class ChallengeShown(Shown):
+    """What keeps a matched tier, through a day."""
+
+    counter: str
+    needs: int
+    until: date
+
+
+class MatchShown(Shown):
+    """A rival's tier that was matched."""
+
+    match: str
+    state: Literal["posted", "pending", "refused"]
+    tier: str | None = None
+    since: date | None = None
+    until: date | None = None
+    challenge: ChallengeShown | None = None
+    code: str | None = None
+    delayed: bool = False
+
+
 class MemberShown(Shown):
     """A member with its balances."""
 

@@ -17,6 +17,7 @@ from laurel.shapes import struct_of
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance
+from services.points.domain.tiering import Shown, changed
 from services.points.domain.turning import Counts
 from services.points.ports import Announcement, Decided, Turn
 
@@ -28,6 +29,12 @@ _CappedAward: Any = struct_of(said.CappedAward)
 _Cause: Any = struct_of(Cause)
 _CounterSeen: Any = struct_of(said.CounterSeen)
 _Cut: Any = struct_of(said.Cut)
+_Benefit: Any = struct_of(said.Benefit)
+_Challenge: Any = struct_of(said.Challenge)
+_NextTier: Any = struct_of(said.NextTier)
+_Progress: Any = struct_of(said.Progress)
+_Standing: Any = struct_of(said.Standing)
+_TierSeen: Any = struct_of(said.TierSeen)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
 _Funding: Any = struct_of(said.Funding)
 _Lifetime: Any = struct_of(said.Lifetime)
@@ -39,7 +46,7 @@ _RuleDecision: Any = struct_of(said.RuleDecision)
 
 
 def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
-    """Return the events of one decision: one, but for what caps cut and what falls due with a release."""
+    """Return the events of one decision: one, but for what caps cut, what falls due with a release, another tier."""
     journal, message = decided.journal, decided.message
     wallet = journal.wallet
     zone = programs.zone(wallet.program)
@@ -51,11 +58,13 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
         "version": decided.version,
     }
     balances = [_balance(balance, wallet.balances[balance.unit], zone) for balance in decided.balances]
-    for contract, fields in _said(decided):
+    for contract, fields in _said(decided, zone):
         if "counters" in fields:
             fields["counters"] = [_counter(counted, zone) for counted in fields["counters"] if counted.unit]
         if contract is not said.MemberEnrolled:
             fields["balances"] = balances
+            if decided.standing is not None:
+                fields["tier_standing"] = _tier_standing(decided.standing, zone)
         shape: Any = struct_of(contract)
         yield Announcement(
             wallet.program,
@@ -96,11 +105,17 @@ def announce_turn(turn: Turn, counts: Counts) -> Announcement:
     )
 
 
-def _said(decided: Decided) -> Iterable[tuple[Any, dict[str, Any]]]:
+def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any]]]:
     for fact in decided.journal.facts:
         build = _EVENTS.get(type(fact))
         if build is not None:
             yield build(fact, decided)
+        # An answer that is given again is not another change.
+        elif isinstance(fact, f.TierChanged) and not decided.again:
+            yield _tier_changed(fact, decided, zone)
+        # What an activity keeps is said with the activity; what time keeps is said by itself.
+        elif isinstance(fact, f.TierKept) and decided.message is None:
+            yield _tier_kept(fact, zone)
         # An answer that is given again is not another cut.
         if (
             isinstance(fact, f.ActivityPosted)
@@ -238,6 +253,7 @@ def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, An
         "awards": _awards(decided),
         "decision": _decision(fact.decision),
         "counters": fact.counted,
+        "tier": _tier_seen(fact, decided),
     }
 
 
@@ -272,6 +288,7 @@ def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str
         "awards": _awards(decided),
         "decision": _decision(fact.decision),
         "counters": fact.counted,
+        "tier": _tier_seen(fact, decided),
     }
 
 
@@ -288,7 +305,7 @@ def _hold_refused(fact: f.HoldRefused, decided: Decided) -> tuple[Any, dict[str,
         "available": fact.available,
         "shortfall": fact.shortfall,
         "asked": fact.asked,
-        "standing": _standing(fact.hold, decided),
+        "standing": _hold_standing(fact.hold, decided),
     }
 
 
@@ -321,11 +338,11 @@ def _hold(
         "unit": fact.unit,
         "amount": fact.amount,
         "lots": _lots(fact.parts),
-        "standing": _standing(fact.hold, decided),
+        "standing": _hold_standing(fact.hold, decided),
     }
 
 
-def _standing(name: str, decided: Decided) -> said.HoldStanding | None:
+def _hold_standing(name: str, decided: Decided) -> said.HoldStanding | None:
     """Say how a caller's hold stands after this decision; of a redemption's that is its saga's to say."""
     hold = decided.holds.get(name)
     if hold is None or hold.saga:
@@ -387,6 +404,74 @@ def _adjustment(name: str, decided: Decided) -> dict[str, Any]:
     }
 
 
+def _tier_seen(fact: f.ActivityPosted | f.ActivityReturned, decided: Decided) -> said.TierSeen | None:
+    """Say the tier after an activity; nothing where the program has none."""
+    if not fact.stands:
+        return None
+    change = changed(decided.journal.facts)
+    name = fact.stands if change is None else change.after
+    seen: said.TierSeen = _TierSeen(name=name, changed=change is not None)
+    return seen
+
+
+def _tier_standing(shown: Shown, zone: ZoneInfo) -> said.Standing:
+    standing = shown.standing
+    built: said.Standing = _Standing(
+        name=standing.tier,
+        since=local_date(standing.since_at, zone),
+        until=None if standing.until_at is None else last_good_day(standing.until_at, zone),
+        years=shown.years,
+        years_from=shown.years_from,
+        benefits=[_Benefit(name=each.name, value=each.value) for each in shown.benefits],
+        progress=[
+            _Progress(
+                counter=each.counter,
+                value=each.value,
+                from_=each.first,
+                until=each.last,
+                next=None if each.tier is None else _NextTier(tier=each.tier, needs=each.needs or 0),
+            )
+            for each in shown.progress
+        ],
+    )
+    return built
+
+
+def _tier_changed(fact: f.TierChanged, decided: Decided, zone: ZoneInfo) -> tuple[Any, dict[str, Any]]:
+    standing, challenge = fact.standing, None
+    matched = standing.matched if fact.reason == "matched" else None
+    if matched is not None:
+        until = last_good_day(matched.until_at, zone)
+        challenge = _Challenge(counter=matched.counter, needs=matched.needs, until=until)
+    return said.TierChanged, {
+        "from_": fact.before,
+        "to": fact.after,
+        "since": local_date(standing.since_at, zone),
+        "until": None if standing.until_at is None else last_good_day(standing.until_at, zone),
+        "reason": fact.reason,
+        "match": decided.journal.cause if matched is not None else None,
+        "challenge": challenge,
+    }
+
+
+def _tier_kept(fact: f.TierKept, zone: ZoneInfo) -> tuple[Any, dict[str, Any]]:
+    standing = fact.standing
+    return said.TierKept, {
+        "tier": standing.tier,
+        "until": None if standing.until_at is None else last_good_day(standing.until_at, zone),
+        "reason": fact.reason,
+    }
+
+
+def _match_refused(fact: f.StatusMatchRefused, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.TierMatchRefused, {
+        "match": fact.match,
+        "tier": fact.tier,
+        "code": fact.code,
+        "detail": fact.detail,
+    }
+
+
 _EVENTS: dict[type, Any] = {
     f.MemberEnrolled: _enrolled,
     f.ActivityPosted: _posted,
@@ -403,4 +488,5 @@ _EVENTS: dict[type, Any] = {
     f.AdjustmentRejected: _adjusted,
     f.PointsAdjusted: _adjusted,
     f.PostingCorrected: _adjusted,
+    f.StatusMatchRefused: _match_refused,
 }

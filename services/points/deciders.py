@@ -21,6 +21,7 @@ from services.points.domain.asked import (
     Correct,
     DecideAdjustment,
     Enrol,
+    MatchStatus,
     PlaceHold,
     PlaceTimedHold,
     ReleaseHold,
@@ -34,6 +35,7 @@ from services.points.domain.enrolling import enrol
 from services.points.domain.facts import AnyFact
 from services.points.domain.holding import hold, hold_timed
 from services.points.domain.judging import judge
+from services.points.domain.matching import match
 from services.points.domain.moment import Moment
 from services.points.domain.releasing import release, release_timed
 from services.points.domain.state import Wallet
@@ -50,6 +52,7 @@ class Decider(NamedTuple):
 DECIDERS: dict[str, Decider] = {
     "member.enrolment_requested.v1": Decider("enrolment", msgspec.json.Decoder(Enrol).decode, enrol),
     "activity.reported.v1": Decider("activity", msgspec.json.Decoder(Report).decode, judge),
+    "member.status_match_requested.v1": Decider("status_match", msgspec.json.Decoder(MatchStatus).decode, match),
     "hold.requested.v1": Decider("hold", msgspec.json.Decoder(PlaceHold).decode, hold),
     "hold.capture_requested.v1": Decider("capture", msgspec.json.Decoder(CaptureHold).decode, capture),
     "hold.release_requested.v1": Decider("release", msgspec.json.Decoder(ReleaseHold).decode, release),

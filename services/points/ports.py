@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
 from services.points.domain.shared import BudgetName, KeyName, Shared
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
+from services.points.domain.tiering import Shown
 
 
 class WalletKey(NamedTuple):
@@ -45,7 +46,9 @@ class Needs:
     `wallets` are locked; `enrolling` those that may have to be made first; `spending` how many points of a unit may
     be asked for; `originals` the activities that returns speak of; `until` up to when time is due for whom; `keys`
     what may be credited once, `budgets` what rules may draw from; `clocks` the programs whose now is needed.
-    `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then.
+    `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then. Of
+    wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
+    on something may be counted.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -60,6 +63,8 @@ class Needs:
     counters: set[tuple[str, str, str, datetime]] = field(default_factory=set)
     keys: set[KeyName] = field(default_factory=set)
     budgets: set[BudgetName] = field(default_factory=set)
+    tiers: dict[WalletKey, int] = field(default_factory=dict)
+    counting: dict[WalletKey, date] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -139,7 +144,8 @@ class Decided:
     """A journal with the balances as they stood right after it, and the message it answers, if any did.
 
     `again` marks an answer that was given before: its journal is read, not written. `holds` and
-    `adjustments` are those that the journal speaks of, as they stood then.
+    `adjustments` are those that the journal speaks of, as they stood then; `standing` is where the member
+    stood then, if the journal moved that.
     """
 
     message: Incoming | None
@@ -149,6 +155,7 @@ class Decided:
     again: bool = False
     holds: dict[str, Hold] = field(default_factory=dict)
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
+    standing: Shown | None = None
 
 
 class Turn(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -40,6 +40,7 @@ from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
 from services.points.domain.shared import BudgetName, key_name
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
+from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
 from services.points.ports import (
     ActivityKey,
     Announcement,
@@ -184,6 +185,8 @@ class Road:
     ) -> tuple[list[AnyFact], list[Announcement]]:
         """Do the same, and tell the facts; a turn of a clock leaves its mark on the wallets that it moves."""
         needs = Needs(wallets=set(wallets), until=dict.fromkeys(wallets, until))
+        for key in wallets:
+            self._need_tiers(needs, key)
         batch = Batch(await store.load(needs))
         for key in sorted(wallets):
             wallet = batch.loaded.wallets[key]
@@ -213,6 +216,7 @@ class Road:
         for step in steps:
             needs.wallets.add(step.key)
             asked = step.asked
+            self._need_tiers(needs, step.key, step.activity)
             if isinstance(asked, Report):
                 activity = step.activity
                 assert activity is not None  # decode() gives every report its activity
@@ -260,6 +264,17 @@ class Road:
                 needs.budgets.add(BudgetName(key.program, rule.id))
         if activity.exclusive_key is not None:
             needs.keys.add(key_name(program, activity.exclusive_key))
+
+    def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
+        """Say that a wallet's tier is needed, and its counts from the day before an activity on."""
+        reach = self._programs.tiers_reach(key.program)
+        if reach is None:
+            return
+        needs.tiers[key] = reach
+        if activity is not None:
+            # It may be written with another offset than the program's zone has, so that its day is another one.
+            day = activity.occurred_at.date() - timedelta(days=3)
+            needs.counting[key] = min(day, needs.counting.get(key, day))
 
     def _decide(self, batch: Batch, step: Step) -> None:
         wallet = batch.loaded.wallets[step.key]
@@ -333,7 +348,7 @@ class Road:
         """Let time take its due, each instant in a journal of its own."""
         if wallet.next_due_at is None or wallet.next_due_at > until:
             return
-        for moment, facts in due(wallet, until):
+        for moment, facts in due(wallet, until, self._programs):
             self._enter(batch, None, wallet, max(moment, wallet.at), facts, due_at=moment)
 
     def _enter(
@@ -369,8 +384,15 @@ class Road:
                 wallet.version,
                 holds=_holds_of(wallet, facts, journal.kind),
                 adjustments=_adjustments_of(wallet, facts, journal.kind),
+                standing=self._standing(wallet, facts, at) if wallet.tiers is not None else None,
             )
         )
+
+    def _standing(self, wallet: Wallet, facts: tuple[AnyFact, ...], at: datetime) -> Shown | None:
+        """Return where the member stands, where facts moved that."""
+        if not moves_tiers(facts):
+            return None
+        return shown(wallet, self._programs.in_force(wallet.program, at, ANY_VERSION), at)
 
     def _remember(self, batch: Batch, journal: Journal) -> None:
         key = ActivityKey(journal.wallet.program, journal.partner, journal.cause)
@@ -495,7 +517,7 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 
 
 _ADJUSTING = frozenset({"adjustment", "correction"})
-_WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry"})
+_WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry", "tier_review", "status_match"})
 
 
 def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | DecideAdjustment) -> None:
@@ -525,6 +547,8 @@ def _due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_a
     kind, cause = "expiry", f"{due_at:%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(first, PointsReleased):
         kind, cause = "hold_timeout", first.hold
+    elif moves_tiers(facts):
+        kind = "tier_review"
     return Journal(wallet, wallet.version, kind, cause, at, facts, due_at)
 
 
@@ -555,4 +579,8 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
 
 
 def _cause(asked: Asked) -> str:
-    return str(getattr(asked, "hold", None) or getattr(asked, "adjustment", None) or asked.member or "")
+    for name in ("hold", "adjustment", "match"):
+        named = getattr(asked, name, None)
+        if named:
+            return str(named)
+    return asked.member or ""

@@ -74,8 +74,12 @@ class FixedPrograms:
     def __init__(self, *documents: ProgramDocument) -> None:
         self._versions: dict[str, list[CompiledProgram]] = {}
         for document in documents:
-            versions = self._versions.setdefault(document.program, [])
-            versions.append(CompiledProgram.from_document(document, len(versions) + 1))
+            self.publish(document)
+
+    def publish(self, document: ProgramDocument) -> None:
+        """Add a version of a program."""
+        versions = self._versions.setdefault(document.program, [])
+        versions.append(CompiledProgram.from_document(document, len(versions) + 1))
 
     async def ensure(self, versions: Mapping[str, int]) -> None:
         for program, version in versions.items():
@@ -93,6 +97,10 @@ class FixedPrograms:
     def version(self, program: str, version: int) -> CompiledProgram | None:
         versions = self._versions.get(program, [])
         return versions[version - 1] if 0 < version <= len(versions) else None
+
+    def tiers_reach(self, program: str) -> int | None:
+        reach = [version.tiers.days_back for version in self._versions.get(program, ()) if version.tiers is not None]
+        return max(reach, default=None)
 
     def zone(self, program: str) -> ZoneInfo:
         return self._versions[program][-1].zone

@@ -6,12 +6,14 @@ compared with the tables. Memory does not grow with the ledger: journals are str
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+from msgspec.json import encode
 
+from laurel.program.standing import TierBook
 from services.points.domain.facts import decode_facts
 from services.points.domain.state import Balance, Wallet
 
@@ -95,6 +97,11 @@ _SETS = {
         where j.journal is null""",
 }
 
+_TIERS = """
+    select program, member, journal, standing, stood from points.tiers order by program, member"""
+_COUNTS = """
+    select program, member, grain, day, unit, amount from points.tier_counts
+    where amount <> 0 order by program, member, grain, day, unit"""
 _FOLD = """
     select program, member, journal, facts from points.journals order by program, member, journal"""
 _BALANCES = """
@@ -169,6 +176,8 @@ class _Tables:
     credited: _Merged
     holds: _Merged
     adjustments: _Merged
+    tiers: _Merged
+    counts: _Merged
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -181,6 +190,8 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_CREDITED, prefetch=2000)),
         _Merged(connection.cursor(_HOLDS, prefetch=2000)),
         _Merged(connection.cursor(_ADJUSTMENTS, prefetch=2000)),
+        _Merged(connection.cursor(_TIERS, prefetch=2000)),
+        _Merged(connection.cursor(_COUNTS, prefetch=2000)),
     )
     wallet: Wallet | None = None
     drawn: dict[tuple[str, str], int] = {}
@@ -262,6 +273,8 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     }
     if decided != folded_decisions:
         findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
+    tier_faults = _tier_faults(wallet, await tables.tiers.of(key), await tables.counts.of(key))
+    findings += [Finding(_PROOF, where, said) for said in tier_faults]
     return findings
 
 
@@ -272,3 +285,21 @@ def _unlike(what: str, stored: Mapping[Any, int], folded: Mapping[Any, int]) -> 
         for name in sorted(stored.keys() | folded.keys())
         if stored.get(name, 0) != folded.get(name, 0)
     ]
+
+
+def _tier_faults(wallet: Wallet, tiers: Sequence[Any], counts: Sequence[Any]) -> Iterator[str]:
+    book = wallet.tiers or TierBook()
+    stored = [tuple(row)[2:] for row in tiers]
+    folded = [] if book.standing is None else [(book.journal, encode(book.standing), encode(book.stood))]
+    if stored != folded:
+        yield f"tier {stored}, folded {folded}"
+    rows = {(row["grain"], row["day"], row["unit"]): row["amount"] for row in counts}
+    fold = {
+        (grain, day, unit): amount
+        for (unit, grain), days in book.counts.items()
+        for day, amount in days.items()
+        if amount
+    }
+    if rows != fold:
+        wrong = [name for name in rows.keys() | fold.keys() if rows.get(name) != fold.get(name)]
+        yield f"counts {sorted(wrong)[:5]} differ"

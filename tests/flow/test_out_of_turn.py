@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +22,15 @@ from laurel.io.outbox import Outbox
 from laurel.io.saying import Saying
 from laurel.io.settings import KafkaSettings
 from laurel.io.unit import UnitOfWork
+from laurel.program.reading import read_yaml
 from tests.flow.nursery import Nursery
 from tests.flow.other_gateway import OtherGateway
-from tests.flow.stage import UNSAID, Door, Town, gather_bounded, giving_back, grocery, points_of, purchase, voucher
+from tests.flow.stage import NOW, UNSAID, Door, Town, gather_bounded, giving_back, grocery, points_of, purchase, voucher
 from tests.flow.wire import Record, Wire, distinct
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
+PROGRAMS = Path(__file__).parents[2] / "programs"
 PARTS = {"gateway": "both", "points": "both", "redemption": "both"}
 GAP_SECONDS = 0.5
 HOLD_WAIT_SECONDS = 3
@@ -259,9 +263,29 @@ async def _say_of_wallets(door: Door) -> None:
     assert turned["holds_timed_out"] == 1
 
 
+async def _say_of_tiers(door: Door) -> None:
+    """Have a tier matched and a match refused, and in a sandbox a tier kept by the nights of its last year."""
+    flights, nights = "mileageplus", "hanting"
+    for program in (flights, nights):
+        document: Any = read_yaml((PROGRAMS / f"{program}.yaml").read_text(encoding="utf-8"))
+        await door.publish(json.loads(json.dumps(document, default=str)))
+    await door.enrol(flights, "m-1", "m-2")
+    for member, dated, expect in (("m-1", NOW - timedelta(days=40), 201), ("m-2", NOW - timedelta(days=4000), 409)):
+        asked = {"tier": "gold", "evidence": {"issuer": "rival", "dated": dated.date().isoformat()}}
+        await door.call("POST", f"programs/{flights}/members/{member}/status-match", asked, expect)
+    guest = {"member": "m-3", "enrolled_at": "2023-01-10T04:00:00+00:00"}
+    await door.call("POST", f"programs/{nights}/members", guest, 201)
+    for day, count in (("2023-01-11", 3), ("2023-01-12", 5), ("2023-01-13", 20), ("2024-02-01", 20)):
+        stayed = {"id": day, "type": "stay", "member": "m-3", "currency": "CNY", "amount": 100}
+        whole = {**stayed, "occurred_at": f"{day}T04:00:00+00:00", "attributes": {"nights": count}}
+        await door.report(nights, whole)
+    await door.call("POST", f"programs/{nights}/clock", {"as_of": "2025-01-10T04:00:00+00:00"})
+
+
 async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     """Have every type of event said that this version says."""
     await _say_of_wallets(door)
+    await _say_of_tiers(door)
     program = "everything"
     # Points are good for a day, so those of a purchase of the day before yesterday expire at once.
     units = {"point": {"scale": 0, "validity": {"kind": "rolling", "months": 1}}}

@@ -76,6 +76,19 @@ ROUTES = [
             ("/attributes/note", {"attributes": {"note": "a\x00b"}}),
         ),
     ),
+    Route(
+        "POST",
+        f"{BASE}/members/m-1/status-match",
+        {"tier": "gold", "evidence": {"issuer": "rival", "dated": "2026-01-15"}},
+        bad=(
+            ("/tier", {"tier": "Gold!"}),
+            ("/tier", {"tier": None}),
+            ("/evidence/dated", {"evidence": {"issuer": "rival", "dated": "2026-01-15T00:00:00Z"}}),
+            ("/evidence/issuer", {"evidence": {"dated": "2026-01-15"}}),
+            ("/until", {"until": "soon"}),
+            ("/challenge/needs", {"challenge": {"needs": 0}}),
+        ),
+    ),
     Route("POST", f"{BASE}/members/find", {"scheme": "card", "value": "1"}, bad=(("/value", {"value": 1}),)),
     Route(
         "POST",
@@ -343,6 +356,7 @@ async def test_bad_paths_queries_and_methods(http: httpx.AsyncClient, member: st
         ("redemptions/none", "redemption_unknown"),
         ("holds/none", "hold_unknown"),
         ("adjustments/none", "adjustment_unknown"),
+        ("members/m-1/status-match/none", "not_found"),
     ):
         is_problem(await http.get(f"{BASE}/{path}"), 404, code)
     for path in ("/v1/programs/none", "/v1/programs/a%3Ab", "/v1/programs/%00", "/v1/programs/none/members/m"):

@@ -174,3 +174,58 @@ def test_every_type_is_one_of_the_contract() -> None:
     said = {kind.name for topic in (POINTS_TOPIC, REDEMPTION_TOPIC) for kind in TOPICS[topic]}
     asks = {"hold.requested.v1", "hold.capture_requested.v1", "hold.release_requested.v1", "voucher.issued.v1"}
     assert said - TYPES == asks
+
+
+STANDING = {"name": "gold", "since": "2026-03-14", "until": "2027-12-31"}
+CHALLENGE = {"counter": "miles", "needs": 12500, "until": "2026-06-11"}
+MATCHED = {
+    "from": "member",
+    "to": "gold",
+    "since": "2026-03-14",
+    "until": "2026-06-11",
+    "reason": "matched",
+    "match": "s-1",
+    "challenge": CHALLENGE,
+    "balances": [],
+    "version": 3,
+    "tier_standing": STANDING,
+}
+
+
+@pytest.mark.parametrize("type_", ["points.awarded.v1", "points.clawed_back.v1", "points.expired.v1"])
+def test_where_a_member_stands_is_kept_for_reads(type_: str) -> None:
+    told = told_by(message(type_, {**AWARDED, "tier_standing": STANDING}))
+    assert told.summary is not None
+    assert json.loads(told.summary.tier or b"") == STANDING
+    silent = told_by(message(type_, AWARDED))
+    assert silent.summary is not None
+    assert silent.summary.tier is None
+
+
+def test_a_match_is_answered_by_the_change_of_tier() -> None:
+    told = told_by(message("tier.changed.v1", MATCHED, "s:mileageplus:acme:1:s-1"))
+    assert told.outcome is not None
+    assert json.loads(told.outcome.body) == {
+        "match": "s-1",
+        "state": POSTED,
+        "tier": "gold",
+        "since": "2026-03-14",
+        "until": "2026-06-11",
+        "challenge": CHALLENGE,
+    }
+    assert told.summary is not None
+    assert json.loads(told.summary.tier or b"") == STANDING
+
+
+def test_a_change_that_an_activity_brought_is_no_outcome_of_it() -> None:
+    lifted = {**MATCHED, "match": None, "challenge": None, "reason": "reached"}
+    assert told_by(message("tier.changed.v1", lifted)).outcome is None
+
+
+@pytest.mark.parametrize(("code", "state"), [("match_limit", REFUSED), ("member_not_active", FREED)])
+def test_a_match_may_be_refused(code: str, state: str) -> None:
+    said = {"match": "s-1", "tier": "gold", "code": code, "detail": "because"}
+    told = told_by(message("tier.match_refused.v1", said, "s:mileageplus:acme:1:s-1"))
+    assert told.outcome is not None
+    assert (told.outcome.state, told.outcome.code) == (state, code)
+    assert json.loads(told.outcome.body)["match"] == "s-1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ class Till:
         self.program = program.program
         self.member = member
         self.ledger = MemoryLedger()
-        self.road = Road(FixedPrograms(program))
+        self.programs = FixedPrograms(program)
+        self.road = Road(self.programs)
         self.at = START
         self.as_of: datetime | None = None
 
@@ -91,8 +92,9 @@ class Till:
     async def report(self, activity: dict[str, Any], **fields: Any) -> dict[str, Any]:
         fields.setdefault("as_of", self.as_of)
         said = await self.send(report(self.program, self.member, activity, self.at, **fields))
-        # What caps cut is said beside the answer.
-        return [one for one in said if one["type"] != "points.capped.v1"][-1]
+        # What caps cut is said beside the answer, and what the activity led to, such as another tier, after it.
+        answers = [one for one in said if one["type"] != "points.capped.v1"]
+        return next((one for one in reversed(answers) if "activity" in one), answers[-1])
 
     async def buy(self, id_: str, amount: int, **fields: Any) -> dict[str, Any]:
         return await self.report(purchase(id_, amount, self.at, **fields))
@@ -147,6 +149,15 @@ class Till:
         _, said = await self.road.run_turn(self.ledger, [key], as_of, turned_to=as_of)
         self.as_of = self.at = as_of
         return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
+
+    async def match(self, match: str, tier: str, dated: date, **fields: Any) -> list[dict[str, Any]]:
+        versions = {"program": 1, **({"as_of": self.as_of} if self.as_of is not None else {})}
+        return await self.ask(
+            "member.status_match_requested.v1", match=match, tier=tier, dated=dated, versions=versions, **fields
+        )
+
+    async def run_due(self) -> None:
+        await self.road.run_due(self.ledger, [WalletKey(self.program, self.member)], self.at)
 
     def pass_time(self, **delta: int) -> None:
         self.at += timedelta(**delta)

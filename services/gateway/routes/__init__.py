@@ -10,6 +10,7 @@ from services.gateway.routes import (
     copies,
     holds,
     keys,
+    matches,
     members,
     partners,
     programs,
@@ -23,6 +24,7 @@ from services.gateway.routes import (
 ROUTERS: tuple[APIRouter, ...] = (
     activities.router,
     members.router,
+    matches.router,
     programs.router,
     partners.router,
     keys.router,

@@ -20,6 +20,7 @@ from services.gateway.naming import MEMBER, RequestKey, new_id
 from services.gateway.reading import api_of, body_of, in_program, path_id, query_of, wish_of
 from services.gateway.saying import enrolment_requested
 from services.gateway.shown import FoundShown, MemberShown, PendingShown
+from services.gateway.standing import tier_shown
 from services.gateway.store import members as store
 from services.gateway.store.members import MemberRow, NewMember
 from services.gateway.store.requests import PENDING, POSTED, NewRequest
@@ -33,7 +34,6 @@ router = APIRouter()
 
 _TAG = "Members"
 _PATH = "/v1/programs/{program}/members"
-_NO_TIER = msgspec.json.encode({"name": None, "since": None, "until": None, "years": 0, "benefits": [], "progress": []})
 
 
 @router.post(
@@ -67,12 +67,12 @@ async def enrol_member(request: Request) -> Response:
         Ask(NewRequest(key, "", new.member), say, waits=wish.wait_seconds > 0, enrolment=new), wish
     )
     if settled.state == POSTED:
-        settled = settled.shown_as(member_shown(_enrolled(new)))
+        settled = settled.shown_as(await _shown(api, head, _enrolled(new)))
     elif settled.state == PENDING:
         # The projector may have heard what the tail missed.
         row = await _find(api, head.program, new.member)
         if row is not None and row.status != store.PENDING:
-            settled = settled.shown_as(member_shown(row))
+            settled = settled.shown_as(await _shown(api, head, row))
     return answer(
         settled,
         wish,
@@ -89,10 +89,11 @@ async def get_member(request: Request) -> Response:
     _, head = await in_program(request, "read", "members")
     query_of(request)
     member = path_id(request, "member", "member_unknown")
-    row = await _find(api_of(request), head.program, member)
+    api = api_of(request)
+    row = await _find(api, head.program, member)
     if row is None:
         raise Problem("member_unknown")
-    return Response(member_shown(row), media_type="application/json")
+    return Response(await _shown(api, head, row), media_type="application/json")
 
 
 @router.post(
@@ -152,6 +153,12 @@ async def _find(api: Api, program: str, member: str) -> MemberRow | None:
         return await store.find(connection, program, member)
 
 
+async def _shown(api: Api, head: ProgramHead, row: MemberRow) -> bytes:
+    tiers = await api.known.tiers(head)
+    now = head.as_of if head.is_manual else api.clock()
+    return member_shown(row, tier_shown(row.tier, tiers, row.enrolled_at, now))
+
+
 class _Member(msgspec.Struct):
     member: str
     program: str
@@ -167,7 +174,7 @@ class _Member(msgspec.Struct):
     balances: msgspec.Raw
 
 
-def member_shown(row: MemberRow) -> bytes:
+def member_shown(row: MemberRow, tier: bytes) -> bytes:
     """Return a member as the contract shows it; one whose enrolment is on its way only as pending."""
     if row.status == store.PENDING:
         pending: dict[str, Any] = {"member": row.member, "program": row.program, "state": "pending"}
@@ -180,7 +187,7 @@ def member_shown(row: MemberRow) -> bytes:
             row.status,
             row.enrolled_at,
             row.person,
-            msgspec.Raw(_tier(row.tier)),
+            msgspec.Raw(tier),
             msgspec.Raw(row.attributes),
             [],
             None,
@@ -188,10 +195,3 @@ def member_shown(row: MemberRow) -> bytes:
             msgspec.Raw(row.balances or b"[]"),
         )
     )
-
-
-def _tier(said: bytes | None) -> bytes:
-    """What events say of a tier so far is its name."""
-    if said is None:
-        return _NO_TIER
-    return msgspec.json.encode({**msgspec.json.decode(_NO_TIER), "name": msgspec.json.decode(said).get("name")})

@@ -82,7 +82,7 @@ def give(
 ) -> tuple[AnyFact, ...]:
     """Make a lot that pays what is owed first. Its end is the one asked for, to midnight, or that of its unit."""
     program = moment.programs.in_force(wallet.program, moment.at, newest)
-    if program is None or wanted.unit not in program.units:
+    if program is None or wanted.unit not in program.units or program.units[wanted.unit].counts_only:
         return (_refused(wanted.adjustment, wanted, "unit_unknown"),)
     expires_at = program.unit_expires_at(wanted.unit, moment.at)
     if wanted.expires_at is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import msgspec
@@ -149,3 +149,14 @@ class CancelHold(AskOfHold, frozen=True, kw_only=True):
     """Undo a capture, whole or in part; `by` whose choice or fault."""
 
     by: str
+
+
+class MatchStatus(Asked, frozen=True, kw_only=True):
+    """Give a member the tier that a rival gave it, on a proof; `until` and `needs` where the caller may say so."""
+
+    match: str
+    tier: str
+    dated: date
+    issuer: str = ""
+    until: date | None = None
+    needs: int | None = None

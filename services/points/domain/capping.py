@@ -81,16 +81,20 @@ def spent_limits(program: CompiledProgram, wallet: Wallet, happened: Happened) -
 def cap(
     program: CompiledProgram,
     wallet: Wallet,
+    member: Mapping[str, Any],
     happened: Happened,
     outcomes: Sequence[RuleOutcome],
     decision: Sequence[RuleJudged],
     shared: Shared,
 ) -> tuple[list[RuleJudged], tuple[Counted, ...]]:
-    """Cut what was computed to the room left, rule by rule; return the decision and the counters that move."""
-    rooms = Rooms(program, wallet, wallet.attributes, windows_of(program, wallet, happened), shared)
+    """Cut what was computed to the room left, rule by rule; return the decision and the counters that move.
+
+    What only counts towards tiers is no points: nothing cuts it.
+    """
+    rooms = Rooms(program, wallet, member, windows_of(program, wallet, happened), shared)
     judged = []
     for outcome, plain in zip(outcomes, decision, strict=True):
-        if outcome.computed <= 0:
+        if outcome.computed <= 0 or outcome.rule.counts_only:
             judged.append(plain)
             continue
         amount, cuts = rooms.grant(outcome.rule, outcome.computed)

@@ -27,6 +27,7 @@ from services.points.domain.facts import (
 from services.points.domain.moment import Moment
 from services.points.domain.shared import Credit, Shared, key_name
 from services.points.domain.state import Wallet
+from services.points.domain.tiering import Seen, counts_of, seen_for, stands
 
 
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
@@ -40,10 +41,12 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     credit = moment.shared.keys.get(key) if key is not None else None
     if credit is not None:
         return (_already_credited(asked, activity, credit),)
-    outcomes, decision, counted = weigh(program, wallet, activity, asked.partner, moment.shared)
+    seen = seen_for(wallet, program, activity)
+    outcomes, decision, counted = weigh(program, wallet, activity, asked.partner, moment.shared, seen)
     grants = _grants(program, outcomes, decision, activity, asked.partner)
-    # What a cap cuts is told before it is cut.
-    if not fits(wallet, grants) or (program.is_capped and any(each.computed > AMOUNT_MAX for each in decision)):
+    # What a cap cuts is told before it is cut, and what is counted is told though no lot is made of it.
+    is_told = program.is_capped or program.tiers is not None
+    if not fits(wallet, grants) or (is_told and any(each.computed > AMOUNT_MAX for each in decision)):
         detail = f"A member's points of a unit, and what was ever earned of it, end at {AMOUNT_MAX}"
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code="limit_reached", detail=detail),)
     posted = ActivityPosted(
@@ -56,28 +59,38 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         active_until=_active_until(program, activity),
         member={name: wallet.attributes[name] for name in program.member_attributes if name in wallet.attributes},
         counted=counted,
+        tier=seen.tier,
+        tenure=seen.tenure,
+        stands=stands(wallet, program),
     )
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
     drawn = _drawn(program, decision) if program.budgeted else ()
-    return (posted, *taken, *drawn, *grants, *pay_debts(wallet, grants, moment.journal))
+    qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
+    return (posted, *taken, *drawn, *grants, *pay_debts(wallet, grants, moment.journal), *qualified)
 
 
 def weigh(
-    program: CompiledProgram, wallet: Wallet, activity: ActivityLike, partner: str | None, shared: Shared
+    program: CompiledProgram,
+    wallet: Wallet,
+    activity: ActivityLike,
+    partner: str | None,
+    shared: Shared,
+    seen: Seen | None = None,
 ) -> tuple[Sequence[RuleOutcome], list[RuleJudged], tuple[Counted, ...]]:
     """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves."""
+    member = (seen or seen_for(wallet, program, activity)).member
     basis = basis_of(activity, partner=partner)
     spent = spent_limits(program, wallet, activity) if program.limited else ()
-    outcomes = program.evaluate(basis, wallet.attributes, spent=spent)
+    outcomes = program.evaluate(basis, member, spent=spent)
     decision = [_judged(outcome) for outcome in outcomes]
     if program.counts or program.is_capped:
-        return outcomes, *cap(program, wallet, activity, outcomes, decision, shared)
+        return outcomes, *cap(program, wallet, member, activity, outcomes, decision, shared)
     return outcomes, decision, ()
 
 
 def _drawn(program: CompiledProgram, decision: Sequence[RuleJudged]) -> list[BudgetDrawn]:
     """Return what is drawn from budgets, which the grants of one activity take up once for each rule."""
-    granted = [(rule.id, decision[rule.index].amount) for rule in program.budgeted]
+    granted = [(rule.id, decision[rule.index].amount) for rule in program.budgeted if not rule.counts_only]
     return [BudgetDrawn(rule=rule, amount=amount) for rule, amount in granted if amount]
 
 
@@ -167,7 +180,7 @@ def _grants(
 ) -> list[PointsGranted]:
     grants: list[PointsGranted] = []
     for outcome, judged in zip(outcomes, decision, strict=True):
-        if judged.amount <= 0:
+        if judged.amount <= 0 or outcome.rule.counts_only:
             continue
         rule = outcome.rule
         grants.append(

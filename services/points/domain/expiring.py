@@ -1,4 +1,4 @@
-"""Time takes its due before a message is decided: holds time out, lots whose last good day has passed expire (S3)."""
+"""Time takes its due before a message is decided (S3): holds time out, lots expire, tiers are reviewed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,44 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from services.points.domain.facts import AnyFact, LotPart, LotsExpired
+from services.points.domain.moment import Programs
 from services.points.domain.releasing import give_back
 from services.points.domain.state import Hold, Wallet
+from services.points.domain.tiering import reviewed, tier_due_at
 
 
-def due(wallet: Wallet, until: datetime) -> Iterator[tuple[datetime, tuple[AnyFact, ...]]]:
+def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[datetime, tuple[AnyFact, ...]]]:
     """Yield what is due up to and including `until`, in order of due time, as (instant, facts).
 
-    The caller applies each before it asks for the next. Held points do not expire while held (S12).
+    The caller applies each before it asks for the next. Held points do not expire while held (S12). At one instant
+    holds come first, so that what they give back can expire with the rest, and tiers are reviewed after that (S3).
     """
     while True:
-        hold, moment = _next_hold(wallet, until), _next_due(wallet, until)
-        if hold is not None and hold[0] <= (moment or hold[0]):
-            # At one instant the hold comes first, so that what it gives back can expire with the rest.
-            yield hold[0], give_back(wallet, hold[1], hold[1].parts, hold[0], state="expired")
-        elif moment is not None:
-            yield moment, tuple(_expire(wallet, moment))
-        else:
+        hold, expiry, review_at = _next_hold(wallet, until), _next_due(wallet, until), _next_review(wallet, until)
+        ends = [end for end in (hold[0] if hold is not None else None, expiry, review_at) if end is not None]
+        if not ends:
             return
+        first = min(ends)
+        if hold is not None and hold[0] == first:
+            yield first, give_back(wallet, hold[1], hold[1].parts, first, state="expired")
+        elif expiry == first:
+            yield first, tuple(_expire(wallet, first))
+        else:
+            yield first, _review(wallet, first, programs)
+
+
+def _next_review(wallet: Wallet, until: datetime) -> datetime | None:
+    """Return when the member's tier is looked at next, by `until`."""
+    at = tier_due_at(wallet)
+    return at if at is not None and at <= until else None
+
+
+def _review(wallet: Wallet, at: datetime, programs: Programs) -> tuple[AnyFact, ...]:
+    facts = reviewed(wallet, at, programs)
+    if not facts:
+        message = f"the review of {wallet.program}/{wallet.member} at {at} led to nothing"
+        raise AssertionError(message)
+    return facts
 
 
 def _next_hold(wallet: Wallet, until: datetime) -> tuple[datetime, Hold] | None:

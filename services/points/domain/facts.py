@@ -14,6 +14,10 @@ from datetime import datetime
 import msgspec
 
 from laurel.program import Returned
+from laurel.program.standing import QualifyingCounted, QualifyingReturned, TierChanged, TierKept
+
+__all__ = ["QualifyingCounted", "QualifyingReturned", "TierChanged", "TierKept"]
+# The facts about tiers live with the program, because paper plays them too; here they are facts like any other.
 
 
 class LotName(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -98,7 +102,9 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     """An activity was judged by `version` of its program and credited, perhaps with nothing.
 
     `active_until` names, for units that expire by inactivity, how long this activity keeps them; `member` are the
-    attributes that the rules saw, so that a return is judged by the same. `counted` are the counters that it moved.
+    attributes that the rules saw, so that a return is judged by the same, and so are `tier` and `tenure`. `stands` is
+    the tier that the member had when it was posted; empty where there are none. `counted` are the counters of caps and
+    limits that it moved.
     """
 
     activity: str
@@ -110,6 +116,9 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     active_until: dict[str, datetime] = {}
     member: dict[str, str | int | bool] = {}
     counted: tuple[Counted, ...] = ()
+    tier: str = ""
+    tenure: int = 0
+    stands: str = ""
 
 
 class ActivityReturned(Fact, frozen=True, tag=True):
@@ -130,6 +139,7 @@ class ActivityReturned(Fact, frozen=True, tag=True):
     decision: tuple[RuleJudged, ...] = ()
     counted: tuple[Counted, ...] = ()
     unrefused: tuple[Unrefused, ...] = ()
+    stands: str = ""
 
 
 class ActivityRefused(Fact, frozen=True, tag=True):
@@ -386,6 +396,15 @@ class PostingCorrected(Fact, frozen=True, tag=True):
     bonus: int = 0
 
 
+class StatusMatchRefused(Fact, frozen=True, tag=True):
+    """A rival's tier was not matched."""
+
+    match: str
+    tier: str
+    code: str
+    detail: str = ""
+
+
 AnyFact = (
     MemberEnrolled
     | ActivityPosted
@@ -409,6 +428,11 @@ AnyFact = (
     | AdjustmentRefused
     | AdjustmentRejected
     | PostingCorrected
+    | QualifyingCounted
+    | QualifyingReturned
+    | TierChanged
+    | TierKept
+    | StatusMatchRefused
 )
 
 ADJUSTING = (AdjustmentWaiting, PointsAdjusted, AdjustmentRefused, AdjustmentRejected, PostingCorrected)

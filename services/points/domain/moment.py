@@ -21,6 +21,9 @@ class Programs(Protocol):
     def version(self, program: str, version: int) -> CompiledProgram | None:
         """Return one version."""
 
+    def tiers_reach(self, program: str) -> int | None:
+        """Return how many days back any version's tiers look; None where no version has tiers."""
+
     def zone(self, program: str) -> ZoneInfo:
         """Return the time zone of a program."""
 

@@ -85,7 +85,7 @@ def unrefuse(
     own = [refusal for refusal in wallet.refusals.values() if refusal.journal == posting.journal and refusal.left]
     if not own:
         return ()
-    rooms = Rooms(program, wallet, posting.member, ())
+    rooms = Rooms(program, wallet, posting.seen, ())
     wanted = {outcome.rule.id: rooms.within_transaction(outcome.rule, outcome.computed) for outcome in kept}
     granted = {judged.rule: judged.amount + posting.refilled.get(judged.rule, 0) for judged in posting.decision}
     gone = []
@@ -138,7 +138,7 @@ class Refilling:
         rule = next(rule for rule in program.rules if rule.id == refusal.rule)
         counted = _counted_for(program, posting, rule)
         rooms = [self._counting.room(each) for each in counted]
-        rooms.append(self._balance_room(program, posting.member, rule.unit))
+        rooms.append(self._balance_room(program, posting.seen, rule.unit))
         amount = min([left, room, *(each for each in rooms if each is not None)])
         if amount <= 0:
             return 0

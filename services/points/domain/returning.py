@@ -22,6 +22,7 @@ from services.points.domain.moment import Moment
 from services.points.domain.paying import may_take_back
 from services.points.domain.refilling import Counting, Refilling, give_limits_back, lower, unrefuse
 from services.points.domain.state import CounterKey, Lot, Posting, Wallet
+from services.points.domain.tiering import counts_back, stands
 
 
 def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
@@ -42,12 +43,13 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
         return _refused(asked, activity, refusal.code, refusal.detail)
     kept = _judge(program, asked.partner, original, posting, returned)
     back = _due_back(posting, kept)
-    clawbacks = _claw_back(wallet, (asked.partner, activity.of or ""), back)
+    points = [judged for judged in back if not program.units[judged.unit].counts_only]
+    clawbacks = _claw_back(wallet, (asked.partner, activity.of or ""), points)
     counting = Counting(wallet)
     unrefused = unrefuse(program, wallet, posting, kept)
     refilling = Refilling(wallet, moment, counting, clawbacks, unrefused)
     if posting.counted:
-        freed = lower(program, posting, back, counting)
+        freed = lower(program, posting, points, counting)
         if program.limited:
             before = _judge(program, asked.partner, original, posting, posting.returned)
             give_limits_back(program, posting, before, kept, counting)
@@ -65,10 +67,12 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
             decision=tuple(back),
             counted=counting.moved(),
             unrefused=unrefused,
+            stands=stands(wallet, program),
         ),
         *clawbacks,
         *refilling.grants,
         *pay(_owed(wallet, clawbacks), refilling.grants, moment.journal),
+        *counts_back(wallet, program, posting, back, moment.at, moment.journal),
     )
 
 
@@ -76,7 +80,7 @@ def _judge(
     program: CompiledProgram, partner: str, original: ReportedActivity, posting: Posting, returned: Returned
 ) -> Sequence[RuleOutcome]:
     """Return what each rule would make of what is left of the original."""
-    return program.evaluate(basis_less_returns(original, returned, partner=partner), posting.member, stacked=False)
+    return program.evaluate(basis_less_returns(original, returned, partner=partner), posting.seen, stacked=False)
 
 
 def _refused(asked: Report, activity: ReportedActivity, code: str, detail: str) -> tuple[AnyFact, ...]:

@@ -6,12 +6,14 @@ which). Folding all facts of a member over an empty wallet gives every total aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from laurel.program import NOTHING_RETURNED, Returned
+from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
+from laurel.program.tiers import seen_as
 from services.points.domain import facts as f
 from services.points.domain.facts import AnyFact, LotName, LotPart
 
@@ -164,15 +166,37 @@ class Posting:
     clawed_back: dict[str, int] = field(default_factory=dict)
     refilled: dict[str, int] = field(default_factory=dict)
     returned: Returned = NOTHING_RETURNED
+    qualified: tuple[QualifyingCounted, ...] = ()
+    """What it counted towards tiers."""
+    tier: str = ""
+    tenure: int = 0
     corrected: bool = False
 
     @classmethod
     def of(cls, journal: int, fact: f.ActivityPosted, body: bytes = b"") -> Posting:
         """Return the posting of a journal; its body is what returns are judged by."""
-        return cls(journal, fact.version, body, fact.decision, fact.occurred_at, dict(fact.member), fact.counted)
+        return cls(
+            journal,
+            fact.version,
+            body,
+            fact.decision,
+            fact.occurred_at,
+            dict(fact.member),
+            fact.counted,
+            tier=fact.tier,
+            tenure=fact.tenure,
+        )
 
-    def take(self, fact: f.ActivityReturned | f.PointsGranted) -> None:
-        """Keep what came back, or what was refilled."""
+    @property
+    def seen(self) -> Mapping[str, Any]:
+        """Return the member as the rules saw it: its attributes, with the tier and tenure of then."""
+        return seen_as(self.member, self.tier, self.tenure)
+
+    def take(self, fact: f.ActivityReturned | f.PointsGranted | QualifyingCounted) -> None:
+        """Keep what came back, what was refilled, or what was counted towards tiers."""
+        if isinstance(fact, QualifyingCounted):
+            self.qualified = (*self.qualified, fact)
+            return
         if isinstance(fact, f.PointsGranted):
             self.refilled[fact.rule] = self.refilled.get(fact.rule, 0) + fact.amount
             return
@@ -208,6 +232,7 @@ class Wallet:
     turned_to: datetime | None = None
     """Up to when a turn of the program's clock moved this wallet last."""
     drawn: dict[str, int] = field(default_factory=dict)
+    tiers: TierBook | None = None
 
     @property
     def exists(self) -> bool:
@@ -250,6 +275,8 @@ class Wallet:
         ]
         if self.hold_expires_at is not None:
             ends.append(self.hold_expires_at)
+        if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
+            ends.append(self.tiers.standing.due_at)
         return min(ends, default=None)
 
     def apply(self, journal: int, fact: AnyFact) -> None:
@@ -551,6 +578,23 @@ def _expired(wallet: Wallet, _journal: int, fact: f.LotsExpired) -> None:
     balance.expired += amount
 
 
+def _qualified(wallet: Wallet, journal: int, fact: QualifyingCounted) -> None:
+    posting = wallet.postings.get((fact.partner, fact.activity))
+    if posting is not None:
+        posting.take(fact)
+    _tiers_moved(wallet, journal, fact)
+
+
+def _tiers_moved(wallet: Wallet, journal: int, fact: AnyTierFact) -> None:
+    if wallet.tiers is None:
+        wallet.tiers = TierBook()
+    wallet.tiers.apply(journal, fact)
+
+
+def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused) -> None:
+    """Move nothing: a refusal is kept, that is all."""
+
+
 _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.MemberEnrolled: _enrolled,
     f.ActivityPosted: _posted,
@@ -574,4 +618,9 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.AdjustmentRefused: _adjustment_refused,
     f.AdjustmentRejected: _adjustment_rejected,
     f.PostingCorrected: _corrected,
+    f.QualifyingCounted: _qualified,
+    f.QualifyingReturned: _tiers_moved,
+    f.TierChanged: _tiers_moved,
+    f.TierKept: _tiers_moved,
+    f.StatusMatchRefused: _match_refused,
 }

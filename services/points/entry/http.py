@@ -190,7 +190,7 @@ def _quoted(
                 "funding": [{"partner": outcome.rule.funder, "amount": judged.amount}],
             }
             for outcome, judged in zip(outcomes, decision, strict=True)
-            if judged.amount > 0
+            if judged.amount > 0 and not outcome.rule.counts_only
         ],
         "decision": [
             {

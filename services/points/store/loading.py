@@ -16,6 +16,7 @@ from services.points.domain.facts import (
     LotPart,
     PointsGranted,
     PostingCorrected,
+    QualifyingCounted,
     decode_facts,
 )
 from services.points.domain.shared import Shared
@@ -24,6 +25,7 @@ from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
 from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
+from services.points.store.tiering import read_tiers
 
 LOTS_AT_ONCE = 32
 """How many lots in spending order are read first for one wallet; more follow only where these do not suffice."""
@@ -145,6 +147,8 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     known = await _read_known(connection, needs.activities | set(needs.originals))
     await _read_originals(connection, needs, wallets, known)
     await read_counters(connection, needs, wallets)
+    if needs.tiers:
+        await read_tiers(connection, needs, wallets)
     await _read_holds(connection, needs, wallets)
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
@@ -223,15 +227,9 @@ async def _read_originals(
     columns = _columns(found, 3)
     postings: dict[tuple[str, str, int], Posting] = {}
     for program, member, journal, facts, body in await connection.fetch(_JOURNALS, *columns):
-        wallet = wallets[WalletKey(program, member)]
-        for fact in decode_facts(facts):
-            if isinstance(fact, ActivityPosted):
-                posting = Posting.of(journal, fact, body)
-                wallet.postings[fact.partner, fact.activity] = postings[program, member, journal] = posting
-                for judged in fact.decision:
-                    if judged.amount:
-                        want = (program, member, judged.unit)
-                        needs.spending[want] = needs.spending.get(want, 0) + judged.amount
+        posting = _add_original(needs, wallets[WalletKey(program, member)], journal, facts, body)
+        if posting is not None:
+            postings[program, member, journal] = posting
     lots = set(found)
     for program, member, journal, facts, of_journal in await connection.fetch(_RETURNS, *columns):
         posting = postings[program, member, of_journal]
@@ -248,6 +246,21 @@ async def _read_originals(
                 needs.spending[want] = needs.spending.get(want, 0) + fact.amount
     _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *_columns(list(lots), 3)))
     await read_refusals(connection, needs, wallets, postings)
+
+
+def _add_original(needs: Needs, wallet: Wallet, journal: int, facts: bytes, body: bytes) -> Posting | None:
+    """Take an original, with what it counted towards tiers; its return may take all that it granted."""
+    posting = None
+    for fact in decode_facts(facts):
+        if isinstance(fact, ActivityPosted):
+            posting = wallet.postings[fact.partner, fact.activity] = Posting.of(journal, fact, body)
+            for judged in fact.decision:
+                if judged.amount:
+                    want = (wallet.program, wallet.member, judged.unit)
+                    needs.spending[want] = needs.spending.get(want, 0) + judged.amount
+        elif isinstance(fact, QualifyingCounted) and posting is not None:
+            posting.take(fact)
+    return posting
 
 
 async def _read_holds(connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:

@@ -45,6 +45,7 @@ class KnownPrograms:
         """Up to which version each program is known without a gap. What lies beyond one is not judged by: the
         version that is missing could be the one in force."""
         self._starts: dict[str, list[tuple[datetime, int]]] = {}
+        self._tiers_reach: dict[str, int] = {}
 
     async def load(self) -> None:
         """Read what was kept before, so that a restart need not wait for the topic."""
@@ -97,6 +98,8 @@ class KnownPrograms:
     def _add(self, compiled: CompiledProgram, program: str, effective_from: datetime) -> None:
         versions = self._versions.setdefault(program, {})
         versions[compiled.version] = compiled
+        if compiled.tiers is not None:
+            self._tiers_reach[program] = max(self._tiers_reach.get(program, 0), compiled.tiers.days_back)
         starts = self._starts.setdefault(program, [])
         starts.append((effective_from, compiled.version))
         starts.sort()
@@ -132,6 +135,10 @@ class KnownPrograms:
     def newest(self, program: str) -> CompiledProgram | None:
         """Return the newest version that can be judged by."""
         return self._versions.get(program, {}).get(self._whole.get(program, 0))
+
+    def tiers_reach(self, program: str) -> int | None:
+        """Return how many days back any version's tiers look; None where no version has tiers."""
+        return self._tiers_reach.get(program)
 
     def zone(self, program: str) -> ZoneInfo:
         """Return a program's time zone; UTC for one that is not known."""

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Index,
     Integer,
@@ -334,3 +335,33 @@ budgets = Table(
     schema="points",
 )
 """What a rule has granted to all members together, where that has an end; locked by whoever may draw from it."""
+
+tiers = hash_partitioned(
+    "tiers",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("tier", Text, nullable=False),
+    _instant("since_at"),
+    _instant("until_at", nullable=True),
+    Column("journal", BigInteger, nullable=False),
+    Column("standing", LargeBinary, nullable=False),
+    Column("stood", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "member"),
+    schema="points",
+)
+"""Where a member stands, and where it stood before; without a row on the first tier."""
+
+tier_counts = hash_partitioned(
+    "tier_counts",
+    metadata,
+    _key("program"),
+    _key("member"),
+    _key("grain"),
+    Column("day", Date, nullable=False),
+    _key("unit"),
+    Column("amount", BigInteger, nullable=False),
+    PrimaryKeyConstraint("program", "member", "grain", "day", "unit"),
+    schema="points",
+)
+"""What counts towards tiers, by day, by year that starts on the day, or in one sum."""

@@ -15,6 +15,7 @@ import msgspec
 
 from laurel.errors import Problem
 from laurel.io.database import Database
+from laurel.program.standing import Stood, TierBook
 from services.points.announcing import balances_of
 from services.points.domain import facts as f
 from services.points.domain.shared import BudgetName
@@ -67,7 +68,10 @@ _BY_EXPIRY_YEAR = """
            sum(remaining)::bigint as outstanding
     from lots where program = $1 and remaining > 0 group by unit, year order by unit, year"""
 
-_WALLET = "select enrolled_at, attributes from wallets where program = $1 and member = $2"
+_WALLET = """
+    select w.enrolled_at, w.attributes, t.stood
+    from wallets w left join tiers t on t.program = w.program and t.member = w.member
+    where w.program = $1 and w.member = $2"""
 
 _BUDGETS = "select rule, drawn from budgets where program = $1"
 
@@ -85,6 +89,8 @@ _TOUCHED = """
       and ((unit = any($2::text[]) and not rule = any($4::text[])) or rule = any($3::text[]))"""
 
 _EVERYBODY = "select count(*) from wallets where program = $1 and status = 'active'"
+
+_stood = msgspec.json.Decoder(tuple[Stood, ...]).decode
 
 _FIRST = 2**62
 
@@ -281,11 +287,15 @@ async def balances(
 async def wallet(
     connection: asyncpg.Connection[Any], program: str, member: str, counters: Sequence[tuple[str, datetime]]
 ) -> Wallet:
-    """Return a wallet as far as a quote needs it: attributes, totals and counters. Raises `member_unknown`."""
+    """Return a wallet as far as a quote needs it: attributes, totals, counters, and where the member stood when.
+
+    Raises `member_unknown`.
+    """
     await _exists(connection, program, member)
     found = Wallet(program, member)
-    found.enrolled_at, attributes = await connection.fetchrow(_WALLET, program, member) or (None, None)
+    found.enrolled_at, attributes, stood = await connection.fetchrow(_WALLET, program, member) or (None, None, None)
     found.attributes = msgspec.json.decode(attributes) if attributes else {}
+    found.tiers = TierBook(stood=_stood(stood)) if stood else None
     found.balances = {row["unit"]: Balance(*row) for row in await connection.fetch(_BALANCES, program, member)}
     if counters:
         names, instants = zip(*counters, strict=True)

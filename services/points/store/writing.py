@@ -34,10 +34,14 @@ from services.points.store.columns import (
 )
 from services.points.store.counting import set_counters
 from services.points.store.crediting import take_keys
+from services.points.store.tiering import write_tiers
 from services.points.store.writing_few import FEW, Rows, write_few
 
-# What these facts bring about are new rows and totals, and nothing that stood before.
-_ONLY_ADDING = {f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted}
+# What these facts bring about are new rows and totals, and nothing that stood before but in tables of their own.
+_ONLY_ADDING = {
+    f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted, f.QualifyingCounted,
+    f.TierChanged, f.TierKept, f.StatusMatchRefused,
+}  # fmt: skip
 
 _LOTS_MOVED = LOTS_MOVED.insert()
 _HOLDS = HOLDS.insert()
@@ -80,6 +84,8 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await set_counters(connection, journals)
     await take_keys(connection, journals)
     await draw_budgets(connection, journals)
+    if any(wallet.tiers is not None for wallet in wallets):
+        await write_tiers(connection, journals)
     if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
         added, lots = _added(journals), _lots_added(journals)
         with _collisions():

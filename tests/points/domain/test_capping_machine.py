@@ -48,7 +48,7 @@ class CappingMachine(RuleBasedStateMachine):
         self.count = 0
         document = load_program(PROGRAM)
         self.till = Till(document)
-        self.paper = _Stage(CompiledProgram.from_document(document, 1), Member(enrolled_at=START))
+        self.paper = _Stage(CompiledProgram.from_document(document, 1), Member(enrolled_at=START), START)
         self.seen: Any = None
 
     def teardown(self) -> None:

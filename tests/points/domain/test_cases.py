@@ -1,12 +1,14 @@
 """The examples of every shipped program, judged by the road itself: what paper says, the service says too."""
 
-from datetime import datetime
 from typing import Any
 
 import pytest
 
-from laurel.program.cases import Case, Expected, Step, changed, load_cases
-from services.points.ports import WalletKey
+from laurel.calendars import local_date
+from laurel.program.cases import Case, Expected, StandsAs, Step, changed, load_cases
+from laurel.program.rehearsing import instant_of
+from services.points.announcing import last_good_day
+from services.points.domain.tiering import shown
 from tests.points.till import PROGRAMS, Till, document, enrolment
 
 pytestmark = pytest.mark.anyio
@@ -23,12 +25,12 @@ CASES = [
 async def test_example_holds_on_the_road(name: str, case: Case) -> None:
     # Time must pass by itself here: nobody turns the clock of a sandbox.
     till = Till(changed(document(name, clock="wall"), case.changes))
-    till.at = case.member.enrolled_at or _instant(case.steps[0])
+    till.at = case.member.enrolled_at or instant_of(case.steps[0])
     await till.enrol(attributes=dict(case.member.attributes))
     for number, step in enumerate(case.steps):
-        till.at = max(till.at, _instant(step))
-        said = await _play(till, step, number)
-        _check(till, step.expect, said)
+        till.at = max(till.at, instant_of(step))
+        said = await play(till, step, number)
+        check(till, step.expect, said)
         if step.activity is not None:
             _check_counters(till, step)
 
@@ -50,17 +52,7 @@ def _check_counters(till: Till, step: Step) -> None:
         assert len(found) <= 1
 
 
-def _instant(step: Step) -> datetime:
-    if step.reported_at is not None:
-        return step.reported_at
-    if step.activity is not None:
-        return datetime.fromisoformat(step.activity["occurred_at"])
-    instant = step.spend.at if step.spend is not None else step.wait_until
-    assert instant is not None
-    return instant
-
-
-async def _play(till: Till, step: Step, number: int) -> dict[str, Any]:
+async def play(till: Till, step: Step, number: int) -> dict[str, Any]:
     if step.activity is not None:
         partner = step.activity.get("partner", "shop")
         if "payer" in step.activity:
@@ -72,27 +64,16 @@ async def _play(till: Till, step: Step, number: int) -> dict[str, Any]:
         if held[-1]["type"] == "points.held.v1":
             await till.capture(hold)
         return held[-1]
-    await till.road.run_due(till.ledger, [WalletKey(till.program, till.member)], till.at)
+    if step.match is not None:
+        return (await till.match(f"match-{number}", step.match.tier, step.match.dated))[-1]
+    await till.run_due()
     return {}
 
 
-def _check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
+def check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
     if expected.refused is not None:
         assert said["code"] == expected.refused
-    if expected.awards is not None:
-        awards: dict[str, int] = {}
-        for award in said["awards"]:
-            if award["member"] != till.member:
-                continue
-            awards[award["rule"]] = awards.get(award["rule"], 0) + award["amount"]
-        assert awards == expected.awards
-    if expected.capped is not None:
-        capped = {
-            judged["rule"]: {cut["cap"]: cut["cut"] for cut in judged["capped_by"]}
-            for judged in said["decision"]
-            if judged["capped_by"]
-        }
-        assert capped == expected.capped
+    _check_awards(till, expected, said)
     if expected.reasons is not None:
         reasons = {judged["rule"]: judged["reason"] for judged in said["decision"]}
         assert {rule: reasons[rule] for rule in expected.reasons} == expected.reasons
@@ -108,6 +89,45 @@ def _check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
             assert totals.available == balance.available
         if balance.owed is not None:
             assert totals.owed == balance.owed
+    if expected.tier is not None:
+        _check_tier(till, expected.tier)
+
+
+def _check_awards(till: Till, expected: Expected, said: dict[str, Any]) -> None:
+    if expected.awards is not None:
+        awards: dict[str, int] = {}
+        for award in said["awards"]:
+            if award["member"] != till.member:
+                continue
+            awards[award["rule"]] = awards.get(award["rule"], 0) + award["amount"]
+        assert awards == expected.awards
+    if expected.capped is not None:
+        capped = {
+            judged["rule"]: {cut["cap"]: cut["cut"] for cut in judged["capped_by"]}
+            for judged in said["decision"]
+            if judged["capped_by"]
+        }
+        assert capped == expected.capped
+
+
+def _check_tier(till: Till, expected: StandsAs) -> None:
+    program = till.programs.in_force(till.program, till.at, 1)
+    assert program is not None
+    found = shown(till.wallet, program, till.at)
+    assert found is not None
+    standing = found.standing
+    seen: dict[str, Any] = {
+        "name": standing.tier,
+        "since": local_date(standing.since_at, program.zone),
+        "until": None if standing.until_at is None else last_good_day(standing.until_at, program.zone),
+        "years": found.years,
+        "benefits": tuple(benefit.name for benefit in found.benefits),
+        "counters": {each.counter: each.value for each in found.progress},
+    }
+    wanted = expected.model_dump(exclude_unset=True)
+    counters = wanted.pop("counters", {})
+    assert {name: seen[name] for name in wanted} == wanted
+    assert {name: seen["counters"][name] for name in counters} == counters
 
 
 def test_there_are_examples_for_every_program() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from laurel.io.telemetry import RERUNS
 from laurel.values import AMOUNT_MAX
+from services.points.road import CannotProcessError, decode
 from services.points.settings import PointsSettings
 from services.points.testing import Note, note
 from tests.points.stage import PROGRAM, Stage, Told, at_work, body
@@ -111,11 +111,12 @@ async def test_poison_parks_its_key_and_others_flow_on(stage: Stage, settings: P
     assert await stage.findings() == []
 
 
-async def test_many_poisoned_messages_of_a_batch_cost_one_rerun(stage: Stage, settings: PointsSettings) -> None:
+async def test_many_poisoned_messages_of_a_batch_are_named_together(stage: Stage, settings: PointsSettings) -> None:
     members = [f"m-{n}" for n in range(50)]
+    with pytest.raises(CannotProcessError) as raised:
+        decode([Note("activity.reported.v1", PROGRAM, member, b"{") for member in members])
+    # The whole batch is run again once, not once for each.
+    assert [each.message.member for each in (raised.value, *raised.value.also)] == members
     await stage.tell(*[Told("activity.reported.v1", PROGRAM, member, b"{") for member in members])
-    reruns = RERUNS.labels(f"{settings.kafka_prefix}-points", "poison")
     async with at_work(settings):
         await stage.until(lambda: stage.auditor.fetchval("select count(*) = 50 from points.parked"))
-    # The broker may hand them over in several batches, but not one by one.
-    assert reruns._value.get() <= len(members) // 5

@@ -9,12 +9,13 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program.cases import Case, changed, load_cases
+from laurel.program.rehearsing import instant_of
 from services.points.ports import WalletKey
 from services.points.road import Road
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms, Note
 from services.points.verifying import Finding, verify
-from tests.points.domain.test_cases import _check, _instant
+from tests.points.domain.test_cases import check
 from tests.points.till import PROGRAMS, START, Till, document, purchase, report
 
 pytestmark = pytest.mark.anyio
@@ -98,15 +99,15 @@ async def play(database: Database, name: str, case: Case, member: str) -> None:
     program = changed(document(name, clock="wall"), case.changes)
     till = StoredTill(program, member)
     till.database = database
-    till.at = case.member.enrolled_at or _instant(case.steps[0])
+    till.at = case.member.enrolled_at or instant_of(case.steps[0])
     await till.enrol(attributes=dict(case.member.attributes))
     for number, step in enumerate(case.steps):
-        till.at = max(till.at, _instant(step))
+        till.at = max(till.at, instant_of(step))
         if step.activity is not None:
             said = await till.report(
                 {**step.activity, "id": f"{member}-{step.activity['id']}", **of(step.activity, member)}
             )
-            _check(till, step.expect.model_copy(update={"balances": None}), said)
+            check(till, step.expect.model_copy(update={"balances": None}), said)
         elif step.spend is not None:
             await till.hold(f"{member}-{number}", step.spend.amount, unit=step.spend.unit)
             await till.capture(f"{member}-{number}")

@@ -12,7 +12,7 @@ from laurel.io.inbox import _MOVE as INBOX_MOVE
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import _TAKE_NUMBERS
 from services.points.road import Road
-from services.points.store import budgeting, counting, crediting, loading, turning, writing, writing_few
+from services.points.store import budgeting, counting, crediting, loading, tiering, turning, writing, writing_few
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms
 from tests.points.till import START, document, enrolment, purchase, report
@@ -48,6 +48,11 @@ HOT = {
     "set balances": writing._BALANCES,
     "move lots": writing._LOTS_MOVED,
     "write a few": writing_few._WRITE,
+    "read standings": tiering._STANDINGS,
+    "read counts": tiering._COUNTS,
+    "set standings": tiering._SET_STANDINGS,
+    "add counts": tiering._ADD_COUNTS,
+    "begin counting anew": tiering._BEGIN_ANEW,
     "lock inbox": INBOX_LOCK,
     "move inbox": INBOX_MOVE,
     "take numbers": _TAKE_NUMBERS,
@@ -62,12 +67,34 @@ async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
 
 
 async def fill(database: Database) -> None:
+    await fill_tiers(database)
     road = Road(FixedPrograms(document("clubcard")))
     members = [f"m-{n}" for n in range(300)]
     async with database.transaction() as connection:
         await road.run(Ledger(connection), [enrolment("clubcard", member) for member in members])
     async with database.transaction() as connection:
         notes = [report("clubcard", member, purchase(f"b-{member}", 1000), START) for member in members]
+        await road.run(Ledger(connection), notes)
+
+
+async def fill_tiers(database: Database) -> None:
+    road = Road(FixedPrograms(document("hanting")))
+    members = [f"m-{n}" for n in range(300)]
+    async with database.transaction() as connection:
+        await road.run(Ledger(connection), [enrolment("hanting", member) for member in members])
+    async with database.transaction() as connection:
+        stays = [
+            {
+                "id": f"s-{member}",
+                "type": "stay",
+                "occurred_at": START.isoformat(),
+                "currency": "CNY",
+                "amount": 100,
+                "attributes": {"nights": 1 + number % 4},
+            }
+            for number, member in enumerate(members)
+        ]
+        notes = [report("hanting", member, one, START) for member, one in zip(members, stays, strict=True)]
         await road.run(Ledger(connection), notes)
 
 
