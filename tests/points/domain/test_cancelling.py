@@ -210,3 +210,21 @@ async def test_on_a_wall_clock_a_message_finds_the_hold_timed_out() -> None:
     till.pass_time(seconds=1)
     said = await till.timed("requested", "h-3", amount=29_000)
     assert [one["type"] for one in said] == ["points.released.v1", "points.held.v1"]
+
+
+async def test_points_in_a_new_lot_are_no_longer_those_of_their_activity() -> None:
+    till = await traveller()
+    await till.turn(HOLD)
+    await till.timed("requested", "h-1", amount=12_000)
+    await till.timed("capture_requested", "h-1")
+    november = datetime(2025, 11, 15, 18, tzinfo=UTC)
+    await till.turn(november)
+    await till.timed("cancel_requested", "h-1", by="provider")
+    assert figures(till) == (20_000, 0, 0, 9_000)
+    till.at = november
+    # A return takes from the lot of its activity, in which nothing is, then from whatever ends first.
+    back = await till.give_back("r-1", "f-1")
+    assert [(one["taken"], one["expired"], one["owed"]) for one in back["reversals"]] == [(12_000, 0, 0)]
+    left = {lot.granted: lot.remaining for lot in till.wallet.lots.values() if lot.remaining}
+    # The third flight's ended on 1 January, the new lot in February.
+    assert left == {12_000: 8_000}
