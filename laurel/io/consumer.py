@@ -224,7 +224,8 @@ class Consumer:
         await failpoints.reach(failpoints.BEFORE_OFFSETS)
         self._committed_at = time.monotonic()
         try:
-            await asyncio.wait_for(consumer.commit(offsets), _REQUEST_SECONDS)
+            async with asyncio.timeout(_REQUEST_SECONDS):
+                await consumer.commit(offsets)
         except BROKER_ERRORS as error:
             log.info("offsets not committed", group=self.group, error=repr(error))
             return
@@ -234,7 +235,8 @@ class Consumer:
         consumer = self._consumer
         if consumer is not None and self._offsets:
             with suppress(Exception):
-                await asyncio.wait_for(self._commit(consumer), _REQUEST_SECONDS)
+                async with asyncio.timeout(_REQUEST_SECONDS):
+                    await self._commit(consumer)
 
     # Rebalancing. --------------------------------------------------------------------------------------------
 
@@ -314,7 +316,8 @@ class Consumer:
                 RERUNS.labels(self.group, "trouble").inc()
                 log.exception("batch failed and will be tried again", group=self.group)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._letting_go.wait(), backoff.seconds())
+                    async with asyncio.timeout(backoff.seconds()):
+                        await self._letting_go.wait()
                     return False
             else:
                 if troubled:

@@ -168,7 +168,9 @@ class ClusterWatch:
                 )
                 self._client = client
                 await start_client(client)
-            described = await asyncio.wait_for(self._client.describe_cluster(), 5)
+            # Not `wait_for`: before Python 3.12 it forgets a cancellation that comes together with the answer.
+            async with asyncio.timeout(5):
+                described = await self._client.describe_cluster()
         except BaseException:
             await self.close()
             raise

@@ -124,7 +124,8 @@ class Relay:
     async def drain(self, timeout: float = 5.0) -> bool:
         """Wait until everything handed over is published. False if that takes too long."""
         try:
-            await asyncio.wait_for(self._drained.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._drained.wait()
         except TimeoutError:
             return False
         return True
@@ -144,7 +145,8 @@ class Relay:
         finally:
             self._running = False
             with suppress(Exception):
-                await asyncio.wait_for(self._marker.finish(), 2)
+                async with asyncio.timeout(2):
+                    await self._marker.finish()
             producer, self._lanes.producer = self._lanes.producer, None
             if producer is not None:
                 await stop_quietly(producer)

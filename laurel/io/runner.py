@@ -62,7 +62,8 @@ async def run_tasks(
             failures.append(error if isinstance(error, Exception) else PartEnded(f"{task.get_name()} ended by itself"))
         if not failures and on_stop is not None:
             with suppress(Exception):
-                await asyncio.wait_for(on_stop(), _STOP_SECONDS)
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await on_stop()
     finally:
         waiting.cancel()
         for task in tasks.values():

@@ -53,6 +53,14 @@ class Rule:
 
 RULES = [
     Rule(
+        "no-wait-for",
+        r"\basyncio\.wait_for\(",
+        "before Python 3.12 it forgets a cancellation that comes together with the answer; asyncio.timeout does not",
+        SOURCES,
+        bites="        await asyncio.wait_for(consumer.commit(offsets), 5)",
+        spares="        async with asyncio.timeout(5):",
+    ),
+    Rule(
         "no-clock",
         r"\b(datetime|date)\.(now|utcnow|today)\(|\btime\.(time|time_ns|monotonic|perf_counter)\(",
         "time is an argument; domain code reads no clock",
