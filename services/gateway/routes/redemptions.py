@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from laurel.contracts.activity import Identifier
 from laurel.contracts.hashing import body_hash
 from laurel.contracts.http import RequestRedemption
 from laurel.errors import Problem
@@ -22,6 +21,7 @@ from services.gateway.outcomes import POSTED
 from services.gateway.passing import path_of
 from services.gateway.reading import api_of, body_of, idempotency_key, in_program, path_id, query_of, wish_of
 from services.gateway.routes.activities import require_partner
+from services.gateway.routes.holds import known_member
 from services.gateway.saying import redemption_requested
 from services.gateway.shown import PendingShown, RedemptionShown
 from services.gateway.store import redemptions as store
@@ -64,7 +64,7 @@ async def redeem(request: Request) -> Response:
     api = api_of(request)
     partner = partner_of(body.partner, caller)
     await require_partner(api, caller, partner)
-    member = await _member(api, head.program, body.member)
+    member = await known_member(api, head.program, body.member)
     redemption = body.id or new_id("r")
     hash_ = body_hash(msgspec.structs.replace(body, partner=None))
     trace = traceparent(request)
@@ -164,17 +164,6 @@ async def _answer(
         pending={"redemption": redemption},
         instance=request.url.path,
     )
-
-
-async def _member(api: Api, program: str, member: str | Identifier) -> str:
-    if not isinstance(member, str):
-        found = await api.known.whose(program, member.scheme, member.value)
-        if found is None:
-            raise Problem("member_unknown")
-        return found
-    if not await api.known.member(program, member):
-        raise Problem("member_unknown")
-    return member
 
 
 async def _with_codes(request: Request, api: Api, program: str, redemption: str, body: bytes) -> bytes:
