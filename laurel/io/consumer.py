@@ -21,6 +21,7 @@ from laurel.io.kafka import (
     BROKER_ERRORS,
     Backoff,
     ClusterWatch,
+    commit,
     ensure_topics,
     new_consumer,
     start_client,
@@ -44,12 +45,12 @@ __all__ = ["Consumer", "Handled", "Handler", "Poison"]
 log = logger(__name__)
 
 _COMMIT_SECONDS = 0.1
+_COMMIT_AGAIN_SECONDS = 1.0
 _TICK_SECONDS = 1.0
 _GAP_CHECK_SECONDS = 5.0
 _WATCH_SECONDS = 1.0
 _WATCH_FAILURES_MAX = 2
 _DRAIN_SECONDS = 5.0
-_REQUEST_SECONDS = 5.0
 _START_SECONDS = 30.0
 _POLL_MS = 100
 
@@ -215,7 +216,7 @@ class Consumer:
                 await self._commit(consumer)
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
-        """Commit what is applied. A commit that fails costs repeats, nothing else."""
+        """Commit what is applied. One that fails is tried again; until then a restart reads things twice, no more."""
         mine = consumer.assignment()
         offsets = {tp: offset for tp, offset in self._offsets.items() if tp in mine}
         self._offsets.clear()
@@ -224,10 +225,11 @@ class Consumer:
         await failpoints.reach(failpoints.BEFORE_OFFSETS)
         self._committed_at = time.monotonic()
         try:
-            async with asyncio.timeout(_REQUEST_SECONDS):
-                await consumer.commit(offsets)
+            await commit(consumer, offsets)
         except BROKER_ERRORS as error:
             log.info("offsets not committed", group=self.group, error=repr(error))
+            self._offsets.update(offsets)
+            self._committed_at += _COMMIT_AGAIN_SECONDS
             return
         await self._logs.begun(offsets, self._cluster)
 
@@ -235,8 +237,7 @@ class Consumer:
         consumer = self._consumer
         if consumer is not None and self._offsets:
             with suppress(Exception):
-                async with asyncio.timeout(_REQUEST_SECONDS):
-                    await self._commit(consumer)
+                await self._commit(consumer)
 
     # Rebalancing. --------------------------------------------------------------------------------------------
 
@@ -252,6 +253,8 @@ class Consumer:
                     await self._work_off_all()
                 if consumer is not None and partitions:
                     await self._commit(consumer)
+                    # From here on others commit for these partitions.
+                    self._offsets.clear()
                     if self._relay is not None:
                         await self._relay.drain(_DRAIN_SECONDS)
         finally:

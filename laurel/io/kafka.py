@@ -17,7 +17,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from laurel.errors import LaurelError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Mapping
     from typing import Any
 
     from laurel.io.settings import KafkaSettings
@@ -29,6 +29,7 @@ aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_crea
 
 REQUEST_TIMEOUT_MS = 10_000
 BATCH_BYTES_MAX = 900_000
+REQUEST_SECONDS = 5.0
 _GRACE_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 BROKER_ERRORS: tuple[type[BaseException], ...] = (KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
@@ -113,6 +114,29 @@ async def stop_quietly(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdm
         # What is left are its connections.
         inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001
         await _is_done(inner.close())
+
+
+async def commit(
+    consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int], seconds: float = REQUEST_SECONDS
+) -> None:
+    """Commit offsets; `TimeoutError` when it takes longer, and what else calls to a broker raise.
+
+    Who waits may be cut off meanwhile. aiokafka goes on committing behind that, and nobody would hear of its failure
+    but the event loop, so the commit runs as a task of its own whose failure is always asked for.
+    """
+    committing = asyncio.create_task(consumer.commit(dict(offsets)))
+    committing.add_done_callback(_heard)
+    await asyncio.wait({committing}, timeout=seconds)
+    if not committing.done():
+        raise TimeoutError(f"offsets not committed within {seconds:g} s")
+    if committing.cancelled():
+        raise ConnectionError("the client gave up by itself")
+    committing.result()
+
+
+def _heard(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 async def _is_done(work: Coroutine[Any, Any, None]) -> bool:

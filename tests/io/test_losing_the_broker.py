@@ -53,6 +53,11 @@ async def _expect(database: Database, members: int, sequences: int) -> None:
     assert found == {f"m{number}": list(range(1, sequences + 1)) for number in range(members)}
 
 
+async def _noted(database: Database, cluster: str, partitions: int) -> bool:
+    noted = await rows(database, "select cluster_id, count(*) from consumer_logs group by cluster_id")
+    return noted == [(cluster, partitions)]
+
+
 async def _count(database: Database, wanted: int) -> bool:
     return bool(await value(database, "select count(*) from effects") >= wanted)
 
@@ -123,10 +128,10 @@ async def test_the_new_log_may_be_longer_than_the_old_position_before_anybody_no
             await speaker.say(*(say(f"m{number}") for number in range(40)))
         await _expect(listener_database, 40, 23)
         await until(lambda: all_published(speaker_database))
+        cluster = await value(speaker_database, "select cluster_id from broker_state")
+        # Noted with the commit, which follows what was applied by a moment.
+        await until(lambda: _noted(listener_database, cluster, 8))
     assert await rows(listener_database, "select * from parked") == []
-    cluster = await value(speaker_database, "select cluster_id from broker_state")
-    noted = await rows(listener_database, "select cluster_id, count(*) from consumer_logs group by cluster_id")
-    assert noted == [(cluster, 8)]
 
 
 async def test_while_everything_was_down_the_broker_forgot(
