@@ -55,6 +55,13 @@ select r.* from unnest($1::uuid[]) as w (work)
 cross join lateral (select {ROW_COLUMNS} from outbox o where o.work = w.work offset 0) r
 order by r.program, r.member, r.stream, r.number
 """
+# The cheap question: whether the number before is published is all that a row waits for.
+_OPEN_BEFORE = """
+select k.program, k.member, k.stream,
+       (select (select true from outbox_open w where w.work = o.work) from outbox o
+        where o.program = k.program and o.member = k.member and o.stream = k.stream and o.number = k.before) as open
+from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as k (program, member, stream, before)
+"""
 # A key is published in order, so everything up to its last event of a closed work is; the next one may not be.
 _FIRST_UNPUBLISHED = """
 select k.program, k.member, k.stream,
@@ -209,7 +216,7 @@ class Relay:
                 waiting = list(self._aside)
                 self._aside.clear()
                 try:
-                    first = await self._first_unpublished(row.key for row, _ in waiting)
+                    first = await self._first_of(row for row, _ in waiting)
                 except Exception as error:  # noqa: BLE001 - without the database, the sweep has to do it later
                     log.info("predecessors not known", error=repr(error))
                     self._drop([row for row, _ in waiting])
@@ -247,16 +254,25 @@ class Relay:
             self._drop(dropped)
         return again
 
-    async def _first_unpublished(
-        self, keys: Iterable[Key], connection: Connection | None = None
-    ) -> dict[Key, int | None]:
+    async def _first_of(self, rows: Iterable[OutboxRow]) -> dict[Key, int | None]:
+        """Return from which number on the key of each row is not published."""
+        least: dict[Key, int] = {}
+        for row in rows:
+            least[row.key] = min(row.number, least.get(row.key, row.number))
+        keys = sorted(least)
+        columns = [[key[index] for key in keys] for index in range(3)]
+        async with self._database.connection() as connection:
+            found = await connection.fetch(_OPEN_BEFORE, *columns, [least[key] - 1 for key in keys])
+            behind = [(row[0], row[1], row[2]) for row in found if row[3]]
+            first: dict[Key, int | None] = dict(least)
+            if behind:
+                first |= await self._first_unpublished(behind, connection)
+        return first
+
+    async def _first_unpublished(self, keys: Iterable[Key], connection: Connection) -> dict[Key, int | None]:
         wanted = sorted(set(keys))
         columns = [[key[index] for key in wanted] for index in range(3)]
-        if connection is not None:
-            rows = await connection.fetch(_FIRST_UNPUBLISHED, *columns)
-        else:
-            async with self._database.connection() as own:
-                rows = await own.fetch(_FIRST_UNPUBLISHED, *columns)
+        rows = await connection.fetch(_FIRST_UNPUBLISHED, *columns)
         return {(row[0], row[1], row[2]): row[3] for row in rows}
 
     # Rows that nobody was handed, or nobody could publish. ----------------------------------------------------

@@ -18,11 +18,12 @@ STATEMENTS = {
     "close": marking.CLOSE,
     "sweep": relay._SWEEP,
     "swept": relay._SWEPT,
+    "open before": relay._OPEN_BEFORE,
     "first unpublished": relay._FIRST_UNPUBLISHED,
     "republish": recovery._PAGE,
     "delete": pruning._DELETE,
 }
-BY_KEY = {"lock", "parked", "first unpublished", "close", "delete"}
+BY_KEY = {"lock", "parked", "open before", "first unpublished", "close", "delete"}
 FILL = """
 insert into outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at, work)
 select 'g', 'm' || (i % 2500), '', i / 2500 + 1, 'a', 'a', 't', 'x', now(), md5((i / 10)::text)::uuid
