@@ -236,11 +236,11 @@ async def _until_done(
 
 
 async def _all_marked(place: Servers) -> None:
-    """Wait until every outbox row is marked as published, which the relay gathers for a moment."""
+    """Wait until everything is marked as published, which the relay gathers for a moment."""
     connection = await asyncpg.connect(place.databases.auditor)
     try:
         for _ in range(200):
-            left = await connection.fetchval("select true from points.outbox where published_at is null limit 1")
+            left = await connection.fetchval("select true from points.outbox_open limit 1")
             if not left:
                 return
             await asyncio.sleep(0.1)
