@@ -208,6 +208,35 @@ class MemberEnrolled(Event):
     version: Version = 0
 
 
+class MemberChanged(WalletEvent):
+    """Something about a member is another than it was; `attributes` are all of them, as they stand now."""
+
+    TYPE: ClassVar[str] = "member.changed.v1"
+
+    change: Id
+    person: Id | None = None
+    attributes: Attributes = Field(default_factory=dict)
+
+
+class MemberClosed(WalletEvent):
+    """The member takes part no more. What it has keeps its own end."""
+
+    TYPE: ClassVar[str] = "member.closed.v1"
+
+    change: Id
+
+
+class MemberChangeRefused(WalletEvent):
+    """A member was not changed, or not closed, as was `asked`."""
+
+    TYPE: ClassVar[str] = "member.change_refused.v1"
+
+    change: Id
+    asked: Literal["change", "close"]
+    code: Name
+    detail: Text = ""
+
+
 class PointsAwarded(WalletEvent):
     """An activity was judged and posted. It may have earned nothing; `decision` says why."""
 

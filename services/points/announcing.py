@@ -226,6 +226,23 @@ def _enrolled(fact: f.MemberEnrolled, _decided: Decided) -> tuple[Any, dict[str,
     }
 
 
+def _member_changed(fact: f.MemberChanged, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.MemberChanged, {"change": fact.change, "person": fact.person, "attributes": fact.attributes}
+
+
+def _member_closed(fact: f.MemberClosed, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.MemberClosed, {"change": fact.change}
+
+
+def _change_refused(fact: f.MemberChangeRefused, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.MemberChangeRefused, {
+        "change": fact.change,
+        "asked": fact.asked,
+        "code": fact.code,
+        "detail": fact.detail,
+    }
+
+
 def _awards(decided: Decided) -> list[Any]:
     journal = decided.journal
     return [
@@ -474,6 +491,9 @@ def _match_refused(fact: f.StatusMatchRefused, _decided: Decided) -> tuple[Any, 
 
 _EVENTS: dict[type, Any] = {
     f.MemberEnrolled: _enrolled,
+    f.MemberChanged: _member_changed,
+    f.MemberClosed: _member_closed,
+    f.MemberChangeRefused: _change_refused,
     f.ActivityPosted: _posted,
     f.ActivityRefused: _refused,
     f.ActivityReturned: _returned,

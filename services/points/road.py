@@ -517,7 +517,9 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 
 
 _ADJUSTING = frozenset({"adjustment", "correction"})
-_WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry", "tier_review", "status_match"})
+_WITHOUT_HOLDS = frozenset(
+    {"activity", "return", "enrolment", "change", "close", "expiry", "tier_review", "status_match"}
+)
 
 
 def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | DecideAdjustment) -> None:
@@ -579,7 +581,7 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
 
 
 def _cause(asked: Asked) -> str:
-    for name in ("hold", "adjustment", "match"):
+    for name in ("hold", "adjustment", "match", "change"):
         named = getattr(asked, name, None)
         if named:
             return str(named)

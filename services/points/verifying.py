@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from msgspec.json import encode
+from msgspec.json import decode, encode
 
 from laurel.program.standing import TierBook
 from services.points.domain.facts import decode_facts
@@ -97,6 +97,8 @@ _SETS = {
         where j.journal is null""",
 }
 
+_WALLETS = """
+    select program, member, status, person, attributes from points.wallets order by program, member"""
 _TIERS = """
     select program, member, journal, standing, stood from points.tiers order by program, member"""
 _COUNTS = """
@@ -169,6 +171,7 @@ class _Merged:
 class _Tables:
     """The tables that are folds of the journals, in step with them."""
 
+    wallets: _Merged
     balances: _Merged
     lots: _Merged
     counters: _Merged
@@ -183,6 +186,7 @@ class _Tables:
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
     """Fold every journal over an empty wallet and compare with the tables."""
     tables = _Tables(
+        _Merged(connection.cursor(_WALLETS, prefetch=2000)),
         _Merged(connection.cursor(_BALANCES, prefetch=2000)),
         _Merged(connection.cursor(_LOTS, prefetch=2000)),
         _Merged(connection.cursor(_COUNTERS, prefetch=2000)),
@@ -244,6 +248,10 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     key = (wallet.program, wallet.member)
     where = "/".join(key)
     findings = []
+    for row in await tables.wallets.of(key):
+        kept_as = (row["status"], row["person"], decode(row["attributes"]) if row["attributes"] else {})
+        if kept_as != (wallet.status, wallet.person, wallet.attributes):
+            findings.append(Finding(_PROOF, where, f"kept as {kept_as[:2]}, folded {(wallet.status, wallet.person)}"))
     stored = {row["unit"]: tuple(row)[3:] for row in await tables.balances.of(key)}
     folded = {unit: _totals(balance) for unit, balance in wallet.balances.items()}
     if stored != folded:

@@ -282,10 +282,26 @@ async def _say_of_tiers(door: Door) -> None:
     await door.call("POST", f"programs/{nights}/clock", {"as_of": "2025-01-10T04:00:00+00:00"})
 
 
+async def _say_of_members(door: Door) -> None:
+    """Have a member changed, refused to be closed while points are held, and closed."""
+    program = "leavers"
+    await door.publish(grocery(program))
+    await door.enrol(program, "m-1")
+    await door.report(program, purchase("bought", "m-1", AMOUNT))
+    member = f"programs/{program}/members/m-1"
+    await door.call("PATCH", member, {"attributes": {"card": "gold"}})
+    body = {"member": "m-1", "unit": "point", "amount": 1, "reference": "sale"}
+    held = await door.call("POST", f"programs/{program}/holds", body, 201, idempotency_key='"h"')
+    await door.call("POST", f"{member}/close", {}, 409)
+    await door.call("POST", f"programs/{program}/holds/{held['hold']}/release", {})
+    await door.call("POST", f"{member}/close", {})
+
+
 async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     """Have every type of event said that this version says."""
     await _say_of_wallets(door)
     await _say_of_tiers(door)
+    await _say_of_members(door)
     program = "everything"
     # Points are good for a day, so those of a purchase of the day before yesterday expire at once.
     units = {"point": {"scale": 0, "validity": {"kind": "rolling", "months": 1}}}

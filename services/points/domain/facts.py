@@ -98,6 +98,29 @@ class MemberEnrolled(Fact, frozen=True, tag=True):
     attributes: dict[str, str | int | bool] = {}
 
 
+class MemberChanged(Fact, frozen=True, tag=True):
+    """Something about the member is another: person and attributes as they stand from now on, all of them."""
+
+    change: str
+    person: str | None = None
+    attributes: dict[str, str | int | bool] = {}
+
+
+class MemberClosed(Fact, frozen=True, tag=True):
+    """The member takes part no more."""
+
+    change: str
+
+
+class MemberChangeRefused(Fact, frozen=True, tag=True):
+    """A member was not changed, or not closed."""
+
+    change: str
+    asked: str
+    code: str
+    detail: str = ""
+
+
 class ActivityPosted(Fact, frozen=True, tag=True):
     """An activity was judged by `version` of its program and credited, perhaps with nothing.
 
@@ -407,6 +430,9 @@ class StatusMatchRefused(Fact, frozen=True, tag=True):
 
 AnyFact = (
     MemberEnrolled
+    | MemberChanged
+    | MemberClosed
+    | MemberChangeRefused
     | ActivityPosted
     | ActivityReturned
     | ActivityRefused

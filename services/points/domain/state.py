@@ -291,6 +291,14 @@ def _enrolled(wallet: Wallet, _journal: int, fact: f.MemberEnrolled) -> None:
     wallet.attributes = dict(fact.attributes)
 
 
+def _member_changed(wallet: Wallet, _journal: int, fact: f.MemberChanged) -> None:
+    wallet.person, wallet.attributes = fact.person, dict(fact.attributes)
+
+
+def _member_closed(wallet: Wallet, _journal: int, _fact: f.MemberClosed) -> None:
+    wallet.status = "closed"
+
+
 def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
     _happened(wallet, fact.occurred_at)
     for unit, until in fact.active_until.items():
@@ -338,7 +346,7 @@ def _returned(wallet: Wallet, _journal: int, fact: f.ActivityReturned) -> None:
         wallet.refusals[less.journal, less.rule].left -= less.amount
 
 
-def _refused(_wallet: Wallet, _journal: int, _fact: f.ActivityRefused | f.HoldRefused) -> None:
+def _refused(_wallet: Wallet, _journal: int, _fact: f.ActivityRefused | f.MemberChangeRefused) -> None:
     """Move nothing: a refusal is kept, that is all."""
 
 
@@ -597,6 +605,9 @@ def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused) 
 
 _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.MemberEnrolled: _enrolled,
+    f.MemberChanged: _member_changed,
+    f.MemberClosed: _member_closed,
+    f.MemberChangeRefused: _refused,
     f.ActivityPosted: _posted,
     f.ActivityReturned: _returned,
     f.ActivityRefused: _refused,

@@ -40,7 +40,7 @@ from services.points.store.writing_few import FEW, Rows, write_few
 # What these facts bring about are new rows and totals, and nothing that stood before but in tables of their own.
 _ONLY_ADDING = {
     f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted, f.QualifyingCounted,
-    f.TierChanged, f.TierKept, f.StatusMatchRefused,
+    f.TierChanged, f.TierKept, f.StatusMatchRefused, f.MemberChanged, f.MemberClosed, f.MemberChangeRefused,
 }  # fmt: skip
 
 _LOTS_MOVED = LOTS_MOVED.insert()

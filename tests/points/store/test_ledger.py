@@ -153,6 +153,8 @@ DAMAGES = [
     ("update points.holds set captured = 1", "tables are folds of the journals"),
     ("update points.holds set captured = 2, cancelled = 2", "of a hold no more is spent or given back"),
     ("update points.adjustments set written_off = 1", "tables are folds of the journals"),
+    ("update points.wallets set status = 'closed'", "tables are folds of the journals"),
+    ('update points.wallets set attributes = \'{"card": "gold"}\'', "tables are folds of the journals"),
     ("update points.wallets set next_due_at = null", "holds that end by themselves are due"),
     ("update points.lots set remaining = granted + 1", "lots stay within their grant"),
     ("update points.lots set held = remaining + 1", "lots stay within their grant"),
