@@ -72,6 +72,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.TierChanged,
             points.TierKept,
             points.TierMatchRefused,
+            points.SegmentChanged,
         ),
     ),
     (

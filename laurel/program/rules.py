@@ -12,7 +12,7 @@ from laurel.calendars import zone_named
 from laurel.program.conditions import Condition, compile_condition
 from laurel.program.document import NeverExpires
 from laurel.program.expiry import Expiry
-from laurel.program.scopes import TENURE, TIER, Member, lines_scope, where_scope
+from laurel.program.scopes import SEGMENTS, TENURE, TIER, Member, lines_scope, where_scope
 from laurel.rounding import Mode
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ OUTSIDE_DATES: Final = "outside_dates"
 GAVE_WAY: Final = "gave_way"
 LIMIT_REACHED: Final = "limit_reached"
 NOT_FOR_TIER: Final = "not_for_tier"
+NOT_IN_SEGMENT: Final = "not_in_segment"
 REASONS: Final = (
     EARNED,
     ROUNDS_TO_ZERO,
@@ -49,6 +50,7 @@ REASONS: Final = (
     GAVE_WAY,
     LIMIT_REACHED,
     NOT_FOR_TIER,
+    NOT_IN_SEGMENT,
 )
 """Why a rule earned what it did. The first three belong to rules that fired, the others to those that did not."""
 
@@ -102,6 +104,11 @@ class CompiledRule:
     price_currency: str | None
     validity: Validity
     expiry: Expiry
+    segments: frozenset[str] = frozenset()
+
+    def is_for(self, member: Member) -> bool:
+        """Whether the member belongs to one of the segments that the rule is for."""
+        return not self.segments or not self.segments.isdisjoint(member.get(SEGMENTS, ()))
 
     def runs_at(self, occurred_at: datetime | None) -> bool:
         """Whether an instant lies within the rule's dates; no instant lies within all."""
@@ -188,6 +195,7 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         price_currency=None if funding is None or price is None else funding.currency or document.currency,
         validity=validity,
         expiry=Expiry(validity, zone_named(document.time_zone)),
+        segments=frozenset(rule.segments),
     )
 
 

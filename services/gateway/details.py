@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PROFILE: Final = "profile"
 """Person and attributes, once they were changed."""
+SEGMENTS: Final = "segments"
+"""The segments that the member belongs to, as a list."""
 COUNTER: Final = "counter/"
 """How the names of counters begin; the cap, the unit and the first day of the window follow."""
 

@@ -16,7 +16,7 @@ import msgspec
 from laurel.contracts import parking, points, redemption
 from laurel.errors import PROBLEMS
 from laurel.values import AMOUNT_MAX
-from services.gateway.details import PROFILE, CounterTold, DetailSeen, counters_seen
+from services.gateway.details import PROFILE, SEGMENTS, CounterTold, DetailSeen, counters_seen
 from services.gateway.naming import (
     ACTIVITY,
     ADJUSTMENT,
@@ -179,10 +179,18 @@ def told_by(message: Heard) -> Told:
 # What points says. -------------------------------------------------------------------------------------------
 
 
+class _SegmentSeen(msgspec.Struct):
+    name: str
+    since: str
+    primary: bool = False
+    until: str | None = None
+
+
 class _Wallet(msgspec.Struct):
     balances: msgspec.Raw = _EMPTY_LIST
     version: int = 0
     tier_standing: msgspec.Raw = _NULL
+    segments: list[_SegmentSeen] | None = None
 
 
 class _Lifetime(msgspec.Struct, gc=False):
@@ -265,19 +273,27 @@ _decode_standing = msgspec.json.Decoder(_TierStanding | None).decode
 
 def _awarded(message: Heard) -> Told:
     said = _read_posted(message)
-    return Told(_posted(message, said, None), _summary(message, said), details=_counters(message, said))
+    return Told(_posted(message, said, None), _summary(message, said), details=_details(message, said))
 
 
 def _clawed_back(message: Heard) -> Told:
     said = _read_posted(message)
-    return Told(_posted(message, said, said.reversals), _summary(message, said), details=_counters(message, said))
+    return Told(_posted(message, said, said.reversals), _summary(message, said), details=_details(message, said))
 
 
-def _counters(message: Heard, said: _Posted) -> tuple[DetailSeen, ...]:
+def _details(message: Heard, said: _Posted) -> tuple[DetailSeen, ...]:
     if not said.counters:
-        return ()
+        return _segments(message, said)
     place = _place(message.source, message.sequence)
-    return counters_seen(message.program, message.member, said.counters, place.epoch, place.sequence)
+    counters = counters_seen(message.program, message.member, said.counters, place.epoch, place.sequence)
+    return (*counters, *_segments(message, said))
+
+
+def _segments(message: Heard, said: _Wallet) -> tuple[DetailSeen, ...]:
+    if said.segments is None:
+        return ()
+    place, body = _place(message.source, message.sequence), _encode(said.segments)
+    return (DetailSeen(message.program, message.member, SEGMENTS, body, place.epoch, place.sequence),)
 
 
 def _read_posted(message: Heard) -> _Posted:
@@ -373,6 +389,11 @@ class _TierChanged(_Wallet, kw_only=True):
     until: str | None = None
     match: str | None = None
     challenge: msgspec.Raw = _NULL
+
+
+def _segment_changed(message: Heard) -> Told:
+    said = _decode_wallet(message.body)
+    return Told(summary=_summary(message, said), details=_segments(message, said))
 
 
 class _MatchRefused(_Wallet, kw_only=True):
@@ -803,6 +824,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.TierChanged.TYPE: _tier_changed,
     points.TierKept.TYPE: _moved,
     points.TierMatchRefused.TYPE: _match_refused,
+    points.SegmentChanged.TYPE: _segment_changed,
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
     redemption.RedemptionFulfilled.TYPE: _fulfilled,

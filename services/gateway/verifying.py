@@ -65,6 +65,17 @@ _PROOFS: Final = {
           group by program, member, convert_from(body, 'UTF8')::json ->> 'rule',
                  convert_from(body, 'UTF8')::json ->> 'unit') s using (program, member, rule, unit)
         where coalesce(c.counted, 0) <> coalesce(s.granted, 0)""",
+    "segments shown are those that members belong to": """
+        select coalesce(p.program, s.program) || '/' || coalesce(p.member, s.member),
+               'belongs to ' || coalesce(p.names::text, '{}') || ', shown ' || coalesce(s.names::text, '{}')
+        from (select program, member, names from points.segments where names <> '{}') p
+        full join (
+          select program, member, array(
+                   select one ->> 'name' from json_array_elements(convert_from(body, 'UTF8')::json) as j(one)
+                   order by (one ->> 'name') collate "C") as names
+          from gateway.member_details where detail = 'segments' and convert_from(body, 'UTF8') <> '[]'
+        ) s using (program, member)
+        where p.names is distinct from s.names""",
     "balances shown are the balances held": """
         select coalesce(b.program, s.program) || '/' || coalesce(b.member, s.member) || ' '
                  || coalesce(b.unit, s.unit),

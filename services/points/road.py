@@ -7,7 +7,7 @@ applied before, and those of one key are in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,6 +38,7 @@ from services.points.domain.expiring import due
 from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
+from services.points.domain.segmenting import Judgement, changes_segments, judged
 from services.points.domain.shared import BudgetName, key_name
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
@@ -199,6 +200,32 @@ class Road:
         facts = [fact for decided in batch.decided for fact in decided.journal.facts]
         return facts, self._say(batch)
 
+    async def run_judgement(
+        self,
+        store: Store,
+        judgement: Judgement,
+        measures: Mapping[WalletKey, Mapping[str, int]],
+        *,
+        turned_to: datetime | None,
+    ) -> tuple[list[AnyFact], list[Announcement]]:
+        """Judge members by what was measured of them, after what is due for them by then."""
+        needs = Needs(wallets=set(measures), until=dict.fromkeys(measures, judgement.at))
+        for key in measures:
+            self._need_tiers(needs, key)
+        batch = Batch(await store.load(needs))
+        for key in sorted(measures):
+            wallet = batch.loaded.wallets[key]
+            before = wallet.version
+            self._apply_due(batch, wallet, judgement.at)
+            facts = judged(wallet, judgement, measures[key])
+            if facts:
+                self._enter(batch, None, wallet, max(judgement.at, wallet.at), facts, due_at=judgement.at)
+            if wallet.version > before and turned_to is not None:
+                wallet.turned_to = turned_to
+        # Whoever is not moved is not written.
+        await store.write([decided.journal for decided in batch.decided], batch.touched.values())
+        return [fact for decided in batch.decided for fact in decided.journal.facts], self._say(batch)
+
     def _say(self, batch: Batch) -> list[Announcement]:
         said: list[Announcement] = []
         for decided in batch.decided:
@@ -266,7 +293,9 @@ class Road:
             needs.keys.add(key_name(program, activity.exclusive_key))
 
     def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
-        """Say that a wallet's tier is needed, and its counts from the day before an activity on."""
+        """Say that a wallet's tier and segments are needed, and its counts from the day before an activity on."""
+        if self._programs.has_segments(key.program):
+            needs.segments.add(key)
         reach = self._programs.tiers_reach(key.program)
         if reach is None:
             return
@@ -518,7 +547,7 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 
 _ADJUSTING = frozenset({"adjustment", "correction"})
 _WITHOUT_HOLDS = frozenset(
-    {"activity", "return", "enrolment", "change", "close", "expiry", "tier_review", "status_match"}
+    {"activity", "return", "enrolment", "change", "close", "expiry", "tier_review", "segment", "status_match"}
 )
 
 
@@ -551,6 +580,8 @@ def _due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_a
         kind, cause = "hold_timeout", first.hold
     elif moves_tiers(facts):
         kind = "tier_review"
+    elif changes_segments(facts):
+        kind = "segment"
     return Journal(wallet, wallet.version, kind, cause, at, facts, due_at)
 
 

@@ -89,6 +89,10 @@ _SETS = {
         select program || '/' || member || ' lot ' || journal || '.' || lot,
                'granted ' || granted || ' remaining ' || remaining || ' held ' || held
         from points.lots where remaining < 0 or held < 0 or held > remaining or remaining > granted""",
+    "what is measured waits for a judgement": """
+        select m.program || '/' || m.member, m.segment || ' was measured at ' || m.measure
+        from points.measured m
+        where not exists (select from points.judgements j where j.program = m.program and j.state <> 'done')""",
     "every kept activity has its journal": """
         select a.program || '/' || a.partner || '/' || a.activity, 'no journal ' || a.journal || ' of ' || a.member
         from points.activities a
@@ -104,6 +108,8 @@ _TIERS = """
 _COUNTS = """
     select program, member, grain, day, unit, amount from points.tier_counts
     where amount <> 0 order by program, member, grain, day, unit"""
+_SEGMENTS = """
+    select program, member, names, held, past from points.segments order by program, member"""
 _FOLD = """
     select program, member, journal, facts from points.journals order by program, member, journal"""
 _BALANCES = """
@@ -181,6 +187,7 @@ class _Tables:
     adjustments: _Merged
     tiers: _Merged
     counts: _Merged
+    segments: _Merged
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -196,6 +203,7 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_ADJUSTMENTS, prefetch=2000)),
         _Merged(connection.cursor(_TIERS, prefetch=2000)),
         _Merged(connection.cursor(_COUNTS, prefetch=2000)),
+        _Merged(connection.cursor(_SEGMENTS, prefetch=2000)),
     )
     wallet: Wallet | None = None
     drawn: dict[tuple[str, str], int] = {}
@@ -283,6 +291,10 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
         findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
     tier_faults = _tier_faults(wallet, await tables.tiers.of(key), await tables.counts.of(key))
     findings += [Finding(_PROOF, where, said) for said in tier_faults]
+    books = [tuple(row)[2:] for row in await tables.segments.of(key)]
+    book = wallet.segments
+    if books != ([(list(book.names), encode(book.held), encode(book.past))] if book.held or book.past else []):
+        findings.append(Finding(_PROOF, where, f"segments {books}, folded {book}"))
     return findings
 
 

@@ -295,6 +295,15 @@ async def _say_of_members(door: Door) -> None:
     await door.call("POST", f"{member}/close", {}, 409)
     await door.call("POST", f"programs/{program}/holds/{held['hold']}/release", {})
     await door.call("POST", f"{member}/close", {})
+    # And in a sandbox somebody who comes to belong to a club.
+    club: Any = read_yaml((PROGRAMS / "clubcard.yaml").read_text(encoding="utf-8"))
+    await door.publish(json.loads(json.dumps(club, default=str)))
+    shopper = {"member": "m-4", "enrolled_at": "2024-01-10T04:00:00+00:00"}
+    await door.call("POST", f"programs/{club['program']}/members", shopper, 201)
+    line = {"id": "1", "category": "FRUIT", "amount": 9600}
+    fruit = {"id": "fruit", "type": "purchase", "member": "m-4", "currency": "GBP", "amount": 9600, "lines": [line]}
+    await door.report(club["program"], {**fruit, "occurred_at": "2024-03-01T10:00:00+00:00"})
+    await door.call("POST", f"programs/{club['program']}/clock", {"as_of": "2024-03-04T00:00:00+00:00"})
 
 
 async def _say_everything(town: Town, door: Door, wire: Wire) -> None:

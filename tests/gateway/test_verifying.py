@@ -26,7 +26,9 @@ GOOD = f"""
         values ('p', 'm', 'active', now(), '{{}}', '{BALANCE}', 2, now());
     insert into gateway.member_details (program, member, detail, body, epoch, sequence)
         values ('p', 'm', 'profile', '{{"person": null, "attributes": {{}}}}', 1, 2),
-               ('p', 'm', 'counter/year/point/2026-01-01', '{{"rule": "year", "unit": "point", "granted": 7}}', 1, 2);
+               ('p', 'm', 'counter/year/point/2026-01-01', '{{"rule": "year", "unit": "point", "granted": 7}}', 1, 2),
+               ('p', 'm', 'segments', '[{{"name": "fruit", "since": "2026-01-05", "primary": true}}]', 1, 2);
+    insert into points.segments (program, member, names, held, past) values ('p', 'm', '{{fruit}}', '[]', '[]');
     insert into points.counters (program, member, counter, window_start, unit, counted)
         values ('p', 'm', 'cap/year/calendar_year', '2026-01-01', 'point', 7),
                ('p', 'm', 'limit/base/day', '2026-01-01', '', 1);
@@ -44,6 +46,7 @@ LIES = {
     "nobody is shown as enrolled who has no wallet": "update points.wallets set enrolled_at = null",
     "what was changed of a member is shown as it stands": "update points.wallets set person = 'p-1'",
     "counters shown are what caps have counted": "update points.counters set counted = 8 where unit = 'point'",
+    "segments shown are those that members belong to": "update points.segments set names = '{fruit,meat}'",
     "balances shown are the balances held": "update points.balances set held = 1",
     "every activity that points knows has its outcome here": "update gateway.requests set state = 'pending'",
     "nothing is shown as posted that points does not know": "update points.activities set code = 'claim_too_late'",

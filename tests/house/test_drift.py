@@ -59,7 +59,7 @@ WHOLE = {
         "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "partners",
         "program_versions", "programs", "rewards",
     },
-    "points": {"budgets", "programs", "turns"},
+    "points": {"budgets", "judgements", "programs", "turns"},
     "redemption": {"rewards", "stock"},
 }  # fmt: skip
 WHOLE_EVERYWHERE = {"broker_state", "consumer_logs", "parked", "parked_audit", "relay_positions", "schema_epoch"}

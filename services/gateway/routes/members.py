@@ -17,7 +17,7 @@ from laurel.shapes import encode
 from services.gateway.accepting import check_time
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
-from services.gateway.details import PROFILE, counters_shown, profile_of
+from services.gateway.details import PROFILE, SEGMENTS, counters_shown, profile_of
 from services.gateway.documenting import PREFER, described
 from services.gateway.naming import MEMBER, RequestKey, new_id
 from services.gateway.reading import api_of, body_of, in_program, path_id, query_of, wish_of
@@ -172,7 +172,8 @@ async def _shown(api: Api, head: ProgramHead, row: MemberRow, told: Mapping[str,
     judging = await api.known.judging(head)
     now = head.as_of if head.is_manual else api.clock()
     today = None if now is None else local_date(now, judging.zone)
-    return member_shown(row, tier_shown(row.tier, judging.tiers, row.enrolled_at, now), counters_shown(told, today))
+    tier = tier_shown(row.tier, judging.tiers, row.enrolled_at, now)
+    return member_shown(row, tier, counters_shown(told, today), told.get(SEGMENTS, b"[]"))
 
 
 class _Member(msgspec.Struct):
@@ -184,13 +185,13 @@ class _Member(msgspec.Struct):
     person: str | None
     tier: msgspec.Raw
     attributes: msgspec.Raw
-    segments: list[Any]
+    segments: msgspec.Raw
     household: str | None
     counters: list[Any]
     balances: msgspec.Raw
 
 
-def member_shown(row: MemberRow, tier: bytes, counters: list[dict[str, Any]]) -> bytes:
+def member_shown(row: MemberRow, tier: bytes, counters: list[dict[str, Any]], segments: bytes) -> bytes:
     """Return a member as the contract shows it; one whose enrolment is on its way only as pending."""
     if row.status == store.PENDING:
         pending: dict[str, Any] = {"member": row.member, "program": row.program, "state": "pending"}
@@ -205,7 +206,7 @@ def member_shown(row: MemberRow, tier: bytes, counters: list[dict[str, Any]]) ->
             row.person,
             msgspec.Raw(tier),
             msgspec.Raw(row.attributes),
-            [],
+            msgspec.Raw(segments),
             None,
             counters,
             msgspec.Raw(row.balances or b"[]"),

@@ -25,6 +25,7 @@ from services.points.domain.facts import (
     RuleJudged,
 )
 from services.points.domain.moment import Moment
+from services.points.domain.segmenting import joined
 from services.points.domain.shared import Credit, Shared, key_name
 from services.points.domain.state import Wallet
 from services.points.domain.tiering import Seen, counts_of, seen_for, stands
@@ -62,11 +63,13 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         tier=seen.tier,
         tenure=seen.tenure,
         stands=stands(wallet, program),
+        segments=seen.segments,
     )
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
     drawn = _drawn(program, decision) if program.budgeted else ()
     qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
-    return (posted, *taken, *drawn, *grants, *pay_debts(wallet, grants, moment.journal), *qualified)
+    joins = joined(wallet, program, activity)
+    return (posted, *taken, *drawn, *grants, *pay_debts(wallet, grants, moment.journal), *qualified, *joins)
 
 
 def weigh(

@@ -14,10 +14,11 @@ from datetime import datetime
 import msgspec
 
 from laurel.program import Returned
+from laurel.program.belonging import SegmentsChanged
 from laurel.program.standing import QualifyingCounted, QualifyingReturned, TierChanged, TierKept
 
-__all__ = ["QualifyingCounted", "QualifyingReturned", "TierChanged", "TierKept"]
-# The facts about tiers live with the program, because paper plays them too; here they are facts like any other.
+__all__ = ["QualifyingCounted", "QualifyingReturned", "SegmentsChanged", "TierChanged", "TierKept"]
+# The facts about tiers and segments live with the program, because paper plays them too; they are facts like any other.
 
 
 class LotName(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -125,9 +126,9 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     """An activity was judged by `version` of its program and credited, perhaps with nothing.
 
     `active_until` names, for units that expire by inactivity, how long this activity keeps them; `member` are the
-    attributes that the rules saw, so that a return is judged by the same, and so are `tier` and `tenure`. `stands` is
-    the tier that the member had when it was posted; empty where there are none. `counted` are the counters of caps and
-    limits that it moved.
+    attributes that the rules saw, so that a return is judged by the same, and so are `tier`, `tenure` and `segments`.
+    `stands` is the tier that the member had when it was posted; empty where there are none. `counted` are the counters
+    of caps and limits that it moved.
     """
 
     activity: str
@@ -142,6 +143,7 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     tier: str = ""
     tenure: int = 0
     stands: str = ""
+    segments: tuple[str, ...] = ()
 
 
 class ActivityReturned(Fact, frozen=True, tag=True):
@@ -458,6 +460,7 @@ AnyFact = (
     | QualifyingReturned
     | TierChanged
     | TierKept
+    | SegmentsChanged
     | StatusMatchRefused
 )
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from laurel.program import NOTHING_RETURNED, Returned
+from laurel.program.belonging import SegmentBook, SegmentsChanged
 from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
 from laurel.program.tiers import seen_as
 from services.points.domain import facts as f
@@ -170,6 +171,7 @@ class Posting:
     """What it counted towards tiers."""
     tier: str = ""
     tenure: int = 0
+    segments: tuple[str, ...] = ()
     corrected: bool = False
 
     @classmethod
@@ -185,12 +187,13 @@ class Posting:
             fact.counted,
             tier=fact.tier,
             tenure=fact.tenure,
+            segments=fact.segments,
         )
 
     @property
     def seen(self) -> Mapping[str, Any]:
-        """Return the member as the rules saw it: its attributes, with the tier and tenure of then."""
-        return seen_as(self.member, self.tier, self.tenure)
+        """Return the member as the rules saw it: its attributes, with the tier, tenure and segments of then."""
+        return seen_as(self.member, self.tier, self.tenure, self.segments)
 
     def take(self, fact: f.ActivityReturned | f.PointsGranted | QualifyingCounted) -> None:
         """Keep what came back, what was refilled, or what was counted towards tiers."""
@@ -233,6 +236,7 @@ class Wallet:
     """Up to when a turn of the program's clock moved this wallet last."""
     drawn: dict[str, int] = field(default_factory=dict)
     tiers: TierBook | None = None
+    segments: SegmentBook = field(default_factory=SegmentBook)
 
     @property
     def exists(self) -> bool:
@@ -277,6 +281,8 @@ class Wallet:
             ends.append(self.hold_expires_at)
         if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
             ends.append(self.tiers.standing.due_at)
+        if self.segments.ends_at is not None:
+            ends.append(self.segments.ends_at)
         return min(ends, default=None)
 
     def apply(self, journal: int, fact: AnyFact) -> None:
@@ -599,6 +605,10 @@ def _tiers_moved(wallet: Wallet, journal: int, fact: AnyTierFact) -> None:
     wallet.tiers.apply(journal, fact)
 
 
+def _segments_changed(wallet: Wallet, _journal: int, fact: SegmentsChanged) -> None:
+    wallet.segments.apply(fact)
+
+
 def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused) -> None:
     """Move nothing: a refusal is kept, that is all."""
 
@@ -633,5 +643,6 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.QualifyingReturned: _tiers_moved,
     f.TierChanged: _tiers_moved,
     f.TierKept: _tiers_moved,
+    SegmentsChanged: _segments_changed,
     f.StatusMatchRefused: _match_refused,
 }

@@ -25,6 +25,7 @@ from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
 from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
+from services.points.store.segmenting import read_segments
 from services.points.store.tiering import read_tiers
 
 LOTS_AT_ONCE = 32
@@ -149,6 +150,8 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await read_counters(connection, needs, wallets)
     if needs.tiers:
         await read_tiers(connection, needs, wallets)
+    if needs.segments:
+        await read_segments(connection, needs, wallets)
     await _read_holds(connection, needs, wallets)
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)

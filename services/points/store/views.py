@@ -21,6 +21,7 @@ from services.points.domain import facts as f
 from services.points.domain.shared import BudgetName
 from services.points.domain.state import Balance, Counter, CounterKey, Wallet
 from services.points.store import turning
+from services.points.store.segmenting import book_of
 
 _STATEMENT = """
     select j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version
@@ -73,6 +74,7 @@ _WALLET = """
     from wallets w left join tiers t on t.program = w.program and t.member = w.member
     where w.program = $1 and w.member = $2"""
 
+_BELONGS = "select held, past from segments where program = $1 and member = $2"
 _BUDGETS = "select rule, drawn from budgets where program = $1"
 
 _COUNTERS = """
@@ -297,6 +299,9 @@ async def wallet(
     found.attributes = msgspec.json.decode(attributes) if attributes else {}
     found.tiers = TierBook(stood=_stood(stood)) if stood else None
     found.balances = {row["unit"]: Balance(*row) for row in await connection.fetch(_BALANCES, program, member)}
+    belongs = await connection.fetchrow(_BELONGS, program, member)
+    if belongs is not None:
+        found.segments = book_of(*belongs)
     if counters:
         names, instants = zip(*counters, strict=True)
         for counter, start, end, unit, counted, bound in await connection.fetch(

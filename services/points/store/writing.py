@@ -34,6 +34,7 @@ from services.points.store.columns import (
 )
 from services.points.store.counting import set_counters
 from services.points.store.crediting import take_keys
+from services.points.store.segmenting import write_segments
 from services.points.store.tiering import write_tiers
 from services.points.store.writing_few import FEW, Rows, write_few
 
@@ -41,6 +42,7 @@ from services.points.store.writing_few import FEW, Rows, write_few
 _ONLY_ADDING = {
     f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted, f.QualifyingCounted,
     f.TierChanged, f.TierKept, f.StatusMatchRefused, f.MemberChanged, f.MemberClosed, f.MemberChangeRefused,
+    f.SegmentsChanged,
 }  # fmt: skip
 
 _LOTS_MOVED = LOTS_MOVED.insert()
@@ -86,6 +88,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await draw_budgets(connection, journals)
     if any(wallet.tiers is not None for wallet in wallets):
         await write_tiers(connection, journals)
+    await write_segments(connection, journals)
     if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
         added, lots = _added(journals), _lots_added(journals)
         with _collisions():

@@ -150,6 +150,14 @@ DAMAGES = [
     ("update points.balances set held = 1, available = available - 1", "what is held is what open holds hold"),
     ("delete from points.journals where journal = 2", "every kept activity has its journal"),
     ("update points.lots set expired = 3", "tables are folds of the journals"),
+    (
+        "insert into points.segments values ('clubcard', 'm-1', '{x}', '[]', '[1]')",
+        "tables are folds of the journals",
+    ),
+    (
+        "insert into points.measured (program, member, segment, measure) values ('clubcard', 'm-1', 'fruit', 1)",
+        "what is measured waits for a judgement",
+    ),
     ("update points.holds set captured = 1", "tables are folds of the journals"),
     ("update points.holds set captured = 2, cancelled = 2", "of a hold no more is spent or given back"),
     ("update points.adjustments set written_off = 1", "tables are folds of the journals"),
