@@ -156,6 +156,7 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
         yield from _multiplied(index, rule, outline)
     unit = (outline.units or {}).get(rule.unit)
     yield from rule_tier_faults(rule, unit, outline.tiers, has_tiers=outline.has_tiers)
+    yield from _taken_back(rule)
     yield from rule_segment_faults(rule, outline.segment_names)
     if rule.funding is not None and rule.funding.currency is not None and rule.funding.price is None:
         yield ("funding", "currency"), "not_allowed", "a currency goes with a price"
@@ -174,6 +175,15 @@ def _types(rule: Rule) -> Iterator[_Found]:
                 "not_allowed",
                 "a return takes back what its activity earned and earns nothing itself",
             )
+
+
+def _taken_back(rule: Rule) -> Iterator[_Found]:
+    for position, name in enumerate(rule.taken_back.on if rule.taken_back is not None else ()):
+        path = ("taken_back", "on", position)
+        if name == "return":
+            yield path, "not_allowed", "a return takes back what its activity earned by itself"
+        elif name in rule.on:
+            yield path, "not_allowed", f"the rule earns on {name}"
 
 
 def _conditions(rule: Rule, outline: Outline) -> Iterator[_Found]:

@@ -200,6 +200,13 @@ class Budget(Part):
     points: Positive
 
 
+class TakenBack(Part):
+    """What a rule gave is taken back where such an activity names it with `of`, fewer than so many days later."""
+
+    on: Annotated[tuple[ActivityType, ...], Field(min_length=1, max_length=16)]
+    within_days: Annotated[int, Field(strict=True, ge=1, le=4_000)]
+
+
 class Rule(Part):
     """One component of what an activity earns. Exactly one of `rate`, `multiplier` and `fixed` says how much.
 
@@ -229,6 +236,7 @@ class Rule(Part):
     group: RuleId | None = None
     priority: Annotated[int, Field(strict=True, ge=-1_000, le=1_000)] = 0
     segments: Annotated[tuple[RuleId, ...], Field(max_length=16)] = ()
+    taken_back: TakenBack | None = None
 
 
 class Group(Part):

@@ -232,8 +232,9 @@ class _Stage:
             raise Refused(faults[0].code, faults[0].detail)
         at = reported_at or activity.occurred_at
         self._expire(at)
-        if activity.type == "return":
-            self._take_back(activity, seen)
+        ended = self._ended(activity)
+        if activity.type == "return" or ended:
+            self._take_back(activity, ended, seen)
         else:
             self._award(activity, at, seen)
             self._expire(at)
@@ -361,13 +362,27 @@ class _Stage:
             if cap.window is not None:
                 seen.counted[cap.name] = self._granted_in(cap, self._window(cap.window, activity))
 
-    def _take_back(self, back: Activity, seen: _Seen) -> None:
+    def _ended(self, activity: Activity) -> frozenset[str]:
+        """Return the rules that give less because an activity ends early what another began."""
+        if activity.type not in self._program.closing or activity.of is None:
+            return frozenset()
+        if activity.of not in self._posted:
+            raise Refused("activity_unknown")
+        earned_at = self._posted[activity.of].activity.occurred_at
+        return self._program.taken_back_by(activity.type, activity.occurred_at, earned_at)
+
+    def _kept(self, posted: _Posted, back: Activity, ended: frozenset[str]) -> list[RuleOutcome]:
+        if not ended:
+            posted.returned = plus_return(posted.activity, posted.returned, back)
+        basis = basis_less_returns(posted.activity, posted.returned)
+        kept = self._program.evaluate(basis, posted.member, stacked=False)
+        return [msgspec.structs.replace(each, computed=0) if each.rule.id in ended else each for each in kept]
+
+    def _take_back(self, back: Activity, ended: frozenset[str], seen: _Seen) -> None:
         posted = self._posted.get(back.of or "")
         if posted is None:
             raise Refused("activity_unknown")
-        posted.returned = plus_return(posted.activity, posted.returned, back)
-        basis = basis_less_returns(posted.activity, posted.returned)
-        kept = self._program.evaluate(basis, posted.member, stacked=False)
+        kept = self._kept(posted, back, ended)
         taken: list[tuple[QualifyingCounted, int]] = []
         freed: dict[str, int] = {}
         for outcome in kept:

@@ -105,6 +105,8 @@ class CompiledRule:
     validity: Validity
     expiry: Expiry
     segments: frozenset[str] = frozenset()
+    taken_back_on: frozenset[str] = frozenset()
+    taken_back_days: int = 0
 
     def is_for(self, member: Member) -> bool:
         """Whether the member belongs to one of the segments that the rule is for."""
@@ -196,6 +198,8 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         validity=validity,
         expiry=Expiry(validity, zone_named(document.time_zone)),
         segments=frozenset(rule.segments),
+        taken_back_on=frozenset(rule.taken_back.on if rule.taken_back is not None else ()),
+        taken_back_days=rule.taken_back.within_days if rule.taken_back is not None else 0,
     )
 
 

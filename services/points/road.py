@@ -35,7 +35,14 @@ from services.points.domain.asked import (
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
-from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
+from services.points.domain.facts import (
+    ADJUSTING,
+    HOLD_MOVING,
+    ActivityRefused,
+    ActivityReturned,
+    AnyFact,
+    PointsReleased,
+)
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
 from services.points.domain.segmenting import Judgement, changes_segments, judged
@@ -81,6 +88,8 @@ class Step:
     asked: Asked
     key: WalletKey
     activity: ReportedActivity | None = None
+    takes_back: bool = False
+    """Whether it may take back what another activity earned: a return, or what ends something early."""
 
 
 @dataclass(slots=True)
@@ -115,6 +124,8 @@ class Road:
             await self._programs.ensure(newest_versions(steps))
         except TimeoutError as error:
             self._park_early(steps, error)
+        for step in steps:
+            step.takes_back = self._takes_back(step)
         announcements: list[Announcement] = []
         for part in parts(steps):
             announcements += await self._run(store, part)
@@ -132,6 +143,15 @@ class Road:
         except TimeoutError as error:
             raise CannotProcessError(message, VERSION_UNKNOWN, version_unknown(asked.program, version)) from error
         return Turn(asked.program, asked.as_of, message.id, message.correlation, message.traceparent)
+
+    def _takes_back(self, step: Step) -> bool:
+        activity = step.activity
+        if activity is None or activity.of is None:
+            return False
+        if activity.type == "return":
+            return True
+        program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
+        return program is not None and activity.type in program.closing
 
     def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
         """Name the messages that came before the version they carry; the others need not wait for it."""
@@ -248,10 +268,9 @@ class Road:
                 activity = step.activity
                 assert activity is not None  # decode() gives every report its activity
                 needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
-                if activity.type == "return":
-                    if activity.of is not None:
-                        needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
-                else:
+                if step.takes_back and activity.of is not None:
+                    needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+                if activity.type != "return":
                     self._need_more(needs, step.key, asked, activity)
             elif isinstance(asked, Enrol):
                 needs.enrolling.add(step.key)
@@ -484,7 +503,7 @@ def _read(message: Incoming) -> Step | None:
 def _follow_original(loaded: Loaded, step: Step) -> bool:
     """Name the wallet that an original was credited to, if it is not the one that the return names; say if so."""
     asked, activity = step.asked, step.activity
-    if activity is None or activity.type != "return" or activity.of is None or not isinstance(asked, Report):
+    if activity is None or not step.takes_back or activity.of is None or not isinstance(asked, Report):
         return False
     known = loaded.known.get(ActivityKey(step.key.program, asked.partner, activity.of))
     if known is None or known.code is not None or known.member == step.key.member:
@@ -501,7 +520,7 @@ def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
         if step.activity is None or not isinstance(step.asked, Report):
             continue
         program, partner = step.key.program, step.asked.partner
-        if step.activity.type == "return" and (program, partner, step.activity.of or "") in seen:
+        if step.takes_back and (program, partner, step.activity.of or "") in seen:
             yield steps[start:index]
             start = index
             seen.clear()
@@ -596,7 +615,7 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
     return Journal(
         wallet,
         wallet.version,
-        "return" if step.activity.type == "return" else kind,
+        "return" if step.activity.type == "return" or isinstance(facts[0], ActivityReturned) else kind,
         step.activity.id,
         at,
         facts,
