@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -157,6 +158,7 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
     unit = (outline.units or {}).get(rule.unit)
     yield from rule_tier_faults(rule, unit, outline.tiers, has_tiers=outline.has_tiers)
     yield from _taken_back(rule)
+    yield from _budget(rule)
     yield from rule_segment_faults(rule, outline.segment_names)
     if rule.funding is not None and rule.funding.currency is not None and rule.funding.price is None:
         yield ("funding", "currency"), "not_allowed", "a currency goes with a price"
@@ -184,6 +186,21 @@ def _taken_back(rule: Rule) -> Iterator[_Found]:
             yield path, "not_allowed", "a return takes back what its activity earned by itself"
         elif name in rule.on:
             yield path, "not_allowed", f"the rule earns on {name}"
+
+
+def _budget(rule: Rule) -> Iterator[_Found]:
+    if rule.budget is None:
+        return
+    said = [key for key in ("points", "amount") if getattr(rule.budget, key) is not None]
+    if not said:
+        yield ("budget",), "missing", "a budget needs one of points and amount"
+    elif len(said) > 1:
+        yield ("budget", "amount"), "not_allowed", "a budget has one of points and amount"
+    if rule.budget.amount is not None and rule.funding is not None:
+        if rule.funding.price is None:
+            yield ("budget", "amount"), "unknown_reference", "an amount buys points at a price, and funding has none"
+        elif not Fraction(rule.funding.price):
+            yield ("budget", "amount"), "not_allowed", "points that cost nothing never use up an amount"
 
 
 def _conditions(rule: Rule, outline: Outline) -> Iterator[_Found]:

@@ -195,9 +195,14 @@ class Limit(Part):
 
 
 class Budget(Part):
-    """How many points a rule may grant to all members together, ever. What a return takes back is not given back."""
+    """How much a rule may grant to all members together, ever. What a return takes back is not given back.
 
-    points: Positive
+    Exactly one of `points` and `amount`: so many points, or as many as the funder pays with so much money, in minor
+    units of the currency of its price.
+    """
+
+    points: Positive | None = None
+    amount: Positive | None = None
 
 
 class TakenBack(Part):

@@ -191,7 +191,7 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         priority=rule.priority,
         per_transaction=rule.caps.per_transaction if rule.caps is not None else None,
         limit=_limit(rule),
-        budget=rule.budget.points if rule.budget is not None else None,
+        budget=_budget(rule),
         funder=funding.funder if funding is not None else "",
         price=None if price is None else Fraction(price),
         price_currency=None if funding is None or price is None else funding.currency or document.currency,
@@ -235,6 +235,14 @@ def _by(rule: Rule) -> ByTier | ByTenure | None:
 
 def _parts(share: Fraction) -> tuple[int, int]:
     return share.numerator, share.denominator
+
+
+def _budget(rule: Rule) -> int | None:
+    """Return how many points a budget is: of an amount, all that it buys whole."""
+    if rule.budget is None or rule.budget.amount is None:
+        return None if rule.budget is None else rule.budget.points
+    price = Fraction(rule.funding.price or 0) if rule.funding is not None else Fraction(0)
+    return int(rule.budget.amount / price) if price else 0
 
 
 def _limit(rule: Rule) -> RuleLimit | None:
