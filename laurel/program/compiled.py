@@ -13,7 +13,7 @@ from laurel.program.document import Inactivity, NeverExpires
 from laurel.program.expiry import Expiry, lapses_on
 from laurel.program.places import Places
 from laurel.program.plans import Plan, unfired
-from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleOutcome, compile_rule
+from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleLimit, RuleOutcome, compile_rule
 from laurel.program.segments import CompiledSegments
 from laurel.program.tiers import CompiledTiers
 from laurel.program.windows import WindowFinder
@@ -63,6 +63,7 @@ class CompiledProgram:
     caps: tuple[CompiledCap, ...]
     limited: tuple[CompiledRule, ...]
     budgeted: tuple[CompiledRule, ...]
+    limited_by_person: tuple[RuleLimit, ...]
     counts: bool
     """Whether anything is counted: a cap over a window, or how often a rule earns."""
     is_capped: bool
@@ -105,6 +106,7 @@ class CompiledProgram:
             caps=caps,
             limited=limited,
             budgeted=budgeted,
+            limited_by_person=tuple(rule.limit for rule in limited if rule.limit is not None and rule.limit.by_person),
             counts=bool(limited) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),

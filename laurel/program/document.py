@@ -188,10 +188,14 @@ class RuleCaps(Part):
 
 
 class Limit(Part):
-    """How many times a member may earn by a rule within a window. A late night counts where it started."""
+    """How many times a member may earn by a rule within a window. A late night counts where it started.
+
+    `by: person` counts all members of one person together; a member without a person counts alone.
+    """
 
     times: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
     per: Literal["day_part", "day", "month", "quarter", "year", "lifetime"]
+    by: Literal["member", "person"] = "member"
 
 
 class Budget(Part):

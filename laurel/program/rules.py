@@ -62,6 +62,7 @@ class RuleLimit:
     counter: str
     times: int
     window: WindowKind
+    by_person: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,7 +250,7 @@ def _limit(rule: Rule) -> RuleLimit | None:
     if rule.limit is None:
         return None
     window: WindowKind = "calendar_year" if rule.limit.per == "year" else rule.limit.per
-    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window)
+    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window, rule.limit.by == "person")
 
 
 def _numbers(rule: Rule) -> tuple[str | None, ...] | None:

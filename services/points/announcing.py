@@ -59,7 +59,8 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
         "version": decided.version,
     }
     balances = [_balance(balance, wallet.balances[balance.unit], zone) for balance in decided.balances]
-    segments = None if decided.again else _segments(journal.facts, zone)
+    belonged = wallet.segments.held or wallet.segments.past
+    segments = _segments(journal.facts, zone) if belonged and not decided.again else None
     for contract, fields in _said(decided, zone):
         if "counters" in fields:
             fields["counters"] = [_counter(counted, zone) for counted in fields["counters"] if counted.unit]

@@ -49,7 +49,9 @@ class Needs:
     what may be credited once, `budgets` what rules may draw from; `clocks` the programs whose now is needed.
     `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then. Of
     wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
-    on something may be counted; `segments` are wallets in programs with segments.
+    on something may be counted; `segments` are wallets in programs with segments. `people`
+    are named like counters, with the start of their window, and counted of the wallet's person, or of `persons` that a
+    message names for it.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -67,6 +69,8 @@ class Needs:
     tiers: dict[WalletKey, int] = field(default_factory=dict)
     counting: dict[WalletKey, date] = field(default_factory=dict)
     segments: set[WalletKey] = field(default_factory=set)
+    people: set[tuple[str, str, str, datetime]] = field(default_factory=set)
+    persons: dict[WalletKey, set[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

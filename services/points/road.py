@@ -24,6 +24,7 @@ from services.points.domain.asked import (
     Asked,
     AskOfHold,
     CaptureHold,
+    ChangeMember,
     Correct,
     DecideAdjustment,
     Enrol,
@@ -282,6 +283,8 @@ class Road:
                 _need_for_adjusting(needs, step.key, asked)
             elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
                 needs.holds.add((*step.key, asked.hold))
+            if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
+                needs.persons.setdefault(step.key, set()).add(asked.person)
             self._need_due(needs, step.key, asked)
         return needs
 
@@ -305,6 +308,9 @@ class Road:
         if program.counts:
             for counter, start in counters_at(program, activity):
                 needs.counters.add((*key, counter, start))
+        for limit in program.limited_by_person:
+            window = program.windows.of(limit.window, activity.occurred_at, store=activity.store)
+            needs.people.add((*key, limit.counter, window.start))
         for rule in program.budgeted:
             if activity.type in rule.on and rule.runs_at(activity.occurred_at):
                 needs.budgets.add(BudgetName(key.program, rule.id))

@@ -124,6 +124,7 @@ _COUNTERS = """
 _REFUSALS = """
     select program, member, journal, rule, refused
     from points.refusals order by program, member, journal, rule"""
+_PEOPLE = "select program, person, counter, window_start, counted from points.person_counts"
 _BUDGETS = "select program, rule, drawn from points.budgets"
 _CREDITED = """
     select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
@@ -207,12 +208,13 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
     )
     wallet: Wallet | None = None
     drawn: dict[tuple[str, str], int] = {}
+    people: dict[tuple[Any, ...], int] = {}
     broken = False
     count = 0
     async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
         if wallet is None or (wallet.program, wallet.member) != (program, member):
             if wallet is not None and not broken:
-                _draw(drawn, wallet)
+                _draw(drawn, people, wallet)
                 for finding in await _compare(wallet, tables):
                     yield finding
             wallet = Wallet(program, member)
@@ -228,16 +230,21 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         if count % 10_000 == 0:
             yield count
     if wallet is not None and not broken:
-        _draw(drawn, wallet)
+        _draw(drawn, people, wallet)
         for finding in await _compare(wallet, tables):
             yield finding
     stored = {(row["program"], row["rule"]): row["drawn"] for row in await connection.fetch(_BUDGETS)}
     for said in _unlike("budget", stored, drawn):
         yield Finding(_PROOF, "budgets", said)
+    kept = {tuple(row)[:4]: row["counted"] for row in await connection.fetch(_PEOPLE)}
+    for said in _unlike("person", kept, people):
+        yield Finding(_PROOF, "people", said)
     yield count
 
 
-def _draw(drawn: dict[tuple[str, str], int], wallet: Wallet) -> None:
+def _draw(drawn: dict[tuple[str, str], int], people: dict[tuple[Any, ...], int], wallet: Wallet) -> None:
+    for name, counted in wallet.people.items():
+        people[wallet.program, *name] = people.get((wallet.program, *name), 0) + counted
     for rule, amount in wallet.drawn.items():
         drawn[wallet.program, rule] = drawn.get((wallet.program, rule), 0) + amount
 

@@ -52,6 +52,7 @@ OTHERWISE = {
     "gateway.batch_following": "HASH (program, batch)",
     "points.activities": "HASH (program, activity)",
     "points.exclusive_keys": "HASH (exclusive_group, exclusive_key)",
+    "points.person_counts": "HASH (program, person)",
 }
 WHOLE = {
     # What grows with programs, partners, rewards, files or mistakes, not with members.

@@ -1,7 +1,8 @@
-"""Segments: to which of them each member belongs, and how far a judgement of all members is.
+"""Segments: to which of them each member belongs, and how far a judgement of all members is. Limits by person.
 
 Why: clubs and rankings are judged for all members of a program at one instant. What is measured of each is kept until the
-member is judged, so that a judgement can stop anywhere and goes on where it was. Only tables are added.
+member is judged, so that a judgement can stop anywhere and goes on where it was. A limit by
+person counts what several members do, so it has a row of its own. Only tables are added.
 """
 
 from alembic import op
@@ -20,6 +21,9 @@ TABLES = {
         PRIMARY KEY (program, member)) PARTITION BY HASH (program, member)""",
     "measured": f"""({MEMBER}, segment {KEY}, measure bigint NOT NULL,
         PRIMARY KEY (program, member, segment)) PARTITION BY HASH (program, member)""",
+    "person_counts": f"""(program {KEY}, person {KEY}, counter {KEY}, window_start timestamptz NOT NULL,
+        counted bigint NOT NULL DEFAULT 0,
+        PRIMARY KEY (program, person, counter, window_start)) PARTITION BY HASH (program, person)""",
 }
 
 

@@ -24,6 +24,7 @@ from services.points.domain.facts import (
     PointsGranted,
     RuleJudged,
 )
+from services.points.domain.limiting import people_counted
 from services.points.domain.moment import Moment
 from services.points.domain.segmenting import joined
 from services.points.domain.shared import Credit, Shared, key_name
@@ -69,7 +70,8 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     drawn = _drawn(program, decision) if program.budgeted else ()
     qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
     joins = joined(wallet, program, activity)
-    return (posted, *taken, *drawn, *grants, *pay_debts(wallet, grants, moment.journal), *qualified, *joins)
+    people = people_counted(program, wallet, counted)
+    return (posted, *taken, *drawn, *people, *grants, *pay_debts(wallet, grants, moment.journal), *qualified, *joins)
 
 
 def weigh(
@@ -83,7 +85,7 @@ def weigh(
     """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves."""
     member = (seen or seen_for(wallet, program, activity)).member
     basis = basis_of(activity, partner=partner)
-    spent = spent_limits(program, wallet, activity) if program.limited else ()
+    spent = spent_limits(program, wallet, activity, shared) if program.limited else ()
     outcomes = program.evaluate(basis, member, spent=spent)
     decision = [_judged(outcome) for outcome in outcomes]
     if program.counts or program.is_capped:

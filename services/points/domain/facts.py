@@ -191,6 +191,15 @@ class KeyTaken(Fact, frozen=True, tag=True):
     key: str
 
 
+class PersonCounted(Fact, frozen=True, tag=True):
+    """All members of a person together have earned by a rule so often more, or less, in a window."""
+
+    person: str
+    counter: str
+    start: datetime
+    amount: int
+
+
 class PointsGranted(Fact, frozen=True, tag=True):
     """One earning component made one lot, usable from `available_at` until just before `expires_at`.
 
@@ -440,6 +449,7 @@ AnyFact = (
     | ActivityRefused
     | BudgetDrawn
     | KeyTaken
+    | PersonCounted
     | PointsGranted
     | DebtPaid
     | PointsClawedBack

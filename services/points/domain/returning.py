@@ -20,6 +20,7 @@ from services.points.domain.facts import (
     PointsClawedBack,
     RuleJudged,
 )
+from services.points.domain.limiting import people_back
 from services.points.domain.moment import Moment
 from services.points.domain.paying import may_take_back
 from services.points.domain.refilling import Counting, Refilling, give_limits_back, lower, unrefuse
@@ -86,6 +87,7 @@ def take_back(
             unrefused=unrefused,
             stands=stands(wallet, program),
         ),
+        *people_back(posting, counting.moved()),
         *clawbacks,
         *refilling.grants,
         *pay(_owed(wallet, clawbacks), refilling.grants, moment.journal),

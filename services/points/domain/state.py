@@ -172,6 +172,8 @@ class Posting:
     tier: str = ""
     tenure: int = 0
     segments: tuple[str, ...] = ()
+    people: tuple[f.PersonCounted, ...] = ()
+    """What it counted of the member's person."""
     corrected: bool = False
 
     @classmethod
@@ -195,10 +197,13 @@ class Posting:
         """Return the member as the rules saw it: its attributes, with the tier, tenure and segments of then."""
         return seen_as(self.member, self.tier, self.tenure, self.segments)
 
-    def take(self, fact: f.ActivityReturned | f.PointsGranted | QualifyingCounted) -> None:
-        """Keep what came back, what was refilled, or what was counted towards tiers."""
+    def take(self, fact: f.ActivityReturned | f.PointsGranted | QualifyingCounted | f.PersonCounted) -> None:
+        """Keep what came back, what was refilled, or what was counted towards tiers or of a person."""
         if isinstance(fact, QualifyingCounted):
             self.qualified = (*self.qualified, fact)
+            return
+        if isinstance(fact, f.PersonCounted):
+            self.people = (*self.people, fact)
             return
         if isinstance(fact, f.PointsGranted):
             self.refilled[fact.rule] = self.refilled.get(fact.rule, 0) + fact.amount
@@ -235,6 +240,8 @@ class Wallet:
     turned_to: datetime | None = None
     """Up to when a turn of the program's clock moved this wallet last."""
     drawn: dict[str, int] = field(default_factory=dict)
+    people: dict[tuple[str, str, datetime], int] = field(default_factory=dict)
+    """What this wallet added to what is counted of persons."""
     tiers: TierBook | None = None
     segments: SegmentBook = field(default_factory=SegmentBook)
 
@@ -362,6 +369,14 @@ def _key_taken(wallet: Wallet, journal: int, fact: f.KeyTaken) -> None:
 
 def _drawn(wallet: Wallet, _journal: int, fact: f.BudgetDrawn) -> None:
     wallet.drawn[fact.rule] = wallet.drawn.get(fact.rule, 0) + fact.amount
+
+
+def _person_counted(wallet: Wallet, journal: int, fact: f.PersonCounted) -> None:
+    key = (fact.person, fact.counter, fact.start)
+    wallet.people[key] = wallet.people.get(key, 0) + fact.amount
+    for posting in wallet.postings.values():
+        if posting.journal == journal:
+            posting.take(fact)
 
 
 def _hold_refused(wallet: Wallet, _journal: int, fact: f.HoldRefused) -> None:
@@ -623,6 +638,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.ActivityRefused: _refused,
     f.BudgetDrawn: _drawn,
     f.KeyTaken: _key_taken,
+    f.PersonCounted: _person_counted,
     f.HoldRefused: _hold_refused,
     f.PointsGranted: _granted,
     f.DebtPaid: _debt_paid,

@@ -406,3 +406,17 @@ judgements = Table(
 )
 """The judgements of segments: measuring, then judging the members up to `after`, then done; cuts is what rankings
 came to."""
+
+person_counts = hash_partitioned(
+    "person_counts",
+    metadata,
+    _key("program"),
+    _key("person"),
+    _key("counter"),
+    _instant("window_start"),
+    _count("counted"),
+    PrimaryKeyConstraint("program", "person", "counter", "window_start"),
+    schema="points",
+    by="program, person",
+)
+"""How often all members of a person earned by a rule in a window; locked after the wallets, like budgets."""

@@ -155,6 +155,10 @@ DAMAGES = [
         "tables are folds of the journals",
     ),
     (
+        "insert into points.person_counts values ('clubcard', 'p-1', 'limit/x/day', now(), 1)",
+        "tables are folds of the journals",
+    ),
+    (
         "insert into points.measured (program, member, segment, measure) values ('clubcard', 'm-1', 'fruit', 1)",
         "what is measured waits for a judgement",
     ),
