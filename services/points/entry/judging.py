@@ -46,7 +46,7 @@ class JudgingStore(Store, Protocol):
         """Measure the next members; after the last of them, rank all."""
 
     async def to_judge(
-        self, judgement: OpenJudgement, names: Sequence[str], limit: int
+        self, judgement: OpenJudgement, names: Sequence[str], known: Sequence[str], limit: int
     ) -> tuple[dict[WalletKey, dict[str, int]], bool]:
         """Return the next members to be judged with what was measured of them, and whether they are the last."""
 
@@ -93,12 +93,13 @@ class Judge:
         program = self._programs.in_force(found.program, found.at, ANY_VERSION)
         assert program is not None  # it was begun by a version
         judgement = Judgement(program, found.at, found.cuts)
-        segments = program.segments.judged_on(judgement.day) if program.segments is not None else ()
+        segments = program.segments.segments if program.segments is not None else ()
+        due = [segment for segment in segments if segment.is_judged_on(judgement.day)]
         if found.state == "measuring":
-            await store.measure(found, segments, judgement.day, self._batch_max)
+            await store.measure(found, due, judgement.day, self._batch_max)
             return [], []
-        names = [segment.name for segment in segments]
-        measures, _ = await store.to_judge(found, names, self._batch_max)
+        names, known = [segment.name for segment in due], [segment.name for segment in segments]
+        measures, _ = await store.to_judge(found, names, known, self._batch_max)
         if not measures:
             return [], []
         return await self._road.run_judgement(store, judgement, measures, turned_to=turned_to)

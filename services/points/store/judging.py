@@ -52,18 +52,21 @@ _PLACE = """
     select measure from measured where program = $1 and segment = $2
     order by program, segment, measure desc offset $3 limit 1"""
 
-# Members who were measured, and members who belong to something that is judged, in the order of their keys.
+# Members who were measured, and members who belong to something that is judged, or to what the version in force has
+# given up, in the order of their keys.
 _PAGE = """
     select member from (
         (select distinct member from measured where program = $1 and member > $2 order by member limit $4)
         union
-        (select member from segments where program = $1 and member > $2 and names && $3::text[]
+        (select member from segments
+         where program = $1 and member > $2 and (names && $3::text[] or not names <@ $5::text[])
          order by program, member limit $4)) as m
     order by member limit $4"""
 _TAKE = """
     delete from measured where program = $1 and member = any($2::text[]) returning member, segment, measure"""
 _BELONGING = """
-    select member from segments where program = $1 and member = any($2::text[]) and names && $3::text[]"""
+    select member from segments
+    where program = $1 and member = any($2::text[]) and (names && $3::text[] or not names <@ $4::text[])"""
 
 _cuts = msgspec.json.Decoder(dict[str, Cut])
 
@@ -162,18 +165,24 @@ async def advance(
 
 
 async def take_page(
-    connection: asyncpg.Connection[Any], judgement: OpenJudgement, names: Sequence[str], limit: int
+    connection: asyncpg.Connection[Any],
+    judgement: OpenJudgement,
+    names: Sequence[str],
+    known: Sequence[str],
+    limit: int,
 ) -> tuple[dict[WalletKey, dict[str, int]], str, bool]:
     """Return the next members with what was measured of them, the last one, and whether it is the end.
 
+    `names` are the segments that are judged, `known` all that the version has.
     Of those who belong nowhere only such are returned as a ranking may take in.
     """
     program = judgement.program
-    members = [row["member"] for row in await connection.fetch(_PAGE, program, judgement.after, list(names), limit)]
+    due, there = list(names), list(known)
+    members = [row["member"] for row in await connection.fetch(_PAGE, program, judgement.after, due, limit, there)]
     if not members:
         return {}, judgement.after, True
     found: dict[WalletKey, dict[str, int]] = {}
-    for (member,) in await connection.fetch(_BELONGING, program, members, list(names)):
+    for (member,) in await connection.fetch(_BELONGING, program, members, due, there):
         found[WalletKey(program, member)] = {}
     taken = await connection.fetch(_TAKE, program, members)
     for member, segment, measure in taken:

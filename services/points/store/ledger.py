@@ -79,9 +79,9 @@ class Ledger:
         await judging.advance(self._connection, judgement, judging.JUDGING, "", cuts)
 
     async def to_judge(
-        self, judgement: OpenJudgement, names: Sequence[str], limit: int
+        self, judgement: OpenJudgement, names: Sequence[str], known: Sequence[str], limit: int
     ) -> tuple[dict[WalletKey, dict[str, int]], bool]:
-        members, after, is_last = await judging.take_page(self._connection, judgement, names, limit)
+        members, after, is_last = await judging.take_page(self._connection, judgement, names, known, limit)
         await judging.advance(self._connection, judgement, judging.DONE if is_last else judging.JUDGING, after)
         return members, is_last
 

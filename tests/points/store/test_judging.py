@@ -338,3 +338,15 @@ async def test_on_a_wall_clock_a_program_is_judged_from_its_first_look_on(databa
         rows = await connection.fetch("select at, state from judgements order by at")
     monday = datetime(2024, 12, 30, tzinfo=UTC)
     assert [tuple(row) for row in rows] == [(sunday, "done"), (monday, "done"), (NEW_YEAR, "done")]
+
+
+async def test_a_segment_that_a_version_gave_up_is_left(database: Database, database_urls: DatabaseUrls) -> None:
+    shop = Shop(database)
+    await shop.regular("m-1", 100)
+    await shop.judged(NEW_YEAR)
+    assert await shop.belong("invited") == ["m-1"]
+    clubs = [each for each in dump_program(document(PROGRAM))["segments"] if each["segment"] == "fruit"]
+    shop.programs.publish(document(PROGRAM, segments=clubs, effective_from="2025-01-05T00:00:00+00:00"))
+    heard = await shop.judged(datetime(2025, 1, 6, tzinfo=UTC))
+    assert [(one["member"], one["left"]) for one in heard] == [("m-1", ["invited"])]
+    assert not await findings(database_urls)
