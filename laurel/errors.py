@@ -87,6 +87,7 @@ _UNKNOWN = {
     "partner_unknown": "There is no such partner",
     "key_unknown": "There is no such key",
     "member_unknown": "There is no such member",
+    "identifier_unknown": "The member has no such identifier",
     "activity_unknown": "There is no such activity",
     "batch_unknown": "There is no such batch",
     "reward_unknown": "There is no such reward",

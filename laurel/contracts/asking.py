@@ -59,6 +59,26 @@ class StatusMatchRequested(Event):
     versions: Versions
 
 
+class MemberChangeRequested(Event):
+    """Something about a member is to be changed; attributes that are not named stay as they are."""
+
+    TYPE: ClassVar[str] = "member.change_requested.v1"
+
+    change: Id
+    person: Id | None = None
+    attributes: Attributes = Field(default_factory=dict)
+    versions: Versions
+
+
+class MemberCloseRequested(Event):
+    """A member is to take part no more."""
+
+    TYPE: ClassVar[str] = "member.close_requested.v1"
+
+    change: Id
+    versions: Versions
+
+
 class RewardPublishRequested(Event):
     """A reward is to be offered, or changed."""
 

@@ -116,6 +116,10 @@ class ChangeMember(Body):
     attributes: Attributes = Field(default_factory=dict)
 
 
+class CloseMember(Body):
+    """Nothing needs to be said to close a member."""
+
+
 class Evidence(Body):
     """A rival's proof of a tier: who gave it, and the day it bears."""
 

@@ -34,6 +34,8 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
         (
             asking.EnrolmentRequested,
             asking.ActivityReported,
+            asking.MemberChangeRequested,
+            asking.MemberCloseRequested,
             asking.StatusMatchRequested,
             asking.RewardPublishRequested,
             asking.RedemptionRequested,
@@ -51,6 +53,9 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
         (POINTS_TOPIC,),
         (
             points.MemberEnrolled,
+            points.MemberChanged,
+            points.MemberClosed,
+            points.MemberChangeRefused,
             points.PointsAwarded,
             points.PointsCapped,
             points.ActivityRefused,
@@ -67,6 +72,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.TierChanged,
             points.TierKept,
             points.TierMatchRefused,
+            points.SegmentChanged,
         ),
     ),
     (

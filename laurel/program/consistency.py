@@ -6,7 +6,8 @@ Works on whatever parts could be read, so that an author sees these faults toget
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -25,6 +26,7 @@ from laurel.program.document import (
     ProgramDocument,
     Rolling,
     Rule,
+    Segment,
     Store,
     Tiers,
     Unit,
@@ -33,6 +35,7 @@ from laurel.program.document import (
 from laurel.program.parsing import RESERVED
 from laurel.program.places import overlapping
 from laurel.program.scopes import lines_scope, member_scope, where_scope
+from laurel.program.segment_faults import rule_segment_faults, segment_faults
 from laurel.program.tier_faults import rule_tier_faults, tier_faults, unit_faults
 
 if TYPE_CHECKING:
@@ -57,6 +60,8 @@ class Outline:
     caps: Mapping[int, Cap]
     tiers: Tiers | None = None
     has_tiers: bool = False
+    segments: Mapping[int, Segment] = field(default_factory=dict)
+    segment_names: tuple[str, ...] = ()
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -74,6 +79,8 @@ def outline_of(document: ProgramDocument) -> Outline:
         caps=dict(enumerate(document.caps)),
         tiers=document.tiers,
         has_tiers=document.tiers is not None,
+        segments=dict(enumerate(document.segments)),
+        segment_names=tuple(segment.segment for segment in document.segments),
     )
 
 
@@ -81,6 +88,8 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
     """Return the outline of a document of which some fields are wrong."""
     zone, units, earning = data.get("time_zone"), data.get("units"), data.get("earning")
     caps = data.get("caps")
+    said = data.get("segments")
+    segments = said if isinstance(said, list) else []
     rules = _readable(Rule, dict(enumerate(earning)) if isinstance(earning, list) else {})
     named = enumerate(earning) if isinstance(earning, list) else ()
     attributes = _readable(Attributes, {"": data.get("attributes", {})})
@@ -98,6 +107,10 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         caps=_readable(Cap, dict(enumerate(caps)) if isinstance(caps, list) else {}),
         tiers=_readable(Tiers, {"": data.get("tiers")}).get(""),
         has_tiers=data.get("tiers") is not None,
+        segments=_readable(Segment, dict(enumerate(segments))),
+        segment_names=tuple(
+            each["segment"] for each in segments if isinstance(each, dict) and isinstance(each.get("segment"), str)
+        ),
     )
 
 
@@ -119,6 +132,7 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
             yield Fault(pointer_to(("caps", index, *path)), code, detail)
     if outline.tiers is not None:
         yield from tier_faults(outline.tiers, outline.units, outline.attributes)
+    yield from segment_faults(outline.segments, outline.segment_names, outline.units)
 
 
 _Found = tuple[Path, str, str]
@@ -143,6 +157,9 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
         yield from _multiplied(index, rule, outline)
     unit = (outline.units or {}).get(rule.unit)
     yield from rule_tier_faults(rule, unit, outline.tiers, has_tiers=outline.has_tiers)
+    yield from _taken_back(rule)
+    yield from _budget(rule)
+    yield from rule_segment_faults(rule, outline.segment_names)
     if rule.funding is not None and rule.funding.currency is not None and rule.funding.price is None:
         yield ("funding", "currency"), "not_allowed", "a currency goes with a price"
     if rule.validity is not None:
@@ -160,6 +177,30 @@ def _types(rule: Rule) -> Iterator[_Found]:
                 "not_allowed",
                 "a return takes back what its activity earned and earns nothing itself",
             )
+
+
+def _taken_back(rule: Rule) -> Iterator[_Found]:
+    for position, name in enumerate(rule.taken_back.on if rule.taken_back is not None else ()):
+        path = ("taken_back", "on", position)
+        if name == "return":
+            yield path, "not_allowed", "a return takes back what its activity earned by itself"
+        elif name in rule.on:
+            yield path, "not_allowed", f"the rule earns on {name}"
+
+
+def _budget(rule: Rule) -> Iterator[_Found]:
+    if rule.budget is None:
+        return
+    said = [key for key in ("points", "amount") if getattr(rule.budget, key) is not None]
+    if not said:
+        yield ("budget",), "missing", "a budget needs one of points and amount"
+    elif len(said) > 1:
+        yield ("budget", "amount"), "not_allowed", "a budget has one of points and amount"
+    if rule.budget.amount is not None and rule.funding is not None:
+        if rule.funding.price is None:
+            yield ("budget", "amount"), "unknown_reference", "an amount buys points at a price, and funding has none"
+        elif not Fraction(rule.funding.price):
+            yield ("budget", "amount"), "not_allowed", "points that cost nothing never use up an amount"
 
 
 def _conditions(rule: Rule, outline: Outline) -> Iterator[_Found]:

@@ -210,15 +210,14 @@ class Asking:
         if row is None:
             # Recorded in this very transaction, by a request that came with this one.
             request = first.request
-            state = requests.PENDING if request.outcome is None else requests.POSTED
             row = requests.RequestRow(
                 key,
                 new[key].attempt,
                 request.hash,
-                state,
+                request.state,
                 request.member,
                 request.subject,
-                None,
+                request.code,
                 request.outcome,
                 False,
             )

@@ -19,6 +19,8 @@ CLOCK: Final = "clock"
 ADJUSTMENT: Final = "adjustment"
 ADJUSTMENT_DECISION: Final = "adjustment_decision"
 MATCH: Final = "match"
+MEMBER_CHANGE: Final = "member_change"
+MEMBER_CLOSE: Final = "member_close"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -33,6 +35,8 @@ _LETTERS: Final = {
     ADJUSTMENT: "j",
     ADJUSTMENT_DECISION: "jd",
     MATCH: "s",
+    MEMBER_CHANGE: "mc",
+    MEMBER_CLOSE: "mx",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

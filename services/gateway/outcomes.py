@@ -16,6 +16,7 @@ import msgspec
 from laurel.contracts import parking, points, redemption
 from laurel.errors import PROBLEMS
 from laurel.values import AMOUNT_MAX
+from services.gateway.details import PROFILE, SEGMENTS, CounterTold, DetailSeen, counters_seen
 from services.gateway.naming import (
     ACTIVITY,
     ADJUSTMENT,
@@ -26,6 +27,8 @@ from services.gateway.naming import (
     HOLD_RELEASE,
     MATCH,
     MEMBER,
+    MEMBER_CHANGE,
+    MEMBER_CLOSE,
     REDEMPTION,
     REWARD,
     Correlation,
@@ -154,6 +157,9 @@ class Told:
     parked: Correlation | None = None
     operation: OperationSeen | None = None
     turned: TurnSeen | None = None
+    details: Sequence[DetailSeen] = ()
+    closed: tuple[str, str] | None = None
+    """The program and member whom an event closes."""
 
 
 NOTHING: Final = Told()
@@ -173,10 +179,18 @@ def told_by(message: Heard) -> Told:
 # What points says. -------------------------------------------------------------------------------------------
 
 
+class _SegmentSeen(msgspec.Struct):
+    name: str
+    since: str
+    primary: bool = False
+    until: str | None = None
+
+
 class _Wallet(msgspec.Struct):
     balances: msgspec.Raw = _EMPTY_LIST
     version: int = 0
     tier_standing: msgspec.Raw = _NULL
+    segments: list[_SegmentSeen] | None = None
 
 
 class _Lifetime(msgspec.Struct, gc=False):
@@ -219,6 +233,7 @@ class _Posted(_Wallet, kw_only=True):
     tier: msgspec.Raw = _NULL
     vouchers: msgspec.Raw = _EMPTY_LIST
     reversals: msgspec.Raw = _NULL
+    counters: list[CounterTold] = msgspec.field(default_factory=list)
 
 
 class _Refused(_Wallet, kw_only=True):
@@ -258,12 +273,27 @@ _decode_standing = msgspec.json.Decoder(_TierStanding | None).decode
 
 def _awarded(message: Heard) -> Told:
     said = _read_posted(message)
-    return Told(outcome=_posted(message, said, None), summary=_summary(message, said))
+    return Told(_posted(message, said, None), _summary(message, said), details=_details(message, said))
 
 
 def _clawed_back(message: Heard) -> Told:
     said = _read_posted(message)
-    return Told(outcome=_posted(message, said, said.reversals), summary=_summary(message, said))
+    return Told(_posted(message, said, said.reversals), _summary(message, said), details=_details(message, said))
+
+
+def _details(message: Heard, said: _Posted) -> tuple[DetailSeen, ...]:
+    if not said.counters:
+        return _segments(message, said)
+    place = _place(message.source, message.sequence)
+    counters = counters_seen(message.program, message.member, said.counters, place.epoch, place.sequence)
+    return (*counters, *_segments(message, said))
+
+
+def _segments(message: Heard, said: _Wallet) -> tuple[DetailSeen, ...]:
+    if said.segments is None:
+        return ()
+    place, body = _place(message.source, message.sequence), _encode(said.segments)
+    return (DetailSeen(message.program, message.member, SEGMENTS, body, place.epoch, place.sequence),)
 
 
 def _read_posted(message: Heard) -> _Posted:
@@ -310,12 +340,60 @@ def _moved(message: Heard) -> Told:
     return Told(summary=_summary(message, _decode_wallet(message.body)))
 
 
+class _OfMember(_Wallet, kw_only=True):
+    change: str
+    person: str | None = None
+    attributes: dict[str, str | int | bool] = msgspec.field(default_factory=dict)
+    code: str = ""
+    detail: str = ""
+
+
+_decode_of_member = msgspec.json.Decoder(_OfMember).decode
+
+
+def _member_changed(message: Heard) -> Told:
+    said = _decode_of_member(message.body)
+    body = _encode({"person": said.person, "attributes": said.attributes})
+    place = _place(message.source, message.sequence)
+    profile = DetailSeen(message.program, message.member, PROFILE, body, place.epoch, place.sequence)
+    outcome = _of_member(message, said, MEMBER_CHANGE)
+    return Told(outcome=outcome, summary=_summary(message, said), details=(profile,))
+
+
+def _member_closed(message: Heard) -> Told:
+    said = _decode_of_member(message.body)
+    outcome = _of_member(message, said, MEMBER_CLOSE)
+    return Told(outcome=outcome, summary=_summary(message, said), closed=(message.program, message.member))
+
+
+def _change_refused(message: Heard) -> Told:
+    said = _decode_of_member(message.body)
+    outcome = None
+    correlation = parse_correlation(message.correlation)
+    if correlation is not None and correlation.key.kind in {MEMBER_CHANGE, MEMBER_CLOSE}:
+        body = _refusal_body({"change": said.change}, said.code, said.detail, {})
+        outcome = _refusal(correlation, said.code, body)
+    return Told(outcome=outcome, summary=_summary(message, said))
+
+
+def _of_member(message: Heard, said: _OfMember, kind: str) -> Outcome | None:
+    correlation = parse_correlation(message.correlation)
+    if correlation is None or correlation.key.kind != kind:
+        return None
+    return Outcome(correlation, POSTED, None, _encode({"change": said.change, "state": POSTED}))
+
+
 class _TierChanged(_Wallet, kw_only=True):
     to: str
     since: str
     until: str | None = None
     match: str | None = None
     challenge: msgspec.Raw = _NULL
+
+
+def _segment_changed(message: Heard) -> Told:
+    said = _decode_wallet(message.body)
+    return Told(summary=_summary(message, said), details=_segments(message, said))
 
 
 class _MatchRefused(_Wallet, kw_only=True):
@@ -727,6 +805,9 @@ def _place(source: str, sequence: int) -> Place:
 
 _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.MemberEnrolled.TYPE: _enrolled,
+    points.MemberChanged.TYPE: _member_changed,
+    points.MemberClosed.TYPE: _member_closed,
+    points.MemberChangeRefused.TYPE: _change_refused,
     points.PointsAwarded.TYPE: _awarded,
     points.PointsCapped.TYPE: _moved,
     points.ActivityRefused.TYPE: _refused,
@@ -743,6 +824,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.TierChanged.TYPE: _tier_changed,
     points.TierKept.TYPE: _moved,
     points.TierMatchRefused.TYPE: _match_refused,
+    points.SegmentChanged.TYPE: _segment_changed,
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
     redemption.RedemptionFulfilled.TYPE: _fulfilled,
@@ -758,6 +840,9 @@ TYPES: Final = frozenset(_READERS)
 ANSWERS: Final = frozenset(
     {
         points.MemberEnrolled.TYPE,
+        points.MemberChanged.TYPE,
+        points.MemberClosed.TYPE,
+        points.MemberChangeRefused.TYPE,
         points.PointsAwarded.TYPE,
         points.ActivityRefused.TYPE,
         points.PointsClawedBack.TYPE,

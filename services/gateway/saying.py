@@ -13,6 +13,8 @@ from laurel.contracts.asking import (
     ClockTurnRequested,
     CorrectionRequested,
     EnrolmentRequested,
+    MemberChangeRequested,
+    MemberCloseRequested,
     RedemptionRequested,
     RewardPublishRequested,
     StatusMatchRequested,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from laurel.contracts.activity import Activity
     from laurel.contracts.envelope import Event
-    from laurel.contracts.http import AdjustPoints, CancelHold, MatchStatus, PlaceHold, PublishReward
+    from laurel.contracts.http import AdjustPoints, CancelHold, ChangeMember, MatchStatus, PlaceHold, PublishReward
     from services.gateway.asking import Stamp
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
@@ -88,6 +90,17 @@ def enrolment_requested(stamp: Stamp, new: NewMember, attributes: dict[str, Any]
         versions=stamp.versions,
     )
     return _said(EnrolmentRequested.TYPE, stamp, new.member, at, encode(body), traceparent)
+
+
+def member_change_requested(stamp: Stamp, change: str, member: str, body: ChangeMember, traceparent: str) -> Saying:
+    """Something about a member is to be changed."""
+    fields = {"change": change, "person": body.person, "attributes": body.attributes}
+    return _to_points(MemberChangeRequested, stamp, member, traceparent, **fields)
+
+
+def member_close_requested(stamp: Stamp, change: str, member: str, traceparent: str) -> Saying:
+    """A member is to take part no more."""
+    return _to_points(MemberCloseRequested, stamp, member, traceparent, change=change)
 
 
 def status_match_requested(stamp: Stamp, match: str, member: str, asked: MatchStatus, traceparent: str) -> Saying:

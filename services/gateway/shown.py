@@ -162,6 +162,15 @@ class FoundShown(Shown):
     program: str
 
 
+class IdentifierShown(Shown):
+    """An identifier that a member has; its value is shown to nobody."""
+
+    member: str
+    program: str
+    scheme: str
+    state: Literal["active"]
+
+
 class ActivityShown(Shown):
     """What an activity earned, and why."""
 

@@ -18,6 +18,8 @@ from services.points.domain.asked import (
     AskOfHold,
     CancelHold,
     CaptureHold,
+    ChangeMember,
+    CloseMember,
     Correct,
     DecideAdjustment,
     Enrol,
@@ -36,6 +38,7 @@ from services.points.domain.facts import AnyFact
 from services.points.domain.holding import hold, hold_timed
 from services.points.domain.judging import judge
 from services.points.domain.matching import match
+from services.points.domain.membering import change, close
 from services.points.domain.moment import Moment
 from services.points.domain.releasing import release, release_timed
 from services.points.domain.state import Wallet
@@ -51,6 +54,8 @@ class Decider(NamedTuple):
 
 DECIDERS: dict[str, Decider] = {
     "member.enrolment_requested.v1": Decider("enrolment", msgspec.json.Decoder(Enrol).decode, enrol),
+    "member.change_requested.v1": Decider("change", msgspec.json.Decoder(ChangeMember).decode, change),
+    "member.close_requested.v1": Decider("close", msgspec.json.Decoder(CloseMember).decode, close),
     "activity.reported.v1": Decider("activity", msgspec.json.Decoder(Report).decode, judge),
     "member.status_match_requested.v1": Decider("status_match", msgspec.json.Decoder(MatchStatus).decode, match),
     "hold.requested.v1": Decider("hold", msgspec.json.Decoder(PlaceHold).decode, hold),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
+from laurel.program.segments import Cut
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
 from services.points.domain.shared import BudgetName, KeyName, Shared
@@ -48,7 +49,9 @@ class Needs:
     what may be credited once, `budgets` what rules may draw from; `clocks` the programs whose now is needed.
     `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then. Of
     wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
-    on something may be counted.
+    on something may be counted; `segments` are wallets in programs with segments. `people`
+    are named like counters, with the start of their window, and counted of the wallet's person, or of `persons` that a
+    message names for it.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -65,6 +68,9 @@ class Needs:
     budgets: set[BudgetName] = field(default_factory=set)
     tiers: dict[WalletKey, int] = field(default_factory=dict)
     counting: dict[WalletKey, date] = field(default_factory=dict)
+    segments: set[WalletKey] = field(default_factory=set)
+    people: set[tuple[str, str, str, datetime]] = field(default_factory=set)
+    persons: dict[WalletKey, set[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -173,6 +179,16 @@ class OpenTurn(NamedTuple):
 
     turn: Turn
     after: str
+
+
+class OpenJudgement(NamedTuple):
+    """A judgement of a program's members that is not done yet, and the member up to whom its present part is."""
+
+    program: str
+    at: datetime
+    state: str
+    after: str
+    cuts: dict[str, Cut]
 
 
 class Page(NamedTuple):

@@ -7,7 +7,7 @@ applied before, and those of one key are in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from services.points.domain.asked import (
     Asked,
     AskOfHold,
     CaptureHold,
+    ChangeMember,
     Correct,
     DecideAdjustment,
     Enrol,
@@ -35,9 +36,17 @@ from services.points.domain.asked import (
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
-from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
+from services.points.domain.facts import (
+    ADJUSTING,
+    HOLD_MOVING,
+    ActivityRefused,
+    ActivityReturned,
+    AnyFact,
+    PointsReleased,
+)
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
+from services.points.domain.segmenting import Judgement, changes_segments, judged
 from services.points.domain.shared import BudgetName, key_name
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
@@ -80,6 +89,8 @@ class Step:
     asked: Asked
     key: WalletKey
     activity: ReportedActivity | None = None
+    takes_back: bool = False
+    """Whether it may take back what another activity earned: a return, or what ends something early."""
 
 
 @dataclass(slots=True)
@@ -114,6 +125,8 @@ class Road:
             await self._programs.ensure(newest_versions(steps))
         except TimeoutError as error:
             self._park_early(steps, error)
+        for step in steps:
+            step.takes_back = self._takes_back(step)
         announcements: list[Announcement] = []
         for part in parts(steps):
             announcements += await self._run(store, part)
@@ -131,6 +144,15 @@ class Road:
         except TimeoutError as error:
             raise CannotProcessError(message, VERSION_UNKNOWN, version_unknown(asked.program, version)) from error
         return Turn(asked.program, asked.as_of, message.id, message.correlation, message.traceparent)
+
+    def _takes_back(self, step: Step) -> bool:
+        activity = step.activity
+        if activity is None or activity.of is None:
+            return False
+        if activity.type == "return":
+            return True
+        program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
+        return program is not None and activity.type in program.closing
 
     def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
         """Name the messages that came before the version they carry; the others need not wait for it."""
@@ -199,6 +221,32 @@ class Road:
         facts = [fact for decided in batch.decided for fact in decided.journal.facts]
         return facts, self._say(batch)
 
+    async def run_judgement(
+        self,
+        store: Store,
+        judgement: Judgement,
+        measures: Mapping[WalletKey, Mapping[str, int]],
+        *,
+        turned_to: datetime | None,
+    ) -> tuple[list[AnyFact], list[Announcement]]:
+        """Judge members by what was measured of them, after what is due for them by then."""
+        needs = Needs(wallets=set(measures), until=dict.fromkeys(measures, judgement.at))
+        for key in measures:
+            self._need_tiers(needs, key)
+        batch = Batch(await store.load(needs))
+        for key in sorted(measures):
+            wallet = batch.loaded.wallets[key]
+            before = wallet.version
+            self._apply_due(batch, wallet, judgement.at)
+            facts = judged(wallet, judgement, measures[key])
+            if facts:
+                self._enter(batch, None, wallet, max(judgement.at, wallet.at), facts, due_at=judgement.at)
+            if wallet.version > before and turned_to is not None:
+                wallet.turned_to = turned_to
+        # Whoever is not moved is not written.
+        await store.write([decided.journal for decided in batch.decided], batch.touched.values())
+        return [fact for decided in batch.decided for fact in decided.journal.facts], self._say(batch)
+
     def _say(self, batch: Batch) -> list[Announcement]:
         said: list[Announcement] = []
         for decided in batch.decided:
@@ -221,10 +269,9 @@ class Road:
                 activity = step.activity
                 assert activity is not None  # decode() gives every report its activity
                 needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
-                if activity.type == "return":
-                    if activity.of is not None:
-                        needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
-                else:
+                if step.takes_back and activity.of is not None:
+                    needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+                if activity.type != "return":
                     self._need_more(needs, step.key, asked, activity)
             elif isinstance(asked, Enrol):
                 needs.enrolling.add(step.key)
@@ -236,6 +283,8 @@ class Road:
                 _need_for_adjusting(needs, step.key, asked)
             elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
                 needs.holds.add((*step.key, asked.hold))
+            if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
+                needs.persons.setdefault(step.key, set()).add(asked.person)
             self._need_due(needs, step.key, asked)
         return needs
 
@@ -259,6 +308,9 @@ class Road:
         if program.counts:
             for counter, start in counters_at(program, activity):
                 needs.counters.add((*key, counter, start))
+        for limit in program.limited_by_person:
+            window = program.windows.of(limit.window, activity.occurred_at, store=activity.store)
+            needs.people.add((*key, limit.counter, window.start))
         for rule in program.budgeted:
             if activity.type in rule.on and rule.runs_at(activity.occurred_at):
                 needs.budgets.add(BudgetName(key.program, rule.id))
@@ -266,7 +318,9 @@ class Road:
             needs.keys.add(key_name(program, activity.exclusive_key))
 
     def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
-        """Say that a wallet's tier is needed, and its counts from the day before an activity on."""
+        """Say that a wallet's tier and segments are needed, and its counts from the day before an activity on."""
+        if self._programs.has_segments(key.program):
+            needs.segments.add(key)
         reach = self._programs.tiers_reach(key.program)
         if reach is None:
             return
@@ -455,7 +509,7 @@ def _read(message: Incoming) -> Step | None:
 def _follow_original(loaded: Loaded, step: Step) -> bool:
     """Name the wallet that an original was credited to, if it is not the one that the return names; say if so."""
     asked, activity = step.asked, step.activity
-    if activity is None or activity.type != "return" or activity.of is None or not isinstance(asked, Report):
+    if activity is None or not step.takes_back or activity.of is None or not isinstance(asked, Report):
         return False
     known = loaded.known.get(ActivityKey(step.key.program, asked.partner, activity.of))
     if known is None or known.code is not None or known.member == step.key.member:
@@ -472,7 +526,7 @@ def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
         if step.activity is None or not isinstance(step.asked, Report):
             continue
         program, partner = step.key.program, step.asked.partner
-        if step.activity.type == "return" and (program, partner, step.activity.of or "") in seen:
+        if step.takes_back and (program, partner, step.activity.of or "") in seen:
             yield steps[start:index]
             start = index
             seen.clear()
@@ -517,7 +571,9 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 
 
 _ADJUSTING = frozenset({"adjustment", "correction"})
-_WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry", "tier_review", "status_match"})
+_WITHOUT_HOLDS = frozenset(
+    {"activity", "return", "enrolment", "change", "close", "expiry", "tier_review", "segment", "status_match"}
+)
 
 
 def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | DecideAdjustment) -> None:
@@ -549,6 +605,8 @@ def _due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_a
         kind, cause = "hold_timeout", first.hold
     elif moves_tiers(facts):
         kind = "tier_review"
+    elif changes_segments(facts):
+        kind = "segment"
     return Journal(wallet, wallet.version, kind, cause, at, facts, due_at)
 
 
@@ -563,7 +621,7 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
     return Journal(
         wallet,
         wallet.version,
-        "return" if step.activity.type == "return" else kind,
+        "return" if step.activity.type == "return" or isinstance(facts[0], ActivityReturned) else kind,
         step.activity.id,
         at,
         facts,
@@ -579,7 +637,7 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
 
 
 def _cause(asked: Asked) -> str:
-    for name in ("hold", "adjustment", "match"):
+    for name in ("hold", "adjustment", "match", "change"):
         named = getattr(asked, name, None)
         if named:
             return str(named)

@@ -102,6 +102,16 @@ class FixedPrograms:
         reach = [version.tiers.days_back for version in self._versions.get(program, ()) if version.tiers is not None]
         return max(reach, default=None)
 
+    def has_segments(self, program: str) -> bool:
+        return any(version.segments is not None for version in self._versions.get(program, ()))
+
+    def with_segments(self) -> list[str]:
+        return sorted(program for program in self._versions if self.has_segments(program))
+
+    def units_of_segments(self, program: str) -> list[str]:
+        versions = self._versions.get(program, ())
+        return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
+
     def zone(self, program: str) -> ZoneInfo:
         return self._versions[program][-1].zone
 

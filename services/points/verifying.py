@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from msgspec.json import encode
+from msgspec.json import decode, encode
 
 from laurel.program.standing import TierBook
 from services.points.domain.facts import decode_facts
@@ -89,6 +89,10 @@ _SETS = {
         select program || '/' || member || ' lot ' || journal || '.' || lot,
                'granted ' || granted || ' remaining ' || remaining || ' held ' || held
         from points.lots where remaining < 0 or held < 0 or held > remaining or remaining > granted""",
+    "what is measured waits for a judgement": """
+        select m.program || '/' || m.member, m.segment || ' was measured at ' || m.measure
+        from points.measured m
+        where not exists (select from points.judgements j where j.program = m.program and j.state <> 'done')""",
     "every kept activity has its journal": """
         select a.program || '/' || a.partner || '/' || a.activity, 'no journal ' || a.journal || ' of ' || a.member
         from points.activities a
@@ -97,11 +101,15 @@ _SETS = {
         where j.journal is null""",
 }
 
+_WALLETS = """
+    select program, member, status, person, attributes from points.wallets order by program, member"""
 _TIERS = """
     select program, member, journal, standing, stood from points.tiers order by program, member"""
 _COUNTS = """
     select program, member, grain, day, unit, amount from points.tier_counts
     where amount <> 0 order by program, member, grain, day, unit"""
+_SEGMENTS = """
+    select program, member, names, held, past from points.segments order by program, member"""
 _FOLD = """
     select program, member, journal, facts from points.journals order by program, member, journal"""
 _BALANCES = """
@@ -116,6 +124,7 @@ _COUNTERS = """
 _REFUSALS = """
     select program, member, journal, rule, refused
     from points.refusals order by program, member, journal, rule"""
+_PEOPLE = "select program, person, counter, window_start, counted from points.person_counts"
 _BUDGETS = "select program, rule, drawn from points.budgets"
 _CREDITED = """
     select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
@@ -169,6 +178,7 @@ class _Merged:
 class _Tables:
     """The tables that are folds of the journals, in step with them."""
 
+    wallets: _Merged
     balances: _Merged
     lots: _Merged
     counters: _Merged
@@ -178,11 +188,13 @@ class _Tables:
     adjustments: _Merged
     tiers: _Merged
     counts: _Merged
+    segments: _Merged
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
     """Fold every journal over an empty wallet and compare with the tables."""
     tables = _Tables(
+        _Merged(connection.cursor(_WALLETS, prefetch=2000)),
         _Merged(connection.cursor(_BALANCES, prefetch=2000)),
         _Merged(connection.cursor(_LOTS, prefetch=2000)),
         _Merged(connection.cursor(_COUNTERS, prefetch=2000)),
@@ -192,15 +204,17 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_ADJUSTMENTS, prefetch=2000)),
         _Merged(connection.cursor(_TIERS, prefetch=2000)),
         _Merged(connection.cursor(_COUNTS, prefetch=2000)),
+        _Merged(connection.cursor(_SEGMENTS, prefetch=2000)),
     )
     wallet: Wallet | None = None
     drawn: dict[tuple[str, str], int] = {}
+    people: dict[tuple[Any, ...], int] = {}
     broken = False
     count = 0
     async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
         if wallet is None or (wallet.program, wallet.member) != (program, member):
             if wallet is not None and not broken:
-                _draw(drawn, wallet)
+                _draw(drawn, people, wallet)
                 for finding in await _compare(wallet, tables):
                     yield finding
             wallet = Wallet(program, member)
@@ -216,16 +230,21 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         if count % 10_000 == 0:
             yield count
     if wallet is not None and not broken:
-        _draw(drawn, wallet)
+        _draw(drawn, people, wallet)
         for finding in await _compare(wallet, tables):
             yield finding
     stored = {(row["program"], row["rule"]): row["drawn"] for row in await connection.fetch(_BUDGETS)}
     for said in _unlike("budget", stored, drawn):
         yield Finding(_PROOF, "budgets", said)
+    kept = {tuple(row)[:4]: row["counted"] for row in await connection.fetch(_PEOPLE)}
+    for said in _unlike("person", kept, people):
+        yield Finding(_PROOF, "people", said)
     yield count
 
 
-def _draw(drawn: dict[tuple[str, str], int], wallet: Wallet) -> None:
+def _draw(drawn: dict[tuple[str, str], int], people: dict[tuple[Any, ...], int], wallet: Wallet) -> None:
+    for name, counted in wallet.people.items():
+        people[wallet.program, *name] = people.get((wallet.program, *name), 0) + counted
     for rule, amount in wallet.drawn.items():
         drawn[wallet.program, rule] = drawn.get((wallet.program, rule), 0) + amount
 
@@ -244,6 +263,10 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     key = (wallet.program, wallet.member)
     where = "/".join(key)
     findings = []
+    for row in await tables.wallets.of(key):
+        kept_as = (row["status"], row["person"], decode(row["attributes"]) if row["attributes"] else {})
+        if kept_as != (wallet.status, wallet.person, wallet.attributes):
+            findings.append(Finding(_PROOF, where, f"kept as {kept_as[:2]}, folded {(wallet.status, wallet.person)}"))
     stored = {row["unit"]: tuple(row)[3:] for row in await tables.balances.of(key)}
     folded = {unit: _totals(balance) for unit, balance in wallet.balances.items()}
     if stored != folded:
@@ -275,6 +298,10 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
         findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
     tier_faults = _tier_faults(wallet, await tables.tiers.of(key), await tables.counts.of(key))
     findings += [Finding(_PROOF, where, said) for said in tier_faults]
+    books = [tuple(row)[2:] for row in await tables.segments.of(key)]
+    book = wallet.segments
+    if books != ([(list(book.names), encode(book.held), encode(book.past))] if book.held or book.past else []):
+        findings.append(Finding(_PROOF, where, f"segments {books}, folded {book}"))
     return findings
 
 

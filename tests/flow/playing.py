@@ -38,7 +38,7 @@ class Played:
         found = []
         for number, step in enumerate(self._case.steps, 1):
             seen = await self._step(step)
-            seen.balances = await self._balances(document["units"])
+            seen.balances, seen.segments = await self._balances(document["units"])
             # What funders owe is told by settlement, which has no door yet.
             expected = Expected.model_validate({**step.expect.model_dump(), "billed": None})
             said = rehearsing._differences(seen, expected)
@@ -93,12 +93,12 @@ class Played:
             return
         await self._door.call("POST", f"{path}/{answer.json()['hold']}/capture", {})
 
-    async def _balances(self, units: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    async def _balances(self, units: Mapping[str, Any]) -> tuple[dict[str, dict[str, int]], dict[str, bool]]:
         shown = await self._door.call("GET", f"programs/{self._copy}/members/{MEMBER}")
         found = {unit: {"available": 0, "owed": 0} for unit in units}
         for balance in shown["balances"]:
             found[balance["unit"]] = {"available": balance["available"], "owed": balance["owed"]}
-        return found
+        return found, {each["name"]: each["primary"] for each in shown["segments"]}
 
 
 def _time_of(step: Step) -> datetime:

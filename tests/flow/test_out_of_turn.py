@@ -282,10 +282,35 @@ async def _say_of_tiers(door: Door) -> None:
     await door.call("POST", f"programs/{nights}/clock", {"as_of": "2025-01-10T04:00:00+00:00"})
 
 
+async def _say_of_members(door: Door) -> None:
+    """Have a member changed, refused to be closed while points are held, and closed."""
+    program = "leavers"
+    await door.publish(grocery(program))
+    await door.enrol(program, "m-1")
+    await door.report(program, purchase("bought", "m-1", AMOUNT))
+    member = f"programs/{program}/members/m-1"
+    await door.call("PATCH", member, {"attributes": {"card": "gold"}})
+    body = {"member": "m-1", "unit": "point", "amount": 1, "reference": "sale"}
+    held = await door.call("POST", f"programs/{program}/holds", body, 201, idempotency_key='"h"')
+    await door.call("POST", f"{member}/close", {}, 409)
+    await door.call("POST", f"programs/{program}/holds/{held['hold']}/release", {})
+    await door.call("POST", f"{member}/close", {})
+    # And in a sandbox somebody who comes to belong to a club.
+    club: Any = read_yaml((PROGRAMS / "clubcard.yaml").read_text(encoding="utf-8"))
+    await door.publish(json.loads(json.dumps(club, default=str)))
+    shopper = {"member": "m-4", "enrolled_at": "2024-01-10T04:00:00+00:00"}
+    await door.call("POST", f"programs/{club['program']}/members", shopper, 201)
+    line = {"id": "1", "category": "FRUIT", "amount": 9600}
+    fruit = {"id": "fruit", "type": "purchase", "member": "m-4", "currency": "GBP", "amount": 9600, "lines": [line]}
+    await door.report(club["program"], {**fruit, "occurred_at": "2024-03-01T10:00:00+00:00"})
+    await door.call("POST", f"programs/{club['program']}/clock", {"as_of": "2024-03-04T00:00:00+00:00"})
+
+
 async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     """Have every type of event said that this version says."""
     await _say_of_wallets(door)
     await _say_of_tiers(door)
+    await _say_of_members(door)
     program = "everything"
     # Points are good for a day, so those of a purchase of the day before yesterday expire at once.
     units = {"point": {"scale": 0, "validity": {"kind": "rolling", "months": 1}}}

@@ -89,6 +89,31 @@ ROUTES = [
             ("/challenge/needs", {"challenge": {"needs": 0}}),
         ),
     ),
+    Route(
+        "POST",
+        f"{BASE}/members/m-1/identifiers",
+        {"scheme": "card", "value": "2"},
+        bad=(
+            ("/scheme", {"scheme": "Card No"}),
+            ("/value", {"value": ""}),
+            ("/value", {"value": "a\x00b"}),
+            ("/replaces", {"replaces": 7}),
+            ("/replaces", {"replaces": "2"}),
+            ("/replaces", {"replaces": "nobody's"}),
+        ),
+    ),
+    Route(
+        "PATCH",
+        f"{BASE}/members/m-1",
+        {"attributes": {"card": "gold"}},
+        bad=(
+            ("/person", {"person": "no/slash"}),
+            ("/attributes/age", {"attributes": {"age": 1.5}}),
+            ("/attributes/age", {"attributes": {"age": None}}),
+            ("/attributes", {"attributes": []}),
+        ),
+    ),
+    Route("POST", f"{BASE}/members/m-1/close", {}),
     Route("POST", f"{BASE}/members/find", {"scheme": "card", "value": "1"}, bad=(("/value", {"value": 1}),)),
     Route(
         "POST",

@@ -52,6 +52,7 @@ OTHERWISE = {
     "gateway.batch_following": "HASH (program, batch)",
     "points.activities": "HASH (program, activity)",
     "points.exclusive_keys": "HASH (exclusive_group, exclusive_key)",
+    "points.person_counts": "HASH (program, person)",
 }
 WHOLE = {
     # What grows with programs, partners, rewards, files or mistakes, not with members.
@@ -59,7 +60,7 @@ WHOLE = {
         "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "partners",
         "program_versions", "programs", "rewards",
     },
-    "points": {"budgets", "programs", "turns"},
+    "points": {"budgets", "judgements", "programs", "turns"},
     "redemption": {"rewards", "stock"},
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.

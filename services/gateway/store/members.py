@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from services.gateway.store.programs import ProgramHead
 
@@ -35,6 +35,13 @@ class MemberRow:
     version: int
     delayed: bool = False
     """Whether the enrolment, while it is pending, waits for something parked."""
+
+
+class Owner(NamedTuple):
+    """Whose an identifier is. One that `is_blocked` finds nobody any more."""
+
+    member: str
+    is_blocked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +78,10 @@ _BEHIND = """
     )
 """
 _RESOLVE = """
-    select i.program, i.scheme, i.hash, i.member from unnest($1::text[], $2::text[], $3::bytea[])
+    select i.program, i.scheme, i.hash, i.member, i.blocked from unnest($1::text[], $2::text[], $3::bytea[])
         as k(program, scheme, hash)
     cross join lateral (
-        select program, scheme, hash, member from identifiers q
+        select program, scheme, hash, member, blocked_at is not null as blocked from identifiers q
         where q.program = k.program and q.scheme = k.scheme and q.hash = k.hash offset 0
     ) i
 """
@@ -124,13 +131,15 @@ async def existing(connection: Connection, asked: Iterable[tuple[str, str]]) -> 
     return {(row[0], row[1]) for row in rows}
 
 
-async def resolve(connection: Connection, asked: Iterable[tuple[str, str, bytes]]) -> dict[tuple[str, str, bytes], str]:
+async def resolve(
+    connection: Connection, asked: Iterable[tuple[str, str, bytes]]
+) -> dict[tuple[str, str, bytes], Owner]:
     """Return whose these (program, scheme, hash) are, as far as anybody has them."""
     wanted = sorted(set(asked))
     if not wanted:
         return {}
     rows = await connection.fetch(_RESOLVE, *(list(column) for column in zip(*wanted, strict=True)))
-    return {(row[0], row[1], row[2]): row[3] for row in rows}
+    return {(row[0], row[1], row[2]): Owner(row[3], row[4]) for row in rows}
 
 
 async def enrol(connection: Connection, new: Sequence[NewMember], at: datetime) -> list[ProgramHead | str]:

@@ -2,7 +2,7 @@
 
 Whoever hears first writes first, an instance that answers a waiting caller or the projector. Requests are guarded
 by their state, summaries by the place of their event, so the second writer changes nothing. Rows are taken in one
-order everywhere: requests, members, redemptions, operations, rewards, batches.
+order everywhere: requests, members and their details, redemptions, operations, rewards, batches.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from services.gateway.outcomes import (
     Told,
     TurnSeen,
 )
+from services.gateway.store import details
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -85,6 +86,8 @@ def is_one_statement(told: Sequence[Told]) -> bool:
         each.redemption is None
         and each.operation is None
         and each.turned is None
+        and not each.details
+        and each.closed is None
         and each.reward is None
         and each.parked is None
         and (each.outcome is None or each.outcome.state == POSTED or each.outcome.correlation.key.kind != MEMBER)
@@ -101,6 +104,8 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     ordered = [outcomes[correlation] for correlation in sorted(outcomes)]
     rows = await connection.fetch(_RECORD, *_outcome_columns(ordered), *_summary_columns(told, at))
     await _disenrol(connection, [each for each in ordered if each.correlation.key.kind == MEMBER])
+    await details.close(connection, [each.closed for each in told if each.closed is not None])
+    await details.keep(connection, [detail for each in told for detail in each.details])
     await _redemptions(connection, [each.redemption for each in told if each.redemption is not None])
     await _operations(connection, [each.operation for each in told if each.operation is not None])
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)

@@ -137,12 +137,28 @@ identifiers = hash_partitioned(
     Column("hash", LargeBinary, nullable=False),
     _key("member"),
     _instant("created_at"),
+    _instant("blocked_at", nullable=True),
     PrimaryKeyConstraint("program", "scheme", "hash"),
     Index("identifiers_member", "program", "member"),
     schema="gateway",
     by="program, scheme, hash",
 )
-"""Whose identifier it is, by its keyed hash; the identifier itself is nowhere."""
+"""Whose identifier it is, by its keyed hash; it is itself nowhere. A blocked one stays, and finds nobody."""
+
+member_details = hash_partitioned(
+    "member_details",
+    metadata,
+    _key("program"),
+    _key("member"),
+    _key("detail"),
+    Column("body", LargeBinary, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    PrimaryKeyConstraint("program", "member", "detail"),
+    schema="gateway",
+)
+"""What points' events tell of a member only when it moves, each under a name and as of its own event: what is known of
+the member, and each counter in its window."""
 
 requests = hash_partitioned(
     "requests",

@@ -52,6 +52,20 @@ class Enrol(Asked, frozen=True, kw_only=True):
     attributes: dict[str, str | int | bool] = {}
 
 
+class ChangeMember(Asked, frozen=True, kw_only=True):
+    """Change what is known of a member; attributes that are not named stay."""
+
+    change: str
+    person: str | None = None
+    attributes: dict[str, str | int | bool] = {}
+
+
+class CloseMember(Asked, frozen=True, kw_only=True):
+    """Let a member take part no more."""
+
+    change: str
+
+
 class Report(Asked, frozen=True, kw_only=True):
     """Judge an activity or a return. `activity` stays raw, so that its bytes are kept as they came."""
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from services.points.domain.facts import AnyFact, LotPart, LotsExpired
 from services.points.domain.moment import Programs
 from services.points.domain.releasing import give_back
+from services.points.domain.segmenting import over, segments_end_at
 from services.points.domain.state import Hold, Wallet
 from services.points.domain.tiering import reviewed, tier_due_at
 
@@ -16,11 +17,14 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
     """Yield what is due up to and including `until`, in order of due time, as (instant, facts).
 
     The caller applies each before it asks for the next. Held points do not expire while held (S12). At one instant
-    holds come first, so that what they give back can expire with the rest, and tiers are reviewed after that (S3).
+    holds come first, so that what they give back can expire with the rest, tiers are reviewed after that (S3), and
+    memberships in segments end last.
     """
     while True:
         hold, expiry, review_at = _next_hold(wallet, until), _next_due(wallet, until), _next_review(wallet, until)
-        ends = [end for end in (hold[0] if hold is not None else None, expiry, review_at) if end is not None]
+        segments_end = segments_end_at(wallet, until)
+        hold_ends = hold[0] if hold is not None else None
+        ends = [end for end in (hold_ends, expiry, review_at, segments_end) if end is not None]
         if not ends:
             return
         first = min(ends)
@@ -28,6 +32,8 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
             yield first, give_back(wallet, hold[1], hold[1].parts, first, state="expired")
         elif expiry == first:
             yield first, tuple(_expire(wallet, first))
+        elif review_at != first:
+            yield first, over(wallet, first)
         else:
             yield first, _review(wallet, first, programs)
 

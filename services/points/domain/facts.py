@@ -14,10 +14,11 @@ from datetime import datetime
 import msgspec
 
 from laurel.program import Returned
+from laurel.program.belonging import SegmentsChanged
 from laurel.program.standing import QualifyingCounted, QualifyingReturned, TierChanged, TierKept
 
-__all__ = ["QualifyingCounted", "QualifyingReturned", "TierChanged", "TierKept"]
-# The facts about tiers live with the program, because paper plays them too; here they are facts like any other.
+__all__ = ["QualifyingCounted", "QualifyingReturned", "SegmentsChanged", "TierChanged", "TierKept"]
+# The facts about tiers and segments live with the program, because paper plays them too; they are facts like any other.
 
 
 class LotName(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -98,13 +99,36 @@ class MemberEnrolled(Fact, frozen=True, tag=True):
     attributes: dict[str, str | int | bool] = {}
 
 
+class MemberChanged(Fact, frozen=True, tag=True):
+    """Something about the member is another: person and attributes as they stand from now on, all of them."""
+
+    change: str
+    person: str | None = None
+    attributes: dict[str, str | int | bool] = {}
+
+
+class MemberClosed(Fact, frozen=True, tag=True):
+    """The member takes part no more."""
+
+    change: str
+
+
+class MemberChangeRefused(Fact, frozen=True, tag=True):
+    """A member was not changed, or not closed."""
+
+    change: str
+    asked: str
+    code: str
+    detail: str = ""
+
+
 class ActivityPosted(Fact, frozen=True, tag=True):
     """An activity was judged by `version` of its program and credited, perhaps with nothing.
 
     `active_until` names, for units that expire by inactivity, how long this activity keeps them; `member` are the
-    attributes that the rules saw, so that a return is judged by the same, and so are `tier` and `tenure`. `stands` is
-    the tier that the member had when it was posted; empty where there are none. `counted` are the counters of caps and
-    limits that it moved.
+    attributes that the rules saw, so that a return is judged by the same, and so are `tier`, `tenure` and `segments`.
+    `stands` is the tier that the member had when it was posted; empty where there are none. `counted` are the counters
+    of caps and limits that it moved.
     """
 
     activity: str
@@ -119,6 +143,7 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     tier: str = ""
     tenure: int = 0
     stands: str = ""
+    segments: tuple[str, ...] = ()
 
 
 class ActivityReturned(Fact, frozen=True, tag=True):
@@ -164,6 +189,15 @@ class KeyTaken(Fact, frozen=True, tag=True):
 
     group: str
     key: str
+
+
+class PersonCounted(Fact, frozen=True, tag=True):
+    """All members of a person together have earned by a rule so often more, or less, in a window."""
+
+    person: str
+    counter: str
+    start: datetime
+    amount: int
 
 
 class PointsGranted(Fact, frozen=True, tag=True):
@@ -407,11 +441,15 @@ class StatusMatchRefused(Fact, frozen=True, tag=True):
 
 AnyFact = (
     MemberEnrolled
+    | MemberChanged
+    | MemberClosed
+    | MemberChangeRefused
     | ActivityPosted
     | ActivityReturned
     | ActivityRefused
     | BudgetDrawn
     | KeyTaken
+    | PersonCounted
     | PointsGranted
     | DebtPaid
     | PointsClawedBack
@@ -432,6 +470,7 @@ AnyFact = (
     | QualifyingReturned
     | TierChanged
     | TierKept
+    | SegmentsChanged
     | StatusMatchRefused
 )
 

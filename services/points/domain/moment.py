@@ -24,6 +24,9 @@ class Programs(Protocol):
     def tiers_reach(self, program: str) -> int | None:
         """Return how many days back any version's tiers look; None where no version has tiers."""
 
+    def has_segments(self, program: str) -> bool:
+        """Say whether any version of a program has segments."""
+
     def zone(self, program: str) -> ZoneInfo:
         """Return the time zone of a program."""
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from laurel.program import NOTHING_RETURNED, Returned
+from laurel.program.belonging import SegmentBook, SegmentsChanged
 from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
 from laurel.program.tiers import seen_as
 from services.points.domain import facts as f
@@ -170,6 +171,9 @@ class Posting:
     """What it counted towards tiers."""
     tier: str = ""
     tenure: int = 0
+    segments: tuple[str, ...] = ()
+    people: tuple[f.PersonCounted, ...] = ()
+    """What it counted of the member's person."""
     corrected: bool = False
 
     @classmethod
@@ -185,17 +189,21 @@ class Posting:
             fact.counted,
             tier=fact.tier,
             tenure=fact.tenure,
+            segments=fact.segments,
         )
 
     @property
     def seen(self) -> Mapping[str, Any]:
-        """Return the member as the rules saw it: its attributes, with the tier and tenure of then."""
-        return seen_as(self.member, self.tier, self.tenure)
+        """Return the member as the rules saw it: its attributes, with the tier, tenure and segments of then."""
+        return seen_as(self.member, self.tier, self.tenure, self.segments)
 
-    def take(self, fact: f.ActivityReturned | f.PointsGranted | QualifyingCounted) -> None:
-        """Keep what came back, what was refilled, or what was counted towards tiers."""
+    def take(self, fact: f.ActivityReturned | f.PointsGranted | QualifyingCounted | f.PersonCounted) -> None:
+        """Keep what came back, what was refilled, or what was counted towards tiers or of a person."""
         if isinstance(fact, QualifyingCounted):
             self.qualified = (*self.qualified, fact)
+            return
+        if isinstance(fact, f.PersonCounted):
+            self.people = (*self.people, fact)
             return
         if isinstance(fact, f.PointsGranted):
             self.refilled[fact.rule] = self.refilled.get(fact.rule, 0) + fact.amount
@@ -232,7 +240,10 @@ class Wallet:
     turned_to: datetime | None = None
     """Up to when a turn of the program's clock moved this wallet last."""
     drawn: dict[str, int] = field(default_factory=dict)
+    people: dict[tuple[str, str, datetime], int] = field(default_factory=dict)
+    """What this wallet added to what is counted of persons."""
     tiers: TierBook | None = None
+    segments: SegmentBook = field(default_factory=SegmentBook)
 
     @property
     def exists(self) -> bool:
@@ -277,6 +288,8 @@ class Wallet:
             ends.append(self.hold_expires_at)
         if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
             ends.append(self.tiers.standing.due_at)
+        if self.segments.ends_at is not None:
+            ends.append(self.segments.ends_at)
         return min(ends, default=None)
 
     def apply(self, journal: int, fact: AnyFact) -> None:
@@ -289,6 +302,14 @@ def _enrolled(wallet: Wallet, _journal: int, fact: f.MemberEnrolled) -> None:
     wallet.enrolled_at = fact.enrolled_at
     wallet.person = fact.person
     wallet.attributes = dict(fact.attributes)
+
+
+def _member_changed(wallet: Wallet, _journal: int, fact: f.MemberChanged) -> None:
+    wallet.person, wallet.attributes = fact.person, dict(fact.attributes)
+
+
+def _member_closed(wallet: Wallet, _journal: int, _fact: f.MemberClosed) -> None:
+    wallet.status = "closed"
 
 
 def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
@@ -338,7 +359,7 @@ def _returned(wallet: Wallet, _journal: int, fact: f.ActivityReturned) -> None:
         wallet.refusals[less.journal, less.rule].left -= less.amount
 
 
-def _refused(_wallet: Wallet, _journal: int, _fact: f.ActivityRefused | f.HoldRefused) -> None:
+def _refused(_wallet: Wallet, _journal: int, _fact: f.ActivityRefused | f.MemberChangeRefused) -> None:
     """Move nothing: a refusal is kept, that is all."""
 
 
@@ -348,6 +369,14 @@ def _key_taken(wallet: Wallet, journal: int, fact: f.KeyTaken) -> None:
 
 def _drawn(wallet: Wallet, _journal: int, fact: f.BudgetDrawn) -> None:
     wallet.drawn[fact.rule] = wallet.drawn.get(fact.rule, 0) + fact.amount
+
+
+def _person_counted(wallet: Wallet, journal: int, fact: f.PersonCounted) -> None:
+    key = (fact.person, fact.counter, fact.start)
+    wallet.people[key] = wallet.people.get(key, 0) + fact.amount
+    for posting in wallet.postings.values():
+        if posting.journal == journal:
+            posting.take(fact)
 
 
 def _hold_refused(wallet: Wallet, _journal: int, fact: f.HoldRefused) -> None:
@@ -591,17 +620,25 @@ def _tiers_moved(wallet: Wallet, journal: int, fact: AnyTierFact) -> None:
     wallet.tiers.apply(journal, fact)
 
 
+def _segments_changed(wallet: Wallet, _journal: int, fact: SegmentsChanged) -> None:
+    wallet.segments.apply(fact)
+
+
 def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused) -> None:
     """Move nothing: a refusal is kept, that is all."""
 
 
 _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.MemberEnrolled: _enrolled,
+    f.MemberChanged: _member_changed,
+    f.MemberClosed: _member_closed,
+    f.MemberChangeRefused: _refused,
     f.ActivityPosted: _posted,
     f.ActivityReturned: _returned,
     f.ActivityRefused: _refused,
     f.BudgetDrawn: _drawn,
     f.KeyTaken: _key_taken,
+    f.PersonCounted: _person_counted,
     f.HoldRefused: _hold_refused,
     f.PointsGranted: _granted,
     f.DebtPaid: _debt_paid,
@@ -622,5 +659,6 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.QualifyingReturned: _tiers_moved,
     f.TierChanged: _tiers_moved,
     f.TierKept: _tiers_moved,
+    SegmentsChanged: _segments_changed,
     f.StatusMatchRefused: _match_refused,
 }

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from laurel.io.database import Connection, is_conflict
-from laurel.io.unit import UnitOfWork
+from laurel.io.unit import UnitOfWork, Work
 from services.points.announcing import announce_turn
 from services.points.domain.turning import Counts, count
 from services.points.entry.consumers import sayings_of
-from services.points.ports import OpenTurn, Page, Store
+from services.points.entry.judging import Judge, JudgingStore
+from services.points.ports import OpenTurn, Page
 from services.points.road import Road
 
 
-class TurningStore(Store, Protocol):
+class TurningStore(JudgingStore, Protocol):
     """A store that also knows which clocks are being turned."""
 
     async def has_turns(self) -> bool:
@@ -38,6 +39,7 @@ class ClockTurner:
         self,
         unit: UnitOfWork,
         road: Road,
+        judge: Judge,
         ledger: Callable[[Connection], TurningStore],
         *,
         interval_seconds: float,
@@ -45,6 +47,7 @@ class ClockTurner:
     ) -> None:
         self._unit = unit
         self._road = road
+        self._judge = judge
         self._ledger = ledger
         self._interval_seconds = interval_seconds
         self._batch_max = batch_max
@@ -71,6 +74,8 @@ class ClockTurner:
             turn = await ledger.open_turn()
             if turn is None:
                 return False
+            if await self._judge_first(work, ledger, turn):
+                return True
             page = await ledger.due_page(turn, self._batch_max)
             counts = Counts()
             if page.due:
@@ -81,6 +86,17 @@ class ClockTurner:
             total = await ledger.advance(turn, page.last, counts, done=page.is_last)
             if page.is_last:
                 work.say_all(sayings_of([announce_turn(turn.turn, total)]))
+        return True
+
+    async def _judge_first(self, work: Work, ledger: TurningStore, turn: OpenTurn) -> bool:
+        """Take the next step of a judgement that lies before the turn's end, so that they are done in their order."""
+        as_of = turn.turn.as_of
+        found = await self._judge.find(ledger, turn.turn.program, as_of)
+        if found is None:
+            return False
+        facts, announcements = await self._judge.step(ledger, found, turned_to=as_of)
+        work.say_all(sayings_of(announcements))
+        await ledger.advance(turn, turn.after, count(facts), done=False)
         return True
 
     async def _step_again(self) -> bool:

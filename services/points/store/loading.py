@@ -14,6 +14,7 @@ from services.points.domain.facts import (
     ActivityReturned,
     LotName,
     LotPart,
+    PersonCounted,
     PointsGranted,
     PostingCorrected,
     QualifyingCounted,
@@ -25,6 +26,8 @@ from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
 from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
+from services.points.store.limiting import lock_people
+from services.points.store.segmenting import read_segments
 from services.points.store.tiering import read_tiers
 
 LOTS_AT_ONCE = 32
@@ -149,6 +152,8 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await read_counters(connection, needs, wallets)
     if needs.tiers:
         await read_tiers(connection, needs, wallets)
+    if needs.segments:
+        await read_segments(connection, needs, wallets)
     await _read_holds(connection, needs, wallets)
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
@@ -156,8 +161,9 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     # What is shared is locked last, table by table in the order of their names.
     budgets = await lock_budgets(connection, needs.budgets)
     keys = await lock_keys(connection, needs.keys)
+    people = await lock_people(connection, needs, wallets) if needs.people or needs.originals else {}
     clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
-    return Loaded(wallets, known, Shared(keys, budgets), dict(clocks))
+    return Loaded(wallets, known, Shared(keys, budgets, people), dict(clocks))
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
@@ -258,7 +264,7 @@ def _add_original(needs: Needs, wallet: Wallet, journal: int, facts: bytes, body
                 if judged.amount:
                     want = (wallet.program, wallet.member, judged.unit)
                     needs.spending[want] = needs.spending.get(want, 0) + judged.amount
-        elif isinstance(fact, QualifyingCounted) and posting is not None:
+        elif isinstance(fact, QualifyingCounted | PersonCounted) and posting is not None:
             posting.take(fact)
     return posting
 

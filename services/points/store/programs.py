@@ -46,6 +46,7 @@ class KnownPrograms:
         version that is missing could be the one in force."""
         self._starts: dict[str, list[tuple[datetime, int]]] = {}
         self._tiers_reach: dict[str, int] = {}
+        self._with_segments: set[str] = set()
 
     async def load(self) -> None:
         """Read what was kept before, so that a restart need not wait for the topic."""
@@ -100,6 +101,8 @@ class KnownPrograms:
         versions[compiled.version] = compiled
         if compiled.tiers is not None:
             self._tiers_reach[program] = max(self._tiers_reach.get(program, 0), compiled.tiers.days_back)
+        if compiled.segments is not None:
+            self._with_segments.add(program)
         starts = self._starts.setdefault(program, [])
         starts.append((effective_from, compiled.version))
         starts.sort()
@@ -139,6 +142,19 @@ class KnownPrograms:
     def tiers_reach(self, program: str) -> int | None:
         """Return how many days back any version's tiers look; None where no version has tiers."""
         return self._tiers_reach.get(program)
+
+    def has_segments(self, program: str) -> bool:
+        """Say whether any version of a program has segments."""
+        return program in self._with_segments
+
+    def with_segments(self) -> list[str]:
+        """Return the programs that have segments, or had."""
+        return sorted(self._with_segments)
+
+    def units_of_segments(self, program: str) -> list[str]:
+        """Return what segments of any version measure."""
+        versions = self._versions.get(program, {}).values()
+        return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
 
     def zone(self, program: str) -> ZoneInfo:
         """Return a program's time zone; UTC for one that is not known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -365,3 +366,57 @@ tier_counts = hash_partitioned(
     schema="points",
 )
 """What counts towards tiers, by day, by year that starts on the day, or in one sum."""
+
+segments = hash_partitioned(
+    "segments",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("names", ARRAY(Text), nullable=False),
+    Column("held", LargeBinary, nullable=False),
+    Column("past", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "member"),
+    schema="points",
+)
+"""To which segments a member belongs, by name and in full, and did before; without a row to none ever."""
+
+measured = hash_partitioned(
+    "measured",
+    metadata,
+    _key("program"),
+    _key("member"),
+    _key("segment"),
+    Column("measure", BigInteger, nullable=False),
+    PrimaryKeyConstraint("program", "member", "segment"),
+    Index("measured_order", "program", "segment", "measure"),
+    schema="points",
+)
+"""What a judgement of all members that is on its way has measured; a row goes when its member is judged."""
+
+judgements = Table(
+    "judgements",
+    metadata,
+    _key("program"),
+    _instant("at"),
+    Column("state", Text, nullable=False),
+    Column("after", Text(collation="C"), nullable=False, server_default=text("''")),
+    Column("cuts", LargeBinary),
+    PrimaryKeyConstraint("program", "at"),
+    schema="points",
+)
+"""The judgements of segments: measuring, then judging the members up to `after`, then done; cuts is what rankings
+came to."""
+
+person_counts = hash_partitioned(
+    "person_counts",
+    metadata,
+    _key("program"),
+    _key("person"),
+    _key("counter"),
+    _instant("window_start"),
+    _count("counted"),
+    PrimaryKeyConstraint("program", "person", "counter", "window_start"),
+    schema="points",
+    by="program, person",
+)
+"""How often all members of a person earned by a rule in a window; locked after the wallets, like budgets."""

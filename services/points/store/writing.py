@@ -34,13 +34,17 @@ from services.points.store.columns import (
 )
 from services.points.store.counting import set_counters
 from services.points.store.crediting import take_keys
+from services.points.store.limiting import count_people
+from services.points.store.segmenting import write_segments
 from services.points.store.tiering import write_tiers
 from services.points.store.writing_few import FEW, Rows, write_few
 
 # What these facts bring about are new rows and totals, and nothing that stood before but in tables of their own.
 _ONLY_ADDING = {
     f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted, f.QualifyingCounted,
-    f.TierChanged, f.TierKept, f.StatusMatchRefused,
+    f.TierChanged, f.TierKept, f.StatusMatchRefused, f.MemberChanged, f.MemberClosed, f.MemberChangeRefused,
+    f.SegmentsChanged,
+    f.PersonCounted,
 }  # fmt: skip
 
 _LOTS_MOVED = LOTS_MOVED.insert()
@@ -84,8 +88,12 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await set_counters(connection, journals)
     await take_keys(connection, journals)
     await draw_budgets(connection, journals)
+    if any(wallet.people for wallet in wallets):
+        await count_people(connection, journals)
     if any(wallet.tiers is not None for wallet in wallets):
         await write_tiers(connection, journals)
+    if any(wallet.segments.held or wallet.segments.past for wallet in wallets):
+        await write_segments(connection, journals)
     if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
         added, lots = _added(journals), _lots_added(journals)
         with _collisions():

@@ -150,9 +150,23 @@ DAMAGES = [
     ("update points.balances set held = 1, available = available - 1", "what is held is what open holds hold"),
     ("delete from points.journals where journal = 2", "every kept activity has its journal"),
     ("update points.lots set expired = 3", "tables are folds of the journals"),
+    (
+        "insert into points.segments values ('clubcard', 'm-1', '{x}', '[]', '[1]')",
+        "tables are folds of the journals",
+    ),
+    (
+        "insert into points.person_counts values ('clubcard', 'p-1', 'limit/x/day', now(), 1)",
+        "tables are folds of the journals",
+    ),
+    (
+        "insert into points.measured (program, member, segment, measure) values ('clubcard', 'm-1', 'fruit', 1)",
+        "what is measured waits for a judgement",
+    ),
     ("update points.holds set captured = 1", "tables are folds of the journals"),
     ("update points.holds set captured = 2, cancelled = 2", "of a hold no more is spent or given back"),
     ("update points.adjustments set written_off = 1", "tables are folds of the journals"),
+    ("update points.wallets set status = 'closed'", "tables are folds of the journals"),
+    ('update points.wallets set attributes = \'{"card": "gold"}\'', "tables are folds of the journals"),
     ("update points.wallets set next_due_at = null", "holds that end by themselves are due"),
     ("update points.lots set remaining = granted + 1", "lots stay within their grant"),
     ("update points.lots set held = remaining + 1", "lots stay within their grant"),
