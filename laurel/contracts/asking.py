@@ -17,6 +17,7 @@ from laurel.values import (
     NotNegative,
     PartnerId,
     Positive,
+    ProgramId,
     Reference,
     ShortText,
 )
@@ -172,3 +173,31 @@ class TimedHoldCancelRequested(TimedHoldAsked):
     TYPE: ClassVar[str] = "timed_hold.cancel_requested.v1"
 
     by: Literal["member", "provider"]
+
+
+class TransferRequested(Event):
+    """A member gives points to another."""
+
+    TYPE: ClassVar[str] = "transfer.requested.v1"
+
+    transfer: Id
+    to: Id
+    unit: Name
+    amount: Positive
+    partner: PartnerId
+    versions: Versions
+
+
+class ExchangeRequested(Event):
+    """A member's points are to become points of another program; `to_versions` is how that stood."""
+
+    TYPE: ClassVar[str] = "exchange.requested.v1"
+
+    exchange: Id
+    to_program: ProgramId
+    to_member: Id
+    unit: Name
+    amount: Positive
+    partner: PartnerId
+    versions: Versions
+    to_versions: Versions

@@ -209,6 +209,31 @@ class PlaceHold(Body):
     partner: PartnerId | None = None
 
 
+class TransferPoints(Body):
+    """Points that one member gives to another of the program."""
+
+    from_: Annotated[Id | Identifier, Field(alias="from")]
+    to: Id | Identifier
+    unit: Name
+    amount: Positive
+
+
+class ExchangeTo(Body):
+    """Whose points of which other program they become."""
+
+    program: ProgramId
+    member: Id | Identifier
+
+
+class ExchangePoints(Body):
+    """Points that become points of another program, at the rate that this one agreed with it."""
+
+    member: Id | Identifier
+    to: ExchangeTo
+    unit: Name
+    amount: Positive
+
+
 class CaptureHold(Body):
     """Spend what is held; with an amount, the rest is released."""
 

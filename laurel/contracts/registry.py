@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from laurel.contracts import asking, parking, points, programs, redemption
+from laurel.contracts import asking, parking, points, programs, redemption, sharing
 from laurel.contracts.envelope import Event
 from laurel.shapes import ShapeDecoder, decoder_of
 
@@ -45,6 +45,8 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             asking.TimedHoldCaptureRequested,
             asking.TimedHoldReleaseRequested,
             asking.TimedHoldCancelRequested,
+            asking.TransferRequested,
+            asking.ExchangeRequested,
         ),
     ),
     (
@@ -67,6 +69,10 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.TierChanged,
             points.TierKept,
             points.TierMatchRefused,
+            sharing.PointsTransferred,
+            sharing.TransferRefused,
+            sharing.PointsExchanged,
+            sharing.ExchangeRefused,
         ),
     ),
     (

@@ -14,6 +14,7 @@ from laurel.program.expiry import Expiry, lapses_on
 from laurel.program.places import Places
 from laurel.program.plans import Plan, unfired
 from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleOutcome, compile_rule
+from laurel.program.sharing import CompiledExchange, CompiledTransfers, compile_exchanges, compile_transfers
 from laurel.program.tiers import CompiledTiers
 from laurel.program.windows import WindowFinder
 
@@ -66,6 +67,10 @@ class CompiledProgram:
     """Whether anything is counted: a cap over a window, or how often a rule earns."""
     is_capped: bool
     tiers: CompiledTiers | None
+    transfers: Mapping[str, CompiledTransfers]
+    """By unit: what members may give each other; empty where they may not."""
+    exchanges: Mapping[tuple[str, str], CompiledExchange]
+    """By unit and the other program: at which rate it takes them."""
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -104,6 +109,8 @@ class CompiledProgram:
             counts=bool(limited) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
+            transfers=compile_transfers(document),
+            exchanges=compile_exchanges(document),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )

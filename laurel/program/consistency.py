@@ -6,7 +6,7 @@ Works on whatever parts could be read, so that an author sees these faults toget
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -20,6 +20,7 @@ from laurel.program.document import (
     Attributes,
     Cap,
     DayPart,
+    Exchange,
     Group,
     Part,
     ProgramDocument,
@@ -27,12 +28,14 @@ from laurel.program.document import (
     Rule,
     Store,
     Tiers,
+    Transfers,
     Unit,
     Validity,
 )
 from laurel.program.parsing import RESERVED
 from laurel.program.places import overlapping
 from laurel.program.scopes import lines_scope, member_scope, where_scope
+from laurel.program.sharing_faults import sharing_faults
 from laurel.program.tier_faults import rule_tier_faults, tier_faults, unit_faults
 
 if TYPE_CHECKING:
@@ -57,6 +60,9 @@ class Outline:
     caps: Mapping[int, Cap]
     tiers: Tiers | None = None
     has_tiers: bool = False
+    program: str | None = None
+    transfers: Mapping[str, Transfers | None] = field(default_factory=dict)
+    exchanges: Mapping[int, Exchange] = field(default_factory=dict)
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -74,13 +80,16 @@ def outline_of(document: ProgramDocument) -> Outline:
         caps=dict(enumerate(document.caps)),
         tiers=document.tiers,
         has_tiers=document.tiers is not None,
+        program=document.program,
+        transfers=document.transfers,
+        exchanges=dict(enumerate(document.exchanges)),
     )
 
 
 def outline_of_parts(data: Mapping[str, Any]) -> Outline:
     """Return the outline of a document of which some fields are wrong."""
     zone, units, earning = data.get("time_zone"), data.get("units"), data.get("earning")
-    caps = data.get("caps")
+    caps, exchanges = data.get("caps"), data.get("exchanges")
     rules = _readable(Rule, dict(enumerate(earning)) if isinstance(earning, list) else {})
     named = enumerate(earning) if isinstance(earning, list) else ()
     attributes = _readable(Attributes, {"": data.get("attributes", {})})
@@ -98,6 +107,9 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         caps=_readable(Cap, dict(enumerate(caps)) if isinstance(caps, list) else {}),
         tiers=_readable(Tiers, {"": data.get("tiers")}).get(""),
         has_tiers=data.get("tiers") is not None,
+        program=data["program"] if isinstance(data.get("program"), str) else None,
+        transfers=_readable_named(Transfers, data.get("transfers")),
+        exchanges=_readable(Exchange, dict(enumerate(exchanges)) if isinstance(exchanges, list) else {}),
     )
 
 
@@ -119,6 +131,7 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
             yield Fault(pointer_to(("caps", index, *path)), code, detail)
     if outline.tiers is not None:
         yield from tier_faults(outline.tiers, outline.units, outline.attributes)
+    yield from sharing_faults(outline.program, outline.units, outline.transfers, outline.exchanges)
 
 
 _Found = tuple[Path, str, str]

@@ -31,6 +31,7 @@ from services.gateway.naming import (
     Correlation,
     parse_correlation,
 )
+from services.gateway.told_sharing import OTHER, SHARED, read_shared
 
 POSTED: Final = "posted"
 REFUSED: Final = "refused"
@@ -550,6 +551,28 @@ def _adjustment_shown(message: Heard, said: _Adjusted) -> dict[str, Any]:
     }
 
 
+def _shared(message: Heard) -> Told:
+    """Points that went between two wallets: the half of whom they came from answers."""
+    summary = _summary(message, _decode_wallet(message.body))
+    shared = read_shared(message.type, message.program, message.member, message.body)
+    place = _place(message.source, message.sequence)
+    correlation = parse_correlation(message.correlation)
+    if correlation is not None and correlation.key.kind != shared.kind:
+        correlation = None
+    if shared.code is not None:
+        body = _refusal_body({shared.kind: shared.id}, shared.code, shared.detail, shared.facts or {})
+        seen = OperationSeen(message.program, shared.kind, shared.id, REFUSED, body, place)
+        return Told(_refusal(correlation, shared.code, body) if correlation is not None else None, summary,
+                    operation=seen)  # fmt: skip
+    if shared.shown is None:
+        return Told(summary=summary)
+    outcome = None
+    if correlation is not None:
+        outcome = Outcome(correlation, POSTED, None, _encode({**shared.shown, OTHER: shared.other}))
+    seen = OperationSeen(message.program, shared.kind, shared.id, POSTED, _encode(shared.shown), place)
+    return Told(outcome, summary, operation=seen)
+
+
 class _Turned(msgspec.Struct):
     as_of: datetime
     released: int = 0
@@ -743,6 +766,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.TierChanged.TYPE: _tier_changed,
     points.TierKept.TYPE: _moved,
     points.TierMatchRefused.TYPE: _match_refused,
+    **dict.fromkeys(SHARED, _shared),
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
     redemption.RedemptionFulfilled.TYPE: _fulfilled,
@@ -770,6 +794,7 @@ ANSWERS: Final = frozenset(
         points.AdjustmentHeldBack.TYPE,
         points.TierChanged.TYPE,
         points.TierMatchRefused.TYPE,
+        *SHARED,
         redemption.RewardPublished.TYPE,
         redemption.RedemptionFulfilled.TYPE,
         redemption.RedemptionRefused.TYPE,

@@ -13,6 +13,7 @@ from laurel.contracts.asking import (
     ClockTurnRequested,
     CorrectionRequested,
     EnrolmentRequested,
+    ExchangeRequested,
     RedemptionRequested,
     RewardPublishRequested,
     StatusMatchRequested,
@@ -20,6 +21,7 @@ from laurel.contracts.asking import (
     TimedHoldCaptureRequested,
     TimedHoldReleaseRequested,
     TimedHoldRequested,
+    TransferRequested,
 )
 from laurel.contracts.envelope import Cause
 from laurel.contracts.programs import ProgramPublished
@@ -31,7 +33,15 @@ if TYPE_CHECKING:
 
     from laurel.contracts.activity import Activity
     from laurel.contracts.envelope import Event
-    from laurel.contracts.http import AdjustPoints, CancelHold, MatchStatus, PlaceHold, PublishReward
+    from laurel.contracts.http import (
+        AdjustPoints,
+        CancelHold,
+        ExchangePoints,
+        MatchStatus,
+        PlaceHold,
+        PublishReward,
+        TransferPoints,
+    )
     from services.gateway.asking import Stamp
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
@@ -202,6 +212,23 @@ def adjustment_decision_requested(
     """Somebody decides about an adjustment that waits."""
     fields = {"adjustment": name, "approve": approve, "limit": limit}
     return _to_points(AdjustmentDecisionRequested, stamp, member, traceparent, **fields)
+
+
+def transfer_requested(
+    stamp: Stamp, name: str, giver: str, receiver: str, partner: str, body: TransferPoints, traceparent: str
+) -> Saying:
+    """A member gives points to another."""
+    fields = {"transfer": name, "to": receiver, "unit": body.unit, "amount": body.amount, "partner": partner}
+    return _to_points(TransferRequested, stamp, giver, traceparent, **fields)
+
+
+def exchange_requested(
+    stamp: Stamp, name: str, giver: str, receiver: str, partner: str, body: ExchangePoints, traceparent: str
+) -> Saying:
+    """A member's points are to become those of another program."""
+    to = {"to_program": body.to.program, "to_member": receiver, "to_versions": stamp.versions_there}
+    fields = {"exchange": name, "unit": body.unit, "amount": body.amount, "partner": partner}
+    return _to_points(ExchangeRequested, stamp, giver, traceparent, **fields, **to)
 
 
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:

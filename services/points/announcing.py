@@ -14,6 +14,7 @@ from laurel.calendars import local_date
 from laurel.contracts import points as said
 from laurel.contracts.envelope import Cause
 from laurel.shapes import struct_of
+from services.points.announcing_sharing import EVENTS as SHARING
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance
@@ -489,4 +490,5 @@ _EVENTS: dict[type, Any] = {
     f.PointsAdjusted: _adjusted,
     f.PostingCorrected: _adjusted,
     f.StatusMatchRefused: _match_refused,
+    **SHARING,
 }

@@ -18,7 +18,7 @@ from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from laurel.errors import PROBLEMS
 from services.points import announcing
-from services.points.deciders import DECIDERS, NOT_FOR_US, OF_PROGRAMS, Decider
+from services.points.deciders import AMONG, DECIDERS, NOT_FOR_US, OF_PROGRAMS, Among, Decider
 from services.points.domain.asked import (
     Adjust,
     Asked,
@@ -31,6 +31,7 @@ from services.points.domain.asked import (
     PlaceTimedHold,
     ReleaseHold,
     Report,
+    Versions,
 )
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
@@ -41,6 +42,7 @@ from services.points.domain.paying import credited_to
 from services.points.domain.shared import BudgetName, key_name
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
+from services.points.needing import need_between
 from services.points.ports import (
     ActivityKey,
     Announcement,
@@ -76,10 +78,11 @@ class Step:
     """A message on the road, decoded."""
 
     message: Incoming
-    decider: Decider
+    decider: Decider | Among
     asked: Asked
     key: WalletKey
     activity: ReportedActivity | None = None
+    others: tuple[WalletKey, ...] = ()
 
 
 @dataclass(slots=True)
@@ -135,9 +138,9 @@ class Road:
     def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
         """Name the messages that came before the version they carry; the others need not wait for it."""
         wrong = [
-            CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(step.key.program, version))
+            CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(*early[0]))
             for step in steps
-            if not self._programs.knows(step.key.program, version := step.asked.versions.program)
+            if (early := [each for each in _versions_of(step) if not self._programs.knows(*each)])
         ]
         if wrong:
             wrong[0].also = tuple(wrong[1:])
@@ -236,7 +239,13 @@ class Road:
                 _need_for_adjusting(needs, step.key, asked)
             elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
                 needs.holds.add((*step.key, asked.hold))
+            elif step.others:
+                need_between(needs, step.key, step.others, asked)
             self._need_due(needs, step.key, asked)
+            for other in step.others:
+                needs.wallets.add(other)
+                self._need_tiers(needs, other)
+                self._need_due(needs, other, asked)
         return needs
 
     def _need_due(self, needs: Needs, key: WalletKey, asked: Asked) -> None:
@@ -244,7 +253,7 @@ class Road:
         if self._programs.runs_by_itself(key.program):
             until: datetime | None = asked.at
         else:
-            until = asked.versions.as_of
+            until = _judged_by(asked, key.program).as_of
             if until is None and isinstance(asked, PlaceHold | CaptureHold | ReleaseHold):
                 needs.clocks.add(key.program)
         if until is not None:
@@ -277,13 +286,16 @@ class Road:
             needs.counting[key] = min(day, needs.counting.get(key, day))
 
     def _decide(self, batch: Batch, step: Step) -> None:
+        if isinstance(step.decider, Among):
+            self._decide_among(batch, step, step.decider)
+            return
         wallet = batch.loaded.wallets[step.key]
         due_until = self._due_until(batch, step, wallet)
         if due_until is not None:
             self._apply_due(batch, wallet, due_until)
         at = self._time_of(step, wallet, due_until)
         if isinstance(step.asked, Report):
-            facts = self._judge(batch, step, wallet, at)
+            facts = self._judge(batch, step, step.decider, wallet, at)
         else:
             moment = self._moment(batch, wallet, at, None)
             try:
@@ -296,6 +308,24 @@ class Road:
             if due_until is not None:
                 self._apply_due(batch, wallet, due_until)
 
+    def _decide_among(self, batch: Batch, step: Step, among: Among) -> None:
+        """Decide for several wallets at once; those of one program are moved at one instant."""
+        wallets = [batch.loaded.wallets[key] for key in (step.key, *step.others)]
+        until = [self._due_until(batch, step, wallet) for wallet in wallets]
+        at: dict[str, datetime] = {}
+        for wallet, due_until in zip(wallets, until, strict=True):
+            if due_until is not None:
+                self._apply_due(batch, wallet, due_until)
+            time = self._time_of(step, wallet, due_until)
+            at[wallet.program] = max(time, at.get(wallet.program, time))
+        moments = [self._moment(batch, wallet, at[wallet.program], None) for wallet in wallets]
+        for wallet, facts in zip(wallets, among.decide(wallets, step.asked, moments), strict=True):
+            if facts:
+                self._enter(batch, step, wallet, at[wallet.program], facts)
+        for wallet, due_until in zip(wallets, until, strict=True):
+            if due_until is not None:
+                self._apply_due(batch, wallet, due_until)
+
     def _due_until(self, batch: Batch, step: Step, wallet: Wallet) -> datetime | None:
         """Return up to when time has taken its due when the message is decided.
 
@@ -304,7 +334,7 @@ class Road:
         """
         if self._programs.runs_by_itself(wallet.program):
             return max(step.asked.at, wallet.at)
-        return step.asked.versions.as_of or batch.loaded.clocks.get(wallet.program)
+        return _judged_by(step.asked, wallet.program).as_of or batch.loaded.clocks.get(wallet.program)
 
     def _time_of(self, step: Step, wallet: Wallet, now: datetime | None) -> datetime:
         """Return when the message happens; a wallet's time never goes back.
@@ -321,18 +351,18 @@ class Road:
     def _moment(self, batch: Batch, wallet: Wallet, at: datetime, activity: ReportedActivity | None) -> Moment:
         return Moment(at, wallet.version + 1, self._programs, activity, batch.loaded.shared)
 
-    def _judge(self, batch: Batch, step: Step, wallet: Wallet, at: datetime) -> tuple[AnyFact, ...]:
+    def _judge(self, batch: Batch, step: Step, decider: Decider, wallet: Wallet, at: datetime) -> tuple[AnyFact, ...]:
         """Judge an activity whose id is new; an id that is known is answered as before (S8)."""
         asked, activity = step.asked, step.activity
         assert isinstance(asked, Report)
         assert activity is not None
         known = batch.loaded.known.get(ActivityKey(wallet.program, asked.partner, activity.id))
         if known is None:
-            return step.decider.decide(wallet, asked, self._moment(batch, wallet, at, activity))
+            return decider.decide(wallet, asked, self._moment(batch, wallet, at, activity))
         if known.hash == asked.hash and known.member == wallet.member:
             batch.again.append((*step.key, known.journal))
             balances = [_copy(balance) for balance in wallet.balances.values()]
-            before = Journal(wallet, known.journal, step.decider.kind, activity.id, at, (), at)
+            before = Journal(wallet, known.journal, decider.kind, activity.id, at, (), at)
             batch.decided.append(Decided(step.message, before, balances, wallet.version, again=True))
             return ()
         return (
@@ -436,7 +466,7 @@ def decode(messages: Sequence[Incoming]) -> list[Step]:
 
 
 def _read(message: Incoming) -> Step | None:
-    decider = DECIDERS.get(message.type)
+    decider = DECIDERS.get(message.type) or AMONG.get(message.type)
     if decider is None:
         if message.type.startswith(NOT_FOR_US):
             return None
@@ -449,7 +479,10 @@ def _read(message: Incoming) -> Step | None:
     if asked.member != message.member or asked.program != message.program:
         # The order of keys would not protect it.
         raise CannotProcessError(message, "undecodable", "The body names another member than its key")
-    return Step(message, decider, asked, WalletKey(message.program, message.member), activity)
+    step = Step(message, decider, asked, WalletKey(message.program, message.member), activity)
+    if isinstance(decider, Among):
+        step.others = tuple(WalletKey(*other) for other in decider.others(asked))
+    return step
 
 
 def _follow_original(loaded: Loaded, step: Step) -> bool:
@@ -485,10 +518,18 @@ def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
     """Return the newest version of each program that any of the messages was accepted under."""
     newest: dict[str, int] = {}
     for step in steps:
-        version = step.asked.versions.program
-        if version > newest.get(step.key.program, 0):
-            newest[step.key.program] = version
+        for program, version in _versions_of(step):
+            if version > newest.get(program, 0):
+                newest[program] = version
     return newest
+
+
+def _versions_of(step: Step) -> list[tuple[str, int]]:
+    return [(program, versions.program) for program, versions in step.asked.judged_by().items()]
+
+
+def _judged_by(asked: Asked, program: str) -> Versions:
+    return asked.judged_by()[program]
 
 
 def _copy(balance: Balance) -> Balance:
@@ -517,7 +558,9 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 
 
 _ADJUSTING = frozenset({"adjustment", "correction"})
-_WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry", "tier_review", "status_match"})
+_WITHOUT_HOLDS = frozenset(
+    {"activity", "return", "enrolment", "expiry", "tier_review", "status_match", "transfer", "exchange"}
+)
 
 
 def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | DecideAdjustment) -> None:
@@ -579,7 +622,7 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
 
 
 def _cause(asked: Asked) -> str:
-    for name in ("hold", "adjustment", "match"):
+    for name in ("hold", "adjustment", "match", "transfer", "exchange"):
         named = getattr(asked, name, None)
         if named:
             return str(named)

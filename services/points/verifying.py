@@ -95,6 +95,30 @@ _SETS = {
         left join points.journals j on j.program = a.program and j.member = a.member and j.journal = a.journal
           and j.cause = a.activity
         where j.journal is null""",
+    "what left a wallet arrived in another": """
+        with halves as materialized (
+            select j.program, j.member, j.journal, facts.fact
+            from points.journals j
+            cross join lateral jsonb_array_elements(convert_from(j.facts, 'UTF8')::jsonb) as facts(fact)
+            where j.kind in ('transfer', 'exchange') and facts.fact ->> 'fact' in ('PointsSent', 'PointsReceived'))
+        select coalesce(s.program || '/' || s.member, r.program || '/' || r.member)
+                 || ' ' || coalesce(s.fact ->> 'transfer', r.fact ->> 'transfer'),
+               'left ' || coalesce(s.fact ->> 'amount', 'nothing')
+                 || ', arrived ' || coalesce(r.fact ->> 'amount', 'nothing')
+        from (select * from halves where fact ->> 'fact' = 'PointsSent') s
+        full join (select * from halves where fact ->> 'fact' = 'PointsReceived') r
+          on r.program = s.fact ->> 'program' and r.member = s.fact ->> 'member'
+         and r.journal = (s.fact ->> 'journal')::bigint and s.program = r.fact ->> 'program'
+         and s.member = r.fact ->> 'member' and s.journal = (r.fact ->> 'journal')::bigint
+         and s.fact ->> 'transfer' = r.fact ->> 'transfer'
+         and coalesce(r.fact ->> 'out_of', r.fact ->> 'unit') = s.fact ->> 'unit'
+        where s.program is null or r.program is null
+           or s.fact ->> 'amount' <> coalesce(r.fact ->> 'left', r.fact ->> 'amount')
+           or r.fact ->> 'amount' <> coalesce(s.fact ->> 'arrived', s.fact ->> 'amount')""",
+    "what passes from wallet to wallet sums to nothing": """
+        select j.program || ' ' || j.cause, e.unit || ' sums to ' || sum(e.amount)
+        from points.entries e join points.journals j using (program, member, journal)
+        where e.account = 'transferred' group by j.program, j.cause, e.unit having sum(e.amount) <> 0""",
 }
 
 _TIERS = """

@@ -209,6 +209,38 @@ ROUTES = [
             ("/corrects/reported_by", {"corrects": {"id": "b-1", "should_be": 5, "reported_by": "press"}}),
         ),
     ),
+    Route(
+        "POST",
+        f"{BASE}/transfers",
+        {"from": "m-1", "to": "m-3", "unit": "point", "amount": 5},
+        headers=KEY,
+        bad=(
+            ("/amount", {"amount": 0}),
+            ("/amount", {"amount": -5}),
+            ("/amount", {"amount": HUGE}),
+            ("/amount", {"amount": "5"}),
+            ("/unit", {"unit": "mile"}),
+            ("/unit", {"unit": None}),
+            ("/from", {"from": "-x"}),
+            ("/from", {"from": None}),
+            ("/to/value", {"to": {"scheme": "card"}}),
+            ("/to", {"to": "m-1"}),
+        ),
+    ),
+    Route(
+        "POST",
+        f"{BASE}/exchanges",
+        {"member": "m-1", "to": {"program": "other", "member": "m-3"}, "unit": "point", "amount": 5},
+        headers=KEY,
+        bad=(
+            ("/amount", {"amount": 0}),
+            ("/to", {"to": "m-3"}),
+            ("/to/program", {"to": {"program": "a:b", "member": "m-3"}}),
+            ("/to/program", {"to": {"program": PROGRAM, "member": "m-3"}}),
+            ("/to/member", {"to": {"program": "other"}}),
+            ("/to/unit", {"to": {"program": "other", "member": "m-3", "unit": "mile"}}),
+        ),
+    ),
     Route("POST", f"{BASE}/adjustments/a-1/approve", {}),
     Route("POST", f"{BASE}/adjustments/a-1/reject", {}),
     Route("POST", f"{BASE}/holds/h-1/capture", {}, bad=(("/amount", {"amount": 0}), ("/amount", {"amount": -1}))),
@@ -356,6 +388,8 @@ async def test_bad_paths_queries_and_methods(http: httpx.AsyncClient, member: st
         ("redemptions/none", "redemption_unknown"),
         ("holds/none", "hold_unknown"),
         ("adjustments/none", "adjustment_unknown"),
+        ("transfers/none", "transfer_unknown"),
+        ("exchanges/none", "exchange_unknown"),
         ("members/m-1/status-match/none", "not_found"),
     ):
         is_problem(await http.get(f"{BASE}/{path}"), 404, code)
@@ -435,7 +469,8 @@ async def test_some_requests_need_a_quoted_key(http: httpx.AsyncClient, member: 
         for bad in ("bare", '""', '"open', '"' + "x" * 256 + '"', '"a" "b"'):
             answer = await http.post(route.path, json=route.good, headers={"idempotency-key": bad})
             is_problem(answer, 400, "malformed")
-        unknown = await http.post(route.path, json={**route.good, "member": "nobody"}, headers=KEY)
+        named = "from" if "from" in route.good else "member"
+        unknown = await http.post(route.path, json={**route.good, named: "nobody"}, headers=KEY)
         is_problem(unknown, 404, "member_unknown")
     assert await counts(database) == before
 

@@ -8,6 +8,7 @@ from services.gateway.routes import (
     batches,
     clocks,
     copies,
+    exchanges,
     holds,
     keys,
     matches,
@@ -18,6 +19,7 @@ from services.gateway.routes import (
     redemptions,
     reports,
     rewards,
+    transfers,
 )
 
 # A path is looked for in this order, so what is asked most comes first.
@@ -34,6 +36,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     redemptions.router,
     holds.router,
     adjustments.router,
+    transfers.router,
+    exchanges.router,
     clocks.router,
     copies.router,
     reports.router,

@@ -15,26 +15,24 @@ import msgspec
 
 from laurel.program import Returned
 from laurel.program.standing import QualifyingCounted, QualifyingReturned, TierChanged, TierKept
+from services.points.domain.fact import Counted, Fact, LotName, LotPart
+from services.points.domain.sharing import LotReceived, PointsReceived, PointsSent, TransferRefused
 
-__all__ = ["QualifyingCounted", "QualifyingReturned", "TierChanged", "TierKept"]
+__all__ = [
+    "Counted",
+    "Fact",
+    "LotName",
+    "LotPart",
+    "LotReceived",
+    "PointsReceived",
+    "PointsSent",
+    "QualifyingCounted",
+    "QualifyingReturned",
+    "TierChanged",
+    "TierKept",
+    "TransferRefused",
+]
 # The facts about tiers live with the program, because paper plays them too; here they are facts like any other.
-
-
-class LotName(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """Names a lot within its wallet: the journal that granted it, and its number there."""
-
-    journal: int
-    lot: int
-
-    def __str__(self) -> str:
-        return f"{self.journal}.{self.lot}"
-
-
-class LotPart(msgspec.Struct, frozen=True, array_like=True):
-    """A part of one lot: `amount` > 0."""
-
-    name: LotName
-    amount: int
 
 
 class Cut(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -48,22 +46,6 @@ class Cut(msgspec.Struct, frozen=True, omit_defaults=True):
     counter: str = ""
     start: datetime | None = None
     refill: int = 0
-
-
-class Counted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A counter that moved by `amount`, to `total`, in the window from `start` to just before `end`.
-
-    `limit` is what bounded it then; `refills` says that a return lets what the bound had refused be granted.
-    """
-
-    counter: str
-    start: datetime
-    amount: int
-    total: int
-    end: datetime | None = None
-    unit: str = ""
-    limit: int | None = None
-    refills: bool = False
 
 
 class Unrefused(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,16 +68,12 @@ class RuleJudged(msgspec.Struct, frozen=True, omit_defaults=True):
     capped_by: tuple[Cut, ...] = ()
 
 
-class Fact(msgspec.Struct, frozen=True, tag_field="fact", omit_defaults=True):
-    """The root of all facts."""
-
-
 class MemberEnrolled(Fact, frozen=True, tag=True):
     """A wallet was opened."""
 
     enrolled_at: datetime
     person: str | None = None
-    attributes: dict[str, str | int | bool] = {}
+    attributes: dict[str, str | int | bool] = {}  # noqa: RUF012  # each gets its own
 
 
 class ActivityPosted(Fact, frozen=True, tag=True):
@@ -113,8 +91,8 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     occurred_at: datetime
     version: int
     decision: tuple[RuleJudged, ...] = ()
-    active_until: dict[str, datetime] = {}
-    member: dict[str, str | int | bool] = {}
+    active_until: dict[str, datetime] = {}  # noqa: RUF012  # each gets its own
+    member: dict[str, str | int | bool] = {}  # noqa: RUF012  # each gets its own
     counted: tuple[Counted, ...] = ()
     tier: str = ""
     tenure: int = 0
@@ -149,7 +127,7 @@ class ActivityRefused(Fact, frozen=True, tag=True):
     partner: str
     code: str
     detail: str
-    facts: dict[str, dict[str, str]] = {}
+    facts: dict[str, dict[str, str]] = {}  # noqa: RUF012  # each gets its own
 
 
 class BudgetDrawn(Fact, frozen=True, tag=True):
@@ -390,7 +368,7 @@ class PostingCorrected(Fact, frozen=True, tag=True):
     should_be: int
     funder: str
     parts: tuple[LotPart, ...] = ()
-    by_rule: dict[str, int] = {}
+    by_rule: dict[str, int] = {}  # noqa: RUF012  # each gets its own
     written_off: int = 0
     waiting: int = 0
     bonus: int = 0
@@ -433,13 +411,20 @@ AnyFact = (
     | TierChanged
     | TierKept
     | StatusMatchRefused
+    | PointsSent
+    | PointsReceived
+    | LotReceived
+    | TransferRefused
 )
 
 ADJUSTING = (AdjustmentWaiting, PointsAdjusted, AdjustmentRefused, AdjustmentRejected, PostingCorrected)
 """The facts that say something of the adjustment they name."""
 
-LOT_MAKING = (PointsGranted, LotRenewed, LotAdjusted)
+LOT_MAKING = (PointsGranted, LotRenewed, LotAdjusted, LotReceived)
 """The facts that make a lot, each named by its `lot` within the journal."""
+
+COUNTING = (ActivityPosted, ActivityReturned, PointsSent, PointsReceived)
+"""The facts that say which counters they moved."""
 
 HOLD_MOVING = (PointsHeld, HoldRefused, PointsCaptured, PointsReleased, PointsRestored)
 """The facts that say something of the hold they name."""

@@ -102,6 +102,14 @@ def _corrected(fact: f.PostingCorrected) -> list[Entry]:
     ]
 
 
+def _sent(fact: f.PointsSent) -> list[Entry]:
+    return _move(fact.unit, "available", fact.account, _sum(fact.parts))
+
+
+def _received_lot(fact: f.LotReceived) -> list[Entry]:
+    return _move(fact.unit, fact.account, "available", fact.amount)
+
+
 def _rejected(fact: f.AdjustmentRejected) -> list[Entry]:
     return _move(fact.unit, "written_off", f"adjusted:{fact.funder}", fact.written_off)
 
@@ -120,4 +128,6 @@ _POST: dict[type, Callable[[Any], list[Entry]]] = {
     f.LotAdjusted: _adjusted_lot,
     f.PostingCorrected: _corrected,
     f.AdjustmentRejected: _rejected,
+    f.PointsSent: _sent,
+    f.LotReceived: _received_lot,
 }

@@ -368,6 +368,26 @@ def _renewed(wallet: Wallet, journal: int, fact: f.LotRenewed) -> None:
     _new_lot(wallet, journal, fact).spent -= fact.amount
 
 
+def _received_lot(wallet: Wallet, journal: int, fact: f.LotReceived) -> None:
+    _new_lot(wallet, journal, fact).adjusted += fact.amount
+
+
+def _received(wallet: Wallet, _journal: int, fact: f.PointsReceived) -> None:
+    _count(wallet, fact.counted)
+    if fact.active_until is not None:
+        balance = wallet.moving(fact.unit)
+        if balance.active_until is None or fact.active_until > balance.active_until:
+            balance.active_until = fact.active_until
+
+
+def _sent(wallet: Wallet, _journal: int, fact: f.PointsSent) -> None:
+    _count(wallet, fact.counted)
+    amount = _take(wallet, fact.parts, remaining=-1)
+    balance = wallet.moving(fact.unit)
+    balance.available -= amount
+    balance.adjusted -= amount
+
+
 def _adjusted_lot(wallet: Wallet, journal: int, fact: f.LotAdjusted) -> None:
     _new_lot(wallet, journal, fact).adjusted += fact.amount
 
@@ -448,7 +468,9 @@ def note_correction(wallet: Wallet, fact: f.PostingCorrected) -> None:
             posting.clawed_back[rule] = posting.clawed_back.get(rule, 0) + falls
 
 
-def _new_lot(wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted) -> Balance:
+def _new_lot(
+    wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted | f.LotReceived
+) -> Balance:
     """Make the lot, and let its points be available; the caller says where they came from."""
     name = LotName(journal, fact.lot)
     wallet.lots[name] = Lot(
@@ -591,7 +613,7 @@ def _tiers_moved(wallet: Wallet, journal: int, fact: AnyTierFact) -> None:
     wallet.tiers.apply(journal, fact)
 
 
-def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused) -> None:
+def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused | f.TransferRefused) -> None:
     """Move nothing: a refusal is kept, that is all."""
 
 
@@ -623,4 +645,8 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.TierChanged: _tiers_moved,
     f.TierKept: _tiers_moved,
     f.StatusMatchRefused: _match_refused,
+    f.TransferRefused: _match_refused,
+    f.PointsSent: _sent,
+    f.PointsReceived: _received,
+    f.LotReceived: _received_lot,
 }

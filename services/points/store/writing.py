@@ -74,7 +74,7 @@ _NEXT_EXPIRY = """
 
 _SPENDING = (
     f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
-    f.PointsAdjusted, f.PostingCorrected,
+    f.PointsAdjusted, f.PostingCorrected, f.PointsSent,
 )  # fmt: skip
 
 
@@ -222,7 +222,8 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         | f.LotsExpired
         | f.PointsRestored
         | f.PointsAdjusted
-        | f.PostingCorrected,
+        | f.PostingCorrected
+        | f.PointsSent,
     ):
         yield from (part.name for part in fact.parts)
 

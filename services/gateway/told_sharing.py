@@ -1,0 +1,143 @@
+"""What events say of points that went between two wallets, as callers are shown it. Pure: an event in, a view out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from laurel.contracts import sharing
+from services.gateway.naming import EXCHANGE, TRANSFER
+
+OTHER: Final = "_other"
+"""Where an outcome names the other wallet and how far it must be shown; callers are not told."""
+
+_EMPTY_LIST = msgspec.Raw(b"[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What became of a transfer or an exchange. `code`: it was refused; `facts` explain it.
+
+    The half of whom the points came from answers the request; `shown` is None for the other one.
+    """
+
+    kind: str
+    id: str
+    shown: dict[str, Any] | None = None
+    other: tuple[str, str, int] | None = None
+    code: str | None = None
+    detail: str = ""
+    facts: dict[str, Any] | None = None
+
+
+class _Half(msgspec.Struct, kw_only=True):
+    direction: str
+    unit: str
+    amount: int
+    lots: msgspec.Raw = _EMPTY_LIST
+    balances: msgspec.Raw = _EMPTY_LIST
+
+
+class _Transferred(_Half, kw_only=True):
+    transfer: str
+    other: str
+    other_version: int = 0
+
+
+class _Side(msgspec.Struct):
+    program: str
+    member: str
+    unit: str
+    amount: int
+    version: int = 0
+
+
+class _Exchanged(_Half, kw_only=True):
+    exchange: str
+    other: _Side
+
+
+class _Refused(msgspec.Struct, kw_only=True):
+    to: str
+    unit: str
+    amount: int
+    code: str
+    detail: str = ""
+    available: int = 0
+    shortfall: int = 0
+    left: int | None = None
+    to_program: str = ""
+    transfer: str = ""
+    exchange: str = ""
+
+
+_decode_transferred = msgspec.json.Decoder(_Transferred).decode
+_decode_exchanged = msgspec.json.Decoder(_Exchanged).decode
+_decode_refused = msgspec.json.Decoder(_Refused).decode
+
+
+def read_shared(type_: str, program: str, member: str, body: bytes) -> Shared:
+    """Read one of the events of `SHARED`; raises `msgspec.MsgspecError` where it is none."""
+    return _READERS[type_](program, member, body)
+
+
+def _transferred(program: str, member: str, body: bytes) -> Shared:
+    said = _decode_transferred(body)
+    if said.direction != "sent":
+        return Shared(TRANSFER, said.transfer)
+    shown = {
+        "transfer": said.transfer,
+        "state": "posted",
+        "from": member,
+        "to": said.other,
+        "unit": said.unit,
+        "amount": said.amount,
+        "lots": said.lots,
+        "balances": said.balances,
+    }
+    return Shared(TRANSFER, said.transfer, shown, (program, said.other, said.other_version))
+
+
+def _exchanged(_program: str, member: str, body: bytes) -> Shared:
+    said = _decode_exchanged(body)
+    if said.direction != "sent":
+        return Shared(EXCHANGE, said.exchange)
+    other = said.other
+    shown = {
+        "exchange": said.exchange,
+        "state": "posted",
+        "member": member,
+        "unit": said.unit,
+        "amount": said.amount,
+        "to": {"program": other.program, "member": other.member, "unit": other.unit, "amount": other.amount},
+        "lots": said.lots,
+        "balances": said.balances,
+    }
+    return Shared(EXCHANGE, said.exchange, shown, (other.program, other.member, other.version))
+
+
+def _refused(_program: str, member: str, body: bytes) -> Shared:
+    said = _decode_refused(body)
+    facts: dict[str, Any] = {"unit": said.unit, "amount": said.amount}
+    if said.code == "insufficient_points":
+        facts |= {"available": said.available, "shortfall": said.shortfall}
+    if said.left is not None:
+        facts["left"] = said.left
+    if said.exchange:
+        facts |= {"member": member, "to": {"program": said.to_program, "member": said.to}}
+        return Shared(EXCHANGE, said.exchange, code=said.code, detail=said.detail, facts=facts)
+    facts |= {"from": member, "to": said.to}
+    return Shared(TRANSFER, said.transfer, code=said.code, detail=said.detail, facts=facts)
+
+
+_READERS = {
+    sharing.PointsTransferred.TYPE: _transferred,
+    sharing.TransferRefused.TYPE: _refused,
+    sharing.PointsExchanged.TYPE: _exchanged,
+    sharing.ExchangeRefused.TYPE: _refused,
+}
+
+SHARED: Final = frozenset(_READERS)
+"""The types that say what became of a transfer or an exchange."""

@@ -1,0 +1,68 @@
+"""What went between two wallets becomes events: each wallet says its own half, under its own key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from laurel.contracts import points
+from laurel.contracts import sharing as said
+from laurel.shapes import struct_of
+from services.points.domain import facts as f
+from services.points.ports import Decided
+
+_LotAmount: Any = struct_of(points.LotAmount)
+_OtherSide: Any = struct_of(said.OtherSide)
+
+
+def _sent(fact: f.PointsSent, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    lots = [_LotAmount(lot=str(part.name), amount=part.amount) for part in fact.parts]
+    fields = {"direction": "sent", "unit": fact.unit, "amount": fact.amount, "lots": lots}
+    if not fact.into:
+        return said.PointsTransferred, {**fields, **_pair(fact)}
+    other = _OtherSide(
+        program=fact.program, member=fact.member, unit=fact.into, amount=fact.arrived, version=fact.journal
+    )
+    return said.PointsExchanged, {**fields, "exchange": fact.transfer, "other": other}
+
+
+def _received(fact: f.PointsReceived, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    number = decided.journal.number
+    lots = [
+        _LotAmount(lot=f"{number}.{lot.lot}", amount=lot.amount)
+        for lot in decided.journal.facts
+        if type(lot) is f.LotReceived
+    ]
+    fields = {"direction": "received", "unit": fact.unit, "amount": fact.amount, "lots": lots}
+    if not fact.out_of:
+        return said.PointsTransferred, {**fields, **_pair(fact)}
+    other = _OtherSide(
+        program=fact.program, member=fact.member, unit=fact.out_of, amount=fact.left, version=fact.journal
+    )
+    return said.PointsExchanged, {**fields, "exchange": fact.transfer, "other": other}
+
+
+def _pair(fact: f.PointsSent | f.PointsReceived) -> dict[str, Any]:
+    return {"transfer": fact.transfer, "other": fact.member, "other_version": fact.journal}
+
+
+def _refused(fact: f.TransferRefused, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    fields = {
+        "to": fact.member,
+        "unit": fact.unit,
+        "amount": fact.amount,
+        "code": fact.code,
+        "detail": fact.detail,
+        "available": fact.available,
+        "shortfall": fact.shortfall,
+    }
+    if decided.journal.kind == "exchange":
+        return said.ExchangeRefused, {**fields, "exchange": fact.transfer, "to_program": fact.program}
+    return said.TransferRefused, {**fields, "transfer": fact.transfer, "left": fact.left}
+
+
+EVENTS: dict[type, Callable[[Any, Decided], tuple[Any, dict[str, Any]]]] = {
+    f.PointsSent: _sent,
+    f.PointsReceived: _received,
+    f.TransferRefused: _refused,
+}

@@ -1,0 +1,141 @@
+"""Points between wallets against a real Postgres: many at once in a ring, and an auditor who sees both halves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from laurel.io.database import Database
+from laurel.io.migrating import DatabaseUrls
+from services.points.road import Road
+from services.points.store.ledger import Ledger
+from services.points.testing import FixedPrograms, Note, note
+from services.points.verifying import Finding, verify
+from tests.points.till import START, document, enrolment, purchase, report
+
+pytestmark = pytest.mark.anyio
+
+RATE = {"unit": "point", "to": "worldwide", "into": "mile", "rate": "3/2", "funding": {"funder": "air", "price": "1.5"}}
+RING = 5
+
+
+@pytest.fixture
+async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
+    found = await Database.connect(database_urls.points, schema="points", application="test", pool_max=10)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def road() -> Road:
+    here = document("clubcard", clock="wall", transfers={"point": {"given": {"points": 90, "window": "day"}}},
+                    exchanges=[RATE])  # fmt: skip
+    miles = {"mile": {"scale": 0, "validity": {"kind": "end_of_period", "period": "year", "after": 1}}}
+    there = document("clubcard", program="worldwide", clock="wall", units={**miles, "point": miles["mile"]})
+    return Road(FixedPrograms(here, there))
+
+
+async def say(database: Database, road: Road, *notes: Note) -> list[dict[str, Any]]:
+    async with database.transaction() as connection:
+        said = await road.run(Ledger(connection), notes)
+    return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
+
+
+def gift(name: str, giver: str, to: str, amount: int) -> Note:
+    return note(
+        "transfer.requested.v1", "clubcard", giver, at=START, cause={"kind": "request", "id": name}, transfer=name,
+        to=to, unit="point", amount=amount, partner="shop", versions={"program": 1},
+    )  # fmt: skip
+
+
+def swap(name: str, giver: str, to: str, amount: int) -> Note:
+    return note(
+        "exchange.requested.v1", "clubcard", giver, at=START, cause={"kind": "request", "id": name}, exchange=name,
+        to_program="worldwide", to_member=to, unit="point", amount=amount, partner="shop", versions={"program": 1},
+        to_versions={"program": 1},
+    )  # fmt: skip
+
+
+async def findings(urls: DatabaseUrls) -> list[Finding]:
+    connection = await asyncpg.connect(urls.auditor)
+    try:
+        return [found async for found in verify(connection) if isinstance(found, Finding)]
+    finally:
+        await connection.close()
+
+
+async def test_gifts_in_a_ring_at_once_come_out_exact(
+    database: Database, road: Road, database_urls: DatabaseUrls
+) -> None:
+    members = [f"m-{number}" for number in range(RING)]
+    for member in members:
+        await say(database, road, enrolment("clubcard", member))
+        bought = [report("clubcard", member, purchase(f"b-{member}-{n}", 1000), START) for n in range(10)]
+        await say(database, road, *bought)
+    gifts = [gift(f"g-{n}", members[n % RING], members[(n + 1) % RING], 7) for n in range(50)]
+    said = await asyncio.gather(*(say(database, road, each) for each in gifts))
+    assert {len(each) for each in said} == {2}
+    async with database.connection() as connection:
+        left = await connection.fetch("select member, available, adjusted from balances order by member")
+        counted = await connection.fetch("select member, counted from counters order by member")
+        lots = await connection.fetchval("select count(distinct (earned_at, expires_at, funder, rule)) from lots")
+    assert [tuple(row) for row in left] == [(member, 100, 0) for member in members]
+    assert [tuple(row) for row in counted] == [(member, 70) for member in members]
+    assert lots == 1
+    assert await findings(database_urls) == []
+
+
+async def test_of_many_gifts_at_once_no_more_than_there_is_is_given(
+    database: Database, road: Road, database_urls: DatabaseUrls
+) -> None:
+    for member in ("m-1", "m-2"):
+        await say(database, road, enrolment("clubcard", member))
+    await say(database, road, report("clubcard", "m-1", purchase("b-1", 5000), START))
+    said = await asyncio.gather(*(say(database, road, gift(f"g-{n}", "m-1", "m-2", 20)) for n in range(6)))
+    assert sorted(each[0]["type"] for each in said).count("points.transferred.v1") == 2
+    assert {each[0].get("code") for each in said} == {None, "insufficient_points"}
+    assert await findings(database_urls) == []
+
+
+async def test_what_is_given_on_at_once_is_found_among_many_lots(
+    database: Database, road: Road, database_urls: DatabaseUrls
+) -> None:
+    for member in ("m-1", "m-2", "m-3"):
+        await say(database, road, enrolment("clubcard", member))
+    bought = [report("clubcard", "m-1", purchase(f"b-{n}", 100), START) for n in range(80)]
+    await say(database, road, *bought)
+    await say(database, road, gift("g-1", "m-1", "m-2", 60), gift("g-2", "m-2", "m-3", 55))
+    async with database.connection() as connection:
+        held = await connection.fetch("select member, available from balances order by member")
+    assert [tuple(row) for row in held] == [("m-1", 20), ("m-2", 5), ("m-3", 55)]
+    assert await findings(database_urls) == []
+
+
+async def test_an_exchange_is_two_journals_that_agree(
+    database: Database, road: Road, database_urls: DatabaseUrls
+) -> None:
+    await say(database, road, enrolment("clubcard", "m-1"), enrolment("worldwide", "w-1"))
+    await say(database, road, report("clubcard", "m-1", purchase("b-1", 1000), START))
+    sent, received = await say(database, road, swap("x-1", "m-1", "w-1", 7))
+    assert sent["other"] == {"program": "worldwide", "member": "w-1", "unit": "mile", "amount": 10, "version": 2}
+    assert (received["program"], received["unit"], received["amount"]) == ("worldwide", "mile", 10)
+    async with database.connection() as connection:
+        accounts = await connection.fetch(
+            "select program, unit, account, amount from entries where account <> 'available' order by program, journal"
+        )
+        (lot,) = await connection.fetch("select rule, funder, expires_at from lots where program = 'worldwide'")
+    assert [tuple(row) for row in accounts][1:] == [
+        ("clubcard", "point", "exchanged:worldwide", 7),
+        ("worldwide", "mile", "exchanged:clubcard", -10),
+    ]
+    assert (lot["rule"], lot["funder"], lot["expires_at"].isoformat()) == (
+        "exchange",
+        "air",
+        "2026-01-01T00:00:00+00:00",
+    )
+    assert await findings(database_urls) == []
