@@ -201,3 +201,19 @@ class ExchangeRequested(Event):
     partner: PartnerId
     versions: Versions
     to_versions: Versions
+
+
+class MergeRequested(Event):
+    """An account is to become a part of another one."""
+
+    TYPE: ClassVar[str] = "member.merge_requested.v1"
+
+    merge: Id
+    into: Id
+    versions: Versions
+
+
+class UnmergeRequested(MergeRequested):
+    """That is to be taken back."""
+
+    TYPE: ClassVar[str] = "member.unmerge_requested.v1"

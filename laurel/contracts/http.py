@@ -234,6 +234,16 @@ class ExchangePoints(Body):
     amount: Positive
 
 
+class MergeMember(Body):
+    """The account that answers for the one in the path from now on."""
+
+    into: Id | Identifier
+
+
+class UnmergeMember(Body):
+    """Nothing needs to be said to take a merge back."""
+
+
 class CaptureHold(Body):
     """Spend what is held; with an amount, the rest is released."""
 

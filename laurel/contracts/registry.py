@@ -47,6 +47,8 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             asking.TimedHoldCancelRequested,
             asking.TransferRequested,
             asking.ExchangeRequested,
+            asking.MergeRequested,
+            asking.UnmergeRequested,
         ),
     ),
     (
@@ -73,6 +75,9 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             sharing.TransferRefused,
             sharing.PointsExchanged,
             sharing.ExchangeRefused,
+            sharing.MemberMerged,
+            sharing.MemberUnmerged,
+            sharing.MergeRefused,
         ),
     ),
     (

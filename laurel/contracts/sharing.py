@@ -6,7 +6,7 @@ from pydantic import Field
 
 from laurel.contracts.envelope import Said
 from laurel.contracts.points import LotAmount, WalletEvent
-from laurel.values import Id, Name, NotNegative, Positive, ProgramId, Text, Version
+from laurel.values import Id, Name, NotNegative, Positive, ProgramId, Reference, Text, Version
 
 Direction = Literal["sent", "received"]
 
@@ -81,3 +81,41 @@ class ExchangeRefused(WalletEvent):
     detail: Text = ""
     available: NotNegative = 0
     shortfall: NotNegative = 0
+
+
+class MemberMerged(WalletEvent):
+    """The account became a part of `other`, or `other` of this one, which answers for both from now on.
+
+    It is said again where something comes to the merged one later, such as points of a hold that is cancelled: `merge`
+    then names what brought them.
+    """
+
+    TYPE: ClassVar[str] = "member.merged.v1"
+
+    merge: Reference
+    role: Literal["merged", "survivor"]
+    other: Id
+    other_version: Version = 0
+
+
+class MemberUnmerged(WalletEvent):
+    """The account is one of its own again, with what was left of what it had brought; or `other` is."""
+
+    TYPE: ClassVar[str] = "member.unmerged.v1"
+
+    merge: Id
+    role: Literal["merged", "survivor"]
+    other: Id
+    other_version: Version = 0
+
+
+class MergeRefused(WalletEvent):
+    """Two accounts did not become one, or not two again, as was `asked`."""
+
+    TYPE: ClassVar[str] = "member.merge_refused.v1"
+
+    merge: Id
+    into: Id
+    asked: Literal["merge", "unmerge"] = "merge"
+    code: Name
+    detail: Text = ""

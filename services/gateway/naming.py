@@ -21,6 +21,8 @@ ADJUSTMENT_DECISION: Final = "adjustment_decision"
 MATCH: Final = "match"
 TRANSFER: Final = "transfer"
 EXCHANGE: Final = "exchange"
+MERGE: Final = "merge"
+UNMERGE: Final = "unmerge"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -36,7 +38,9 @@ _LETTERS: Final = {
     ADJUSTMENT_DECISION: "jd",
     MATCH: "s",
     TRANSFER: "g",
-    EXCHANGE: "x",
+    EXCHANGE: "e",
+    MERGE: "mg",
+    UNMERGE: "mu",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

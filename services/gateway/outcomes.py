@@ -136,6 +136,16 @@ class RewardSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeSeen:
+    """Of which account a member is a part after an event; None: it is one of its own."""
+
+    program: str
+    member: str
+    into: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class TurnSeen:
     """A program's clock stands at `as_of` in points; it does so here when all that this moved is shown."""
 
@@ -155,6 +165,7 @@ class Told:
     parked: Correlation | None = None
     operation: OperationSeen | None = None
     turned: TurnSeen | None = None
+    merged: MergeSeen | None = None
 
 
 NOTHING: Final = Told()
@@ -557,6 +568,7 @@ def _shared(message: Heard) -> Told:
     shared = read_shared(message.type, message.program, message.member, message.body)
     place = _place(message.source, message.sequence)
     correlation = parse_correlation(message.correlation)
+    # What a merged account passes on later is caused by something else, which answers for itself.
     if correlation is not None and correlation.key.kind != shared.kind:
         correlation = None
     if shared.code is not None:
@@ -570,7 +582,10 @@ def _shared(message: Heard) -> Told:
     if correlation is not None:
         outcome = Outcome(correlation, POSTED, None, _encode({**shared.shown, OTHER: shared.other}))
     seen = OperationSeen(message.program, shared.kind, shared.id, POSTED, _encode(shared.shown), place)
-    return Told(outcome, summary, operation=seen)
+    merged = None
+    if shared.part_of is not None:
+        merged = MergeSeen(message.program, message.member, shared.part_of[0], place)
+    return Told(outcome, summary, operation=seen, merged=merged)
 
 
 class _Turned(msgspec.Struct):

@@ -14,6 +14,7 @@ from laurel.contracts.asking import (
     CorrectionRequested,
     EnrolmentRequested,
     ExchangeRequested,
+    MergeRequested,
     RedemptionRequested,
     RewardPublishRequested,
     StatusMatchRequested,
@@ -22,6 +23,7 @@ from laurel.contracts.asking import (
     TimedHoldReleaseRequested,
     TimedHoldRequested,
     TransferRequested,
+    UnmergeRequested,
 )
 from laurel.contracts.envelope import Cause
 from laurel.contracts.programs import ProgramPublished
@@ -229,6 +231,12 @@ def exchange_requested(
     to = {"to_program": body.to.program, "to_member": receiver, "to_versions": stamp.versions_there}
     fields = {"exchange": name, "unit": body.unit, "amount": body.amount, "partner": partner}
     return _to_points(ExchangeRequested, stamp, giver, traceparent, **fields, **to)
+
+
+def merge_requested(stamp: Stamp, name: str, member: str, into: str, traceparent: str, *, undo: bool = False) -> Saying:
+    """An account is to become a part of another, or one of its own again."""
+    type_ = UnmergeRequested if undo else MergeRequested
+    return _to_points(type_, stamp, member, traceparent, merge=name, into=into)
 
 
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:

@@ -323,6 +323,28 @@ class ExchangeShown(Shown):
     delayed: bool = False
 
 
+class MergeShown(Shown):
+    """A merge as it stands: `into` answers for the member once it is posted."""
+
+    merge: str
+    state: Literal["pending", "posted", "refused"]
+    member: str | None = None
+    into: str | None = None
+    code: str | None = None
+    delayed: bool = False
+
+
+class UnmergeShown(Shown):
+    """How a merge was taken back."""
+
+    unmerge: str
+    state: Literal["pending", "posted", "refused"]
+    member: str | None = None
+    out_of: str | None = None
+    code: str | None = None
+    delayed: bool = False
+
+
 class AdjustmentShown(Shown):
     """An adjustment as it stands; of a correction, what was reversed and written off, and what waits."""
 

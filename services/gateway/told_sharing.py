@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from laurel.contracts import sharing
-from services.gateway.naming import EXCHANGE, TRANSFER
+from services.gateway.naming import EXCHANGE, MERGE, TRANSFER, UNMERGE
 
 OTHER: Final = "_other"
 """Where an outcome names the other wallet and how far it must be shown; callers are not told."""
@@ -18,7 +18,7 @@ _EMPTY_LIST = msgspec.Raw(b"[]")
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What became of a transfer or an exchange. `code`: it was refused; `facts` explain it.
+    """What became of a transfer, an exchange or a merge. `code`: it was refused; `facts` explain it.
 
     The half of whom the points came from answers the request; `shown` is None for the other one.
     """
@@ -30,6 +30,8 @@ class Shared:
     code: str | None = None
     detail: str = ""
     facts: dict[str, Any] | None = None
+    part_of: tuple[str | None] | None = None
+    """Which account this one is a part of now, if the event says so; None in it: of none any more."""
 
 
 class _Half(msgspec.Struct, kw_only=True):
@@ -132,7 +134,52 @@ def _refused(_program: str, member: str, body: bytes) -> Shared:
     return Shared(TRANSFER, said.transfer, code=said.code, detail=said.detail, facts=facts)
 
 
+class _Merged(msgspec.Struct, kw_only=True):
+    merge: str
+    role: str
+    other: str
+    other_version: int = 0
+
+
+class _MergeRefused(msgspec.Struct, kw_only=True):
+    merge: str
+    into: str
+    code: str
+    detail: str = ""
+    asked: str = MERGE
+
+
+_decode_merged = msgspec.json.Decoder(_Merged).decode
+_decode_merge_refused = msgspec.json.Decoder(_MergeRefused).decode
+
+
+def _merged(program: str, member: str, body: bytes) -> Shared:
+    said = _decode_merged(body)
+    if said.role != "merged":
+        return Shared(MERGE, said.merge)
+    shown = {"merge": said.merge, "state": "posted", "member": member, "into": said.other}
+    return Shared(MERGE, said.merge, shown, (program, said.other, said.other_version), part_of=(said.other,))
+
+
+def _unmerged(program: str, member: str, body: bytes) -> Shared:
+    said = _decode_merged(body)
+    if said.role != "merged":
+        return Shared(UNMERGE, said.merge)
+    shown = {"unmerge": said.merge, "state": "posted", "member": member, "out_of": said.other}
+    return Shared(UNMERGE, said.merge, shown, (program, said.other, said.other_version), part_of=(None,))
+
+
+def _merge_refused(_program: str, member: str, body: bytes) -> Shared:
+    said = _decode_merge_refused(body)
+    kind = UNMERGE if said.asked == UNMERGE else MERGE
+    facts = {"member": member, "into": said.into}
+    return Shared(kind, said.merge, code=said.code, detail=said.detail, facts=facts)
+
+
 _READERS = {
+    sharing.MemberMerged.TYPE: _merged,
+    sharing.MemberUnmerged.TYPE: _unmerged,
+    sharing.MergeRefused.TYPE: _merge_refused,
     sharing.PointsTransferred.TYPE: _transferred,
     sharing.TransferRefused.TYPE: _refused,
     sharing.PointsExchanged.TYPE: _exchanged,
@@ -140,4 +187,4 @@ _READERS = {
 }
 
 SHARED: Final = frozenset(_READERS)
-"""The types that say what became of a transfer or an exchange."""
+"""The types that say what became of a transfer, an exchange or a merge."""

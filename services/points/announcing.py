@@ -110,7 +110,9 @@ def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any
     for fact in decided.journal.facts:
         build = _EVENTS.get(type(fact))
         if build is not None:
-            yield build(fact, decided)
+            told = build(fact, decided)
+            if told is not None:
+                yield told
         # An answer that is given again is not another change.
         elif isinstance(fact, f.TierChanged) and not decided.again:
             yield _tier_changed(fact, decided, zone)

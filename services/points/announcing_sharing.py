@@ -15,7 +15,12 @@ _LotAmount: Any = struct_of(points.LotAmount)
 _OtherSide: Any = struct_of(said.OtherSide)
 
 
-def _sent(fact: f.PointsSent, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+_Told = tuple[Any, dict[str, Any]]
+
+
+def _sent(fact: f.PointsSent, decided: Decided) -> _Told | None:
+    if decided.journal.kind in _MERGING:
+        return None
     lots = [_LotAmount(lot=str(part.name), amount=part.amount) for part in fact.parts]
     fields = {"direction": "sent", "unit": fact.unit, "amount": fact.amount, "lots": lots}
     if not fact.into:
@@ -26,7 +31,9 @@ def _sent(fact: f.PointsSent, _decided: Decided) -> tuple[Any, dict[str, Any]]:
     return said.PointsExchanged, {**fields, "exchange": fact.transfer, "other": other}
 
 
-def _received(fact: f.PointsReceived, decided: Decided) -> tuple[Any, dict[str, Any]]:
+def _received(fact: f.PointsReceived, decided: Decided) -> _Told | None:
+    if decided.journal.kind in _MERGING:
+        return None
     number = decided.journal.number
     lots = [
         _LotAmount(lot=f"{number}.{lot.lot}", amount=lot.amount)
@@ -61,7 +68,40 @@ def _refused(fact: f.TransferRefused, decided: Decided) -> tuple[Any, dict[str, 
     return said.TransferRefused, {**fields, "transfer": fact.transfer, "left": fact.left}
 
 
-EVENTS: dict[type, Callable[[Any, Decided], tuple[Any, dict[str, Any]]]] = {
+def _merged(fact: f.MemberMerged, _decided: Decided) -> _Told:
+    fields = {"merge": fact.merge, "other": fact.into, "other_version": fact.journal}
+    return said.MemberMerged, {**fields, "role": "merged"}
+
+
+def _absorbed(fact: f.MemberAbsorbed, _decided: Decided) -> _Told:
+    fields = {"merge": fact.merge, "other": fact.member, "other_version": fact.journal}
+    return said.MemberMerged, {**fields, "role": "survivor"}
+
+
+def _unmerged(fact: f.MemberUnmerged, _decided: Decided) -> _Told:
+    fields = {"merge": fact.merge, "other": fact.into, "other_version": fact.journal}
+    return said.MemberUnmerged, {**fields, "role": "merged"}
+
+
+def _parted(fact: f.MemberParted, _decided: Decided) -> _Told:
+    fields = {"merge": fact.merge, "other": fact.member, "other_version": fact.journal}
+    return said.MemberUnmerged, {**fields, "role": "survivor"}
+
+
+def _merge_refused(fact: f.MergeRefused, _decided: Decided) -> _Told:
+    fields = {"merge": fact.merge, "into": fact.into, "asked": fact.asked}
+    return said.MergeRefused, {**fields, "code": fact.code, "detail": fact.detail}
+
+
+_MERGING = frozenset({"merge", "unmerge"})
+"""Journals of which one event tells, that of the merge."""
+
+EVENTS: dict[type, Callable[[Any, Decided], _Told | None]] = {
+    f.MemberMerged: _merged,
+    f.MemberAbsorbed: _absorbed,
+    f.MemberUnmerged: _unmerged,
+    f.MemberParted: _parted,
+    f.MergeRefused: _merge_refused,
     f.PointsSent: _sent,
     f.PointsReceived: _received,
     f.TransferRefused: _refused,

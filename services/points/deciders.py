@@ -23,12 +23,14 @@ from services.points.domain.asked import (
     Enrol,
     Exchange,
     MatchStatus,
+    Merge,
     PlaceHold,
     PlaceTimedHold,
     ReleaseHold,
     Report,
     Transfer,
     TurnClock,
+    Unmerge,
 )
 from services.points.domain.cancelling import cancel
 from services.points.domain.capturing import capture, capture_timed
@@ -37,6 +39,7 @@ from services.points.domain.enrolling import enrol
 from services.points.domain.exchanging import exchange
 from services.points.domain.facts import AnyFact
 from services.points.domain.holding import hold, hold_timed
+from services.points.domain.joining import merge, unmerge
 from services.points.domain.judging import judge
 from services.points.domain.matching import match
 from services.points.domain.moment import Moment
@@ -95,6 +98,12 @@ AMONG: dict[str, Among] = {
         msgspec.json.Decoder(Exchange).decode,
         lambda asked: ((asked.to_program, asked.to_member),),
         exchange,
+    ),
+    "member.merge_requested.v1": Among(
+        "merge", msgspec.json.Decoder(Merge).decode, lambda asked: ((asked.program, asked.into),), merge
+    ),
+    "member.unmerge_requested.v1": Among(
+        "unmerge", msgspec.json.Decoder(Unmerge).decode, lambda asked: ((asked.program, asked.into),), unmerge
     ),
 }
 

@@ -27,6 +27,7 @@ from services.points.domain.asked import (
     Correct,
     DecideAdjustment,
     Enrol,
+    Merge,
     PlaceHold,
     PlaceTimedHold,
     ReleaseHold,
@@ -37,6 +38,7 @@ from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
 from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
+from services.points.domain.joining import pass_on
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
 from services.points.domain.shared import BudgetName, key_name
@@ -83,6 +85,8 @@ class Step:
     key: WalletKey
     activity: ReportedActivity | None = None
     others: tuple[WalletKey, ...] = ()
+    survivor: WalletKey | None = None
+    """Of which account the wallet is a part: what the decision leaves in it goes there."""
 
 
 @dataclass(slots=True)
@@ -166,8 +170,9 @@ class Road:
         for step in steps:
             self._credit_payer(step)
         loaded = await store.load(self._needs(steps))
-        elsewhere = [step for step in steps if _follow_original(loaded, step)]
-        return await store.load(self._needs(steps)) if elsewhere else loaded
+        while [step for step in steps if _follow_original(loaded, step) or follow_merged(loaded, step)]:
+            loaded = await store.load(self._needs(steps))
+        return loaded
 
     def _credit_payer(self, step: Step) -> None:
         """Name the wallet of whoever paid, where that is who the activity is credited to."""
@@ -242,7 +247,9 @@ class Road:
             elif step.others:
                 need_between(needs, step.key, step.others, asked)
             self._need_due(needs, step.key, asked)
-            for other in step.others:
+            if step.survivor is not None:
+                needs.whole.add(step.survivor)
+            for other in (*step.others, *([step.survivor] if step.survivor is not None else [])):
                 needs.wallets.add(other)
                 self._need_tiers(needs, other)
                 self._need_due(needs, other, asked)
@@ -304,9 +311,26 @@ class Road:
                 raise CannotProcessError(step.message, "impossible", str(error)) from error
         if facts:
             self._enter(batch, step, wallet, at, facts)
+            if step.survivor is not None:
+                self._pass_on(batch, step, wallet, facts)
             # What came late may have ended before it was granted.
             if due_until is not None:
                 self._apply_due(batch, wallet, due_until)
+
+    def _pass_on(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> None:
+        """Let what is left in an account that is a part of another go there, in journals of their own."""
+        assert step.survivor is not None  # the caller has looked
+        survivor = batch.loaded.wallets[step.survivor]
+        until = self._due_until(batch, step, survivor)
+        if until is not None:
+            self._apply_due(batch, survivor, until)
+        at = max(wallet.at, survivor.at)
+        wallets = (wallet, survivor)
+        moments = [self._moment(batch, each, at, None) for each in wallets]
+        halves = pass_on(wallet, survivor, _cause_of(step), facts, moments)
+        for each, its in zip(wallets, halves, strict=True):
+            if its:
+                self._enter(batch, step, each, at, its, kind="merge")
 
     def _decide_among(self, batch: Batch, step: Step, among: Among) -> None:
         """Decide for several wallets at once; those of one program are moved at one instant."""
@@ -390,6 +414,7 @@ class Road:
         facts: tuple[AnyFact, ...],
         *,
         due_at: datetime | None = None,
+        kind: str = "",
     ) -> None:
         """Make the journal, move the wallet by its facts, and keep the balances as they stand then."""
         wallet.version += 1
@@ -397,9 +422,12 @@ class Road:
         for fact in facts:
             wallet.apply(wallet.version, fact)
             batch.loaded.shared.apply(wallet.program, wallet.member, wallet.version, fact)
-        journal = (
-            _journal(step, wallet, at, facts) if step is not None else _due_journal(wallet, at, facts, due_at or at)
-        )
+        if step is None:
+            journal = _due_journal(wallet, at, facts, due_at or at)
+        elif kind:
+            journal = Journal(wallet, wallet.version, kind, _cause_of(step), at, facts, at, message=step.message.id)
+        else:
+            journal = _journal(step, wallet, at, facts)
         key = WalletKey(wallet.program, wallet.member)
         batch.touched[key] = wallet
         if journal.hash:
@@ -497,11 +525,55 @@ def _follow_original(loaded: Loaded, step: Step) -> bool:
     return True
 
 
+def follow_merged(loaded: Loaded, step: Step) -> bool:
+    """Name the account that answers for one that became a part of it; say if it was not named yet.
+
+    What is new is the other's from the start. What belongs to this one's past is decided here, and what that leaves
+    goes on to the other.
+    """
+    found = False
+    others = [key if isinstance(step.asked, Merge) else (_survivor(loaded, key) or key) for key in step.others]
+    if others != list(step.others):
+        step.others, found = tuple(others), True
+    survivor = _survivor(loaded, step.key)
+    if survivor is None or isinstance(step.asked, Merge | Enrol) or step.others:
+        return found
+    if _is_new_activity(loaded, step):
+        step.key = survivor
+        return True
+    if step.survivor is None or (further := _survivor(loaded, step.survivor)) is not None:
+        step.survivor = survivor if step.survivor is None else further
+        return True
+    return found
+
+
+def _survivor(loaded: Loaded, key: WalletKey) -> WalletKey | None:
+    wallet = loaded.wallets.get(key)
+    return None if wallet is None or wallet.merged_into is None else WalletKey(key.program, wallet.merged_into)
+
+
+def _is_new_activity(loaded: Loaded, step: Step) -> bool:
+    if step.activity is None or step.activity.type == "return" or not isinstance(step.asked, Report):
+        return False
+    known = loaded.known.get(ActivityKey(step.key.program, step.asked.partner, step.activity.id))
+    return known is None or known.member != step.key.member
+
+
 def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
-    """Cut a batch before a return whose original is in it: what it takes back is loaded once that is written."""
+    """Cut a batch before a return whose original is in it: what it takes back is loaded once that is written.
+
+    A merge stands alone, because who comes after it may belong to somebody else.
+    """
     seen: set[tuple[str, str, str]] = set()
     start = 0
     for index, step in enumerate(steps):
+        if isinstance(step.asked, Merge):
+            if start < index:
+                yield steps[start:index]
+            yield steps[index : index + 1]
+            start = index + 1
+            seen.clear()
+            continue
         if step.activity is None or not isinstance(step.asked, Report):
             continue
         program, partner = step.key.program, step.asked.partner
@@ -559,7 +631,18 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 
 _ADJUSTING = frozenset({"adjustment", "correction"})
 _WITHOUT_HOLDS = frozenset(
-    {"activity", "return", "enrolment", "expiry", "tier_review", "status_match", "transfer", "exchange"}
+    {
+        "activity",
+        "return",
+        "enrolment",
+        "expiry",
+        "tier_review",
+        "status_match",
+        "transfer",
+        "exchange",
+        "merge",
+        "unmerge",
+    }
 )
 
 
@@ -621,8 +704,12 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
     )
 
 
+def _cause_of(step: Step) -> str:
+    return step.activity.id if step.activity is not None else _cause(step.asked)
+
+
 def _cause(asked: Asked) -> str:
-    for name in ("hold", "adjustment", "match", "transfer", "exchange"):
+    for name in ("hold", "adjustment", "match", "transfer", "exchange", "merge"):
         named = getattr(asked, name, None)
         if named:
             return str(named)

@@ -100,7 +100,8 @@ _SETS = {
             select j.program, j.member, j.journal, facts.fact
             from points.journals j
             cross join lateral jsonb_array_elements(convert_from(j.facts, 'UTF8')::jsonb) as facts(fact)
-            where j.kind in ('transfer', 'exchange') and facts.fact ->> 'fact' in ('PointsSent', 'PointsReceived'))
+            where j.kind in ('transfer', 'exchange', 'merge', 'unmerge')
+              and facts.fact ->> 'fact' in ('PointsSent', 'PointsReceived'))
         select coalesce(s.program || '/' || s.member, r.program || '/' || r.member)
                  || ' ' || coalesce(s.fact ->> 'transfer', r.fact ->> 'transfer'),
                'left ' || coalesce(s.fact ->> 'amount', 'nothing')
@@ -114,7 +115,8 @@ _SETS = {
          and coalesce(r.fact ->> 'out_of', r.fact ->> 'unit') = s.fact ->> 'unit'
         where s.program is null or r.program is null
            or s.fact ->> 'amount' <> coalesce(r.fact ->> 'left', r.fact ->> 'amount')
-           or r.fact ->> 'amount' <> coalesce(s.fact ->> 'arrived', s.fact ->> 'amount')""",
+           or r.fact ->> 'amount' <> coalesce(s.fact ->> 'arrived', s.fact ->> 'amount')
+           or s.fact ->> 'owed' is distinct from r.fact ->> 'owed'""",
     "what passes from wallet to wallet sums to nothing": """
         select j.program || ' ' || j.cause, e.unit || ' sums to ' || sum(e.amount)
         from points.entries e join points.journals j using (program, member, journal)
@@ -140,6 +142,9 @@ _COUNTERS = """
 _REFUSALS = """
     select program, member, journal, rule, refused
     from points.refusals order by program, member, journal, rule"""
+_MERGED = """
+    select program, member, merged_into, merged_in from points.wallets
+    where merged_into is not null order by program, member"""
 _BUDGETS = "select program, rule, drawn from points.budgets"
 _CREDITED = """
     select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
@@ -202,6 +207,7 @@ class _Tables:
     adjustments: _Merged
     tiers: _Merged
     counts: _Merged
+    merged: _Merged
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -216,6 +222,7 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_ADJUSTMENTS, prefetch=2000)),
         _Merged(connection.cursor(_TIERS, prefetch=2000)),
         _Merged(connection.cursor(_COUNTS, prefetch=2000)),
+        _Merged(connection.cursor(_MERGED, prefetch=2000)),
     )
     wallet: Wallet | None = None
     drawn: dict[tuple[str, str], int] = {}
@@ -297,6 +304,9 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     }
     if decided != folded_decisions:
         findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
+    part_of = [(row["merged_into"], row["merged_in"]) for row in await tables.merged.of(key)]
+    if part_of != ([(wallet.merged_into, wallet.merged_in)] if wallet.merged_into is not None else []):
+        findings.append(Finding(_PROOF, where, f"merged {part_of}, folded {wallet.merged_into}"))
     tier_faults = _tier_faults(wallet, await tables.tiers.of(key), await tables.counts.of(key))
     findings += [Finding(_PROOF, where, said) for said in tier_faults]
     return findings

@@ -283,7 +283,7 @@ async def _say_of_tiers(door: Door) -> None:
 
 
 async def _say_of_sharing(door: Door) -> None:
-    """Have points given and exchanged, and both refused."""
+    """Have points given, exchanged, joined and parted, and all of it refused."""
     here, there = "giving", "taking"
     rate = {"unit": "point", "to": there, "into": "point", "rate": 1, "funding": {"funder": "shop"}}
     await door.publish(grocery(here, transfers={"point": {}}, exchanges=[rate]))
@@ -296,6 +296,12 @@ async def _say_of_sharing(door: Door) -> None:
         await door.call("POST", f"programs/{here}/transfers", gift, expect, idempotency_key=f'"{amount}"')
         swap = {"member": "m-1", "to": {"program": there, "member": "m-1"}, "unit": "point", "amount": amount}
         await door.call("POST", f"programs/{here}/exchanges", swap, expect, idempotency_key=f'"{amount}"')
+    one = f"programs/{here}/members/m-1"
+    await door.call("POST", f"{one}/merge", {"into": "m-2"}, 201, idempotency_key='"merge"')
+    await door.report(here, purchase("for-the-other", "m-1", AMOUNT))
+    await door.report(here, giving_back("from-the-other", "bought", "m-1"))
+    await door.call("POST", f"{one}/unmerge", {}, 201, idempotency_key='"unmerge"')
+    await door.call("POST", f"{one}/unmerge", {}, 409, idempotency_key='"again"')
 
 
 async def _say_everything(town: Town, door: Door, wire: Wire) -> None:

@@ -89,6 +89,19 @@ ROUTES = [
             ("/challenge/needs", {"challenge": {"needs": 0}}),
         ),
     ),
+    Route(
+        "POST",
+        f"{BASE}/members/m-1/merge",
+        {"into": "m-3"},
+        headers=KEY,
+        bad=(
+            ("/into", {"into": "-x"}),
+            ("/into", {"into": None}),
+            ("/into/value", {"into": {"scheme": "card"}}),
+            ("/into", {"into": "m-1"}),
+        ),
+    ),
+    Route("POST", f"{BASE}/members/m-1/unmerge", {}, headers=KEY),
     Route("POST", f"{BASE}/members/find", {"scheme": "card", "value": "1"}, bad=(("/value", {"value": 1}),)),
     Route(
         "POST",
@@ -391,6 +404,8 @@ async def test_bad_paths_queries_and_methods(http: httpx.AsyncClient, member: st
         ("transfers/none", "transfer_unknown"),
         ("exchanges/none", "exchange_unknown"),
         ("members/m-1/status-match/none", "not_found"),
+        ("members/m-1/merge/none", "not_found"),
+        ("members/m-1/unmerge/none", "not_found"),
     ):
         is_problem(await http.get(f"{BASE}/{path}"), 404, code)
     for path in ("/v1/programs/none", "/v1/programs/a%3Ab", "/v1/programs/%00", "/v1/programs/none/members/m"):
@@ -469,8 +484,10 @@ async def test_some_requests_need_a_quoted_key(http: httpx.AsyncClient, member: 
         for bad in ("bare", '""', '"open', '"' + "x" * 256 + '"', '"a" "b"'):
             answer = await http.post(route.path, json=route.good, headers={"idempotency-key": bad})
             is_problem(answer, 400, "malformed")
-        named = "from" if "from" in route.good else "member"
-        unknown = await http.post(route.path, json={**route.good, named: "nobody"}, headers=KEY)
+        named = next((each for each in ("from", "into") if each in route.good), "member")
+        path = route.path.replace("/m-1/unmerge", "/nobody/unmerge")
+        body = route.good if path != route.path else {**route.good, named: "nobody"}
+        unknown = await http.post(path, json=body, headers=KEY)
         is_problem(unknown, 404, "member_unknown")
     assert await counts(database) == before
 

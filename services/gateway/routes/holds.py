@@ -251,12 +251,9 @@ async def require_unit(api: Api, program: str, version: int, unit: str) -> None:
 
 
 async def known_member(api: Api, program: str, member: str | Identifier) -> str:
-    """Return who is meant, by id or identifier; 404 where nobody knows."""
-    if not isinstance(member, str):
-        found = await api.known.whose(program, member.scheme, member.value)
-        if found is None:
-            raise Problem("member_unknown")
-        return found
-    if not await api.known.member(program, member):
+    """Return who is meant, by id or identifier: the account that answers for it. 404 where nobody knows."""
+    named = member if isinstance(member, str) else await api.known.whose(program, member.scheme, member.value)
+    found = None if named is None else await api.known.survivor(program, named)
+    if found is None:
         raise Problem("member_unknown")
-    return member
+    return found

@@ -91,6 +91,8 @@ async def get_member(request: Request) -> Response:
     member = path_id(request, "member", "member_unknown")
     api = api_of(request)
     row = await _find(api, head.program, member)
+    if row is not None and row.merged_into is not None:
+        row = await _find(api, head.program, await api.known.survivor(head.program, member) or row.merged_into)
     if row is None:
         raise Problem("member_unknown")
     return Response(await _shown(api, head, row), media_type="application/json")
@@ -112,6 +114,8 @@ async def find_member(request: Request) -> Response:
     query_of(request)
     body = await body_of(request, FindMember)
     member = await api_of(request).known.whose(head.program, body.scheme, body.value)
+    if member is not None:
+        member = await api_of(request).known.survivor(head.program, member)
     if member is None:
         raise Problem("member_unknown")
     shown = {"member": member, "program": head.program}

@@ -124,10 +124,14 @@ members = hash_partitioned(
     _count("sequence"),
     _instant("created_at"),
     _flag("delayed"),
+    Column("merged_into", Text(collation="C")),
+    Column("merged_epoch", Integer, nullable=False, server_default=text("0")),
+    _count("merged_sequence"),
     PrimaryKeyConstraint("program", "member"),
     schema="gateway",
 )
-"""Who is a member (decided here), and the summary that points' events tell, up to epoch and sequence."""
+"""Who is a member (decided here), and the summary that points' events tell, up to epoch and sequence. Who is
+merged says into whom, as the event at merged_epoch and merged_sequence told."""
 
 identifiers = hash_partitioned(
     "identifiers",

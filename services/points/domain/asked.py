@@ -176,6 +176,17 @@ class Transfer(Asked, frozen=True, kw_only=True):
     partner: str = ""
 
 
+class Merge(Asked, frozen=True, kw_only=True):
+    """Make an account a part of another one."""
+
+    merge: str
+    into: str
+
+
+class Unmerge(Merge, frozen=True, kw_only=True):
+    """Take that back."""
+
+
 class Exchange(Asked, frozen=True, kw_only=True):
     """Give points of this program for points of another, whose member is `to_member`."""
 

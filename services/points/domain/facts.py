@@ -14,8 +14,15 @@ from datetime import datetime
 import msgspec
 
 from laurel.program import Returned
-from laurel.program.standing import QualifyingCounted, QualifyingReturned, TierChanged, TierKept
+from laurel.program.standing import QualifyingCounted, QualifyingJoined, QualifyingReturned, TierChanged, TierKept
 from services.points.domain.fact import Counted, Fact, LotName, LotPart
+from services.points.domain.joined import (
+    MemberAbsorbed,
+    MemberMerged,
+    MemberParted,
+    MemberUnmerged,
+    MergeRefused,
+)
 from services.points.domain.sharing import LotReceived, PointsReceived, PointsSent, TransferRefused
 
 __all__ = [
@@ -24,9 +31,15 @@ __all__ = [
     "LotName",
     "LotPart",
     "LotReceived",
+    "MemberAbsorbed",
+    "MemberMerged",
+    "MemberParted",
+    "MemberUnmerged",
+    "MergeRefused",
     "PointsReceived",
     "PointsSent",
     "QualifyingCounted",
+    "QualifyingJoined",
     "QualifyingReturned",
     "TierChanged",
     "TierKept",
@@ -415,6 +428,12 @@ AnyFact = (
     | PointsReceived
     | LotReceived
     | TransferRefused
+    | MemberMerged
+    | MemberAbsorbed
+    | MemberUnmerged
+    | MemberParted
+    | MergeRefused
+    | QualifyingJoined
 )
 
 ADJUSTING = (AdjustmentWaiting, PointsAdjusted, AdjustmentRefused, AdjustmentRejected, PostingCorrected)
@@ -423,7 +442,7 @@ ADJUSTING = (AdjustmentWaiting, PointsAdjusted, AdjustmentRefused, AdjustmentRej
 LOT_MAKING = (PointsGranted, LotRenewed, LotAdjusted, LotReceived)
 """The facts that make a lot, each named by its `lot` within the journal."""
 
-COUNTING = (ActivityPosted, ActivityReturned, PointsSent, PointsReceived)
+COUNTING = (ActivityPosted, ActivityReturned, PointsSent, PointsReceived, MemberAbsorbed, MemberParted)
 """The facts that say which counters they moved."""
 
 HOLD_MOVING = (PointsHeld, HoldRefused, PointsCaptured, PointsReleased, PointsRestored)

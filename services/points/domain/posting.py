@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from services.points.domain import facts as f
 from services.points.domain.facts import AnyFact
+from services.points.domain.sharing import TRANSFERRED
 
 
 class Entry(NamedTuple):
@@ -103,7 +104,14 @@ def _corrected(fact: f.PostingCorrected) -> list[Entry]:
 
 
 def _sent(fact: f.PointsSent) -> list[Entry]:
-    return _move(fact.unit, "available", fact.account, _sum(fact.parts))
+    return [
+        *_move(fact.unit, "available", fact.account, _sum(fact.parts)),
+        *_move(fact.unit, fact.account, "owed", fact.owed),
+    ]
+
+
+def _received(fact: f.PointsReceived) -> list[Entry]:
+    return _move(fact.unit, "owed", TRANSFERRED, fact.owed)
 
 
 def _received_lot(fact: f.LotReceived) -> list[Entry]:
@@ -130,4 +138,5 @@ _POST: dict[type, Callable[[Any], list[Entry]]] = {
     f.AdjustmentRejected: _rejected,
     f.PointsSent: _sent,
     f.LotReceived: _received_lot,
+    f.PointsReceived: _received,
 }

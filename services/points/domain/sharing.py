@@ -14,7 +14,7 @@ class PointsSent(Fact, frozen=True, tag=True):
     """Points left this wallet for another one, whose journal of it is `journal`.
 
     Where the other counts another unit, `arrived` of `into` is what came of it there. `counted` is what the member has
-    given in its windows.
+    given in its windows. With an account that became a part of another goes what is `owed`.
     """
 
     transfer: str
@@ -27,6 +27,7 @@ class PointsSent(Fact, frozen=True, tag=True):
     counted: tuple[Counted, ...] = ()
     into: str = ""
     arrived: int = 0
+    owed: int = 0
 
     @property
     def account(self) -> str:
@@ -51,6 +52,7 @@ class PointsReceived(Fact, frozen=True, tag=True):
     active_until: datetime | None = None
     out_of: str = ""
     left: int = 0
+    owed: int = 0
 
 
 class LotReceived(Fact, frozen=True, tag=True):

@@ -233,6 +233,12 @@ class Wallet:
     """Up to when a turn of the program's clock moved this wallet last."""
     drawn: dict[str, int] = field(default_factory=dict)
     tiers: TierBook | None = None
+    merged_into: str | None = None
+    """Of which other account this one is a part; what comes to it goes there."""
+    merged_in: int | None = None
+    """The journal by which it became that."""
+    passed_on: set[int] = field(default_factory=set)
+    """The journals of the other account by which it took over what was here."""
 
     @property
     def exists(self) -> bool:
@@ -275,8 +281,9 @@ class Wallet:
         ]
         if self.hold_expires_at is not None:
             ends.append(self.hold_expires_at)
-        if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
-            ends.append(self.tiers.standing.due_at)
+        standing = self.tiers.standing if self.tiers is not None and self.merged_into is None else None
+        if standing is not None and standing.due_at is not None:
+            ends.append(standing.due_at)
         return min(ends, default=None)
 
     def apply(self, journal: int, fact: AnyFact) -> None:
@@ -374,6 +381,10 @@ def _received_lot(wallet: Wallet, journal: int, fact: f.LotReceived) -> None:
 
 def _received(wallet: Wallet, _journal: int, fact: f.PointsReceived) -> None:
     _count(wallet, fact.counted)
+    if fact.owed:
+        balance = wallet.moving(fact.unit)
+        balance.owed += fact.owed
+        balance.adjusted -= fact.owed
     if fact.active_until is not None:
         balance = wallet.moving(fact.unit)
         if balance.active_until is None or fact.active_until > balance.active_until:
@@ -385,7 +396,27 @@ def _sent(wallet: Wallet, _journal: int, fact: f.PointsSent) -> None:
     amount = _take(wallet, fact.parts, remaining=-1)
     balance = wallet.moving(fact.unit)
     balance.available -= amount
-    balance.adjusted -= amount
+    balance.owed -= fact.owed
+    balance.adjusted += fact.owed - amount
+    if wallet.merged_into is not None:
+        wallet.passed_on.add(fact.journal)
+
+
+def _merged(wallet: Wallet, journal: int, fact: f.MemberMerged) -> None:
+    if wallet.merged_into != fact.into:
+        wallet.passed_on.clear()
+    wallet.status, wallet.merged_into = "merged", fact.into
+    if wallet.merged_in is None:
+        wallet.merged_in = journal
+
+
+def _unmerged(wallet: Wallet, _journal: int, _fact: f.MemberUnmerged) -> None:
+    wallet.status, wallet.merged_into, wallet.merged_in = "active", None, None
+    wallet.passed_on.clear()
+
+
+def _absorbed(wallet: Wallet, _journal: int, fact: f.MemberAbsorbed | f.MemberParted) -> None:
+    _count(wallet, fact.counted)
 
 
 def _adjusted_lot(wallet: Wallet, journal: int, fact: f.LotAdjusted) -> None:
@@ -613,7 +644,9 @@ def _tiers_moved(wallet: Wallet, journal: int, fact: AnyTierFact) -> None:
     wallet.tiers.apply(journal, fact)
 
 
-def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused | f.TransferRefused) -> None:
+def _match_refused(
+    _wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused | f.TransferRefused | f.MergeRefused
+) -> None:
     """Move nothing: a refusal is kept, that is all."""
 
 
@@ -646,6 +679,12 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.TierKept: _tiers_moved,
     f.StatusMatchRefused: _match_refused,
     f.TransferRefused: _match_refused,
+    f.MergeRefused: _match_refused,
+    f.MemberMerged: _merged,
+    f.MemberAbsorbed: _absorbed,
+    f.MemberUnmerged: _unmerged,
+    f.MemberParted: _absorbed,
+    f.QualifyingJoined: _tiers_moved,
     f.PointsSent: _sent,
     f.PointsReceived: _received,
     f.LotReceived: _received_lot,

@@ -74,13 +74,17 @@ def transfer(wallets: Sequence[Wallet], asked: Transfer, moments: Sequence[Momen
     return ((sent,), (received, *lots, *pay_with(receiver, lots, moments[1].journal)))
 
 
-def received_lots(giver: Wallet, parts: Iterable[LotPart], transfer: str) -> list[LotReceived]:
-    """Make lots of parts of another wallet's: those that are alike in all that is kept become one (S4)."""
+def received_lots(giver: Wallet, parts: Iterable[LotPart], transfer: str | None) -> list[LotReceived]:
+    """Make lots of parts of another wallet's: those that are alike in all that is kept become one (S4).
+
+    They are named after the transfer; where an account becomes a part of another, after what granted them.
+    """
     sums: dict[tuple[object, ...], tuple[Lot, int]] = {}
     for part in parts:
         lot = giver.lots[part.name]
         alike = (
             lot.unit, lot.rule, lot.partner, lot.earned_at, lot.available_at, lot.expires_at, lot.funder, lot.version,
+            None if transfer is not None else lot.activity,
         )  # fmt: skip
         before = sums.get(alike)
         sums[alike] = (lot, part.amount + (before[1] if before is not None else 0))
@@ -90,7 +94,7 @@ def received_lots(giver: Wallet, parts: Iterable[LotPart], transfer: str) -> lis
             unit=lot.unit,
             rule=lot.rule,
             amount=amount,
-            activity=transfer,
+            activity=transfer if transfer is not None else lot.activity,
             partner=lot.partner,
             earned_at=lot.earned_at,
             available_at=lot.available_at,

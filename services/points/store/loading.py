@@ -25,6 +25,7 @@ from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
 from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
+from services.points.store.joining import read_whole
 from services.points.store.tiering import read_tiers
 
 LOTS_AT_ONCE = 32
@@ -44,7 +45,7 @@ _LOCK = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
-               turned_to
+               turned_to, merged_into, merged_in
         from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
@@ -152,6 +153,9 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_holds(connection, needs, wallets)
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
+    for lots, holds in await read_whole(connection, needs, wallets):
+        _add_lots(wallets, lots)
+        await _add_holds(connection, wallets, holds)
     await _read_spendable(connection, needs, wallets)
     # What is shared is locked last, table by table in the order of their names.
     budgets = await lock_budgets(connection, needs.budgets)
@@ -182,7 +186,7 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
             msgspec.json.decode(attributes) if attributes else {},
         )
         wallet = wallets[WalletKey(program, member)]
-        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to = times
+        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into, wallet.merged_in = times
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.

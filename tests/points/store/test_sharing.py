@@ -139,3 +139,62 @@ async def test_an_exchange_is_two_journals_that_agree(
         "2026-01-01T00:00:00+00:00",
     )
     assert await findings(database_urls) == []
+
+
+def join(member: str, into: str, *, undo: bool = False) -> Note:
+    type_ = "member.unmerge_requested.v1" if undo else "member.merge_requested.v1"
+    name = f"{'u' if undo else 'j'}-{member}"
+    return note(
+        type_, "clubcard", member, at=START, cause={"kind": "request", "id": name}, merge=name, into=into,
+        versions={"program": 1},
+    )  # fmt: skip
+
+
+def back(id_: str, of: str, member: str) -> Note:
+    activity = {"id": id_, "type": "return", "of": of, "occurred_at": START.isoformat()}
+    return report("clubcard", member, activity, START)
+
+
+async def available(database: Database) -> dict[str, int]:
+    async with database.connection() as connection:
+        rows = await connection.fetch("select member, available - owed as has from balances where program = 'clubcard'")
+    return {row["member"]: row["has"] for row in rows}
+
+
+async def test_a_merged_past_is_found_again_and_given_back(
+    database: Database, road: Road, database_urls: DatabaseUrls
+) -> None:
+    for member in ("m-1", "m-2", "m-3"):
+        await say(database, road, enrolment("clubcard", member))
+        bought = [report("clubcard", member, purchase(f"b-{member}-{n}", 1000), START) for n in range(40)]
+        await say(database, road, *bought)
+    await say(database, road, join("m-1", "m-2"))
+    assert await available(database) == {"m-1": 0, "m-2": 800, "m-3": 400}
+    # One transaction: a new activity for the merged, a return of its past, a return named by the survivor, a gift.
+    await say(
+        database, road, report("clubcard", "m-1", purchase("later", 700), START), back("r-1", "b-m-1-0", "m-1"),
+        back("r-2", "b-m-1-1", "m-2"), gift("g-1", "m-3", "m-1", 50),
+    )  # fmt: skip
+    assert await available(database) == {"m-1": 0, "m-2": 800 + 7 - 20 + 50, "m-3": 350}
+    await say(database, road, join("m-2", "m-3"))
+    await say(database, road, back("r-3", "b-m-1-2", "m-1"), report("clubcard", "m-1", purchase("last", 100), START))
+    assert await available(database) == {"m-1": 0, "m-2": 0, "m-3": 350 + 837 - 10 + 1}
+    assert await findings(database_urls) == []
+    said = await say(database, road, join("m-1", "m-2", undo=True))
+    assert said[0]["code"] == "not_eligible", "it answers to another one by now"
+    await say(database, road, join("m-2", "m-3", undo=True))
+    # What m-1 passed on to m-3 later came not by this merge.
+    assert await available(database) == {"m-1": 0, "m-2": 837 - 10, "m-3": 350 + 1}
+    assert await findings(database_urls) == []
+
+
+async def test_two_members_merged_into_each_other_at_once(
+    database: Database, road: Road, database_urls: DatabaseUrls
+) -> None:
+    for member in ("m-1", "m-2"):
+        await say(database, road, enrolment("clubcard", member))
+        await say(database, road, report("clubcard", member, purchase(f"b-{member}", 1000), START))
+    said = await asyncio.gather(say(database, road, join("m-1", "m-2")), say(database, road, join("m-2", "m-1")))
+    assert sorted(each[0]["type"] for each in said) == ["member.merge_refused.v1", "member.merged.v1"]
+    assert sum((await available(database)).values()) == 20
+    assert await findings(database_urls) == []
