@@ -63,7 +63,7 @@ async def test_the_survivor_answers_for_both(town: Town) -> None:
     # Whatever names the old one is meant for the new one, whoever is asked.
     earned = await other.report(PROGRAM, purchase("after", "old", 1_000))
     assert earned["awards"][0]["member"] == "new"
-    await door.report(PROGRAM, purchase("by-card", "x", 1_000, member=card))
+    await door.report(PROGRAM, {**purchase("by-card", "new", 1_000), "member": card})
     assert await door.available(PROGRAM, "new") == 140
     gift = {"from": "old", "to": "new", "unit": "point", "amount": 1}
     own = await door.call("POST", f"programs/{PROGRAM}/transfers", gift, 422, idempotency_key='"gift"')
