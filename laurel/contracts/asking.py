@@ -217,3 +217,15 @@ class UnmergeRequested(MergeRequested):
     """That is to be taken back."""
 
     TYPE: ClassVar[str] = "member.unmerge_requested.v1"
+
+
+class HouseholdSetRequested(Event):
+    """`members` are to be a household, and those who are `leaving` not any more."""
+
+    TYPE: ClassVar[str] = "household.set_requested.v1"
+
+    household: Id
+    members: list[Id]
+    leaving: list[Id] = Field(default_factory=list)
+    pooling: bool
+    versions: Versions

@@ -244,6 +244,13 @@ class UnmergeMember(Body):
     """Nothing needs to be said to take a merge back."""
 
 
+class PutHousehold(Body):
+    """Who shares a wallet: whoever was in the household before and is not named leaves it."""
+
+    members: Annotated[list[Id | Identifier], Field(min_length=1, max_length=50)]
+    pooling: bool = True
+
+
 class CaptureHold(Body):
     """Spend what is held; with an amount, the rest is released."""
 

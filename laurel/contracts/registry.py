@@ -49,6 +49,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             asking.ExchangeRequested,
             asking.MergeRequested,
             asking.UnmergeRequested,
+            asking.HouseholdSetRequested,
         ),
     ),
     (
@@ -78,6 +79,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             sharing.MemberMerged,
             sharing.MemberUnmerged,
             sharing.MergeRefused,
+            sharing.HouseholdChanged,
         ),
     ),
     (

@@ -14,18 +14,21 @@ Direction = Literal["sent", "received"]
 class PointsTransferred(WalletEvent):
     """The member gave points to `other`, or was given them; `lots` are where they were, or where they lie now.
 
+    By `pooling` a member of a household paid what `transfer`, a hold or a gift of the other, was short of.
+
     The wallet of `other` stands at `other_version` with its half.
     """
 
     TYPE: ClassVar[str] = "points.transferred.v1"
 
-    transfer: Id
+    transfer: Reference
     direction: Direction
     other: Id
     other_version: Version = 0
     unit: Name
     amount: Positive
     lots: list[LotAmount] = Field(default_factory=list)
+    reason: Literal["gift", "pooling"] = "gift"
 
 
 class TransferRefused(WalletEvent):
@@ -119,3 +122,13 @@ class MergeRefused(WalletEvent):
     asked: Literal["merge", "unmerge"] = "merge"
     code: Name
     detail: Text = ""
+
+
+class HouseholdChanged(WalletEvent):
+    """The member belongs to a household as it is now; without `members` it does not any more."""
+
+    TYPE: ClassVar[str] = "member.household_changed.v1"
+
+    household: Id
+    members: list[Id] = Field(default_factory=list)
+    pooling: bool = False

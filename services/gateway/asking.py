@@ -9,7 +9,7 @@ from laurel.contracts.envelope import Versions
 from laurel.errors import Problem
 from laurel.shapes import struct_of
 from services.gateway.naming import Correlation, RequestKey
-from services.gateway.store import members, operations, programs, redemptions, requests
+from services.gateway.store import households, members, operations, programs, redemptions, requests
 from services.gateway.store.requests import Accepted
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from laurel.io.database import Connection
     from laurel.io.saying import Saying
     from laurel.io.unit import UnitOfWork
+    from services.gateway.store.households import NewHousehold
     from services.gateway.store.members import NewMember
     from services.gateway.store.operations import NewOperation
     from services.gateway.store.programs import ProgramHead
@@ -71,6 +72,7 @@ class Ask:
     """Set where the program's clock is to be turned, and up to when."""
     into: str | None = None
     """Another program that is moved, too."""
+    household: NewHousehold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,13 @@ class Asking:
                     await requests.drop(connection, key)
                     del new[key]
                     refused[key] = Problem("idempotency_mismatch", "The id was used before with another key")
+        for ask in plain:
+            if ask.household is not None and ask.request.key in new:
+                code = await households.put(connection, ask.household, now)
+                if code is not None:
+                    await requests.drop(connection, ask.request.key)
+                    del new[ask.request.key]
+                    refused[ask.request.key] = Problem(code)
         new_operations = [ask.operation for ask in plain if ask.operation is not None and ask.request.key in new]
         await operations.add(connection, new_operations, now)
         enrolling = await self._enrolling(connection, asks, refused)

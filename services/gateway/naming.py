@@ -23,6 +23,7 @@ TRANSFER: Final = "transfer"
 EXCHANGE: Final = "exchange"
 MERGE: Final = "merge"
 UNMERGE: Final = "unmerge"
+HOUSEHOLD: Final = "household"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -41,6 +42,7 @@ _LETTERS: Final = {
     EXCHANGE: "e",
     MERGE: "mg",
     UNMERGE: "mu",
+    HOUSEHOLD: "hh",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

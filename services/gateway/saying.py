@@ -14,6 +14,7 @@ from laurel.contracts.asking import (
     CorrectionRequested,
     EnrolmentRequested,
     ExchangeRequested,
+    HouseholdSetRequested,
     MergeRequested,
     RedemptionRequested,
     RewardPublishRequested,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         TransferPoints,
     )
     from services.gateway.asking import Stamp
+    from services.gateway.store.households import NewHousehold
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
 
@@ -237,6 +239,13 @@ def merge_requested(stamp: Stamp, name: str, member: str, into: str, traceparent
     """An account is to become a part of another, or one of its own again."""
     type_ = UnmergeRequested if undo else MergeRequested
     return _to_points(type_, stamp, member, traceparent, merge=name, into=into)
+
+
+def household_set_requested(stamp: Stamp, new: NewHousehold, traceparent: str) -> Saying:
+    """Somebody is to be in a household, or not any more; asked of the program, so that it is done in order."""
+    fields = {"household": new.household, "pooling": new.pooling}
+    members = {"members": list(new.members), "leaving": list(new.leaving)}
+    return _to_points(HouseholdSetRequested, stamp, "", traceparent, **fields, **members)
 
 
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:

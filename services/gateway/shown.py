@@ -345,6 +345,16 @@ class UnmergeShown(Shown):
     delayed: bool = False
 
 
+class HouseholdShown(Shown):
+    """Who shares a wallet; with `pooling`, what one cannot pay comes from the others."""
+
+    household: str
+    program: str
+    state: Literal["pending", "posted"] = "posted"
+    members: list[str] = []
+    pooling: bool = True
+
+
 class AdjustmentShown(Shown):
     """An adjustment as it stands; of a correction, what was reversed and written off, and what waits."""
 

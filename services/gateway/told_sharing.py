@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from laurel.contracts import sharing
-from services.gateway.naming import EXCHANGE, MERGE, TRANSFER, UNMERGE
+from services.gateway.naming import EXCHANGE, HOUSEHOLD, MERGE, TRANSFER, UNMERGE
 
 OTHER: Final = "_other"
 """Where an outcome names the other wallet and how far it must be shown; callers are not told."""
@@ -46,6 +46,7 @@ class _Transferred(_Half, kw_only=True):
     transfer: str
     other: str
     other_version: int = 0
+    reason: str = "gift"
 
 
 class _Side(msgspec.Struct):
@@ -87,7 +88,8 @@ def read_shared(type_: str, program: str, member: str, body: bytes) -> Shared:
 
 def _transferred(program: str, member: str, body: bytes) -> Shared:
     said = _decode_transferred(body)
-    if said.direction != "sent":
+    # What a household lends is no gift, though one may be the reason.
+    if said.direction != "sent" or said.reason != "gift":
         return Shared(TRANSFER, said.transfer)
     shown = {
         "transfer": said.transfer,
@@ -176,7 +178,20 @@ def _merge_refused(_program: str, member: str, body: bytes) -> Shared:
     return Shared(kind, said.merge, code=said.code, detail=said.detail, facts=facts)
 
 
+class _OfHousehold(msgspec.Struct):
+    household: str
+
+
+_decode_of_household = msgspec.json.Decoder(_OfHousehold).decode
+
+
+def _household_changed(_program: str, _member: str, body: bytes) -> Shared:
+    said = _decode_of_household(body)
+    return Shared(HOUSEHOLD, said.household, {"household": said.household, "state": "posted"})
+
+
 _READERS = {
+    sharing.HouseholdChanged.TYPE: _household_changed,
     sharing.MemberMerged.TYPE: _merged,
     sharing.MemberUnmerged.TYPE: _unmerged,
     sharing.MergeRefused.TYPE: _merge_refused,
@@ -187,4 +202,4 @@ _READERS = {
 }
 
 SHARED: Final = frozenset(_READERS)
-"""The types that say what became of a transfer, an exchange or a merge."""
+"""The types that say what became of a transfer, an exchange, a merge or a household."""

@@ -24,7 +24,7 @@ def _sent(fact: f.PointsSent, decided: Decided) -> _Told | None:
     lots = [_LotAmount(lot=str(part.name), amount=part.amount) for part in fact.parts]
     fields = {"direction": "sent", "unit": fact.unit, "amount": fact.amount, "lots": lots}
     if not fact.into:
-        return said.PointsTransferred, {**fields, **_pair(fact)}
+        return said.PointsTransferred, {**fields, **_pair(fact, decided)}
     other = _OtherSide(
         program=fact.program, member=fact.member, unit=fact.into, amount=fact.arrived, version=fact.journal
     )
@@ -42,15 +42,16 @@ def _received(fact: f.PointsReceived, decided: Decided) -> _Told | None:
     ]
     fields = {"direction": "received", "unit": fact.unit, "amount": fact.amount, "lots": lots}
     if not fact.out_of:
-        return said.PointsTransferred, {**fields, **_pair(fact)}
+        return said.PointsTransferred, {**fields, **_pair(fact, decided)}
     other = _OtherSide(
         program=fact.program, member=fact.member, unit=fact.out_of, amount=fact.left, version=fact.journal
     )
     return said.PointsExchanged, {**fields, "exchange": fact.transfer, "other": other}
 
 
-def _pair(fact: f.PointsSent | f.PointsReceived) -> dict[str, Any]:
-    return {"transfer": fact.transfer, "other": fact.member, "other_version": fact.journal}
+def _pair(fact: f.PointsSent | f.PointsReceived, decided: Decided) -> dict[str, Any]:
+    reason = "pooling" if decided.journal.kind == "pooling" else "gift"
+    return {"transfer": fact.transfer, "other": fact.member, "other_version": fact.journal, "reason": reason}
 
 
 def _refused(fact: f.TransferRefused, decided: Decided) -> tuple[Any, dict[str, Any]]:
@@ -93,6 +94,12 @@ def _merge_refused(fact: f.MergeRefused, _decided: Decided) -> _Told:
     return said.MergeRefused, {**fields, "code": fact.code, "detail": fact.detail}
 
 
+def _household_changed(fact: f.HouseholdChanged, _decided: Decided) -> _Told:
+    now = fact.now
+    told: dict[str, Any] = {"members": list(now.members), "pooling": now.pooling} if now is not None else {}
+    return said.HouseholdChanged, {"household": fact.household, **told}
+
+
 _MERGING = frozenset({"merge", "unmerge"})
 """Journals of which one event tells, that of the merge."""
 
@@ -102,6 +109,7 @@ EVENTS: dict[type, Callable[[Any, Decided], _Told | None]] = {
     f.MemberUnmerged: _unmerged,
     f.MemberParted: _parted,
     f.MergeRefused: _merge_refused,
+    f.HouseholdChanged: _household_changed,
     f.PointsSent: _sent,
     f.PointsReceived: _received,
     f.TransferRefused: _refused,

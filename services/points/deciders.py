@@ -28,6 +28,7 @@ from services.points.domain.asked import (
     PlaceTimedHold,
     ReleaseHold,
     Report,
+    SetHousehold,
     Transfer,
     TurnClock,
     Unmerge,
@@ -43,6 +44,7 @@ from services.points.domain.joining import merge, unmerge
 from services.points.domain.judging import judge
 from services.points.domain.matching import match
 from services.points.domain.moment import Moment
+from services.points.domain.pooling import set_household
 from services.points.domain.releasing import release, release_timed
 from services.points.domain.state import Wallet
 from services.points.domain.transferring import transfer
@@ -104,6 +106,12 @@ AMONG: dict[str, Among] = {
     ),
     "member.unmerge_requested.v1": Among(
         "unmerge", msgspec.json.Decoder(Unmerge).decode, lambda asked: ((asked.program, asked.into),), unmerge
+    ),
+    "household.set_requested.v1": Among(
+        "household",
+        msgspec.json.Decoder(SetHousehold).decode,
+        lambda asked: tuple((asked.program, member) for member in (*asked.members, *asked.leaving)),
+        set_household,
     ),
 }
 

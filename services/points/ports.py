@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
-from services.points.domain.facts import AnyFact
+from services.points.domain.facts import AnyFact, Household
 from services.points.domain.moment import Programs
 from services.points.domain.shared import BudgetName, KeyName, Shared
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
@@ -190,6 +190,9 @@ class Store(Protocol):
 
     async def load(self, needs: Needs) -> Loaded:
         """Lock the wallets in order, then read what the needs name."""
+
+    async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
+        """Return the households of members, of those who are in one, without locking anything."""
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         """Write journals, entries and lots, and the totals of the wallets they touched."""

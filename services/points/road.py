@@ -27,20 +27,31 @@ from services.points.domain.asked import (
     Correct,
     DecideAdjustment,
     Enrol,
+    Exchange,
     Merge,
     PlaceHold,
     PlaceTimedHold,
     ReleaseHold,
     Report,
+    SetHousehold,
+    Transfer,
     Versions,
 )
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
-from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
+from services.points.domain.facts import (
+    ADJUSTING,
+    HOLD_MOVING,
+    ActivityRefused,
+    AnyFact,
+    Household,
+    PointsReleased,
+)
 from services.points.domain.joining import pass_on
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
+from services.points.domain.pooling import drawn, lend, short_of, with_pool
 from services.points.domain.shared import BudgetName, key_name
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
@@ -87,6 +98,8 @@ class Step:
     others: tuple[WalletKey, ...] = ()
     survivor: WalletKey | None = None
     """Of which account the wallet is a part: what the decision leaves in it goes there."""
+    pool: tuple[WalletKey, ...] = ()
+    """The others of the household that pay together with the member."""
 
 
 @dataclass(slots=True)
@@ -169,10 +182,26 @@ class Road:
         """Load what the messages can touch; begin again where what is returned turns out to lie in another wallet."""
         for step in steps:
             self._credit_payer(step)
+        await self._name_pools(store, steps)
         loaded = await store.load(self._needs(steps))
-        while [step for step in steps if _follow_original(loaded, step) or follow_merged(loaded, step)]:
+        while [
+            step
+            for step in steps
+            if _follow_original(loaded, step) or follow_merged(loaded, step) or follow_household(loaded, step)
+        ]:
             loaded = await store.load(self._needs(steps))
         return loaded
+
+    async def _name_pools(self, store: Store, steps: Sequence[Step]) -> None:
+        """Name who pays together with those who spend, before anything is locked, so that all is locked in one order.
+
+        It is looked at again under the locks.
+        """
+        spending = [step for step in steps if isinstance(step.asked, SPENDING)]
+        if spending:
+            households = await store.households({step.key for step in spending})
+            for step in spending:
+                step.pool = pool_of(step.key, households.get(step.key))
 
     def _credit_payer(self, step: Step) -> None:
         """Name the wallet of whoever paid, where that is who the activity is credited to."""
@@ -247,9 +276,9 @@ class Road:
             elif step.others:
                 need_between(needs, step.key, step.others, asked)
             self._need_due(needs, step.key, asked)
-            if step.survivor is not None:
-                needs.whole.add(step.survivor)
-            for other in (*step.others, *([step.survivor] if step.survivor is not None else [])):
+            wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []))
+            needs.whole.update(wholly)
+            for other in (*step.others, *wholly):
                 needs.wallets.add(other)
                 self._need_tiers(needs, other)
                 self._need_due(needs, other, asked)
@@ -307,8 +336,12 @@ class Road:
             moment = self._moment(batch, wallet, at, None)
             try:
                 facts = step.decider.decide(wallet, step.asked, moment)
+                if step.pool and self._draw(batch, step, wallet, facts):
+                    at = max(at, wallet.at)
+                    facts = step.decider.decide(wallet, step.asked, self._moment(batch, wallet, at, None))
             except ImpossibleRequestError as error:
                 raise CannotProcessError(step.message, "impossible", str(error)) from error
+            facts = self._with_pool(batch, step, facts)
         if facts:
             self._enter(batch, step, wallet, at, facts)
             if step.survivor is not None:
@@ -332,6 +365,32 @@ class Road:
             if its:
                 self._enter(batch, step, each, at, its, kind="merge")
 
+    def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
+        """Let the others of a household pay what the member cannot, where they can; say if they did."""
+        short = short_of(facts)
+        if short is None:
+            return False
+        pool = [batch.loaded.wallets[key] for key in step.pool]
+        for other in pool:
+            until = self._due_until(batch, step, other)
+            if until is not None:
+                self._apply_due(batch, other, until)
+        if with_pool(short, pool) is not None:
+            return False
+        at = max(each.at for each in (wallet, *pool))
+        at = max(at, step.asked.at) if self._programs.runs_by_itself(wallet.program) else at
+        for owner, parts in drawn(pool, short.unit, short.shortfall):
+            left, arrived = lend(owner, wallet, short.unit, parts, _cause_of(step))
+            self._enter(batch, step, owner, at, left, kind="pooling")
+            self._enter(batch, step, wallet, at, arrived, kind="pooling")
+        return True
+
+    def _with_pool(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...]) -> tuple[AnyFact, ...]:
+        """Let a refusal for want of points count what the household has."""
+        short = short_of(facts) if step.pool else None
+        together = with_pool(short, [batch.loaded.wallets[key] for key in step.pool]) if short is not None else None
+        return facts if together is None else (together,)
+
     def _decide_among(self, batch: Batch, step: Step, among: Among) -> None:
         """Decide for several wallets at once; those of one program are moved at one instant."""
         wallets = [batch.loaded.wallets[key] for key in (step.key, *step.others)]
@@ -343,7 +402,15 @@ class Road:
             time = self._time_of(step, wallet, due_until)
             at[wallet.program] = max(time, at.get(wallet.program, time))
         moments = [self._moment(batch, wallet, at[wallet.program], None) for wallet in wallets]
-        for wallet, facts in zip(wallets, among.decide(wallets, step.asked, moments), strict=True):
+        halves = list(among.decide(wallets, step.asked, moments))
+        if step.pool and self._draw(batch, step, wallets[0], halves[0]):
+            at = {
+                name: max([time, *(each.at for each in wallets if each.program == name)]) for name, time in at.items()
+            }
+            moments = [self._moment(batch, wallet, at[wallet.program], None) for wallet in wallets]
+            halves = list(among.decide(wallets, step.asked, moments))
+        halves[0] = self._with_pool(batch, step, halves[0])
+        for wallet, facts in zip(wallets, halves, strict=True):
             if facts:
                 self._enter(batch, step, wallet, at[wallet.program], facts)
         for wallet, due_until in zip(wallets, until, strict=True):
@@ -504,12 +571,16 @@ def _read(message: Incoming) -> Step | None:
         activity = asked.decoded() if isinstance(asked, Report) else None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CannotProcessError(message, "undecodable", str(error)) from error
-    if asked.member != message.member or asked.program != message.program:
+    if (asked.member or "") != message.member or asked.program != message.program:
         # The order of keys would not protect it.
         raise CannotProcessError(message, "undecodable", "The body names another member than its key")
     step = Step(message, decider, asked, WalletKey(message.program, message.member), activity)
     if isinstance(decider, Among):
         step.others = tuple(WalletKey(*other) for other in decider.others(asked))
+        if not message.member:
+            # It is asked of the program; the first whom it concerns stands for all.
+            step.key, *others = sorted(set(step.others))
+            step.others = tuple(others)
     return step
 
 
@@ -532,11 +603,13 @@ def follow_merged(loaded: Loaded, step: Step) -> bool:
     goes on to the other.
     """
     found = False
-    others = [key if isinstance(step.asked, Merge) else (_survivor(loaded, key) or key) for key in step.others]
+    others = [
+        key if isinstance(step.asked, Merge | SetHousehold) else (_survivor(loaded, key) or key) for key in step.others
+    ]
     if others != list(step.others):
         step.others, found = tuple(others), True
     survivor = _survivor(loaded, step.key)
-    if survivor is None or isinstance(step.asked, Merge | Enrol) or step.others:
+    if survivor is None or isinstance(step.asked, Merge | SetHousehold | Enrol) or step.others:
         return found
     if _is_new_activity(loaded, step):
         step.key = survivor
@@ -545,6 +618,25 @@ def follow_merged(loaded: Loaded, step: Step) -> bool:
         step.survivor = survivor if step.survivor is None else further
         return True
     return found
+
+
+def follow_household(loaded: Loaded, step: Step) -> bool:
+    """Name the others who pay together with a member that spends; say if they were not named yet."""
+    if not isinstance(step.asked, SPENDING):
+        return False
+    before, step.pool = step.pool, pool_of(step.key, loaded.wallets[step.key].household)
+    return not set(before).issuperset(step.pool)
+
+
+def pool_of(key: WalletKey, household: Household | None) -> tuple[WalletKey, ...]:
+    """Return the others of a household that pay together with a member."""
+    if household is None or not household.pooling:
+        return ()
+    return tuple(WalletKey(key.program, member) for member in household.members if member != key.member)
+
+
+SPENDING = (PlaceHold, PlaceTimedHold, Transfer, Exchange)
+"""What is asked of a member's points, and of those of its household."""
 
 
 def _survivor(loaded: Loaded, key: WalletKey) -> WalletKey | None:
@@ -709,7 +801,7 @@ def _cause_of(step: Step) -> str:
 
 
 def _cause(asked: Asked) -> str:
-    for name in ("hold", "adjustment", "match", "transfer", "exchange", "merge"):
+    for name in ("hold", "adjustment", "match", "transfer", "exchange", "merge", "household"):
         named = getattr(asked, name, None)
         if named:
             return str(named)

@@ -100,7 +100,7 @@ _SETS = {
             select j.program, j.member, j.journal, facts.fact
             from points.journals j
             cross join lateral jsonb_array_elements(convert_from(j.facts, 'UTF8')::jsonb) as facts(fact)
-            where j.kind in ('transfer', 'exchange', 'merge', 'unmerge')
+            where j.kind in ('transfer', 'exchange', 'merge', 'unmerge', 'pooling')
               and facts.fact ->> 'fact' in ('PointsSent', 'PointsReceived'))
         select coalesce(s.program || '/' || s.member, r.program || '/' || r.member)
                  || ' ' || coalesce(s.fact ->> 'transfer', r.fact ->> 'transfer'),
@@ -143,8 +143,8 @@ _REFUSALS = """
     select program, member, journal, rule, refused
     from points.refusals order by program, member, journal, rule"""
 _MERGED = """
-    select program, member, merged_into, merged_in from points.wallets
-    where merged_into is not null order by program, member"""
+    select program, member, merged_into, merged_in, household from points.wallets
+    where merged_into is not null or household is not null order by program, member"""
 _BUDGETS = "select program, rule, drawn from points.budgets"
 _CREDITED = """
     select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
@@ -304,9 +304,10 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     }
     if decided != folded_decisions:
         findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
-    part_of = [(row["merged_into"], row["merged_in"]) for row in await tables.merged.of(key)]
-    if part_of != ([(wallet.merged_into, wallet.merged_in)] if wallet.merged_into is not None else []):
-        findings.append(Finding(_PROOF, where, f"merged {part_of}, folded {wallet.merged_into}"))
+    belongs = [tuple(row)[2:] for row in await tables.merged.of(key)] or [(None, None, None)]
+    household = encode(wallet.household) if wallet.household is not None else None
+    if belongs != [(wallet.merged_into, wallet.merged_in, household)]:
+        findings.append(Finding(_PROOF, where, f"belongs to {belongs}, folded {wallet.merged_into}, {household!r}"))
     tier_faults = _tier_faults(wallet, await tables.tiers.of(key), await tables.counts.of(key))
     findings += [Finding(_PROOF, where, said) for said in tier_faults]
     return findings

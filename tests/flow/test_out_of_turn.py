@@ -302,6 +302,7 @@ async def _say_of_sharing(door: Door) -> None:
     await door.report(here, giving_back("from-the-other", "bought", "m-1"))
     await door.call("POST", f"{one}/unmerge", {}, 201, idempotency_key='"unmerge"')
     await door.call("POST", f"{one}/unmerge", {}, 409, idempotency_key='"again"')
+    await door.call("PUT", f"programs/{here}/households/home", {"members": ["m-1", "m-2"]}, 201)
 
 
 async def _say_everything(town: Town, door: Door, wire: Wire) -> None:

@@ -102,6 +102,18 @@ ROUTES = [
         ),
     ),
     Route("POST", f"{BASE}/members/m-1/unmerge", {}, headers=KEY),
+    Route(
+        "PUT",
+        f"{BASE}/households/h-1",
+        {"members": ["m-1"], "pooling": True},
+        bad=(
+            ("/members", {"members": []}),
+            ("/members", {"members": "m-1"}),
+            ("/members/0", {"members": ["-x"]}),
+            ("/members/1", {"members": ["m-1", "m-1"]}),
+            ("/pooling", {"pooling": "yes"}),
+        ),
+    ),
     Route("POST", f"{BASE}/members/find", {"scheme": "card", "value": "1"}, bad=(("/value", {"value": 1}),)),
     Route(
         "POST",
@@ -405,6 +417,7 @@ async def test_bad_paths_queries_and_methods(http: httpx.AsyncClient, member: st
         ("exchanges/none", "exchange_unknown"),
         ("members/m-1/status-match/none", "not_found"),
         ("members/m-1/merge/none", "not_found"),
+        ("households/none", "household_unknown"),
         ("members/m-1/unmerge/none", "not_found"),
     ):
         is_problem(await http.get(f"{BASE}/{path}"), 404, code)

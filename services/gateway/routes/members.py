@@ -194,7 +194,7 @@ def member_shown(row: MemberRow, tier: bytes) -> bytes:
             msgspec.Raw(tier),
             msgspec.Raw(row.attributes),
             [],
-            None,
+            row.household,
             [],
             msgspec.Raw(row.balances or b"[]"),
         )

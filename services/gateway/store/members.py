@@ -37,6 +37,7 @@ class MemberRow:
     """Whether the enrolment, while it is pending, waits for something parked."""
     merged_into: str | None = None
     """Which account answers for it."""
+    household: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class NewMember:
 
 _FIND = """
     select m.program, m.member, m.status, m.enrolled_at, m.person, m.attributes, m.tier, m.balances, m.version,
-        m.delayed, m.merged_into
+        m.delayed, m.merged_into, m.household
     from members m where m.program = $1 and m.member = $2
 """
 _SURVIVOR = """

@@ -187,6 +187,15 @@ class Unmerge(Merge, frozen=True, kw_only=True):
     """Take that back."""
 
 
+class SetHousehold(Asked, frozen=True, kw_only=True):
+    """Let `members`, and nobody else, be a household; `leaving` were until now."""
+
+    household: str
+    members: tuple[str, ...]
+    leaving: tuple[str, ...] = ()
+    pooling: bool = True
+
+
 class Exchange(Asked, frozen=True, kw_only=True):
     """Give points of this program for points of another, whose member is `to_member`."""
 

@@ -16,6 +16,7 @@ import msgspec
 from laurel.program import Returned
 from laurel.program.standing import QualifyingCounted, QualifyingJoined, QualifyingReturned, TierChanged, TierKept
 from services.points.domain.fact import Counted, Fact, LotName, LotPart
+from services.points.domain.households import Household, HouseholdChanged
 from services.points.domain.joined import (
     MemberAbsorbed,
     MemberMerged,
@@ -28,6 +29,8 @@ from services.points.domain.sharing import LotReceived, PointsReceived, PointsSe
 __all__ = [
     "Counted",
     "Fact",
+    "Household",
+    "HouseholdChanged",
     "LotName",
     "LotPart",
     "LotReceived",
@@ -434,6 +437,7 @@ AnyFact = (
     | MemberParted
     | MergeRefused
     | QualifyingJoined
+    | HouseholdChanged
 )
 
 ADJUSTING = (AdjustmentWaiting, PointsAdjusted, AdjustmentRefused, AdjustmentRejected, PostingCorrected)

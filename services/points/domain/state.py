@@ -237,6 +237,7 @@ class Wallet:
     """Of which other account this one is a part; what comes to it goes there."""
     merged_in: int | None = None
     """The journal by which it became that."""
+    household: f.Household | None = None
     passed_on: set[int] = field(default_factory=set)
     """The journals of the other account by which it took over what was here."""
 
@@ -413,6 +414,10 @@ def _merged(wallet: Wallet, journal: int, fact: f.MemberMerged) -> None:
 def _unmerged(wallet: Wallet, _journal: int, _fact: f.MemberUnmerged) -> None:
     wallet.status, wallet.merged_into, wallet.merged_in = "active", None, None
     wallet.passed_on.clear()
+
+
+def _household_changed(wallet: Wallet, _journal: int, fact: f.HouseholdChanged) -> None:
+    wallet.household = fact.now
 
 
 def _absorbed(wallet: Wallet, _journal: int, fact: f.MemberAbsorbed | f.MemberParted) -> None:
@@ -685,6 +690,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.MemberUnmerged: _unmerged,
     f.MemberParted: _absorbed,
     f.QualifyingJoined: _tiers_moved,
+    f.HouseholdChanged: _household_changed,
     f.PointsSent: _sent,
     f.PointsReceived: _received,
     f.LotReceived: _received_lot,

@@ -26,6 +26,7 @@ from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
 from services.points.store.joining import read_whole
+from services.points.store.pooling import decode_household
 from services.points.store.tiering import read_tiers
 
 LOTS_AT_ONCE = 32
@@ -45,7 +46,7 @@ _LOCK = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
-               turned_to, merged_into, merged_in
+               turned_to, merged_into, merged_in, household
         from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
@@ -186,7 +187,8 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
             msgspec.json.decode(attributes) if attributes else {},
         )
         wallet = wallets[WalletKey(program, member)]
-        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into, wallet.merged_in = times
+        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into, wallet.merged_in = times[:5]
+        wallet.household = decode_household(times[5]) if times[5] else None
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.

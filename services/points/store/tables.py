@@ -67,6 +67,7 @@ wallets = hash_partitioned(
     _instant("turned_to", nullable=True),
     Column("merged_into", Text(collation="C")),
     Column("merged_in", BigInteger),
+    Column("household", LargeBinary),
     PrimaryKeyConstraint("program", "member"),
     Index("wallets_due", "next_due_at", postgresql_where=text("next_due_at is not null")),
     schema="points",

@@ -310,7 +310,7 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
             wallet.program, wallet.member, wallet.status, wallet.at, wallet.version, wallet.enrolled_at,
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
             wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into,
-            wallet.merged_in,
+            wallet.merged_in, msgspec.json.encode(wallet.household) if wallet.household is not None else None,
         )
         for wallet in wallets
     ]  # fmt: skip

@@ -198,3 +198,40 @@ async def test_two_members_merged_into_each_other_at_once(
     assert sorted(each[0]["type"] for each in said) == ["member.merge_refused.v1", "member.merged.v1"]
     assert sum((await available(database)).values()) == 20
     assert await findings(database_urls) == []
+
+
+def house(*members: str, leaving: tuple[str, ...] = ()) -> Note:
+    fields = {"household": "h", "members": members, "leaving": leaving, "pooling": True, "member": None}
+    body = {"program": "clubcard", "at": START, "cause": {"kind": "request", "id": "h"}, **fields}
+    return Note("household.set_requested.v1", "clubcard", "", msgspec.json.encode({**body, "versions": {"program": 1}}))
+
+
+def hold(name: str, member: str, amount: int) -> Note:
+    return note(
+        "hold.requested.v1", "clubcard", member, at=START, cause={"kind": "redemption", "id": name}, hold=name,
+        unit="point", amount=amount, redemption=name,
+    )  # fmt: skip
+
+
+async def test_a_household_that_spends_at_once_spends_no_more_than_it_has(
+    database: Database, road: Road, database_urls: DatabaseUrls
+) -> None:
+    members = [f"m-{number}" for number in range(4)]
+    for member in members:
+        await say(database, road, enrolment("clubcard", member))
+        bought = [report("clubcard", member, purchase(f"b-{member}-{n}", 100), START) for n in range(40)]
+        await say(database, road, *bought)
+    await say(database, road, house(*members))
+    holds = [hold(f"h-{number}", members[number % 4], 50) for number in range(8)]
+    said = await asyncio.gather(*(say(database, road, each) for each in holds))
+    outcomes = sorted(each[-1]["type"] for each in said)
+    assert outcomes == ["points.held.v1"] * 3 + ["points.hold_refused.v1"] * 5
+    refused = [each[-1] for each in said if each[-1]["type"] == "points.hold_refused.v1"]
+    assert {(one["available"], one["shortfall"]) for one in refused} == {(10, 40)}
+    assert sum((await available(database)).values()) == 10
+    assert await findings(database_urls) == []
+    await say(database, road, house("m-0", "m-1", leaving=("m-2", "m-3")))
+    async with database.connection() as connection:
+        rows = await connection.fetch("select member, household is null as alone from wallets order by member")
+    assert [row["alone"] for row in rows] == [False, False, True, True]
+    assert await findings(database_urls) == []
