@@ -48,8 +48,7 @@ class Needs:
     what may be credited once, `budgets` what rules may draw from; `clocks` the programs whose now is needed.
     `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then. Of
     wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
-    on something may be counted. `whole` names wallets of which
-    everything is needed that is open.
+    on something may be counted. `whole` names wallets of which everything is needed that is open.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)

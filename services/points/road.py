@@ -602,6 +602,8 @@ def follow_merged(loaded: Loaded, step: Step) -> bool:
     What is new is the other's from the start. What belongs to this one's past is decided here, and what that leaves
     goes on to the other.
     """
+    if loaded.wallets[step.key].merged_into is None and not step.others and step.survivor is None:
+        return False
     found = False
     others = [
         key if isinstance(step.asked, Merge | SetHousehold) else (_survivor(loaded, key) or key) for key in step.others

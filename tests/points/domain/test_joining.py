@@ -133,6 +133,15 @@ async def test_a_hold_from_before_is_cancelled_for_the_survivor() -> None:
     assert (couple.points("m-1").available, couple.points("m-2").available) == (0, 10)
 
 
+async def test_a_hold_that_was_under_way_is_refused() -> None:
+    couple = await a_couple()
+    await couple.buy("b-1", 1000)
+    await couple.join()
+    for said in (await couple.hold("h-1", 5), await couple.timed("requested", "t-1", amount=5)):
+        assert (said[0]["type"], said[0]["code"]) == ("points.hold_refused.v1", "member_not_active")
+    assert couple.points("m-2").available == 10
+
+
 async def test_what_both_counted_under_a_cap_counts_together() -> None:
     couple = await a_couple(caps=[CAP])
     await couple.buy("b-1", 6000)
