@@ -8,7 +8,7 @@ is not disturbed.
 from alembic import op
 
 revision = "points_0005"
-down_revision = "points_0004"
+down_revision = "points_0010"
 branch_labels = None
 depends_on = None
 
