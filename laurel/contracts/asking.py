@@ -17,6 +17,7 @@ from laurel.values import (
     NotNegative,
     PartnerId,
     Positive,
+    ProgramId,
     Reference,
     ShortText,
 )
@@ -192,3 +193,59 @@ class TimedHoldCancelRequested(TimedHoldAsked):
     TYPE: ClassVar[str] = "timed_hold.cancel_requested.v1"
 
     by: Literal["member", "provider"]
+
+
+class TransferRequested(Event):
+    """A member gives points to another."""
+
+    TYPE: ClassVar[str] = "transfer.requested.v1"
+
+    transfer: Id
+    to: Id
+    unit: Name
+    amount: Positive
+    partner: PartnerId
+    versions: Versions
+
+
+class ExchangeRequested(Event):
+    """A member's points are to become points of another program; `to_versions` is how that stood."""
+
+    TYPE: ClassVar[str] = "exchange.requested.v1"
+
+    exchange: Id
+    to_program: ProgramId
+    to_member: Id
+    unit: Name
+    amount: Positive
+    partner: PartnerId
+    versions: Versions
+    to_versions: Versions
+
+
+class MergeRequested(Event):
+    """An account is to become a part of another one."""
+
+    TYPE: ClassVar[str] = "member.merge_requested.v1"
+
+    merge: Id
+    into: Id
+    versions: Versions
+
+
+class UnmergeRequested(MergeRequested):
+    """That is to be taken back."""
+
+    TYPE: ClassVar[str] = "member.unmerge_requested.v1"
+
+
+class HouseholdSetRequested(Event):
+    """`members` are to be a household, and those who are `leaving` not any more."""
+
+    TYPE: ClassVar[str] = "household.set_requested.v1"
+
+    household: Id
+    members: list[Id]
+    leaving: list[Id] = Field(default_factory=list)
+    pooling: bool
+    versions: Versions

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from laurel.contracts import asking, parking, points, programs, redemption
+from laurel.contracts import asking, parking, points, programs, redemption, sharing
 from laurel.contracts.envelope import Event
 from laurel.shapes import ShapeDecoder, decoder_of
 
@@ -47,6 +47,11 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             asking.TimedHoldCaptureRequested,
             asking.TimedHoldReleaseRequested,
             asking.TimedHoldCancelRequested,
+            asking.TransferRequested,
+            asking.ExchangeRequested,
+            asking.MergeRequested,
+            asking.UnmergeRequested,
+            asking.HouseholdSetRequested,
         ),
     ),
     (
@@ -73,6 +78,14 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.TierKept,
             points.TierMatchRefused,
             points.SegmentChanged,
+            sharing.PointsTransferred,
+            sharing.TransferRefused,
+            sharing.PointsExchanged,
+            sharing.ExchangeRefused,
+            sharing.MemberMerged,
+            sharing.MemberUnmerged,
+            sharing.MergeRefused,
+            sharing.HouseholdChanged,
         ),
     ),
     (

@@ -15,6 +15,7 @@ from laurel.program.places import Places
 from laurel.program.plans import Plan, unfired
 from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleLimit, RuleOutcome, compile_rule
 from laurel.program.segments import CompiledSegments
+from laurel.program.sharing import CompiledExchange, CompiledTransfers, compile_exchanges, compile_transfers
 from laurel.program.tiers import CompiledTiers
 from laurel.program.windows import WindowFinder
 
@@ -71,6 +72,10 @@ class CompiledProgram:
     segments: CompiledSegments | None
     closing: frozenset[str]
     """The types of activities, besides returns, that take back what rules gave to others."""
+    transfers: Mapping[str, CompiledTransfers]
+    """By unit: what members may give each other; empty where they may not."""
+    exchanges: Mapping[tuple[str, str], CompiledExchange]
+    """By unit and the other program: at which rate it takes them."""
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -112,6 +117,8 @@ class CompiledProgram:
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
             segments=CompiledSegments.from_document(document.segments, zone) if document.segments else None,
             closing=frozenset(name for rule in rules for name in rule.taken_back_on),
+            transfers=compile_transfers(document),
+            exchanges=compile_exchanges(document),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )

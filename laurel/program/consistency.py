@@ -21,6 +21,7 @@ from laurel.program.document import (
     Attributes,
     Cap,
     DayPart,
+    Exchange,
     Group,
     Part,
     ProgramDocument,
@@ -29,6 +30,7 @@ from laurel.program.document import (
     Segment,
     Store,
     Tiers,
+    Transfers,
     Unit,
     Validity,
 )
@@ -36,6 +38,7 @@ from laurel.program.parsing import RESERVED
 from laurel.program.places import overlapping
 from laurel.program.scopes import lines_scope, member_scope, where_scope
 from laurel.program.segment_faults import rule_segment_faults, segment_faults
+from laurel.program.sharing_faults import sharing_faults
 from laurel.program.tier_faults import rule_tier_faults, tier_faults, unit_faults
 
 if TYPE_CHECKING:
@@ -62,6 +65,9 @@ class Outline:
     has_tiers: bool = False
     segments: Mapping[int, Segment] = field(default_factory=dict)
     segment_names: tuple[str, ...] = ()
+    program: str | None = None
+    transfers: Mapping[str, Transfers | None] = field(default_factory=dict)
+    exchanges: Mapping[int, Exchange] = field(default_factory=dict)
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -81,13 +87,16 @@ def outline_of(document: ProgramDocument) -> Outline:
         has_tiers=document.tiers is not None,
         segments=dict(enumerate(document.segments)),
         segment_names=tuple(segment.segment for segment in document.segments),
+        program=document.program,
+        transfers=document.transfers,
+        exchanges=dict(enumerate(document.exchanges)),
     )
 
 
 def outline_of_parts(data: Mapping[str, Any]) -> Outline:
     """Return the outline of a document of which some fields are wrong."""
     zone, units, earning = data.get("time_zone"), data.get("units"), data.get("earning")
-    caps = data.get("caps")
+    caps, exchanges = data.get("caps"), data.get("exchanges")
     said = data.get("segments")
     segments = said if isinstance(said, list) else []
     rules = _readable(Rule, dict(enumerate(earning)) if isinstance(earning, list) else {})
@@ -111,6 +120,9 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         segment_names=tuple(
             each["segment"] for each in segments if isinstance(each, dict) and isinstance(each.get("segment"), str)
         ),
+        program=data["program"] if isinstance(data.get("program"), str) else None,
+        transfers=_readable_named(Transfers, data.get("transfers")),
+        exchanges=_readable(Exchange, dict(enumerate(exchanges)) if isinstance(exchanges, list) else {}),
     )
 
 
@@ -133,6 +145,7 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
     if outline.tiers is not None:
         yield from tier_faults(outline.tiers, outline.units, outline.attributes)
     yield from segment_faults(outline.segments, outline.segment_names, outline.units)
+    yield from sharing_faults(outline.program, outline.units, outline.transfers, outline.exchanges)
 
 
 _Found = tuple[Path, str, str]

@@ -41,6 +41,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=1_200)]
 TierName = Annotated[str, Field(pattern=WORD_PATTERN)]
 CounterName = Annotated[str, Field(pattern=NAME_PATTERN)]
 AmountName = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
+GiftWindow = Literal["day", "month", "quarter", "calendar_year", "account_year", "lifetime"]
 PayerPolicy = Literal["traveller_keeps", "return_to_payer"]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY_PATTERN)]
 
@@ -426,6 +427,38 @@ class Segment(Part):
     joins: Joins | None = None
 
 
+class GiftLimit(Part):
+    """How many points of a unit a member may give, or be given, within a window."""
+
+    points: Positive
+    window: GiftWindow
+
+
+class Transfers(Part):
+    """Members may give points of this unit to each other: at least and at most so many at once, and in a window."""
+
+    least: Positive | None = None
+    most: Positive | None = None
+    given: GiftLimit | None = None
+    received: GiftLimit | None = None
+
+
+class Exchange(Part):
+    """Points of a unit become points `into` of another program, `rate` of them for each, rounded down.
+
+    Only whole steps are exchanged. `funding` says who pays for the points there; they are good as long as that
+    program lets points of that unit be that arise on the day.
+    """
+
+    unit: UnitName
+    to: ProgramId
+    into: UnitName
+    rate: Rational
+    funding: Funding
+    least: Positive | None = None
+    step: Positive = 1
+
+
 class LateClaim(Part):
     """How long after an activity it may still be reported, that day included."""
 
@@ -472,3 +505,5 @@ class ProgramDocument(Part):
     returns: Returns = Returns()
     tiers: Tiers | None = None
     segments: Annotated[tuple[Segment, ...], Field(max_length=50)] = ()
+    transfers: Annotated[dict[UnitName, Transfers], Field(max_length=32, json_schema_extra=_NO_OTHER_KEYS)] = {}
+    exchanges: Annotated[tuple[Exchange, ...], Field(max_length=100)] = ()

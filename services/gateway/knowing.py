@@ -31,6 +31,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _PROGRAM_SECONDS = 1.0
+_SURVIVOR_SECONDS = 1.0
 _EVER = float("inf")
 
 
@@ -85,6 +86,7 @@ class Known:
         self._documents: Remembered[tuple[str, int], Judging] = Remembered(1_000, _EVER)
         self._partners: Remembered[str, bool] = Remembered(1_000, _EVER)
         self._members: Remembered[tuple[str, str], bool] = Remembered(50_000, _EVER)
+        self._survivors: Remembered[tuple[str, str], str] = Remembered(50_000, _SURVIVOR_SECONDS)
         self._units: Remembered[tuple[str, int], frozenset[str]] = Remembered(1_000, _EVER)
 
     async def program(self, name: str) -> ProgramHead | None:
@@ -141,6 +143,19 @@ class Known:
         if self._members.get((program, member)):
             return True
         return bool(await self.members([(program, member)]))
+
+    async def survivor(self, program: str, member: str) -> str | None:
+        """Return who answers for a member, at most a second old; None where nobody knows it."""
+        known = self._survivors.get((program, member))
+        if known is None:
+            async with self._database.connection() as connection:
+                known = await members.survivor(connection, program, member)
+            if known is not None:
+                self._survivors.put((program, member), known)
+        return known
+
+    def forget_survivor(self, program: str, member: str) -> None:
+        self._survivors.forget((program, member))
 
     async def members(self, asked: list[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return which of these (program, member) there are."""

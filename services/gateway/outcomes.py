@@ -34,6 +34,7 @@ from services.gateway.naming import (
     Correlation,
     parse_correlation,
 )
+from services.gateway.told_sharing import OTHER, SHARED, read_shared
 
 POSTED: Final = "posted"
 REFUSED: Final = "refused"
@@ -138,6 +139,16 @@ class RewardSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeSeen:
+    """Of which account a member is a part after an event; None: it is one of its own."""
+
+    program: str
+    member: str
+    into: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class TurnSeen:
     """A program's clock stands at `as_of` in points; it does so here when all that this moved is shown."""
 
@@ -160,6 +171,7 @@ class Told:
     details: Sequence[DetailSeen] = ()
     closed: tuple[str, str] | None = None
     """The program and member whom an event closes."""
+    merged: MergeSeen | None = None
 
 
 NOTHING: Final = Told()
@@ -628,6 +640,32 @@ def _adjustment_shown(message: Heard, said: _Adjusted) -> dict[str, Any]:
     }
 
 
+def _shared(message: Heard) -> Told:
+    """Points that went between two wallets: the half of whom they came from answers."""
+    summary = _summary(message, _decode_wallet(message.body))
+    shared = read_shared(message.type, message.program, message.member, message.body)
+    place = _place(message.source, message.sequence)
+    correlation = parse_correlation(message.correlation)
+    # What a merged account passes on later is caused by something else, which answers for itself.
+    if correlation is not None and correlation.key.kind != shared.kind:
+        correlation = None
+    if shared.code is not None:
+        body = _refusal_body({shared.kind: shared.id}, shared.code, shared.detail, shared.facts or {})
+        seen = OperationSeen(message.program, shared.kind, shared.id, REFUSED, body, place)
+        return Told(_refusal(correlation, shared.code, body) if correlation is not None else None, summary,
+                    operation=seen)  # fmt: skip
+    if shared.shown is None:
+        return Told(summary=summary)
+    outcome = None
+    if correlation is not None:
+        outcome = Outcome(correlation, POSTED, None, _encode({**shared.shown, OTHER: shared.other}))
+    seen = OperationSeen(message.program, shared.kind, shared.id, POSTED, _encode(shared.shown), place)
+    merged = None
+    if shared.part_of is not None:
+        merged = MergeSeen(message.program, message.member, shared.part_of[0], place)
+    return Told(outcome, summary, operation=seen, merged=merged)
+
+
 class _Turned(msgspec.Struct):
     as_of: datetime
     released: int = 0
@@ -825,6 +863,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.TierKept.TYPE: _moved,
     points.TierMatchRefused.TYPE: _match_refused,
     points.SegmentChanged.TYPE: _segment_changed,
+    **dict.fromkeys(SHARED, _shared),
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
     redemption.RedemptionFulfilled.TYPE: _fulfilled,
@@ -855,6 +894,7 @@ ANSWERS: Final = frozenset(
         points.AdjustmentHeldBack.TYPE,
         points.TierChanged.TYPE,
         points.TierMatchRefused.TYPE,
+        *SHARED,
         redemption.RewardPublished.TYPE,
         redemption.RedemptionFulfilled.TYPE,
         redemption.RedemptionRefused.TYPE,

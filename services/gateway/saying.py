@@ -13,8 +13,11 @@ from laurel.contracts.asking import (
     ClockTurnRequested,
     CorrectionRequested,
     EnrolmentRequested,
+    ExchangeRequested,
+    HouseholdSetRequested,
     MemberChangeRequested,
     MemberCloseRequested,
+    MergeRequested,
     RedemptionRequested,
     RewardPublishRequested,
     StatusMatchRequested,
@@ -22,6 +25,8 @@ from laurel.contracts.asking import (
     TimedHoldCaptureRequested,
     TimedHoldReleaseRequested,
     TimedHoldRequested,
+    TransferRequested,
+    UnmergeRequested,
 )
 from laurel.contracts.envelope import Cause
 from laurel.contracts.programs import ProgramPublished
@@ -33,8 +38,18 @@ if TYPE_CHECKING:
 
     from laurel.contracts.activity import Activity
     from laurel.contracts.envelope import Event
-    from laurel.contracts.http import AdjustPoints, CancelHold, ChangeMember, MatchStatus, PlaceHold, PublishReward
+    from laurel.contracts.http import (
+        AdjustPoints,
+        CancelHold,
+        ChangeMember,
+        ExchangePoints,
+        MatchStatus,
+        PlaceHold,
+        PublishReward,
+        TransferPoints,
+    )
     from services.gateway.asking import Stamp
+    from services.gateway.store.households import NewHousehold
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
 
@@ -215,6 +230,36 @@ def adjustment_decision_requested(
     """Somebody decides about an adjustment that waits."""
     fields = {"adjustment": name, "approve": approve, "limit": limit}
     return _to_points(AdjustmentDecisionRequested, stamp, member, traceparent, **fields)
+
+
+def transfer_requested(
+    stamp: Stamp, name: str, giver: str, receiver: str, partner: str, body: TransferPoints, traceparent: str
+) -> Saying:
+    """A member gives points to another."""
+    fields = {"transfer": name, "to": receiver, "unit": body.unit, "amount": body.amount, "partner": partner}
+    return _to_points(TransferRequested, stamp, giver, traceparent, **fields)
+
+
+def exchange_requested(
+    stamp: Stamp, name: str, giver: str, receiver: str, partner: str, body: ExchangePoints, traceparent: str
+) -> Saying:
+    """A member's points are to become those of another program."""
+    to = {"to_program": body.to.program, "to_member": receiver, "to_versions": stamp.versions_there}
+    fields = {"exchange": name, "unit": body.unit, "amount": body.amount, "partner": partner}
+    return _to_points(ExchangeRequested, stamp, giver, traceparent, **fields, **to)
+
+
+def merge_requested(stamp: Stamp, name: str, member: str, into: str, traceparent: str, *, undo: bool = False) -> Saying:
+    """An account is to become a part of another, or one of its own again."""
+    type_ = UnmergeRequested if undo else MergeRequested
+    return _to_points(type_, stamp, member, traceparent, merge=name, into=into)
+
+
+def household_set_requested(stamp: Stamp, new: NewHousehold, traceparent: str) -> Saying:
+    """Somebody is to be in a household, or not any more; asked of the program, so that it is done in order."""
+    fields = {"household": new.household, "pooling": new.pooling}
+    members = {"members": list(new.members), "leaving": list(new.leaving)}
+    return _to_points(HouseholdSetRequested, stamp, "", traceparent, **fields, **members)
 
 
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:

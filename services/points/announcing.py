@@ -14,6 +14,7 @@ from laurel.calendars import local_date
 from laurel.contracts import points as said
 from laurel.contracts.envelope import Cause
 from laurel.shapes import struct_of
+from services.points.announcing_sharing import EVENTS as SHARING
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance
@@ -114,7 +115,9 @@ def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any
     for fact in decided.journal.facts:
         build = _EVENTS.get(type(fact))
         if build is not None:
-            yield build(fact, decided)
+            told = build(fact, decided)
+            if told is not None:
+                yield told
         # An answer that is given again is not another change.
         elif isinstance(fact, f.TierChanged) and not decided.again:
             yield _tier_changed(fact, decided, zone)
@@ -536,4 +539,5 @@ _EVENTS: dict[type, Any] = {
     f.PointsAdjusted: _adjusted,
     f.PostingCorrected: _adjusted,
     f.StatusMatchRefused: _match_refused,
+    **SHARING,
 }

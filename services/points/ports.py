@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from laurel.program.segments import Cut
-from services.points.domain.facts import AnyFact
+from services.points.domain.facts import AnyFact, Household
 from services.points.domain.moment import Programs
 from services.points.domain.shared import BudgetName, KeyName, Shared
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
@@ -51,7 +51,7 @@ class Needs:
     wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
     on something may be counted; `segments` are wallets in programs with segments. `people`
     are named like counters, with the start of their window, and counted of the wallet's person, or of `persons` that a
-    message names for it.
+    message names for it. `whole` names wallets of which everything is needed that is open.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -71,6 +71,7 @@ class Needs:
     segments: set[WalletKey] = field(default_factory=set)
     people: set[tuple[str, str, str, datetime]] = field(default_factory=set)
     persons: dict[WalletKey, set[str]] = field(default_factory=dict)
+    whole: set[WalletKey] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -204,6 +205,9 @@ class Store(Protocol):
 
     async def load(self, needs: Needs) -> Loaded:
         """Lock the wallets in order, then read what the needs name."""
+
+    async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
+        """Return the households of members, of those who are in one, without locking anything."""
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         """Write journals, entries and lots, and the totals of the wallets they touched."""

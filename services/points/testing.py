@@ -5,7 +5,7 @@ They let the whole road run without a database, in microseconds, for tests and f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from laurel.program import CompiledProgram, ProgramDocument
+from services.points.domain.facts import Household
 from services.points.domain.posting import entries
 from services.points.domain.shared import Shared
 from services.points.domain.state import Wallet
@@ -46,6 +47,10 @@ class MemoryLedger:
         for key in sorted(needs.wallets):
             self.wallets.setdefault(key, Wallet(*key))
         return Loaded(self.wallets, self.known, self.shared)
+
+    async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
+        found = {key: self.wallets[key].household for key in keys if key in self.wallets}
+        return {key: household for key, household in found.items() if household is not None}
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         for journal in journals:

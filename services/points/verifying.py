@@ -99,6 +99,32 @@ _SETS = {
         left join points.journals j on j.program = a.program and j.member = a.member and j.journal = a.journal
           and j.cause = a.activity
         where j.journal is null""",
+    "what left a wallet arrived in another": """
+        with halves as materialized (
+            select j.program, j.member, j.journal, facts.fact
+            from points.journals j
+            cross join lateral jsonb_array_elements(convert_from(j.facts, 'UTF8')::jsonb) as facts(fact)
+            where j.kind in ('transfer', 'exchange', 'merge', 'unmerge', 'pooling')
+              and facts.fact ->> 'fact' in ('PointsSent', 'PointsReceived'))
+        select coalesce(s.program || '/' || s.member, r.program || '/' || r.member)
+                 || ' ' || coalesce(s.fact ->> 'transfer', r.fact ->> 'transfer'),
+               'left ' || coalesce(s.fact ->> 'amount', 'nothing')
+                 || ', arrived ' || coalesce(r.fact ->> 'amount', 'nothing')
+        from (select * from halves where fact ->> 'fact' = 'PointsSent') s
+        full join (select * from halves where fact ->> 'fact' = 'PointsReceived') r
+          on r.program = s.fact ->> 'program' and r.member = s.fact ->> 'member'
+         and r.journal = (s.fact ->> 'journal')::bigint and s.program = r.fact ->> 'program'
+         and s.member = r.fact ->> 'member' and s.journal = (r.fact ->> 'journal')::bigint
+         and s.fact ->> 'transfer' = r.fact ->> 'transfer'
+         and coalesce(r.fact ->> 'out_of', r.fact ->> 'unit') = s.fact ->> 'unit'
+        where s.program is null or r.program is null
+           or s.fact ->> 'amount' <> coalesce(r.fact ->> 'left', r.fact ->> 'amount')
+           or r.fact ->> 'amount' <> coalesce(s.fact ->> 'arrived', s.fact ->> 'amount')
+           or s.fact ->> 'owed' is distinct from r.fact ->> 'owed'""",
+    "what passes from wallet to wallet sums to nothing": """
+        select j.program || ' ' || j.cause, e.unit || ' sums to ' || sum(e.amount)
+        from points.entries e join points.journals j using (program, member, journal)
+        where e.account = 'transferred' group by j.program, j.cause, e.unit having sum(e.amount) <> 0""",
 }
 
 _WALLETS = """
@@ -125,6 +151,9 @@ _REFUSALS = """
     select program, member, journal, rule, refused
     from points.refusals order by program, member, journal, rule"""
 _PEOPLE = "select program, person, counter, window_start, counted from points.person_counts"
+_MERGED = """
+    select program, member, merged_into, merged_in, household from points.wallets
+    where merged_into is not null or household is not null order by program, member"""
 _BUDGETS = "select program, rule, drawn from points.budgets"
 _CREDITED = """
     select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
@@ -189,6 +218,7 @@ class _Tables:
     tiers: _Merged
     counts: _Merged
     segments: _Merged
+    merged: _Merged
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -205,6 +235,7 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_TIERS, prefetch=2000)),
         _Merged(connection.cursor(_COUNTS, prefetch=2000)),
         _Merged(connection.cursor(_SEGMENTS, prefetch=2000)),
+        _Merged(connection.cursor(_MERGED, prefetch=2000)),
     )
     wallet: Wallet | None = None
     drawn: dict[tuple[str, str], int] = {}
@@ -296,6 +327,10 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     }
     if decided != folded_decisions:
         findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
+    belongs = [tuple(row)[2:] for row in await tables.merged.of(key)] or [(None, None, None)]
+    household = encode(wallet.household) if wallet.household is not None else None
+    if belongs != [(wallet.merged_into, wallet.merged_in, household)]:
+        findings.append(Finding(_PROOF, where, f"belongs to {belongs}, folded {wallet.merged_into}, {household!r}"))
     tier_faults = _tier_faults(wallet, await tables.tiers.of(key), await tables.counts.of(key))
     findings += [Finding(_PROOF, where, said) for said in tier_faults]
     books = [tuple(row)[2:] for row in await tables.segments.of(key)]

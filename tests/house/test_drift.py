@@ -44,6 +44,7 @@ def test_drift_is_seen(database_urls: DatabaseUrls, schema: str) -> None:
 OTHERWISE = {
     # What is found by an id before its member is known: docs/decisions/0009-other-partitions.md says why.
     "gateway.identifiers": "HASH (program, scheme, hash)",
+    "gateway.households": "HASH (program, household)",
     "gateway.requests": "HASH (program, id)",
     "gateway.redemptions": "HASH (program, redemption)",
     "gateway.operations": "HASH (program, id)",

@@ -250,18 +250,24 @@ async def require_unit(api: Api, program: str, version: int, unit: str) -> None:
         raise Problem("invalid", errors=[Fault("/unit", "unknown", "The program has no such unit")])
 
 
-async def known_member(api: Api, program: str, member: str | Identifier, key: RequestKey | None = None) -> str:
-    """Return who is meant, by id or identifier; 404 where nobody knows, 409 where it is blocked.
+async def _named(api: Api, program: str, member: str | Identifier, key: RequestKey | None) -> str:
+    if isinstance(member, str):
+        return member
+    owner = await api.known.owner(program, member.scheme, member.value)
+    if owner is not None and owner.is_blocked and key is not None:
+        async with api.database.connection() as connection:
+            if await requests.find(connection, key) is not None:
+                return owner.member
+    return await api.known.whose(program, member.scheme, member.value)
 
-    What was asked under `key` before the identifier was blocked is answered as before.
+
+async def known_member(api: Api, program: str, member: str | Identifier, key: RequestKey | None = None) -> str:
+    """Return who is meant, by id or identifier: the account that answers for it.
+
+    404 where nobody knows, 409 where the identifier is blocked; what was asked under `key` before it was blocked is
+    answered as before.
     """
-    if not isinstance(member, str):
-        owner = await api.known.owner(program, member.scheme, member.value)
-        if owner is not None and owner.is_blocked and key is not None:
-            async with api.database.connection() as connection:
-                if await requests.find(connection, key) is not None:
-                    return owner.member
-        return await api.known.whose(program, member.scheme, member.value)
-    if not await api.known.member(program, member):
+    found = await api.known.survivor(program, await _named(api, program, member, key))
+    if found is None:
         raise Problem("member_unknown")
-    return member
+    return found

@@ -98,6 +98,7 @@ async def get_member(request: Request) -> Response:
     query_of(request)
     member = path_id(request, "member", "member_unknown")
     api = api_of(request)
+    member = await api.known.survivor(head.program, member) or member
     return Response(await show_member(api, head, member), media_type="application/json")
 
 
@@ -116,7 +117,10 @@ async def find_member(request: Request) -> Response:
     _, head = await in_program(request, "read", "members", "earn", "redeem")
     query_of(request)
     body = await body_of(request, FindMember)
-    member = await api_of(request).known.whose(head.program, body.scheme, body.value)
+    owner = await api_of(request).known.whose(head.program, body.scheme, body.value)
+    member = await api_of(request).known.survivor(head.program, owner)
+    if member is None:
+        raise Problem("member_unknown")
     shown = {"member": member, "program": head.program}
     return Response(msgspec.json.encode(shown), media_type="application/json")
 
@@ -207,7 +211,7 @@ def member_shown(row: MemberRow, tier: bytes, counters: list[dict[str, Any]], se
             msgspec.Raw(tier),
             msgspec.Raw(row.attributes),
             msgspec.Raw(segments),
-            None,
+            row.household,
             counters,
             msgspec.Raw(row.balances or b"[]"),
         )

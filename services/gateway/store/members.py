@@ -35,6 +35,9 @@ class MemberRow:
     version: int
     delayed: bool = False
     """Whether the enrolment, while it is pending, waits for something parked."""
+    merged_into: str | None = None
+    """Which account answers for it."""
+    household: str | None = None
 
 
 class Owner(NamedTuple):
@@ -59,8 +62,16 @@ class NewMember:
 
 _FIND = """
     select m.program, m.member, m.status, m.enrolled_at, m.person, m.attributes, m.tier, m.balances, m.version,
-        m.delayed
+        m.delayed, m.merged_into, m.household
     from members m where m.program = $1 and m.member = $2
+"""
+_SURVIVOR = """
+    with recursive chain(member, merged_into) as (
+        select member, merged_into from members where program = $1 and member = $2
+        union
+        select m.member, m.merged_into from chain c join members m on m.program = $1 and m.member = c.merged_into
+    )
+    select member from chain where merged_into is null limit 1
 """
 _EXISTING = """
     select m.program, m.member from unnest($1::text[], $2::text[]) as k(program, member)
@@ -112,6 +123,12 @@ _DROP = "delete from members where program = $1 and member = $2"
 async def find(connection: Connection, program: str, member: str) -> MemberRow | None:
     row = await connection.fetchrow(_FIND, program, member)
     return None if row is None else MemberRow(*row)
+
+
+async def survivor(connection: Connection, program: str, member: str) -> str | None:
+    """Return who answers for a member: itself, or the account that it became a part of; None where nobody knows it."""
+    found: str | None = await connection.fetchval(_SURVIVOR, program, member)
+    return found
 
 
 async def is_behind(connection: Connection, program: str, moved: Sequence[tuple[str, int]]) -> bool:

@@ -17,6 +17,7 @@ from laurel.errors import PROBLEMS
 from services.gateway.naming import CLOCK, MEMBER, Correlation, RequestKey
 from services.gateway.outcomes import (
     POSTED,
+    MergeSeen,
     OperationSeen,
     Outcome,
     RedemptionSeen,
@@ -85,6 +86,7 @@ def is_one_statement(told: Sequence[Told]) -> bool:
     return all(
         each.redemption is None
         and each.operation is None
+        and each.merged is None
         and each.turned is None
         and not each.details
         and each.closed is None
@@ -107,6 +109,7 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     await details.close(connection, [each.closed for each in told if each.closed is not None])
     await details.keep(connection, [detail for each in told for detail in each.details])
     await _redemptions(connection, [each.redemption for each in told if each.redemption is not None])
+    await _merged(connection, [each.merged for each in told if each.merged is not None])
     await _operations(connection, [each.operation for each in told if each.operation is not None])
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
     await _turned(connection, [each.turned for each in told if each.turned is not None])
@@ -275,6 +278,20 @@ async def _operations(connection: Connection, seen: Sequence[OperationSeen]) -> 
 
 def _placed(seen: RedemptionSeen | OperationSeen | RewardSeen) -> tuple[int, int]:
     return (seen.place.epoch, seen.place.sequence)
+
+
+_MERGED = """
+    update members set merged_into = $3, status = case when $3::text is null then 'active' else 'merged' end,
+        merged_epoch = $4, merged_sequence = $5
+    where program = $1 and member = $2 and (merged_epoch, merged_sequence) < ($4, $5)
+"""
+
+
+async def _merged(connection: Connection, seen: Sequence[MergeSeen]) -> None:
+    """Note of which account a member is a part; an older event than the one that was heard changes nothing."""
+    for each in sorted(seen, key=lambda one: (one.program, one.member, one.place.epoch, one.place.sequence)):
+        place = each.place
+        await connection.execute(_MERGED, each.program, each.member, each.into, place.epoch, place.sequence)
 
 
 _TURNED = "update programs set turned = $3 where program = $1 and turning_to = $2"

@@ -124,10 +124,30 @@ members = hash_partitioned(
     _count("sequence"),
     _instant("created_at"),
     _flag("delayed"),
+    Column("merged_into", Text(collation="C")),
+    Column("merged_epoch", Integer, nullable=False, server_default=text("0")),
+    _count("merged_sequence"),
+    Column("household", Text(collation="C")),
     PrimaryKeyConstraint("program", "member"),
     schema="gateway",
 )
-"""Who is a member (decided here), and the summary that points' events tell, up to epoch and sequence."""
+"""Who is a member (decided here), and the summary that points' events tell, up to epoch and sequence. Who is
+merged says into whom, as the event at merged_epoch and merged_sequence told."""
+
+households = hash_partitioned(
+    "households",
+    metadata,
+    _key("program"),
+    _key("household"),
+    Column("members", LargeBinary, nullable=False),
+    Column("pooling", Boolean, nullable=False),
+    _key("request"),
+    _instant("created_at"),
+    PrimaryKeyConstraint("program", "household"),
+    schema="gateway",
+    by="program, household",
+)
+"""Who shares a wallet; request is the id of the one that made it what it is."""
 
 identifiers = hash_partitioned(
     "identifiers",

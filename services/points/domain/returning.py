@@ -48,7 +48,7 @@ def take_back(
         message = f"version {posting.version} of {wallet.program}, which judged {activity.of}, is not known"
         raise AssertionError(message)
     original = decode_activity(posting.body)
-    if not may_take_back(original, activity, wallet.member):
+    if not may_take_back(original, activity, wallet.member) and activity.member != wallet.merged_into:
         return _refused(asked, activity, "activity_unknown", f"No activity {activity.of} was posted here")
     returned = posting.returned
     if rules is None:
@@ -71,7 +71,8 @@ def take_back(
         if program.limited:
             before = _judge(program, asked.partner, original, posting, posting.returned)
             give_limits_back(program, posting, before, kept, counting)
-        for counted, amount in freed:
+        # What is refilled would not know what the account has counted of which this one is a part.
+        for counted, amount in freed if wallet.merged_into is None else ():
             refilling.refill(CounterKey(counted.counter, counted.start), amount)
     return (
         ActivityReturned(

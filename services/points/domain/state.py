@@ -244,6 +244,13 @@ class Wallet:
     """What this wallet added to what is counted of persons."""
     tiers: TierBook | None = None
     segments: SegmentBook = field(default_factory=SegmentBook)
+    merged_into: str | None = None
+    """Of which other account this one is a part; what comes to it goes there."""
+    merged_in: int | None = None
+    """The journal by which it became that."""
+    household: f.Household | None = None
+    passed_on: set[int] = field(default_factory=set)
+    """The journals of the other account by which it took over what was here."""
 
     @property
     def exists(self) -> bool:
@@ -286,9 +293,10 @@ class Wallet:
         ]
         if self.hold_expires_at is not None:
             ends.append(self.hold_expires_at)
-        if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
-            ends.append(self.tiers.standing.due_at)
-        if self.segments.ends_at is not None:
+        standing = self.tiers.standing if self.tiers is not None and self.merged_into is None else None
+        if standing is not None and standing.due_at is not None:
+            ends.append(standing.due_at)
+        if self.segments.ends_at is not None and self.merged_into is None:
             ends.append(self.segments.ends_at)
         return min(ends, default=None)
 
@@ -397,6 +405,54 @@ def _renewed(wallet: Wallet, journal: int, fact: f.LotRenewed) -> None:
     _new_lot(wallet, journal, fact).spent -= fact.amount
 
 
+def _received_lot(wallet: Wallet, journal: int, fact: f.LotReceived) -> None:
+    _new_lot(wallet, journal, fact).adjusted += fact.amount
+
+
+def _received(wallet: Wallet, _journal: int, fact: f.PointsReceived) -> None:
+    _count(wallet, fact.counted)
+    if fact.owed:
+        balance = wallet.moving(fact.unit)
+        balance.owed += fact.owed
+        balance.adjusted -= fact.owed
+    if fact.active_until is not None:
+        balance = wallet.moving(fact.unit)
+        if balance.active_until is None or fact.active_until > balance.active_until:
+            balance.active_until = fact.active_until
+
+
+def _sent(wallet: Wallet, _journal: int, fact: f.PointsSent) -> None:
+    _count(wallet, fact.counted)
+    amount = _take(wallet, fact.parts, remaining=-1)
+    balance = wallet.moving(fact.unit)
+    balance.available -= amount
+    balance.owed -= fact.owed
+    balance.adjusted += fact.owed - amount
+    if wallet.merged_into is not None:
+        wallet.passed_on.add(fact.journal)
+
+
+def _merged(wallet: Wallet, journal: int, fact: f.MemberMerged) -> None:
+    if wallet.merged_into != fact.into:
+        wallet.passed_on.clear()
+    wallet.status, wallet.merged_into = "merged", fact.into
+    if wallet.merged_in is None:
+        wallet.merged_in = journal
+
+
+def _unmerged(wallet: Wallet, _journal: int, _fact: f.MemberUnmerged) -> None:
+    wallet.status, wallet.merged_into, wallet.merged_in = "active", None, None
+    wallet.passed_on.clear()
+
+
+def _household_changed(wallet: Wallet, _journal: int, fact: f.HouseholdChanged) -> None:
+    wallet.household = fact.now
+
+
+def _absorbed(wallet: Wallet, _journal: int, fact: f.MemberAbsorbed | f.MemberParted) -> None:
+    _count(wallet, fact.counted)
+
+
 def _adjusted_lot(wallet: Wallet, journal: int, fact: f.LotAdjusted) -> None:
     _new_lot(wallet, journal, fact).adjusted += fact.amount
 
@@ -477,7 +533,9 @@ def note_correction(wallet: Wallet, fact: f.PostingCorrected) -> None:
             posting.clawed_back[rule] = posting.clawed_back.get(rule, 0) + falls
 
 
-def _new_lot(wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted) -> Balance:
+def _new_lot(
+    wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted | f.LotReceived
+) -> Balance:
     """Make the lot, and let its points be available; the caller says where they came from."""
     name = LotName(journal, fact.lot)
     wallet.lots[name] = Lot(
@@ -624,7 +682,9 @@ def _segments_changed(wallet: Wallet, _journal: int, fact: SegmentsChanged) -> N
     wallet.segments.apply(fact)
 
 
-def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused) -> None:
+def _match_refused(
+    _wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused | f.TransferRefused | f.MergeRefused
+) -> None:
     """Move nothing: a refusal is kept, that is all."""
 
 
@@ -661,4 +721,15 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.TierKept: _tiers_moved,
     SegmentsChanged: _segments_changed,
     f.StatusMatchRefused: _match_refused,
+    f.TransferRefused: _match_refused,
+    f.MergeRefused: _match_refused,
+    f.MemberMerged: _merged,
+    f.MemberAbsorbed: _absorbed,
+    f.MemberUnmerged: _unmerged,
+    f.MemberParted: _absorbed,
+    f.QualifyingJoined: _tiers_moved,
+    f.HouseholdChanged: _household_changed,
+    f.PointsSent: _sent,
+    f.PointsReceived: _received,
+    f.LotReceived: _received_lot,
 }

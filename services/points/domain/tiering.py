@@ -165,7 +165,7 @@ def stands(wallet: Wallet, program: CompiledProgram) -> str:
 
 def tier_due_at(wallet: Wallet) -> datetime | None:
     """Return when time alone next looks at the member's tier."""
-    standing = wallet.tiers.standing if wallet.tiers is not None else None
+    standing = wallet.tiers.standing if wallet.tiers is not None and wallet.merged_into is None else None
     return None if standing is None else standing.due_at
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
 import asyncpg
 
 from laurel.program.segments import CompiledSegment
-from services.points.domain.facts import decode_facts
+from services.points.domain.facts import Household, decode_facts
 from services.points.domain.state import Wallet
 from services.points.domain.turning import Counts
 from services.points.ports import Journal, Loaded, Needs, OpenJudgement, OpenTurn, Page, Turn, WalletKey
 from services.points.store import judging, turning
 from services.points.store.loading import load
+from services.points.store.pooling import read_households
 from services.points.store.writing import write
 
 _JOURNALS = """
@@ -36,6 +37,9 @@ class Ledger:
 
     async def load(self, needs: Needs) -> Loaded:
         return await load(self._connection, needs)
+
+    async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
+        return await read_households(self._connection, keys)
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         await write(self._connection, journals, touched)

@@ -26,7 +26,9 @@ from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
 from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
+from services.points.store.joining import read_whole
 from services.points.store.limiting import lock_people
+from services.points.store.pooling import decode_household
 from services.points.store.segmenting import read_segments
 from services.points.store.tiering import read_tiers
 
@@ -47,7 +49,7 @@ _LOCK = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
-               turned_to
+               turned_to, merged_into, merged_in, household
         from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
@@ -157,6 +159,9 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_holds(connection, needs, wallets)
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
+    for lots, holds in await read_whole(connection, needs, wallets):
+        _add_lots(wallets, lots)
+        await _add_holds(connection, wallets, holds)
     await _read_spendable(connection, needs, wallets)
     # What is shared is locked last, table by table in the order of their names.
     budgets = await lock_budgets(connection, needs.budgets)
@@ -188,7 +193,8 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
             msgspec.json.decode(attributes) if attributes else {},
         )
         wallet = wallets[WalletKey(program, member)]
-        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to = times
+        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into, wallet.merged_in = times[:5]
+        wallet.household = decode_household(times[5]) if times[5] else None
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.

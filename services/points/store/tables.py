@@ -66,11 +66,16 @@ wallets = hash_partitioned(
     _instant("hold_expires_at", nullable=True),
     _instant("occurred_at", nullable=True),
     _instant("turned_to", nullable=True),
+    Column("merged_into", Text(collation="C")),
+    Column("merged_in", BigInteger),
+    Column("household", LargeBinary),
     PrimaryKeyConstraint("program", "member"),
     Index("wallets_due", "next_due_at", postgresql_where=text("next_due_at is not null")),
     schema="points",
 )
-"""One row a member; its lock is the lock of all that the member owns. version = last journal."""
+"""One row a member; its lock is the lock of all that the member owns. version = last journal.
+
+A member that is merged says into whom, and by which of its journals."""
 
 balances = hash_partitioned(
     "balances",

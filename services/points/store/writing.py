@@ -78,7 +78,7 @@ _NEXT_EXPIRY = """
 
 _SPENDING = (
     f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
-    f.PointsAdjusted, f.PostingCorrected,
+    f.PointsAdjusted, f.PostingCorrected, f.PointsSent,
 )  # fmt: skip
 
 
@@ -230,7 +230,8 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         | f.LotsExpired
         | f.PointsRestored
         | f.PointsAdjusted
-        | f.PostingCorrected,
+        | f.PostingCorrected
+        | f.PointsSent,
     ):
         yield from (part.name for part in fact.parts)
 
@@ -316,7 +317,8 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
         (
             wallet.program, wallet.member, wallet.status, wallet.at, wallet.version, wallet.enrolled_at,
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
-            wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to,
+            wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into,
+            wallet.merged_in, msgspec.json.encode(wallet.household) if wallet.household is not None else None,
         )
         for wallet in wallets
     ]  # fmt: skip

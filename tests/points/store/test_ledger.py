@@ -172,20 +172,31 @@ DAMAGES = [
     ("update points.lots set held = remaining + 1", "lots stay within their grant"),
     ("update points.balances set spent = spent + 1", "available + held - owed = earned"),
     ("update points.balances set owed = 10, earned = 0", "available + held - owed = earned"),
+    ("update points.wallets set merged_into = null", "tables are folds of the journals"),
+    ("update points.journals set kind = 'gift' where member = 'm-3'", "what left a wallet arrived in another"),
+    ("update points.journals set kind = 'gift' where member = 'm-2'", "what left a wallet arrived in another"),
+    ("update points.journals set kind = 'gift' where member = 'm-1'", "what left a wallet arrived in another"),
+    ("update points.entries set amount = -amount where member = 'm-2'", "what passes from wallet to wallet sums to"),
 ]
 
 
 @pytest.fixture(scope="module")
 async def ledger_to_damage(module_urls: DatabaseUrls) -> DatabaseUrls:
-    """A ledger with a purchase, a hold and adjustments, in a database where every damage is rolled back."""
+    """A ledger with a purchase, a hold, adjustments, a gift and a merge, where every damage is rolled back."""
     database = await Database.connect(module_urls.points, schema="points", application="test")
-    till = StoredTill(document("clubcard"))
+    till = StoredTill(document("clubcard", transfers={"point": {}}))
     till.database = database
     await till.enrol()
     await till.buy("b-1", 1000)
     await till.timed("requested", "h-1", amount=3)
     await till.adjust("a-1", 5)
     await till.adjust("a-2", 5, limit=1)
+    await till.send(enrolment("clubcard", "m-2"))
+    gift = {"transfer": "g-1", "to": "m-2", "amount": 2, "partner": "shop", "versions": {"program": 1}}
+    await till.ask("transfer.requested.v1", unit="point", **gift)
+    await till.send(enrolment("clubcard", "m-3"))
+    till.member = "m-2"
+    await till.ask("member.merge_requested.v1", merge="j-1", into="m-3", versions={"program": 1})
     await database.close()
     assert await findings(module_urls) == []
     return module_urls
