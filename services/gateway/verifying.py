@@ -56,7 +56,8 @@ _PROOFS: Final = {
                  || coalesce(c.rule, s.rule) || ' ' || coalesce(c.unit, s.unit),
                'counted ' || coalesce(c.counted, 0) || ', shown ' || coalesce(s.granted, 0)
         from (select program, member, split_part(counter, '/', 2) as rule, unit, sum(counted) as counted
-              from points.counters where unit <> '' group by program, member, split_part(counter, '/', 2), unit) c
+              from points.counters where counter like 'cap/%' and unit <> ''
+              group by program, member, split_part(counter, '/', 2), unit) c
         full join (
           select program, member, convert_from(body, 'UTF8')::json ->> 'rule' as rule,
                  convert_from(body, 'UTF8')::json ->> 'unit' as unit,
