@@ -10,7 +10,7 @@ import pytest
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
-from tests.flow.stage import Door, Town, gather_bounded, grocery, points_of, purchase
+from tests.flow.stage import Door, Town, gather_bounded, grocery, points_of, purchase, voucher
 
 pytestmark = pytest.mark.anyio
 
@@ -85,6 +85,8 @@ async def test_a_member_leaves_when_nothing_is_held(town: Town) -> None:
     assert (await door.report(PROGRAM, purchase("m-3-2", "m-3", AMOUNT), 409))["code"] == "member_not_active"
     refused = await door.call("POST", holds, body, 409, idempotency_key='"m-3-2"')
     assert refused["code"] == "member_not_active"
+    await door.call("PUT", f"programs/{PROGRAM}/rewards/off", voucher(1), 201)
+    assert (await door.redeem(PROGRAM, "m-3-3", "m-3", "off", 409))["code"] == "member_not_active"
     card = {"scheme": "card", "value": "m-3"}
     assert (await door.call("POST", f"{member}/identifiers", card, 409))["code"] == "member_not_active"
     assert (await door.call("PATCH", member, {"attributes": {"card": "gold"}}, 409))["code"] == "member_not_active"

@@ -6,7 +6,7 @@ The rules are in `laurel.program.segments`, pure and shared with paper; here the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from laurel.calendars import local_date, local_midnight
@@ -27,10 +27,6 @@ class Judgement(NamedTuple):
     program: CompiledProgram
     at: datetime
     cuts: Mapping[str, Cut]
-
-    @property
-    def day(self) -> date:
-        return local_date(self.at, self.program.zone)
 
 
 def joined(wallet: Wallet, program: CompiledProgram, activity: ReportedActivity) -> list[AnyFact]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Protocol
 
+from laurel.calendars import local_date
 from laurel.io.database import Connection, is_conflict
 from laurel.io.health import Health
 from laurel.io.kafka import Backoff
@@ -42,8 +43,8 @@ class JudgingStore(Store, Protocol):
 
     async def measure(
         self, judgement: OpenJudgement, segments: Sequence[CompiledSegment], day: date, limit: int
-    ) -> None:
-        """Measure the next members; after the last of them, rank all."""
+    ) -> OpenJudgement:
+        """Measure the next members; after the last of them, rank all. Return how the judgement stands then."""
 
     async def to_judge(
         self, judgement: OpenJudgement, names: Sequence[str], known: Sequence[str], limit: int
@@ -89,19 +90,21 @@ class Judge:
     async def step(
         self, store: JudgingStore, found: OpenJudgement, *, turned_to: datetime | None = None
     ) -> tuple[list[AnyFact], list[Announcement]]:
-        """Take the next step of a judgement: measure some members, or judge some."""
+        """Take the next step of a judgement: measure some members, or judge some; of few members both at once."""
         program = self._programs.in_force(found.program, found.at, ANY_VERSION)
         assert program is not None  # it was begun by a version
-        judgement = Judgement(program, found.at, found.cuts)
+        day = local_date(found.at, program.zone)
         segments = program.segments.segments if program.segments is not None else ()
-        due = [segment for segment in segments if segment.is_judged_on(judgement.day)]
+        due = [segment for segment in segments if segment.is_judged_on(day)]
         if found.state == "measuring":
-            await store.measure(found, due, judgement.day, self._batch_max)
+            found = await store.measure(found, due, day, self._batch_max)
+        if found.state == "measuring":
             return [], []
         names, known = [segment.name for segment in due], [segment.name for segment in segments]
         measures, _ = await store.to_judge(found, names, known, self._batch_max)
         if not measures:
             return [], []
+        judgement = Judgement(program, found.at, found.cuts)
         return await self._road.run_judgement(store, judgement, measures, turned_to=turned_to)
 
 

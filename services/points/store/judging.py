@@ -40,33 +40,28 @@ _MEASURE = """
     cross join lateral (
         select coalesce(sum(amount), 0)::bigint as measure from tier_counts
         where program = $1 and member = k.member and grain = 'day' and unit = $4 and day >= $5 and day < $6 offset 0) s
-    where s.measure >= $7 and not exists (
-        select from unnest($8::date[], $9::date[]) as q (first, until)
-        where coalesce((
-            select sum(amount) from tier_counts
+    where s.measure >= $7 and (
+        select coalesce(bool_and((
+            select coalesce(sum(amount), 0) from tier_counts
             where program = $1 and member = k.member and grain = 'day' and unit = $4 and day >= q.first
-              and day < q.until), 0) <= 0)"""
+              and day < q.until) > 0), true)
+        from unnest($8::date[], $9::date[]) as q (first, until))"""
 
 _SIZE = "select count(*) from measured where program = $1 and segment = $2"
 _PLACE = """
     select measure from measured where program = $1 and segment = $2
     order by program, segment, measure desc offset $3 limit 1"""
 
-# Members who were measured, and members who belong to something that is judged, or to what the version in force has
-# given up, in the order of their keys.
-_PAGE = """
-    select member from (
-        (select distinct member from measured where program = $1 and member > $2 order by member limit $4)
-        union
-        (select member from segments
-         where program = $1 and member > $2 and (names && $3::text[] or not names <@ $5::text[])
-         order by program, member limit $4)) as m
-    order by member limit $4"""
+# Members are walked in the order of their key here too, and looked up by it: a page of what is measured would be sorted
+# anew each time wherever the planner takes the table, which was filled a moment ago, for a small one.
 _TAKE = """
-    delete from measured where program = $1 and member = any($2::text[]) returning member, segment, measure"""
+    delete from measured where program = $1 and member > $2 and member <= $3 returning member, segment, measure"""
 _BELONGING = """
-    select member from segments
-    where program = $1 and member = any($2::text[]) and (names && $3::text[] or not names <@ $4::text[])"""
+    select k.member
+    from unnest($2::text[]) as k (member)
+    cross join lateral (
+        select names from segments where program = $1 and member = k.member offset 0) s
+    where s.names && $3::text[] or not s.names <@ $4::text[]"""
 
 _cuts = msgspec.json.Decoder(dict[str, Cut])
 
@@ -177,14 +172,14 @@ async def take_page(
     Of those who belong nowhere only such are returned as a ranking may take in.
     """
     program = judgement.program
-    due, there = list(names), list(known)
-    members = [row["member"] for row in await connection.fetch(_PAGE, program, judgement.after, due, limit, there)]
+    rows = await connection.fetch(_MEMBERS, program, judgement.after, limit)
+    members = [row["member"] for row in rows]
     if not members:
         return {}, judgement.after, True
     found: dict[WalletKey, dict[str, int]] = {}
-    for (member,) in await connection.fetch(_BELONGING, program, members, due, there):
+    for (member,) in await connection.fetch(_BELONGING, program, members, list(names), list(known)):
         found[WalletKey(program, member)] = {}
-    taken = await connection.fetch(_TAKE, program, members)
+    taken = await connection.fetch(_TAKE, program, judgement.after, members[-1])
     for member, segment, measure in taken:
         top = judgement.cuts[segment].top if segment in judgement.cuts else 0
         if top is not None and measure >= top:

@@ -74,13 +74,15 @@ class Ledger:
 
     async def measure(
         self, judgement: OpenJudgement, segments: Sequence[CompiledSegment], day: date, limit: int
-    ) -> None:
+    ) -> OpenJudgement:
         after, is_last = await judging.measure_page(self._connection, judgement, segments, day, limit)
-        if not is_last:
-            await judging.advance(self._connection, judgement, judging.MEASURING, after)
-            return
-        cuts = await judging.cuts_of(self._connection, judgement.program, segments)
-        await judging.advance(self._connection, judgement, judging.JUDGING, "", cuts)
+        if is_last:
+            cuts = await judging.cuts_of(self._connection, judgement.program, segments)
+            stands = judgement._replace(state=judging.JUDGING, after="", cuts=cuts)
+        else:
+            stands = judgement._replace(after=after)
+        await judging.advance(self._connection, stands, stands.state, stands.after, stands.cuts)
+        return stands
 
     async def to_judge(
         self, judgement: OpenJudgement, names: Sequence[str], known: Sequence[str], limit: int
