@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -141,9 +143,9 @@ async def test_an_exchange_is_two_journals_that_agree(
     assert await findings(database_urls) == []
 
 
-def join(member: str, into: str, *, undo: bool = False) -> Note:
+def join(member: str, into: str, *, undo: bool = False, name: str = "") -> Note:
     type_ = "member.unmerge_requested.v1" if undo else "member.merge_requested.v1"
-    name = f"{'u' if undo else 'j'}-{member}"
+    name = name or f"{'u' if undo else 'j'}-{member}"
     return note(
         type_, "clubcard", member, at=START, cause={"kind": "request", "id": name}, merge=name, into=into,
         versions={"program": 1},
@@ -235,3 +237,61 @@ async def test_a_household_that_spends_at_once_spends_no_more_than_it_has(
         rows = await connection.fetch("select member, household is null as alone from wallets order by member")
     assert [row["alone"] for row in rows] == [False, False, True, True]
     assert await findings(database_urls) == []
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_life_of_five_members_among_each_other(
+    database: Database, road: Road, database_urls: DatabaseUrls, seed: int
+) -> None:
+    """Whatever they do, in whatever batches: nothing is made of nothing, nothing is lost, and the proofs hold."""
+    chance = random.Random(seed)
+    members = [f"m-{number}" for number in range(5)]
+    await say(database, road, *[enrolment("clubcard", member) for member in members])
+    bought: list[tuple[str, str]] = []
+    holds: list[tuple[str, str]] = []
+
+    def deed(number: int) -> Note:  # noqa: PLR0911  # one for each kind
+        member, other = chance.sample(members, 2)
+        match chance.choice(
+            ("buy", "buy", "back", "hold", "capture", "cancel", "gift", "gift", "join", "part", "house")
+        ):
+            case "back" if bought:
+                of, owner = chance.choice(bought)
+                return back(f"r-{number}", of, owner)
+            case "hold":
+                holds.append((f"h-{number}", member))
+                fields: dict[str, Any] = {"unit": "point", "amount": chance.randint(1, 40), "ttl_seconds": 900}
+                return timed("requested", *holds[-1], **fields, partner="shop", reference="till")
+            case "capture" if holds:
+                return timed("capture_requested", *chance.choice(holds))
+            case "cancel" if holds:
+                return timed("cancel_requested", *chance.choice(holds), by="member")
+            case "gift":
+                return gift(f"g-{number}", member, other, chance.randint(1, 30))
+            case "join":
+                return join(member, other, name=f"j-{number}")
+            case "part":
+                return join(member, other, undo=True, name=f"u-{number}")
+            case "house":
+                some = tuple(chance.sample(members, chance.randint(1, 5)))
+                return house(*some, leaving=tuple(set(members) - set(some)))
+        bought.append((f"b-{number}", member))
+        return report("clubcard", member, purchase(f"b-{number}", chance.randint(1, 30) * 100), START)
+
+    numbers = iter(range(240))
+    while batch := [deed(number) for number in itertools.islice(numbers, chance.randint(1, 6))]:
+        await say(database, road, *batch)
+    async with database.connection() as connection:
+        (totals,) = await connection.fetch(
+            "select sum(adjusted)::bigint, sum(available + held - owed - earned + spent + expired + reversed)::bigint "
+            "from balances"
+        )
+        kinds = {row["kind"] for row in await connection.fetch("select distinct kind from journals")}
+    assert tuple(totals) == (0, 0)
+    assert kinds >= {"activity", "return", "transfer", "merge", "unmerge", "pooling", "household", "capture", "cancel"}
+    assert await findings(database_urls) == []
+
+
+def timed(deed: str, hold: str, member: str, **fields: Any) -> Note:
+    common = {"at": START, "cause": {"kind": "request", "id": hold}, "versions": {"program": 1}}
+    return note(f"timed_hold.{deed}.v1", "clubcard", member, hold=hold, **common, **fields)
