@@ -60,6 +60,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.PointsCaptured,
             points.PointsReleased,
             points.PointsExpired,
+            points.PointsConverted,
             points.PointsRestored,
             points.ClockTurned,
             points.PointsAdjusted,

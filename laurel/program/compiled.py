@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from laurel.calendars import local_date, local_midnight, months_after, zone_named
 from laurel.program.bases import Basis, basis_of
 from laurel.program.caps import CompiledCap, compile_caps
+from laurel.program.converting import CompiledConversion
 from laurel.program.document import Inactivity, NeverExpires
 from laurel.program.expiry import Expiry, lapses_on
 from laurel.program.places import Places
@@ -66,6 +67,7 @@ class CompiledProgram:
     """Whether anything is counted: a cap over a window, or how often a rule earns."""
     is_capped: bool
     tiers: CompiledTiers | None
+    conversions: tuple[CompiledConversion, ...]
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -104,6 +106,7 @@ class CompiledProgram:
             counts=bool(limited) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
+            conversions=tuple(CompiledConversion.from_document(each, zone) for each in document.conversions),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )

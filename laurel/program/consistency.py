@@ -6,7 +6,7 @@ Works on whatever parts could be read, so that an author sees these faults toget
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -16,9 +16,11 @@ from laurel.calendars import zone_named
 from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
 from laurel.program.conditions import condition_faults
+from laurel.program.conversion_faults import conversion_faults
 from laurel.program.document import (
     Attributes,
     Cap,
+    Conversion,
     DayPart,
     Group,
     Part,
@@ -57,6 +59,7 @@ class Outline:
     caps: Mapping[int, Cap]
     tiers: Tiers | None = None
     has_tiers: bool = False
+    conversions: Mapping[int, Conversion] = field(default_factory=dict)
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -74,13 +77,14 @@ def outline_of(document: ProgramDocument) -> Outline:
         caps=dict(enumerate(document.caps)),
         tiers=document.tiers,
         has_tiers=document.tiers is not None,
+        conversions=dict(enumerate(document.conversions)),
     )
 
 
 def outline_of_parts(data: Mapping[str, Any]) -> Outline:
     """Return the outline of a document of which some fields are wrong."""
     zone, units, earning = data.get("time_zone"), data.get("units"), data.get("earning")
-    caps = data.get("caps")
+    caps, conversions = data.get("caps"), data.get("conversions")
     rules = _readable(Rule, dict(enumerate(earning)) if isinstance(earning, list) else {})
     named = enumerate(earning) if isinstance(earning, list) else ()
     attributes = _readable(Attributes, {"": data.get("attributes", {})})
@@ -98,6 +102,7 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         caps=_readable(Cap, dict(enumerate(caps)) if isinstance(caps, list) else {}),
         tiers=_readable(Tiers, {"": data.get("tiers")}).get(""),
         has_tiers=data.get("tiers") is not None,
+        conversions=_readable(Conversion, dict(enumerate(conversions)) if isinstance(conversions, list) else {}),
     )
 
 
@@ -119,6 +124,10 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
             yield Fault(pointer_to(("caps", index, *path)), code, detail)
     if outline.tiers is not None:
         yield from tier_faults(outline.tiers, outline.units, outline.attributes)
+    for index, conversion in outline.conversions.items():
+        for path, code, detail in conversion_faults(index, conversion, outline.conversions, outline.units):
+            yield Fault(pointer_to(("conversions", index, *path)), code, detail)
+        yield from _validity(conversion.voucher.validity, ("conversions", index, "voucher", "validity"))
 
 
 _Found = tuple[Path, str, str]

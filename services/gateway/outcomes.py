@@ -740,6 +740,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.PointsAdjusted.TYPE: _points_adjusted,
     points.AdjustmentHeldBack.TYPE: _adjustment_held_back,
     points.PointsExpired.TYPE: _moved,
+    points.PointsConverted.TYPE: _moved,
     points.TierChanged.TYPE: _tier_changed,
     points.TierKept.TYPE: _moved,
     points.TierMatchRefused.TYPE: _match_refused,

@@ -48,7 +48,7 @@ class Needs:
     what may be credited once, `budgets` what rules may draw from; `clocks` the programs whose now is needed.
     `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then. Of
     wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
-    on something may be counted.
+    on something may be counted. `converting` are wallets whose points may become vouchers by `until`.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -64,6 +64,7 @@ class Needs:
     keys: set[KeyName] = field(default_factory=set)
     budgets: set[BudgetName] = field(default_factory=set)
     tiers: dict[WalletKey, int] = field(default_factory=dict)
+    converting: set[WalletKey] = field(default_factory=set)
     counting: dict[WalletKey, date] = field(default_factory=dict)
 
 
@@ -156,6 +157,7 @@ class Decided:
     holds: dict[str, Hold] = field(default_factory=dict)
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     standing: Shown | None = None
+    turned_to: datetime | None = None
 
 
 class Turn(NamedTuple):

@@ -34,8 +34,16 @@ from services.points.domain.asked import (
 )
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
+from services.points.domain.converting import earliest, look_ahead, next_date
 from services.points.domain.expiring import due
-from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
+from services.points.domain.facts import (
+    ADJUSTING,
+    HOLD_MOVING,
+    ActivityRefused,
+    AnyFact,
+    PointsConverted,
+    PointsReleased,
+)
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
 from services.points.domain.shared import BudgetName, key_name
@@ -116,7 +124,8 @@ class Road:
             self._park_early(steps, error)
         announcements: list[Announcement] = []
         for part in parts(steps):
-            announcements += await self._run(store, part)
+            for between in between_conversions(part, self._programs):
+                announcements += await self._run(store, between)
         return announcements
 
     async def _turn(self, message: Incoming) -> Turn:
@@ -187,6 +196,8 @@ class Road:
         needs = Needs(wallets=set(wallets), until=dict.fromkeys(wallets, until))
         for key in wallets:
             self._need_tiers(needs, key)
+            if self._programs.conversions(key.program):
+                needs.converting.add(key)
         batch = Batch(await store.load(needs))
         for key in sorted(wallets):
             wallet = batch.loaded.wallets[key]
@@ -197,6 +208,8 @@ class Road:
             batch.touched[key] = wallet
         await store.write([decided.journal for decided in batch.decided], batch.touched.values())
         facts = [fact for decided in batch.decided for fact in decided.journal.facts]
+        for decided in batch.decided:
+            decided.turned_to = turned_to
         return facts, self._say(batch)
 
     def _say(self, batch: Batch) -> list[Announcement]:
@@ -250,6 +263,8 @@ class Road:
         if until is not None:
             seen = needs.until.get(key)
             needs.until[key] = until if seen is None else max(seen, until)
+            if self._programs.conversions(key.program):
+                needs.converting.add(key)
 
     def _need_more(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
         """Name what an activity's program counts, and what may be credited once."""
@@ -292,9 +307,12 @@ class Road:
                 raise CannotProcessError(step.message, "impossible", str(error)) from error
         if facts:
             self._enter(batch, step, wallet, at, facts)
+            done_until = due_until or earliest(facts)
+            if done_until is not None:
+                look_ahead(wallet, done_until, self._programs)
             # What came late may have ended before it was granted.
             if due_until is not None:
-                self._apply_due(batch, wallet, due_until)
+                self._apply_due(batch, wallet, due_until, done_until=due_until)
 
     def _due_until(self, batch: Batch, step: Step, wallet: Wallet) -> datetime | None:
         """Return up to when time has taken its due when the message is decided.
@@ -344,12 +362,19 @@ class Road:
             ),
         )
 
-    def _apply_due(self, batch: Batch, wallet: Wallet, until: datetime) -> None:
-        """Let time take its due, each instant in a journal of its own."""
+    def _apply_due(self, batch: Batch, wallet: Wallet, until: datetime, *, done_until: datetime | None = None) -> None:
+        """Let time take its due, each instant in a journal of its own.
+
+        `done_until`: that was done before, up to then, and only what came late is taken now.
+        """
         if wallet.next_due_at is None or wallet.next_due_at > until:
             return
         for moment, facts in due(wallet, until, self._programs):
             self._enter(batch, None, wallet, max(moment, wallet.at), facts, due_at=moment)
+            if done_until is not None:
+                look_ahead(wallet, done_until, self._programs)
+            else:
+                look_ahead(wallet, moment, self._programs, included=not isinstance(facts[0], PointsConverted))
 
     def _enter(
         self,
@@ -481,6 +506,23 @@ def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
         yield steps[start:]
 
 
+def between_conversions(steps: Sequence[Step], programs: ProgramBook) -> Iterable[Sequence[Step]]:
+    """Cut a batch where a date of conversion lies between its messages: what it converts is loaded whole."""
+    dates: dict[str, datetime | None] = {}
+    start = 0
+    for index, step in enumerate(steps):
+        program, asked = step.key.program, step.asked
+        if not programs.conversions(program):
+            continue
+        until = asked.at if programs.runs_by_itself(program) else asked.versions.as_of
+        date = next_date(program, until, programs) if until is not None else None
+        if dates.setdefault(program, date) != date:
+            yield steps[start:index]
+            start, dates = index, {program: date}
+    if start < len(steps):
+        yield steps[start:]
+
+
 def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
     """Return the newest version of each program that any of the messages was accepted under."""
     newest: dict[str, int] = {}
@@ -517,7 +559,7 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 
 
 _ADJUSTING = frozenset({"adjustment", "correction"})
-_WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry", "tier_review", "status_match"})
+_WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry", "tier_review", "status_match", "conversion"})
 
 
 def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | DecideAdjustment) -> None:
@@ -547,6 +589,8 @@ def _due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_a
     kind, cause = "expiry", f"{due_at:%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(first, PointsReleased):
         kind, cause = "hold_timeout", first.hold
+    elif isinstance(first, PointsConverted):
+        kind = "conversion"
     elif moves_tiers(facts):
         kind = "tier_review"
     return Journal(wallet, wallet.version, kind, cause, at, facts, due_at)

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from laurel.program import CompiledProgram, ProgramDocument
+from laurel.program.converting import CompiledConversion
 from services.points.domain.posting import entries
 from services.points.domain.shared import Shared
 from services.points.domain.state import Wallet
@@ -101,6 +102,9 @@ class FixedPrograms:
     def tiers_reach(self, program: str) -> int | None:
         reach = [version.tiers.days_back for version in self._versions.get(program, ()) if version.tiers is not None]
         return max(reach, default=None)
+
+    def conversions(self, program: str) -> Sequence[CompiledConversion]:
+        return [each for version in self._versions.get(program, ()) for each in version.conversions]
 
     def zone(self, program: str) -> ZoneInfo:
         return self._versions[program][-1].zone

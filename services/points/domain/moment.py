@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.program.compiled import CompiledProgram
+from laurel.program.converting import CompiledConversion
 from services.points.domain.shared import Shared
 
 
@@ -23,6 +25,9 @@ class Programs(Protocol):
 
     def tiers_reach(self, program: str) -> int | None:
         """Return how many days back any version's tiers look; None where no version has tiers."""
+
+    def conversions(self, program: str) -> Sequence[CompiledConversion]:
+        """Return the conversions of all versions: they say when time may have to look; the one in force decides."""
 
     def zone(self, program: str) -> ZoneInfo:
         """Return the time zone of a program."""

@@ -233,6 +233,8 @@ class Wallet:
     """Up to when a turn of the program's clock moved this wallet last."""
     drawn: dict[str, int] = field(default_factory=dict)
     tiers: TierBook | None = None
+    converts_at: datetime | None = None
+    """When points next may become a voucher, if there are enough; may be too early, never too late."""
 
     @property
     def exists(self) -> bool:
@@ -277,6 +279,8 @@ class Wallet:
             ends.append(self.hold_expires_at)
         if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
             ends.append(self.tiers.standing.due_at)
+        if self.converts_at is not None:
+            ends.append(self.converts_at)
         return min(ends, default=None)
 
     def apply(self, journal: int, fact: AnyFact) -> None:
@@ -578,6 +582,13 @@ def _expired(wallet: Wallet, _journal: int, fact: f.LotsExpired) -> None:
     balance.expired += amount
 
 
+def _converted(wallet: Wallet, _journal: int, fact: f.PointsConverted) -> None:
+    amount = _take(wallet, fact.parts, remaining=-1)
+    balance = wallet.moving(fact.unit)
+    balance.available -= amount
+    balance.spent += amount
+
+
 def _qualified(wallet: Wallet, journal: int, fact: QualifyingCounted) -> None:
     posting = wallet.postings.get((fact.partner, fact.activity))
     if posting is not None:
@@ -612,6 +623,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.LotsExpired: _expired,
     f.PointsRestored: _restored,
     f.LotRenewed: _renewed,
+    f.PointsConverted: _converted,
     f.AdjustmentWaiting: _waiting,
     f.PointsAdjusted: _adjusted,
     f.LotAdjusted: _adjusted_lot,

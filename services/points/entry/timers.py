@@ -13,7 +13,7 @@ from laurel.io.kafka import Backoff
 from laurel.io.telemetry import logger
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import sayings_of
-from services.points.ports import Announcement, Store, WalletKey
+from services.points.ports import Store, WalletKey
 from services.points.road import Road
 
 PART = "timer"
@@ -81,18 +81,19 @@ class ExpiryTimer:
     async def run_once(self) -> int:
         """Do all that is due now; return how many wallets were looked at."""
         done = 0
+        before: list[WalletKey] = []
         while True:
-            count, moved = await self._batch(self._now())
-            done += count
-            if count < self._batch_max or not moved:
+            wallets = await self._batch(self._now())
+            done += len(wallets)
+            # Where a look leads to nothing the wallet is looked at later; one that does not move must not keep us.
+            if len(wallets) < self._batch_max or wallets == before:
                 return done
+            before = wallets
 
-    async def _batch(self, until: datetime) -> tuple[int, bool]:
-        announcements: list[Announcement] = []
+    async def _batch(self, until: datetime) -> list[WalletKey]:
         async with self._unit.begin() as work:
             ledger = self._ledger(work.connection)
             wallets = await ledger.due(self._programs.on_wall_clocks(), until, self._batch_max)
             if wallets:
-                announcements = await self._road.run_due(ledger, wallets, until)
-                work.say_all(sayings_of(announcements))
-        return len(wallets), bool(announcements)
+                work.say_all(sayings_of(await self._road.run_due(ledger, wallets, until)))
+        return wallets

@@ -44,7 +44,7 @@ _LOCK = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
-               turned_to
+               turned_to, converts_at
         from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
@@ -152,6 +152,7 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_holds(connection, needs, wallets)
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
+    _want_converted(needs, wallets)
     await _read_spendable(connection, needs, wallets)
     # What is shared is locked last, table by table in the order of their names.
     budgets = await lock_budgets(connection, needs.budgets)
@@ -182,7 +183,7 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
             msgspec.json.decode(attributes) if attributes else {},
         )
         wallet = wallets[WalletKey(program, member)]
-        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to = times
+        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.converts_at = times
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.
@@ -334,6 +335,16 @@ async def _read_due(connection: asyncpg.Connection[Any], needs: Needs, wallets: 
         holding = [each for each in due if _times_out(wallets[WalletKey(*each[:2])], each[2])]
         if holding:
             await _add_holds(connection, wallets, await connection.fetch(_HOLDS_DUE, *_columns(holding, 3)))
+
+
+def _want_converted(needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
+    """Ask for all that can be spent where it may become a voucher; what a hold gives back may make it enough."""
+    for key in needs.converting:
+        wallet, until = wallets[key], needs.until[key]
+        looks = (wallet.converts_at, wallet.hold_expires_at)
+        if any(look is not None and look <= until for look in looks):
+            for balance in wallet.balances.values():
+                needs.spending[*key, balance.unit] = balance.available
 
 
 def _times_out(wallet: Wallet, until: datetime) -> bool:

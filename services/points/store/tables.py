@@ -65,6 +65,7 @@ wallets = hash_partitioned(
     _instant("hold_expires_at", nullable=True),
     _instant("occurred_at", nullable=True),
     _instant("turned_to", nullable=True),
+    _instant("converts_at", nullable=True),
     PrimaryKeyConstraint("program", "member"),
     Index("wallets_due", "next_due_at", postgresql_where=text("next_due_at is not null")),
     schema="points",

@@ -74,7 +74,7 @@ _NEXT_EXPIRY = """
 
 _SPENDING = (
     f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
-    f.PointsAdjusted, f.PostingCorrected,
+    f.PointsAdjusted, f.PostingCorrected, f.PointsConverted,
 )  # fmt: skip
 
 
@@ -222,7 +222,8 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         | f.LotsExpired
         | f.PointsRestored
         | f.PointsAdjusted
-        | f.PostingCorrected,
+        | f.PostingCorrected
+        | f.PointsConverted,
     ):
         yield from (part.name for part in fact.parts)
 
@@ -308,7 +309,7 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
         (
             wallet.program, wallet.member, wallet.status, wallet.at, wallet.version, wallet.enrolled_at,
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
-            wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to,
+            wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.converts_at,
         )
         for wallet in wallets
     ]  # fmt: skip
