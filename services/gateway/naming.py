@@ -19,6 +19,8 @@ CLOCK: Final = "clock"
 ADJUSTMENT: Final = "adjustment"
 ADJUSTMENT_DECISION: Final = "adjustment_decision"
 MATCH: Final = "match"
+VOUCHER_REDEEM: Final = "voucher_redeem"
+VOUCHER_VOID: Final = "voucher_void"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -33,6 +35,8 @@ _LETTERS: Final = {
     ADJUSTMENT: "j",
     ADJUSTMENT_DECISION: "jd",
     MATCH: "s",
+    VOUCHER_REDEEM: "vr",
+    VOUCHER_VOID: "vv",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

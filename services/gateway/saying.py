@@ -20,6 +20,8 @@ from laurel.contracts.asking import (
     TimedHoldCaptureRequested,
     TimedHoldReleaseRequested,
     TimedHoldRequested,
+    VoucherRedeemRequested,
+    VoucherVoidRequested,
 )
 from laurel.contracts.envelope import Cause
 from laurel.contracts.programs import ProgramPublished
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from laurel.contracts.activity import Activity
     from laurel.contracts.envelope import Event
-    from laurel.contracts.http import AdjustPoints, CancelHold, MatchStatus, PlaceHold, PublishReward
+    from laurel.contracts.http import AdjustPoints, CancelHold, MatchStatus, PlaceHold, PublishReward, RedeemVoucher
     from services.gateway.asking import Stamp
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
@@ -202,6 +204,22 @@ def adjustment_decision_requested(
     """Somebody decides about an adjustment that waits."""
     fields = {"adjustment": name, "approve": approve, "limit": limit}
     return _to_points(AdjustmentDecisionRequested, stamp, member, traceparent, **fields)
+
+
+def voucher_redeem_requested(
+    stamp: Stamp, voucher: str, member: str, partner: str, body: RedeemVoucher, traceparent: str
+) -> Saying:
+    """A voucher is to be spent."""
+    fields = {"partner": partner, "reference": body.reference, "basket": body.basket}
+    return _to_points(VoucherRedeemRequested, stamp, member, traceparent, voucher=voucher, **fields)
+
+
+def voucher_void_requested(
+    stamp: Stamp, voucher: str, member: str, partner: str, reference: str | None, traceparent: str, *, anybodys: bool
+) -> Saying:
+    """A use of a voucher is to be undone, or the voucher is to be dead."""
+    fields = {"partner": partner, "reference": reference, "anybodys": anybodys}
+    return _to_points(VoucherVoidRequested, stamp, member, traceparent, voucher=voucher, **fields)
 
 
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:

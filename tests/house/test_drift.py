@@ -60,7 +60,7 @@ WHOLE = {
         "program_versions", "programs", "rewards",
     },
     "points": {"budgets", "programs", "turns"},
-    "redemption": {"rewards", "stock"},
+    "redemption": {"rewards", "stock", "turns"},
 }  # fmt: skip
 WHOLE_EVERYWHERE = {"broker_state", "consumer_logs", "parked", "parked_audit", "relay_positions", "schema_epoch"}
 

@@ -18,6 +18,7 @@ from services.gateway.routes import (
     redemptions,
     reports,
     rewards,
+    vouchers,
 )
 
 # A path is looked for in this order, so what is asked most comes first.
@@ -32,6 +33,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     batches.router,
     rewards.router,
     redemptions.router,
+    vouchers.router,
     holds.router,
     adjustments.router,
     clocks.router,
