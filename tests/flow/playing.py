@@ -10,7 +10,7 @@ from typing import Any
 
 from laurel.calendars import local_date, zone_named
 from laurel.program import rehearsing
-from laurel.program.cases import Case, Expected, Step, Using
+from laurel.program.cases import Case, Step, Using
 from tests.flow.stage import Door
 
 MEMBER = "m-1"
@@ -45,7 +45,7 @@ class Played:
             if step.expect.vouchers is not None:
                 seen.vouchers = [self._voucher(each) for each in await self._vouchers()]
             # What funders owe is told by settlement, which has no door yet.
-            expected = Expected.model_validate({**step.expect.model_dump(), "billed": None})
+            expected = step.expect.model_copy(update={"billed": None})
             said = rehearsing._differences(seen, expected)
             found += [f"{self._case.case}, step {number}: {each}" for each in said]
         return found
