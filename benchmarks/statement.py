@@ -198,7 +198,7 @@ async def _until(place: Servers, query: str, seconds: float = 60.0) -> None:
     try:
         async with asyncio.timeout(seconds):
             while not await connection.fetchval(query):
-                await asyncio.sleep(0.1)  # noqa: ASYNC110 (another process brings it about)
+                await asyncio.sleep(0.1)
     finally:
         await connection.close()
 

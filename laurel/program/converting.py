@@ -85,6 +85,8 @@ class CompiledConversion:
         return self.expiry.of(local_date(due_at, self.zone))
 
 
+# A statement asks of all its members about the same instant.
+@lru_cache(maxsize=4096)
 def _first_due(months: tuple[int, ...], day: int, instant: datetime, zone: ZoneInfo) -> datetime | None:
     """Return the first due midnight at or after an instant."""
     today = local_date(instant, zone)

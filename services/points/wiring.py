@@ -98,6 +98,7 @@ async def working(reading: Reading) -> Working:
         Ledger,
         interval_seconds=settings.turn_interval_seconds,
         batch_max=settings.expiry_batch_max,
+        at_once=settings.expiry_at_once,
     )
     topics = [main_topic(service, settings.kafka_prefix) for service in ("gateway", "redemption")]
     consumer = Consumer(
@@ -120,5 +121,6 @@ async def working(reading: Reading) -> Working:
         reading.health,
         interval_seconds=settings.expiry_interval_seconds,
         batch_max=settings.expiry_batch_max,
+        at_once=settings.expiry_at_once,
     )
     return Working(relay, consumer, timer, turner, partial(keep_pruned, database, settings, SERVICE))

@@ -7,7 +7,6 @@ conversion of that instant is written, so nobody is met twice.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from datetime import datetime
 
@@ -21,12 +20,9 @@ from services.points.domain.tiering import ANY_VERSION
 def convert(wallet: Wallet, due_at: datetime, programs: Programs) -> tuple[AnyFact, ...]:
     """Return what the conversions that are due at an instant make of the points there are, and look ahead of it."""
     wallet.converts_at = None
-    look_ahead(wallet, due_at, programs)
     program = programs.in_force(wallet.program, due_at, ANY_VERSION)
-    if program is None:
-        return ()
     facts: list[AnyFact] = []
-    for conversion in program.conversions:
+    for conversion in program.conversions if program is not None else ():
         if not conversion.is_due_at(due_at):
             continue
         # As if done on time: of what was reported ahead of its day nothing was there yet.
@@ -45,18 +41,21 @@ def convert(wallet: Wallet, due_at: datetime, programs: Programs) -> tuple[AnyFa
                 value=made.value,
                 currency=conversion.currency,
                 due_at=due_at,
-                version=program.version,
+                version=program.version if program is not None else 0,
                 expires_at=conversion.expires_at(due_at),
                 not_above_basket=conversion.not_above_basket,
             )
         )
+    if not facts:
+        # Where there are facts, whoever applies them looks ahead.
+        look_ahead(wallet, due_at, programs)
     return tuple(facts)
 
 
 def voucher_id(wallet: Wallet, conversion: str, due_at: datetime) -> str:
     """Return the id of the voucher. The same conversion can only ever make the same id, so none is issued twice."""
     name = "\n".join((wallet.program, wallet.member, conversion, f"{due_at:%Y-%m-%dT%H:%M:%SZ}")).encode()
-    return "v-" + base64.b32encode(hashlib.sha256(name).digest()[:15]).decode().lower()
+    return "v-" + hashlib.sha256(name).hexdigest()[:30]
 
 
 def look_ahead(wallet: Wallet, since: datetime, programs: Programs, *, included: bool = False) -> None:

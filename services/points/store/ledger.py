@@ -55,8 +55,11 @@ class Ledger:
     async def due_page(self, turn: OpenTurn, limit: int) -> Page:
         return await turning.page(self._connection, turn, limit)
 
-    async def advance(self, turn: OpenTurn, after: str, counts: Counts, *, done: bool) -> Counts:
-        return await turning.advance(self._connection, turn, after, counts, done=done)
+    async def count_turn(self, turn: OpenTurn, counts: Counts) -> None:
+        await turning.count(self._connection, turn, counts)
+
+    async def advance(self, turn: OpenTurn, after: str, *, done: bool) -> Counts:
+        return await turning.advance(self._connection, turn, after, done=done)
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         if not journals:

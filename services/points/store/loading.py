@@ -330,8 +330,10 @@ async def _read_due(connection: asyncpg.Connection[Any], needs: Needs, wallets: 
         for key, until in needs.until.items()
         if (next_due_at := wallets[key].next_due_at) is not None and next_due_at <= until
     ]
+    ending = [each for each in due if _ends(wallets[WalletKey(*each[:2])], each[2])]
+    if ending:
+        _add_lots(wallets, await connection.fetch(_LOTS_DUE, *_columns(ending, 3)))
     if due:
-        _add_lots(wallets, await connection.fetch(_LOTS_DUE, *_columns(due, 3)))
         holding = [each for each in due if _times_out(wallets[WalletKey(*each[:2])], each[2])]
         if holding:
             await _add_holds(connection, wallets, await connection.fetch(_HOLDS_DUE, *_columns(holding, 3)))
@@ -345,6 +347,15 @@ def _want_converted(needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
         if any(look is not None and look <= until for look in looks):
             for balance in wallet.balances.values():
                 needs.spending[*key, balance.unit] = balance.available
+
+
+def _ends(wallet: Wallet, until: datetime) -> bool:
+    """Say whether a lot may end by then. What open holds give back is loaded with them, whenever it ends."""
+    return any(
+        end is not None and end <= until
+        for balance in wallet.balances.values()
+        for end in (balance.next_expiry_at, balance.active_until)
+    )
 
 
 def _times_out(wallet: Wallet, until: datetime) -> bool:

@@ -78,6 +78,9 @@ _SPENDING = (
 )  # fmt: skip
 
 
+_TAKING = frozenset({f.DebtPaid, f.PointsHeld, f.LotsExpired, f.PointsConverted})
+
+
 async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
     """Add the journals with all they imply, then set the totals of the wallets they touched."""
     wallets = list(touched)
@@ -287,6 +290,9 @@ async def _refresh_next_expiry(connection: asyncpg.Connection[Any], journals: Se
     stale: dict[tuple[str, str, str], Wallet] = {}
     for journal in journals:
         for fact in journal.facts:
+            # What is only taken, where no date is open, opens none.
+            if type(fact) in _TAKING and journal.wallet.balance(fact.unit).next_expiry_at is None:  # type: ignore[union-attr]
+                continue
             if isinstance(fact, _SPENDING) and fact.unit:
                 stale[journal.wallet.program, journal.wallet.member, fact.unit] = journal.wallet
     if not stale:
