@@ -82,7 +82,7 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
         await feed.produce(_template())
         async with _workers(place):
             await _until(place, "select coalesce(max(version), 0) >= 2 from points.wallets")
-            await _until(place, "select not exists (select from points.outbox where published_at is null)")
+            await _until(place, "select not exists (select from points.outbox_open)")
         await _seed(place, members)
         tell("turning the clock")
         await feed.produce([_turn(what)])
@@ -197,7 +197,9 @@ async def _until(place: Servers, query: str, seconds: float = 60.0) -> None:
     connection = await asyncpg.connect(place.databases.auditor)
     try:
         async with asyncio.timeout(seconds):
-            while not await connection.fetchval(query):
+            while True:
+                if await connection.fetchval(query):
+                    return
                 await asyncio.sleep(0.1)
     finally:
         await connection.close()

@@ -8,7 +8,7 @@ time is over, and counted by the turn of a clock that made them, both by key.
 from alembic import op
 
 revision = "redemption_0002"
-down_revision = "redemption_0001"
+down_revision = "redemption_0010"
 branch_labels = None
 depends_on = None
 
