@@ -6,7 +6,7 @@ from pydantic import Field
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.envelope import Event, Versions
-from laurel.contracts.rewards import Reward
+from laurel.contracts.rewards import Money, Reward
 from laurel.values import (
     Amount,
     Attributes,
@@ -248,4 +248,31 @@ class HouseholdSetRequested(Event):
     members: list[Id]
     leaving: list[Id] = Field(default_factory=list)
     pooling: bool
+    versions: Versions
+
+
+class VoucherRedeemRequested(Event):
+    """A voucher, which its code led to, is to be spent for a caller's reference; `basket` is what is being bought."""
+
+    TYPE: ClassVar[str] = "voucher.redeem_requested.v1"
+
+    voucher: Id
+    partner: PartnerId
+    reference: Reference
+    basket: Money | None = None
+    versions: Versions
+
+
+class VoucherVoidRequested(Event):
+    """The use of a voucher for a reference is to be undone, `anybodys` where an operator asks.
+
+    Without a reference the voucher is to be dead.
+    """
+
+    TYPE: ClassVar[str] = "voucher.void_requested.v1"
+
+    voucher: Id
+    partner: PartnerId
+    reference: Reference | None = None
+    anybodys: bool = False
     versions: Versions

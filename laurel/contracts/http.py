@@ -20,6 +20,7 @@ from laurel.values import (
     PartnerId,
     Positive,
     ProgramId,
+    Reference,
     Text,
 )
 
@@ -271,6 +272,20 @@ class CancelHold(Body):
     by: Literal["member", "provider"]
     reason: Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL_PATTERN)]
     amount: Positive | None = None
+
+
+class RedeemVoucher(Body):
+    """Pay with a voucher: for what, and, where the voucher must not exceed it, for how much."""
+
+    reference: Reference
+    basket: Money | None = None
+    amount: Positive | None = None
+
+
+class VoidVoucher(Body):
+    """Undo the use for a reference; without one the voucher is dead."""
+
+    reference: Reference | None = None
 
 
 class CancelRedemption(Body):

@@ -8,6 +8,7 @@ from laurel.contracts.envelope import Event, Said
 from laurel.values import (
     Amount,
     Attributes,
+    Currency,
     Day,
     Id,
     Instant,
@@ -15,6 +16,7 @@ from laurel.values import (
     Name,
     NotNegative,
     PartnerId,
+    Positive,
     Reference,
     Scalar,
     Text,
@@ -439,6 +441,28 @@ class PointsExpired(WalletEvent):
     TYPE: ClassVar[str] = "points.expired.v1"
 
     lots: list[ExpiredLot]
+
+
+class PointsConverted(WalletEvent):
+    """Points became the voucher `voucher`, worth `value`; redemption issues it. The rest of the points is carried.
+
+    `due_at` is the date of the program; `lots` are those that are spent. `turned_to`: it was done by a turn of the
+    program's clock.
+    """
+
+    TYPE: ClassVar[str] = "points.converted.v1"
+
+    conversion: Name
+    unit: Name
+    amount: Positive
+    voucher: Id
+    value: Positive
+    currency: Currency
+    due_at: Instant
+    expires_at: Instant | None = None
+    not_above_basket: bool = False
+    lots: list[LotAmount] = Field(default_factory=list)
+    turned_to: Instant | None = None
 
 
 class TierChanged(WalletEvent):

@@ -1,6 +1,6 @@
 """What the redemption service says: outcomes for everybody, and what it asks of points."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,9 @@ from laurel.values import (
     JsonObject,
     Name,
     NotNegative,
+    PartnerId,
     Positive,
+    Reference,
     ShortText,
     Text,
     Version,
@@ -127,10 +129,11 @@ class RedemptionCancelled(RedemptionEvent):
     TYPE: ClassVar[str] = "redemption.cancelled.v1"
 
 
-class VoucherIssued(Event):
-    """A voucher exists. It is worth `value` of `currency`, or, without them, the thing it was made for."""
+class VoucherEvent(Event):
+    """An event of a voucher. It is worth `value` of `currency`, or, without them, the thing it was made for.
 
-    TYPE: ClassVar[str] = "voucher.issued.v1"
+    It was made by a redemption, or by a `conversion` of points.
+    """
 
     voucher: Id
     suffix: Suffix
@@ -138,3 +141,55 @@ class VoucherIssued(Event):
     currency: Currency | None = None
     expires_at: Instant | None = None
     redemption: Id | None = None
+    conversion: Name | None = None
+    issued_at: Instant | None = None
+
+
+class VoucherIssued(VoucherEvent):
+    """A voucher exists. It is worth `value` of `currency`, or, without them, the thing it was made for."""
+
+    TYPE: ClassVar[str] = "voucher.issued.v1"
+
+
+class VoucherRedeemed(VoucherEvent):
+    """A voucher is spent, for the `reference` of the partner that took it; `basket` is what it paid for."""
+
+    TYPE: ClassVar[str] = "voucher.redeemed.v1"
+
+    reference: Reference
+    partner: PartnerId
+    basket: Money | None = None
+
+
+class VoucherUndone(VoucherEvent):
+    """The use of a voucher was undone: it is good again, until its old end."""
+
+    TYPE: ClassVar[str] = "voucher.undone.v1"
+
+    reference: Reference
+    partner: PartnerId
+
+
+class VoucherVoided(VoucherEvent):
+    """A voucher is dead."""
+
+    TYPE: ClassVar[str] = "voucher.voided.v1"
+
+    partner: PartnerId
+
+
+class VoucherExpired(VoucherEvent):
+    """A voucher reached the first moment at which it is no longer good."""
+
+    TYPE: ClassVar[str] = "voucher.expired.v1"
+
+
+class VoucherRefused(VoucherEvent):
+    """What was `asked` of a voucher could not be done; `code` says why."""
+
+    TYPE: ClassVar[str] = "voucher.refused.v1"
+
+    code: Name
+    asked: Literal["redeem", "void"]
+    reference: Reference | None = None
+    partner: PartnerId

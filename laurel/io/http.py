@@ -222,7 +222,9 @@ class Door:
                 error if isinstance(error, Problem) else Problem("internal", "This was our mistake, and is logged.")
             )
             if not isinstance(error, Problem):
-                log.exception("request failed", method=scope["method"], path=scope["path"])
+                # A path may hold what no log may, such as the code of a voucher; its template does not.
+                path = getattr(scope.get("route"), "path", "unknown")
+                log.exception("request failed", method=scope["method"], path=path)
             await problem_response(problem, scope["path"])(scope, receive, send_with_id)
         finally:
             structlog.contextvars.unbind_contextvars("request")

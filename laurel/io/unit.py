@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from laurel.io import failpoints
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from laurel.io.database import Connection, Database
     from laurel.io.outbox import Outbox, OutboxRow
@@ -30,6 +30,7 @@ class Work:
         self.service = service
         self.sayings: list[Saying] = []
         self.rows: list[OutboxRow] = []
+        self._before: list[Callable[[], Awaitable[None]]] = []
         self._after: list[Callable[[], None]] = []
 
     def say(self, *sayings: Saying) -> None:
@@ -38,6 +39,14 @@ class Work:
 
     def say_all(self, sayings: Iterable[Saying]) -> None:
         self.sayings.extend(sayings)
+
+    def before_commit(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Do this last in the transaction: what locks a row that many want holds it no longer than it must."""
+        self._before.append(call)
+
+    async def finish(self) -> None:
+        for call in self._before:
+            await call()
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call this once the work is committed; it must not wait and must not fail."""
@@ -63,6 +72,7 @@ class UnitOfWork:
             work = Work(connection, self.outbox.service)
             yield work
             work.rows = await self.outbox.add(connection, work.sayings)
+            await work.finish()
             await failpoints.reach(failpoints.BEFORE_COMMIT)
         # From here on the change stands. What follows only makes it known sooner: the relay sweeps anyway.
         work.committed()

@@ -56,6 +56,14 @@ class StandsAs(CasePart):
     counters: dict[CounterName, NotNegative] | None = None
 
 
+class VoucherSeen(CasePart):
+    """A voucher that a conversion made: its value, what became of it, and the last day on which it is good."""
+
+    value: Positive
+    state: Literal["issued", "spent", "expired"] | None = None
+    good_through: Day | None = None
+
+
 class Expected(CasePart):
     """What must be true after a step.
 
@@ -65,6 +73,7 @@ class Expected(CasePart):
     cap has counted in the window of the activity, or of the one that a return takes back. What a return refills is
     among its `awards`. `tier` is where the member stands; an `until` of null there says that no day is fixed.
     `segments` are those that the member belongs to, complete once mentioned, with whether each is the primary one.
+    `vouchers` are all that the member's points became so far, the oldest first.
     """
 
     awards: dict[RuleId, Positive] | None = None
@@ -77,7 +86,16 @@ class Expected(CasePart):
     counted: dict[RuleId, Amount] | None = None
     tier: StandsAs | None = None
     segments: dict[RuleId, bool] | None = None
+    vouchers: tuple[VoucherSeen, ...] | None = None
     refused: str | None = None
+
+
+class Using(CasePart):
+    """A voucher pays for a basket: the member's first, second and so on, in the order in which they were made."""
+
+    voucher: Positive
+    basket: Positive
+    at: Instant
 
 
 class Spending(CasePart):
@@ -98,7 +116,7 @@ class Matching(CasePart):
 
 
 class Step(CasePart):
-    """Exactly one of an activity, a spending, a match and a wait, and what is expected after it.
+    """Exactly one of an activity, a spending, a voucher's use, a match and a wait, and what is expected after it.
 
     An activity is reported when it happens, or later: at `reported_at`. What is credited to another who paid is not
     among the awards of the member.
@@ -107,14 +125,15 @@ class Step(CasePart):
     activity: dict[str, Any] | None = None
     reported_at: Instant | None = None
     spend: Spending | None = None
+    use: Using | None = None
     match: Matching | None = None
     wait_until: Instant | None = None
     expect: Expected
 
 
 def _one_deed(step: Step) -> Step:
-    if sum(deed is not None for deed in (step.activity, step.spend, step.match, step.wait_until)) != 1:
-        raise PydanticCustomError("one_of", "A step has exactly one of activity, spend, match and wait_until")
+    if sum(deed is not None for deed in (step.activity, step.spend, step.use, step.match, step.wait_until)) != 1:
+        raise PydanticCustomError("one_of", "A step has exactly one of activity, spend, use, match and wait_until")
     if step.reported_at is not None and step.activity is None:
         raise PydanticCustomError("not_allowed", "Only an activity is reported")
     return step

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from laurel.calendars import local_date, local_midnight, months_after, zone_named
 from laurel.program.bases import Basis, basis_of
 from laurel.program.caps import CompiledCap, compile_caps
+from laurel.program.converting import CompiledConversion
 from laurel.program.document import Inactivity, NeverExpires
 from laurel.program.expiry import Expiry, lapses_on
 from laurel.program.places import Places
@@ -76,6 +77,7 @@ class CompiledProgram:
     """By unit: what members may give each other; empty where they may not."""
     exchanges: Mapping[tuple[str, str], CompiledExchange]
     """By unit and the other program: at which rate it takes them."""
+    conversions: tuple[CompiledConversion, ...]
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -119,6 +121,7 @@ class CompiledProgram:
             closing=frozenset(name for rule in rules for name in rule.taken_back_on),
             transfers=compile_transfers(document),
             exchanges=compile_exchanges(document),
+            conversions=tuple(CompiledConversion.from_document(each, zone) for each in document.conversions),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )

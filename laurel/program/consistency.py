@@ -17,9 +17,11 @@ from laurel.calendars import zone_named
 from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
 from laurel.program.conditions import condition_faults
+from laurel.program.conversion_faults import conversion_faults
 from laurel.program.document import (
     Attributes,
     Cap,
+    Conversion,
     DayPart,
     Exchange,
     Group,
@@ -68,6 +70,7 @@ class Outline:
     program: str | None = None
     transfers: Mapping[str, Transfers | None] = field(default_factory=dict)
     exchanges: Mapping[int, Exchange] = field(default_factory=dict)
+    conversions: Mapping[int, Conversion] = field(default_factory=dict)
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -90,13 +93,14 @@ def outline_of(document: ProgramDocument) -> Outline:
         program=document.program,
         transfers=document.transfers,
         exchanges=dict(enumerate(document.exchanges)),
+        conversions=dict(enumerate(document.conversions)),
     )
 
 
 def outline_of_parts(data: Mapping[str, Any]) -> Outline:
     """Return the outline of a document of which some fields are wrong."""
     zone, units, earning = data.get("time_zone"), data.get("units"), data.get("earning")
-    caps, exchanges = data.get("caps"), data.get("exchanges")
+    caps, exchanges, conversions = data.get("caps"), data.get("exchanges"), data.get("conversions")
     said = data.get("segments")
     segments = said if isinstance(said, list) else []
     rules = _readable(Rule, dict(enumerate(earning)) if isinstance(earning, list) else {})
@@ -123,6 +127,7 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         program=data["program"] if isinstance(data.get("program"), str) else None,
         transfers=_readable_named(Transfers, data.get("transfers")),
         exchanges=_readable(Exchange, dict(enumerate(exchanges)) if isinstance(exchanges, list) else {}),
+        conversions=_readable(Conversion, dict(enumerate(conversions)) if isinstance(conversions, list) else {}),
     )
 
 
@@ -146,6 +151,10 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
         yield from tier_faults(outline.tiers, outline.units, outline.attributes)
     yield from segment_faults(outline.segments, outline.segment_names, outline.units)
     yield from sharing_faults(outline.program, outline.units, outline.transfers, outline.exchanges)
+    for index, conversion in outline.conversions.items():
+        for path, code, detail in conversion_faults(index, conversion, outline.conversions, outline.units):
+            yield Fault(pointer_to(("conversions", index, *path)), code, detail)
+        yield from _validity(conversion.voucher.validity, ("conversions", index, "voucher", "validity"))
 
 
 _Found = tuple[Path, str, str]

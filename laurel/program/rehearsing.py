@@ -23,6 +23,7 @@ from laurel.program.belonging_on_paper import SegmentsOnPaper
 from laurel.program.cases import changed
 from laurel.program.climbing import Climber, Counted, count, judged, match_tier, review, take_back
 from laurel.program.compiled import CompiledProgram
+from laurel.program.rehearsing_vouchers import Vouchers, voucher_differences
 from laurel.program.returning import NOTHING_RETURNED, Returned, basis_less_returns, plus_return
 from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
 from laurel.program.tiers import seen_as
@@ -59,7 +60,7 @@ def instant_of(step: Step) -> datetime:
         return step.reported_at
     if step.activity is not None:
         return datetime.fromisoformat(step.activity["occurred_at"])
-    for deed in (step.spend, step.match):
+    for deed in (step.spend, step.use, step.match):
         if deed is not None:
             return deed.at
     assert step.wait_until is not None
@@ -107,6 +108,7 @@ class _Seen:
     counted: dict[str, int] = field(default_factory=dict)
     tier: dict[str, Any] = field(default_factory=dict)
     segments: dict[str, bool] = field(default_factory=dict)
+    vouchers: list[dict[str, Any]] = field(default_factory=list)
     refused: str | None = None
 
 
@@ -128,12 +130,18 @@ class _Stage:
         self._lapse_at: dict[str, datetime] = {}
         self._funded: dict[CompiledRule, int] = {}
         self._segments = SegmentsOnPaper(program, enrolled_at, self._by_day)
+        self._vouchers = Vouchers(program, enrolled_at)
 
     def play(self, step: Step) -> _Seen:
         """Do what a step says; return what came of it."""
         seen = _Seen()
         self._steps += 1
         self._at = max(self._at, instant_of(step))
+        for due_at in self._vouchers.dates(self._at):
+            self._expire(due_at)
+            self._look(due_at)
+            for unit in self._program.units:
+                self._vouchers.convert(unit, self._in_order(unit), due_at)
         self._look(self._at)
         self._segments.pass_time(self._at)
         try:
@@ -142,6 +150,8 @@ class _Stage:
             elif step.spend is not None:
                 self._expire(step.spend.at)
                 self._spend(step.spend.unit, step.spend.amount)
+            elif step.use is not None:
+                self._vouchers.use(step.use.voucher, step.use.basket, step.use.at)
             elif step.match is not None:
                 climber = self._climber()
                 if climber is None:
@@ -158,6 +168,7 @@ class _Stage:
         self._look(self._at)
         seen.tier = self._stands()
         seen.segments = self._segments.seen()
+        seen.vouchers = self._vouchers.seen(self._at)
         return seen
 
     def _by_day(self) -> dict[tuple[str, date], int]:
@@ -498,6 +509,8 @@ def _differences(seen: _Seen, expected: Expected) -> Iterator[str]:
     if expected.balances is not None:
         wanted = {unit: balance.model_dump(exclude_none=True) for unit, balance in expected.balances.items()}
         yield from _unlike("balances", seen.balances, wanted)
+    if expected.vouchers is not None:
+        yield from voucher_differences(seen.vouchers, expected.vouchers)
     if expected.tier is not None:
         wanted = expected.tier.model_dump(exclude_unset=True)
         counters = wanted.pop("counters", {})

@@ -26,6 +26,8 @@ EXCHANGE: Final = "exchange"
 MERGE: Final = "merge"
 UNMERGE: Final = "unmerge"
 HOUSEHOLD: Final = "household"
+VOUCHER_REDEEM: Final = "voucher_redeem"
+VOUCHER_VOID: Final = "voucher_void"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -47,6 +49,8 @@ _LETTERS: Final = {
     MERGE: "mg",
     UNMERGE: "mu",
     HOUSEHOLD: "hh",
+    VOUCHER_REDEEM: "vr",
+    VOUCHER_VOID: "vv",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

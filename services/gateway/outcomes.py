@@ -16,6 +16,7 @@ import msgspec
 from laurel.contracts import parking, points, redemption
 from laurel.errors import PROBLEMS
 from laurel.values import AMOUNT_MAX
+from services.gateway import outcomes_vouchers as vouchers
 from services.gateway.details import PROFILE, SEGMENTS, CounterTold, DetailSeen, counters_seen
 from services.gateway.naming import (
     ACTIVITY,
@@ -31,6 +32,8 @@ from services.gateway.naming import (
     MEMBER_CLOSE,
     REDEMPTION,
     REWARD,
+    VOUCHER_REDEEM,
+    VOUCHER_VOID,
     Correlation,
     parse_correlation,
 )
@@ -679,7 +682,7 @@ _decode_turned = msgspec.json.Decoder(_Turned).decode
 
 
 def _clock_turned(message: Heard) -> Told:
-    """Say what a turn brought about. Of vouchers none ends by the clock of a program so far."""
+    """Say what a turn brought about in points; what it did to vouchers redemption tells who finishes it."""
     said = _decode_turned(message.body)
     shown = {
         "as_of": said.as_of,
@@ -804,6 +807,27 @@ def _reward_published(message: Heard) -> Told:
     return Told(outcome=outcome, reward=RewardSeen(message.program, said.reward, document, place))
 
 
+def _voucher_moved(message: Heard) -> Told:
+    said = vouchers.decode(message.body)
+    body = _encode(vouchers.shown(message.type, said, message.member))
+    correlation = _asked_of_voucher(message, vouchers.deed_of(message.type))
+    return Told(outcome=Outcome(correlation, POSTED, None, body)) if correlation is not None else NOTHING
+
+
+def _voucher_refused(message: Heard) -> Told:
+    said = vouchers.decode(message.body)
+    correlation = _asked_of_voucher(message, said.asked)
+    code = said.code or "voucher_unknown"
+    body = _refusal_body({"voucher": said.voucher}, code, "", {})
+    return Told(outcome=_refusal(correlation, code, body)) if correlation is not None else NOTHING
+
+
+def _asked_of_voucher(message: Heard, deed: str) -> Correlation | None:
+    correlation = parse_correlation(message.correlation)
+    kind = VOUCHER_REDEEM if deed == vouchers.REDEEM else VOUCHER_VOID
+    return correlation if correlation is not None and correlation.key.kind == kind else None
+
+
 # What is told of messages that cannot be processed. ----------------------------------------------------------
 
 
@@ -859,6 +883,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.PointsAdjusted.TYPE: _points_adjusted,
     points.AdjustmentHeldBack.TYPE: _adjustment_held_back,
     points.PointsExpired.TYPE: _moved,
+    points.PointsConverted.TYPE: _moved,
     points.TierChanged.TYPE: _tier_changed,
     points.TierKept.TYPE: _moved,
     points.TierMatchRefused.TYPE: _match_refused,
@@ -869,6 +894,10 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     redemption.RedemptionFulfilled.TYPE: _fulfilled,
     redemption.RedemptionRefused.TYPE: _redemption_refused,
     redemption.RedemptionCancelled.TYPE: _cancelled,
+    redemption.VoucherRedeemed.TYPE: _voucher_moved,
+    redemption.VoucherUndone.TYPE: _voucher_moved,
+    redemption.VoucherVoided.TYPE: _voucher_moved,
+    redemption.VoucherRefused.TYPE: _voucher_refused,
     parking.MessageParked.TYPE: _message_parked,
     parking.MessageDiscarded.TYPE: _message_discarded,
 }
@@ -898,6 +927,10 @@ ANSWERS: Final = frozenset(
         redemption.RewardPublished.TYPE,
         redemption.RedemptionFulfilled.TYPE,
         redemption.RedemptionRefused.TYPE,
+        redemption.VoucherRedeemed.TYPE,
+        redemption.VoucherUndone.TYPE,
+        redemption.VoucherVoided.TYPE,
+        redemption.VoucherRefused.TYPE,
         parking.MessageDiscarded.TYPE,
     }
 )

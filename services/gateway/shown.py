@@ -259,6 +259,30 @@ class VoucherShown(Shown):
     expires_at: Instant | None = None
 
 
+class VoucherStanding(Shown):
+    """A voucher as it stands; its code in full only to keys that redeem. `left` is what it is still worth."""
+
+    voucher: str
+    code: str | None
+    suffix: str
+    state: Literal["issued", "spent", "expired", "void"]
+    value: int | None
+    left: int | None
+    currency: str | None
+    issued_at: Instant
+    expires_at: Instant | None
+    member: str
+    redemption: str | None = None
+    conversion: str | None = None
+
+
+class VouchersShown(Shown):
+    """A page of vouchers."""
+
+    data: list[VoucherStanding]
+    next_cursor: str | None
+
+
 class RedemptionShown(Shown):
     """A redemption as it stands."""
 

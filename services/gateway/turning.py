@@ -1,8 +1,8 @@
-"""A program's clock is turned here when everything is shown that points did for it.
+"""A program's clock is turned here when everything is shown that points did for it, and its vouchers are done.
 
 Points tells that it is done on one key, and what it did on the keys of members, which may be shown later. So the
 members that the turn moved are asked for, and the clock stands at its new now when each of them is shown as far as
-its wallet had come.
+its wallet had come. Redemption, which issues what points made and ends what is over, is asked how far it is.
 """
 
 from __future__ import annotations
@@ -42,6 +42,15 @@ def turn_key(program: str, as_of: datetime) -> RequestKey:
     return RequestKey(program, CLOCK, "", as_of.astimezone(UTC).isoformat())
 
 
+class _Vouchers(msgspec.Struct):
+    done: bool
+    vouchers_issued: int
+    vouchers_expired: int
+
+
+_decode_vouchers = msgspec.json.Decoder(_Vouchers).decode
+
+
 class _Moved(msgspec.Struct):
     members: list[tuple[str, int]]
     next: str | None
@@ -62,10 +71,17 @@ class Turning:
     """Sees turns to their end. Whoever waits for one does, and a worker does for turns that nobody waits for."""
 
     def __init__(
-        self, database: Database, points: Owner, clock: Callable[[], datetime], *, interval_seconds: float
+        self,
+        database: Database,
+        points: Owner,
+        redemption: Owner,
+        clock: Callable[[], datetime],
+        *,
+        interval_seconds: float,
     ) -> None:
         self._database = database
         self._points = points
+        self._redemption = redemption
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._progress: dict[str, Progress] = {}
@@ -76,16 +92,14 @@ class Turning:
             await self._run()
         finally:
             await self._points.close()
+            await self._redemption.close()
 
     async def _run(self) -> None:
         while True:
             async with self._database.connection() as connection:
                 done = await programs.turns_done(connection)
             for turn in done:
-                try:
-                    await self._finish(turn, self._progress.setdefault(turn.program, Progress()))
-                except Problem as problem:
-                    log.warning("a turned clock cannot be looked at", program=turn.program, code=problem.code)
+                await self._try_to_finish(turn, self._progress.setdefault(turn.program, Progress()))
             await asyncio.sleep(self._interval_seconds)
 
     async def wait(self, key: RequestKey, seconds: float) -> RequestRow | None:
@@ -100,26 +114,49 @@ class Turning:
                 row = await requests.find(connection, key)
             if row is None or not row.is_pending:
                 return row
-            if turn is not None and turn.turned is not None and await self._finish(turn, progress):
+            if turn is not None and turn.turned is not None and await self._try_to_finish(turn, progress):
                 continue
             if loop.time() + pause > deadline:
                 return row
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LOOK_SECONDS_MAX)
 
+    async def _try_to_finish(self, turn: TurnRow, progress: Progress) -> bool:
+        """The same; who cannot be asked just now can be later, and whoever waits is not told of it."""
+        try:
+            return await self._finish(turn, progress)
+        except Problem as problem:
+            log.warning("a turned clock cannot be looked at", program=turn.program, code=problem.code)
+            return False
+
     async def _finish(self, turn: TurnRow, progress: Progress) -> bool:
         """Let the clock stand at its new now, if all that it moved is shown."""
         if turn.turned is None or not await self._is_shown(turn, progress):
             return False
+        vouchers = await self._vouchers(turn)
+        if not vouchers.done:
+            return False
+        body = {
+            **msgspec.json.decode(turn.turned),
+            "vouchers_expired": vouchers.vouchers_expired,
+            "vouchers_issued": vouchers.vouchers_issued,
+        }
         async with self._database.transaction() as connection:
             if not await programs.end_turn(connection, turn.program, turn.turning_to):
                 return True
             key = turn_key(turn.program, turn.turning_to)
             row = await requests.find(connection, key)
             if row is not None:
-                outcome = Outcome(Correlation(key, row.attempt), POSTED, None, turn.turned)
+                outcome = Outcome(Correlation(key, row.attempt), POSTED, None, msgspec.json.encode(body))
                 await record(connection, [Told(outcome=outcome)], self._clock())
         return True
+
+    async def _vouchers(self, turn: TurnRow) -> _Vouchers:
+        path = path_of("v1", "programs", turn.program, "clock", "vouchers")
+        answer = await self._redemption.ask("GET", path, params={"as_of": turn.turning_to.isoformat()})
+        if answer.status_code != 200:
+            raise Problem("unavailable", "redemption cannot tell of a turned clock.", retry_after_seconds=1)
+        return _decode_vouchers(bytes(answer.body))
 
     async def _is_shown(self, turn: TurnRow, progress: Progress) -> bool:
         if progress.as_of != turn.turning_to:

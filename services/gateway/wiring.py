@@ -152,7 +152,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
                 settings,
                 health=parts.health,
             ),
-            Turning(database, points, clock, interval_seconds=settings.turn_poll_seconds),
+            Turning(database, points, redemption, clock, interval_seconds=settings.turn_poll_seconds),
             presence,
         )
     finally:
@@ -188,7 +188,8 @@ def working(parts: Parts) -> Work:
         gap_report_seconds=settings.gap_report_seconds,
     )
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
-    turning = Turning(parts.database, points, clock, interval_seconds=settings.turn_poll_seconds)
+    redemption = Owner("redemption", settings.redemption_url, settings.passed_on_seconds)
+    turning = Turning(parts.database, points, redemption, clock, interval_seconds=settings.turn_poll_seconds)
     return Work(consumer, pump, turning, partial(keep_pruned, parts.database, settings, SERVICE))
 
 

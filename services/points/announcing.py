@@ -392,6 +392,22 @@ def _expired(fact: f.LotsExpired, _decided: Decided) -> tuple[Any, dict[str, Any
     return said.PointsExpired, {"lots": lots}
 
 
+def _converted(fact: f.PointsConverted, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.PointsConverted, {
+        "conversion": fact.conversion,
+        "unit": fact.unit,
+        "amount": fact.amount,
+        "voucher": fact.voucher,
+        "value": fact.value,
+        "currency": fact.currency,
+        "due_at": fact.due_at,
+        "expires_at": fact.expires_at,
+        "not_above_basket": fact.not_above_basket,
+        "lots": _lots(fact.parts),
+        "turned_to": decided.turned_to,
+    }
+
+
 def _adjusted(
     fact: f.PointsAdjusted | f.PostingCorrected | f.AdjustmentRejected, decided: Decided
 ) -> tuple[Any, dict[str, Any]]:
@@ -532,6 +548,7 @@ _EVENTS: dict[type, Any] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.PointsConverted: _converted,
     f.PointsRestored: _restored,
     f.AdjustmentWaiting: _held_back,
     f.AdjustmentRefused: _held_back,

@@ -51,7 +51,8 @@ class Needs:
     wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
     on something may be counted; `segments` are wallets in programs with segments. `people`
     are named like counters, with the start of their window, and counted of the wallet's person, or of `persons` that a
-    message names for it. `whole` names wallets of which everything is needed that is open.
+    message names for it. `whole` names wallets of which everything is needed that is open. `converting` are wallets
+    whose points may become vouchers by `until`.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -67,6 +68,7 @@ class Needs:
     keys: set[KeyName] = field(default_factory=set)
     budgets: set[BudgetName] = field(default_factory=set)
     tiers: dict[WalletKey, int] = field(default_factory=dict)
+    converting: set[WalletKey] = field(default_factory=set)
     counting: dict[WalletKey, date] = field(default_factory=dict)
     segments: set[WalletKey] = field(default_factory=set)
     people: set[tuple[str, str, str, datetime]] = field(default_factory=set)
@@ -163,6 +165,7 @@ class Decided:
     holds: dict[str, Hold] = field(default_factory=dict)
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     standing: Shown | None = None
+    turned_to: datetime | None = None
 
 
 class Turn(NamedTuple):

@@ -40,6 +40,7 @@ from services.points.domain.asked import (
 )
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
+from services.points.domain.converting import earliest, look_ahead, next_date
 from services.points.domain.expiring import due
 from services.points.domain.facts import (
     ADJUSTING,
@@ -48,6 +49,7 @@ from services.points.domain.facts import (
     ActivityReturned,
     AnyFact,
     Household,
+    PointsConverted,
     PointsReleased,
 )
 from services.points.domain.joining import pass_on
@@ -143,7 +145,8 @@ class Road:
             step.takes_back = self._takes_back(step)
         announcements: list[Announcement] = []
         for part in parts(steps):
-            announcements += await self._run(store, part)
+            for between in between_conversions(part, self._programs):
+                announcements += await self._run(store, between)
         return announcements
 
     async def _turn(self, message: Incoming) -> Turn:
@@ -240,6 +243,8 @@ class Road:
         needs = Needs(wallets=set(wallets), until=dict.fromkeys(wallets, until))
         for key in wallets:
             self._need_tiers(needs, key)
+            if self._programs.conversions(key.program):
+                needs.converting.add(key)
         batch = Batch(await store.load(needs))
         for key in sorted(wallets):
             wallet = batch.loaded.wallets[key]
@@ -250,6 +255,8 @@ class Road:
             batch.touched[key] = wallet
         await store.write([decided.journal for decided in batch.decided], batch.touched.values())
         facts = [fact for decided in batch.decided for fact in decided.journal.facts]
+        for decided in batch.decided:
+            decided.turned_to = turned_to
         return facts, self._say(batch)
 
     async def run_judgement(
@@ -338,6 +345,8 @@ class Road:
         if until is not None:
             seen = needs.until.get(key)
             needs.until[key] = until if seen is None else max(seen, until)
+            if self._programs.conversions(key.program):
+                needs.converting.add(key)
 
     def _need_more(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
         """Name what an activity's program counts, and what may be credited once."""
@@ -392,11 +401,18 @@ class Road:
             facts = self._with_pool(batch, step, facts)
         if facts:
             self._enter(batch, step, wallet, at, facts)
+            self._look_ahead(wallet, due_until, facts)
             if step.survivor is not None:
                 self._pass_on(batch, step, wallet, facts)
             # What came late may have ended before it was granted.
             if due_until is not None:
-                self._apply_due(batch, wallet, due_until)
+                self._apply_due(batch, wallet, due_until, done_until=due_until)
+
+    def _look_ahead(self, wallet: Wallet, due_until: datetime | None, facts: tuple[AnyFact, ...]) -> None:
+        """Say when the wallet next has points enough for a voucher, after facts that may have brought it some."""
+        done_until = due_until or earliest(facts)
+        if done_until is not None:
+            look_ahead(wallet, done_until, self._programs)
 
     def _pass_on(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> None:
         """Let what is left in an account that is a part of another go there, in journals of their own."""
@@ -412,6 +428,7 @@ class Road:
         for each, its in zip(wallets, halves, strict=True):
             if its:
                 self._enter(batch, step, each, at, its, kind="merge")
+                self._look_ahead(each, until, its)
 
     def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
         """Let the others of a household pay what the member cannot, where they can; say if they did."""
@@ -431,6 +448,7 @@ class Road:
             left, arrived = lend(owner, wallet, short.unit, parts, _cause_of(step))
             self._enter(batch, step, owner, at, left, kind="pooling")
             self._enter(batch, step, wallet, at, arrived, kind="pooling")
+            self._look_ahead(wallet, self._due_until(batch, step, wallet), arrived)
         return True
 
     def _with_pool(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...]) -> tuple[AnyFact, ...]:
@@ -458,12 +476,13 @@ class Road:
             moments = [self._moment(batch, wallet, at[wallet.program], None) for wallet in wallets]
             halves = list(among.decide(wallets, step.asked, moments))
         halves[0] = self._with_pool(batch, step, halves[0])
-        for wallet, facts in zip(wallets, halves, strict=True):
+        for wallet, facts, due_until in zip(wallets, halves, until, strict=True):
             if facts:
                 self._enter(batch, step, wallet, at[wallet.program], facts)
+                self._look_ahead(wallet, due_until, facts)
         for wallet, due_until in zip(wallets, until, strict=True):
             if due_until is not None:
-                self._apply_due(batch, wallet, due_until)
+                self._apply_due(batch, wallet, due_until, done_until=due_until)
 
     def _due_until(self, batch: Batch, step: Step, wallet: Wallet) -> datetime | None:
         """Return up to when time has taken its due when the message is decided.
@@ -513,12 +532,19 @@ class Road:
             ),
         )
 
-    def _apply_due(self, batch: Batch, wallet: Wallet, until: datetime) -> None:
-        """Let time take its due, each instant in a journal of its own."""
+    def _apply_due(self, batch: Batch, wallet: Wallet, until: datetime, *, done_until: datetime | None = None) -> None:
+        """Let time take its due, each instant in a journal of its own.
+
+        `done_until`: that was done before, up to then, and only what came late is taken now.
+        """
         if wallet.next_due_at is None or wallet.next_due_at > until:
             return
         for moment, facts in due(wallet, until, self._programs):
             self._enter(batch, None, wallet, max(moment, wallet.at), facts, due_at=moment)
+            if done_until is not None:
+                look_ahead(wallet, done_until, self._programs)
+            else:
+                look_ahead(wallet, moment, self._programs, included=not isinstance(facts[0], PointsConverted))
 
     def _enter(
         self,
@@ -728,6 +754,23 @@ def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
         yield steps[start:]
 
 
+def between_conversions(steps: Sequence[Step], programs: ProgramBook) -> Iterable[Sequence[Step]]:
+    """Cut a batch where a date of conversion lies between its messages: what it converts is loaded whole."""
+    dates: dict[str, datetime | None] = {}
+    start = 0
+    for index, step in enumerate(steps):
+        program, asked = step.key.program, step.asked
+        if not programs.conversions(program):
+            continue
+        until = asked.at if programs.runs_by_itself(program) else asked.versions.as_of
+        date = next_date(program, until, programs) if until is not None else None
+        if dates.setdefault(program, date) != date:
+            yield steps[start:index]
+            start, dates = index, {program: date}
+    if start < len(steps):
+        yield steps[start:]
+
+
 def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
     """Return the newest version of each program that any of the messages was accepted under."""
     newest: dict[str, int] = {}
@@ -779,6 +822,7 @@ _WITHOUT_HOLDS = frozenset(
         "enrolment",
         "change",
         "close",
+        "conversion",
         "expiry",
         "tier_review",
         "segment",
@@ -818,6 +862,8 @@ def _due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_a
     kind, cause = "expiry", f"{due_at:%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(first, PointsReleased):
         kind, cause = "hold_timeout", first.hold
+    elif isinstance(first, PointsConverted):
+        kind = "conversion"
     elif moves_tiers(facts):
         kind = "tier_review"
     elif changes_segments(facts):

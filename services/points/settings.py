@@ -22,3 +22,5 @@ class PointsSettings(ServiceSettings):
     """How often it is looked for turns of clocks that nobody here was asked for, such as of a process that died."""
     expiry_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 500
     """How many members one such transaction takes."""
+    expiry_at_once: Annotated[int, Field(ge=1, le=16)] = 3
+    """How many such transactions are under way at a time; each needs a connection."""

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from laurel.program import CompiledProgram, ProgramDocument
+from laurel.program.converting import CompiledConversion
 from services.points.domain.facts import Household
 from services.points.domain.posting import entries
 from services.points.domain.shared import Shared
@@ -116,6 +117,9 @@ class FixedPrograms:
     def units_of_segments(self, program: str) -> list[str]:
         versions = self._versions.get(program, ())
         return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
+
+    def conversions(self, program: str) -> Sequence[CompiledConversion]:
+        return [each for version in self._versions.get(program, ()) for each in version.conversions]
 
     def zone(self, program: str) -> ZoneInfo:
         return self._versions[program][-1].zone

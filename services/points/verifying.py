@@ -81,6 +81,16 @@ _SETS = {
         from points.holds h left join points.wallets w using (program, member)
         where h.state = 'held' and h.expires_at is not null
           and (w.next_due_at is null or w.next_due_at > h.expires_at)""",
+    "who has points enough for a voucher is looked at when it is due": """
+        select b.program || '/' || b.member || ' ' || b.unit,
+               'available ' || b.available || ', looked at ' || coalesce(w.next_due_at::text, 'never')
+        from (select distinct on (program) program, convert_from(document, 'UTF8')::json -> 'conversions' as made
+              from points.programs order by program, version desc) p
+        cross join lateral json_array_elements(coalesce(p.made, '[]'::json)) c
+        join points.balances b on b.program = p.program and b.unit = c ->> 'unit'
+          and b.available >= (c ->> 'from')::bigint
+        left join points.wallets w on w.program = b.program and w.member = b.member
+        where w.converts_at is null or w.next_due_at is null or w.next_due_at > w.converts_at""",
     "of a hold no more is spent or given back than was held": """
         select program || '/' || member || ' hold ' || hold,
                'held ' || amount || ', captured ' || captured || ', cancelled ' || cancelled

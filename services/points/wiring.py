@@ -102,6 +102,7 @@ async def working(reading: Reading) -> Working:
         Ledger,
         interval_seconds=settings.turn_interval_seconds,
         batch_max=settings.expiry_batch_max,
+        at_once=settings.expiry_at_once,
     )
     topics = [main_topic(service, settings.kafka_prefix) for service in ("gateway", "redemption")]
     consumer = Consumer(
@@ -124,6 +125,7 @@ async def working(reading: Reading) -> Working:
         reading.health,
         interval_seconds=settings.expiry_interval_seconds,
         batch_max=settings.expiry_batch_max,
+        at_once=settings.expiry_at_once,
     )
     judging = JudgementTimer(
         unit, judge, reading.programs, Ledger, reading.health, interval_seconds=settings.expiry_interval_seconds

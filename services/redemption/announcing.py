@@ -17,7 +17,8 @@ from laurel.shapes import encode, struct_of
 from services.redemption.domain import facts as f
 from services.redemption.domain import heard as h
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.state import Saga
+from services.redemption.domain.state import Saga, SagaKey
+from services.redemption.domain.vouchers import Voucher
 from services.redemption.ports import Announcement, Decision, Incoming
 
 # Structs are built without a check, so what is passed through (the wallet's balances) may stay raw JSON.
@@ -32,12 +33,13 @@ _WalletSeen: Any = struct_of(said.WalletSeen)
 
 @dataclass(slots=True)
 class Occasion:
-    """A decision just applied, the saga as it now stands, and the message that was answered, if it was one."""
+    """A decision just applied, the saga or voucher as it now stands, and the message that was answered, if any was."""
 
     decision: Decision
     saga: Saga | None
     heard: h.Heard
     message: Incoming | None
+    voucher: Voucher | None = None
 
     @property
     def correlation(self) -> str:
@@ -76,7 +78,7 @@ _Built = Iterable[tuple[str, bytes]]
 def _event(occasion: Occasion, contract: type[Event], **fields: object) -> tuple[str, bytes]:
     decision = occasion.decision
     kind = "timer" if occasion.message is None else "redemption"
-    cause = _Cause(kind=kind, id=decision.key.redemption) if decision.key else None
+    cause = _Cause(kind=kind, id=decision.key.redemption) if isinstance(decision.key, SagaKey) else None
     common: dict[str, Any] = {
         "program": decision.program,
         "member": occasion.heard.member,
@@ -138,6 +140,7 @@ def _voucher_issued(fact: f.VoucherIssued, saga: Saga, occasion: Occasion) -> tu
         currency=fact.value.currency if fact.value else None,
         expires_at=fact.expires_at,
         redemption=saga.key.redemption,
+        issued_at=occasion.decision.at,
     )
 
 
@@ -193,6 +196,53 @@ def _money(value: h.Money | None) -> object:
     return None if value is None else _Money(amount=value.amount, currency=value.currency)
 
 
+def _converted(_fact: f.VoucherIssued, occasion: Occasion) -> _Built:
+    """Say what points became; a redemption says its vouchers with its outcome."""
+    if occasion.voucher is not None:
+        yield _voucher_event(occasion, said.VoucherIssued)
+
+
+def _redeemed(fact: f.VoucherRedeemed, occasion: Occasion) -> _Built:
+    used = {"reference": fact.reference, "partner": fact.partner, "basket": _money(fact.basket)}
+    yield _voucher_event(occasion, said.VoucherRedeemed, **used)
+
+
+def _undone(fact: f.VoucherUndone, occasion: Occasion) -> _Built:
+    yield _voucher_event(occasion, said.VoucherUndone, reference=fact.reference, partner=fact.partner)
+
+
+def _voided(fact: f.VoucherVoided, occasion: Occasion) -> _Built:
+    yield _voucher_event(occasion, said.VoucherVoided, partner=fact.partner)
+
+
+def _expired(_fact: f.VoucherExpired, occasion: Occasion) -> _Built:
+    yield _voucher_event(occasion, said.VoucherExpired)
+
+
+def _voucher_refused(fact: f.VoucherRefused, occasion: Occasion) -> _Built:
+    told = {"code": fact.code, "asked": fact.asked, "reference": fact.reference or None, "partner": fact.partner}
+    yield _voucher_event(occasion, said.VoucherRefused, **told)
+
+
+def _voucher_event(occasion: Occasion, contract: type[Event], **fields: object) -> tuple[str, bytes]:
+    voucher = occasion.voucher
+    assert voucher is not None
+    return _event(
+        occasion,
+        contract,
+        cause=_Cause(kind="timer" if occasion.message is None else "voucher", id=voucher.key.voucher),
+        voucher=voucher.key.voucher,
+        suffix=voucher.suffix,
+        value=voucher.value,
+        currency=voucher.currency,
+        expires_at=voucher.expires_at,
+        redemption=voucher.redemption or None,
+        conversion=voucher.conversion or None,
+        issued_at=voucher.issued_at,
+        **fields,
+    )
+
+
 _EVENTS: dict[type, Callable[[Any, Occasion], _Built]] = {
     f.RewardPublished: _published,
     f.PointsAsked: _points_asked,
@@ -200,4 +250,10 @@ _EVENTS: dict[type, Callable[[Any, Occasion], _Built]] = {
     f.RedemptionFulfilled: _fulfilled,
     f.RedemptionRefused: _refused,
     f.RequestRepeated: _repeated,
+    f.VoucherIssued: _converted,
+    f.VoucherRedeemed: _redeemed,
+    f.VoucherUndone: _undone,
+    f.VoucherVoided: _voided,
+    f.VoucherExpired: _expired,
+    f.VoucherRefused: _voucher_refused,
 }

@@ -13,14 +13,18 @@ import msgspec
 
 from services.redemption.domain import heard as h
 from services.redemption.domain.closing import see_capture, see_release
+from services.redemption.domain.ending import end
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import fulfil
+from services.redemption.domain.issuing import issue
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.publishing import publish
 from services.redemption.domain.refusing import refuse
 from services.redemption.domain.requesting import request
 from services.redemption.domain.state import State
 from services.redemption.domain.timing_out import end_wait
+from services.redemption.domain.using import use
+from services.redemption.domain.voiding import void
 
 Decide = Callable[[State, Any, Moment], tuple[AnyFact, ...]]
 
@@ -37,17 +41,26 @@ DECIDERS: dict[str, Decider] = {
     # asked by callers, through the gateway
     "reward.publish_requested.v1": Decider("publish", msgspec.json.Decoder(h.PublishReward).decode, publish),
     "redemption.requested.v1": Decider("request", msgspec.json.Decoder(h.Redeem).decode, request),
+    "voucher.redeem_requested.v1": Decider("redeem", msgspec.json.Decoder(h.UseVoucher).decode, use),
+    "voucher.void_requested.v1": Decider("void", msgspec.json.Decoder(h.VoidVoucher).decode, void),
     # answered by points
     "points.held.v1": Decider("held", msgspec.json.Decoder(h.PointsHeld).decode, fulfil),
     "points.hold_refused.v1": Decider("hold_refused", msgspec.json.Decoder(h.HoldRefused).decode, refuse),
     "points.captured.v1": Decider("captured", msgspec.json.Decoder(h.PointsCaptured).decode, see_capture),
     "points.released.v1": Decider("released", msgspec.json.Decoder(h.PointsReleased).decode, see_release),
+    # told by points
+    "points.converted.v1": Decider("issue", msgspec.json.Decoder(h.PointsConverted).decode, issue),
 }
+
+OF_PROGRAMS: dict[str, Callable[[bytes], h.ClockTurned]] = {
+    "clock.turned.v1": msgspec.json.Decoder(h.ClockTurned).decode,
+}
+"""What concerns a whole program. It is noted, and done in steps that can stop and go on anywhere."""
 
 TIMER = "timer"
 """The kind of decisions that our own timer led to."""
-ON_TIME: Decide = end_wait
-"""What answers our own timer."""
+ON_TIME: dict[type, Decide] = {h.TimeIsUp: end_wait, h.VoucherEnds: end}
+"""What answers our own timers."""
 
 OURS = ("redemption.", "reward.", "resource.", "voucher.")
 """How requests to this service begin. One that the table does not know comes from a newer gateway, and parks;

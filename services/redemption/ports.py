@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
 from services.redemption.domain.state import RewardKey, SagaKey, State
+from services.redemption.domain.vouchers import VoucherKey
 
 
 @dataclass(slots=True)
@@ -17,24 +19,27 @@ class Needs:
     """What the messages of a batch can touch.
 
     `requested` are sagas that may have to be opened, `answered` those that somebody speaks of; `rewards` may be
-    drawn from, `published` may have to be made first.
+    drawn from, `published` may have to be made first. `issued` are vouchers that may have to be made, `asked` those
+    that something is asked of.
     """
 
     requested: set[SagaKey] = field(default_factory=set)
     answered: set[SagaKey] = field(default_factory=set)
     rewards: set[RewardKey] = field(default_factory=set)
     published: set[RewardKey] = field(default_factory=set)
+    issued: set[VoucherKey] = field(default_factory=set)
+    asked: set[VoucherKey] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class Decision:
-    """What one message led to: its facts, kept for ever. `key` is None where a reward was published.
+    """What one message led to: its facts, kept for ever. `key`: of a saga or a voucher, None for a reward.
 
     `message` is the id of the message that was answered, '' where it was our own timer.
     """
 
     program: str
-    key: SagaKey | None
+    key: SagaKey | VoucherKey | None
     step: int
     kind: str
     message: str
@@ -78,6 +83,22 @@ class Announcement(NamedTuple):
     traceparent: str
 
 
+class OpenTurn(NamedTuple):
+    """A turn of a program's clock whose vouchers are not done yet; points made `converted` of them in it."""
+
+    program: str
+    as_of: datetime
+    converted: int
+
+
+class TurnSeen(NamedTuple):
+    """How far the vouchers of a turn are."""
+
+    issued: int
+    expired: int
+    done: bool
+
+
 class ProgramBook(Protocol):
     """Programs that can be waited for (rule 12)."""
 
@@ -99,6 +120,12 @@ class Store(Protocol):
 
     def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
         """Make codes for a loaded saga; `write` keeps those that were issued. Nobody else ever sees a code."""
+
+    def print_voucher(self, key: VoucherKey) -> Blank:
+        """Make the code of a voucher that points became; the same holds for it."""
+
+    async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
+        """Note that clocks were turned; one that was noted before stays as it is."""
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Write decisions, vouchers and reward versions, and set the sagas and stock that they touched."""

@@ -14,13 +14,25 @@ import msgspec
 
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from services.redemption.announcing import Occasion, announce
-from services.redemption.deciders import DECIDERS, ON_TIME, OURS, TIMER, Decide
+from services.redemption.deciders import DECIDERS, OF_PROGRAMS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import vouchers_needed
-from services.redemption.domain.heard import Heard, HoldAnswer, PointsHeld, PublishReward, Redeem, TimeIsUp
+from services.redemption.domain.heard import (
+    AskOfVoucher,
+    ClockTurned,
+    Heard,
+    HoldAnswer,
+    PointsConverted,
+    PointsHeld,
+    PublishReward,
+    Redeem,
+    TimeIsUp,
+    VoucherEnds,
+)
 from services.redemption.domain.moment import Blank, Moment, ProgramTerms
 from services.redemption.domain.state import RewardKey, SagaKey, State
+from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Announcement, Decision, Incoming, Needs, ProgramBook, Store
 
 
@@ -40,10 +52,10 @@ class CannotProcessError(Exception):
 
 @dataclass(slots=True)
 class Step:
-    """A message on the road, decoded; `key` is None where it concerns a reward, not a saga."""
+    """A message on the road, decoded; `key` is None where it concerns a reward, not a saga or a voucher."""
 
     heard: Heard
-    key: SagaKey | None
+    key: SagaKey | VoucherKey | None
     kind: str
     decide: Decide
     message: Incoming | None = None
@@ -71,6 +83,10 @@ class Road:
         Raises `CannotProcessError` naming the messages that stand in the way (nothing of the batch may then be
         kept), such as those that carry a program version which does not come.
         """
+        turned = [_turned(message) for message in messages if message.type in OF_PROGRAMS]
+        if turned:
+            await store.begin_turns(turned)
+            messages = [message for message in messages if message.type not in OF_PROGRAMS]
         steps = decode(messages)
         try:
             await self._programs.ensure(newest_versions(steps))
@@ -78,8 +94,8 @@ class Road:
             self._park_early(steps, error)
         return await self._travel(store, steps)
 
-    async def run_due(self, store: Store, due: Sequence[TimeIsUp]) -> list[Announcement]:
-        """Decide for sagas that have waited long enough, as a message would have done."""
+    async def run_due(self, store: Store, due: Sequence[TimeIsUp | VoucherEnds]) -> list[Announcement]:
+        """Decide for sagas that have waited long enough, and vouchers that have ended, as a message would have done."""
         return await self._travel(store, [_timer_step(heard) for heard in due])
 
     def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
@@ -87,7 +103,7 @@ class Road:
         wrong = [
             CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(heard.program, version))
             for step in steps
-            if isinstance(heard := step.heard, Redeem)
+            if isinstance(heard := step.heard, Redeem | AskOfVoucher)
             and step.message is not None
             and (version := heard.versions.program)
             and not self._programs.knows(heard.program, version)
@@ -118,14 +134,16 @@ class Road:
 
     def _moment(self, state: State, store: Store, step: Step) -> Moment:
         heard, message = step.heard, step.message
-        saga = state.sagas.get(step.key) if step.key is not None else None
+        saga = state.sagas.get(step.key) if isinstance(step.key, SagaKey) else None
         at = heard.at if saga is None else max(heard.at, saga.at)
         blanks: tuple[Blank, ...] = ()
-        if isinstance(heard, PointsHeld) and step.key is not None:
+        if isinstance(heard, PointsHeld) and isinstance(step.key, SagaKey):
             count = vouchers_needed(state, heard)
             blanks = store.print_vouchers(step.key, count) if count else ()
+        elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted):
+            blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
         program = ProgramTerms()
-        if isinstance(heard, Redeem) and heard.versions.program:
+        if isinstance(heard, Redeem | AskOfVoucher) and heard.versions.program:
             program = self._programs.terms(heard.program, heard.versions.program)
         return Moment(
             at=at,
@@ -140,16 +158,20 @@ class Road:
         program, key, heard = step.heard.program, step.key, step.heard
         for fact in facts:
             batch.state.apply(program, key, fact)
-        saga = batch.state.sagas[key] if key is not None else None
-        at = heard.at
+        saga = batch.state.sagas[key] if isinstance(key, SagaKey) else None
+        voucher = batch.state.vouchers[key] if isinstance(key, VoucherKey) else None
+        at, number = heard.at, 0
         if saga is not None:
             saga.at = at = max(saga.at, heard.at)
             saga.step += 1
+            number = saga.step
+        elif voucher is not None:
+            voucher.step += 1
+            number = voucher.step
         message_id = step.message.id if step.message is not None else ""
-        number = saga.step if saga is not None else 0
         decision = Decision(program, key, number, step.kind, message_id, at, facts)
         batch.decisions.append(decision)
-        batch.said.extend(announce(Occasion(decision, saga, heard, step.message)))
+        batch.said.extend(announce(Occasion(decision, saga, heard, step.message, voucher)))
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
@@ -189,18 +211,27 @@ def _read(message: Incoming) -> Step | None:
     return Step(heard, _key(heard), decider.kind, decider.decide, message)
 
 
-def _key(heard: Heard) -> SagaKey | None:
+def _turned(message: Incoming) -> ClockTurned:
+    try:
+        return OF_PROGRAMS[message.type](message.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise CannotProcessError(message, "undecodable", str(error)) from error
+
+
+def _key(heard: Heard) -> SagaKey | VoucherKey | None:
     match heard:
         case Redeem() | TimeIsUp():
             return SagaKey(heard.program, heard.member or "", heard.redemption)
         case HoldAnswer():
             return SagaKey(heard.program, heard.member or "", heard.hold)
+        case PointsConverted() | AskOfVoucher() | VoucherEnds():
+            return VoucherKey(heard.program, heard.member or "", heard.voucher)
         case _:
             return None
 
 
-def _timer_step(heard: TimeIsUp) -> Step:
-    return Step(heard, _key(heard), TIMER, ON_TIME)
+def _timer_step(heard: TimeIsUp | VoucherEnds) -> Step:
+    return Step(heard, _key(heard), TIMER, ON_TIME[type(heard)])
 
 
 def needs(steps: Sequence[Step]) -> Needs:
@@ -208,12 +239,16 @@ def needs(steps: Sequence[Step]) -> Needs:
     out = Needs()
     for step in steps:
         match step.heard:
-            case Redeem() as heard if step.key is not None:
+            case Redeem() as heard if isinstance(step.key, SagaKey):
                 out.requested.add(step.key)
                 out.rewards.add(RewardKey(heard.program, heard.reward))
             case PublishReward() as heard:
                 out.published.add(RewardKey(heard.program, heard.reward))
-            case _ if step.key is not None:
+            case PointsConverted() if isinstance(step.key, VoucherKey):
+                out.issued.add(step.key)
+            case _ if isinstance(step.key, VoucherKey):
+                out.asked.add(step.key)
+            case _ if isinstance(step.key, SagaKey):
                 out.answered.add(step.key)
     return out
 
@@ -222,7 +257,7 @@ def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
     """Return the newest version of each program that any of the messages was accepted under."""
     newest: dict[str, int] = {}
     for step in steps:
-        if isinstance(step.heard, Redeem):
+        if isinstance(step.heard, Redeem | AskOfVoucher):
             version = step.heard.versions.program
             if version > newest.get(step.heard.program, 0):
                 newest[step.heard.program] = version

@@ -29,3 +29,9 @@ class RedemptionSettings(ServiceSettings):
     """How often sagas that have waited long enough are looked for."""
     wait_timer_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 200
     """How many of them one transaction takes."""
+    voucher_timer_seconds: Seconds = 20.0
+    """How often vouchers that have ended are looked for."""
+    turn_interval_seconds: Seconds = 0.1
+    """How often it is looked for clocks that points has turned."""
+    voucher_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """How many vouchers that have ended one transaction takes."""

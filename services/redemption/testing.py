@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,8 +18,10 @@ from laurel.contracts.rewards import Money, Reward
 from laurel.shapes import encode
 from services.redemption.domain.codes import code_of, suffix_of
 from services.redemption.domain.fulfilling import voucher_id
+from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
 from services.redemption.domain.state import SagaKey, State
+from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Announcement, Decision, Needs
 
 PROGRAM = "grocery"
@@ -34,6 +36,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.state = State()
         self.decisions: list[Decision] = []
+        self.turns: list[ClockTurned] = []
 
     async def load(self, needs: Needs) -> State:
         """Return the whole state."""
@@ -43,6 +46,14 @@ class MemoryStore:
     def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
         """Make the same codes each time."""
         return tuple(Blank(voucher_id(key, number), suffix_of(code_of(number))) for number in range(1, count + 1))
+
+    def print_voucher(self, key: VoucherKey) -> Blank:
+        """Make the same code each time."""
+        return Blank(key.voucher, suffix_of(code_of(1)))
+
+    async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
+        """Keep the turns."""
+        self.turns.extend(turns)
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Keep the decisions."""
@@ -152,6 +163,70 @@ def points_captured(member: str, hold: str, amount: int, *, unit: str = "point",
 def points_released(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
     """Answer that points are given back."""
     return _answer(points.PointsReleased, member, hold, unit, amount, **more)
+
+
+def points_converted(member: str, voucher: str, value: int = 250, **more: Any) -> Told:
+    """Tell that points became a voucher."""
+    at = more.pop("at", NOON)
+    event = points.PointsConverted(
+        program=more.pop("program", PROGRAM),
+        member=member,
+        at=at,
+        cause=Cause(kind="conversion", id="statement"),
+        conversion="statement",
+        unit="point",
+        amount=value,
+        voucher=voucher,
+        value=value,
+        currency="GBP",
+        due_at=more.pop("due_at", at),
+        expires_at=more.pop("expires_at", at + timedelta(days=730)),
+        not_above_basket=more.pop("not_above_basket", True),
+        **more,
+    )
+    return _told(event, source="laurel/points/1")
+
+
+def clock_turned(as_of: datetime, converted: int, program: str = PROGRAM) -> Told:
+    """Tell that points have turned a clock."""
+    event = points.ClockTurned(
+        program=program, member=None, at=as_of, cause=Cause(kind="message", id="1"), as_of=as_of, converted=converted
+    )
+    return _told(event, source="laurel/points/1")
+
+
+def voucher_used(
+    member: str, voucher: str, reference: str = "till-1", *, basket: int | None = 1000, **more: Any
+) -> Told:
+    """Ask for a voucher to be spent."""
+    event = asking.VoucherRedeemRequested(
+        program=PROGRAM,
+        member=member,
+        at=more.pop("at", NOON),
+        cause=Cause(kind="request", id=reference),
+        voucher=voucher,
+        partner=more.pop("partner", "acme"),
+        reference=reference,
+        basket=None if basket is None else Money(amount=basket, currency=more.pop("currency", "GBP")),
+        versions=Versions(program=1, as_of=more.pop("as_of", None)),
+    )
+    return _told(event, correlation=f"use:{reference}")
+
+
+def voucher_voided(member: str, voucher: str, reference: str | None = None, **more: Any) -> Told:
+    """Ask for a use to be undone, or for a voucher to be dead."""
+    event = asking.VoucherVoidRequested(
+        program=PROGRAM,
+        member=member,
+        at=more.pop("at", NOON),
+        cause=Cause(kind="request", id=reference or voucher),
+        voucher=voucher,
+        partner=more.pop("partner", "acme"),
+        reference=reference,
+        anybodys=more.pop("anybodys", False),
+        versions=Versions(program=1, as_of=more.pop("as_of", None)),
+    )
+    return _told(event, correlation=f"void:{reference}")
 
 
 def _answer(model: Any, member: str, hold: str, unit: str, amount: int, **more: Any) -> Told:

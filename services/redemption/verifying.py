@@ -7,13 +7,14 @@ Memory does not grow with the tables: decisions are streamed in the order of the
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
 
 from services.redemption.domain.facts import decode_facts
 from services.redemption.domain.state import Saga, SagaKey, State
+from services.redemption.domain.vouchers import Voucher, VoucherKey, VoucherState
 
 FAULTS_MAX = 100
 """How many faults of one kind are named; more would not be read."""
@@ -72,7 +73,7 @@ ALWAYS = {
           then s.quantity else 0 end""",
     "every voucher has its redemption, its key and a code of its own": """
         select v.program || '/' || v.member || '/' || v.voucher,
-               case when s.redemption is null then 'no redemption ' || v.redemption
+               case when s.redemption is null and v.conversion = '' then 'no redemption ' || v.redemption
                     when m.key is null then 'no key' else 'its code is that of another' end
         from redemption.vouchers v
         left join redemption.sagas s on s.program = v.program and s.member = v.member
@@ -80,7 +81,27 @@ ALWAYS = {
         left join redemption.members m on m.program = v.program and m.member = v.member
         left join (select program, digest from redemption.vouchers group by program, digest
                    having count(*) > 1) d on d.program = v.program and d.digest = v.digest
-        where s.redemption is null or m.member is null or d.digest is not null""",
+        where (s.redemption is null and v.conversion = '') or (v.redemption <> '' and v.conversion <> '')
+           or m.member is null or d.digest is not null""",
+    "a voucher that is spent is spent for something": """
+        select program || '/' || member || '/' || voucher, state || ' for "' || reference || '" by ' || used_by
+        from redemption.vouchers
+        where (state = 'spent') <> (reference <> '') or (state = 'spent') <> (used_by <> '')
+           or state not in ('issued', 'spent', 'expired', 'void')""",
+    "decisions about vouchers are numbered without gap": """
+        select coalesce(v.program, d.program) || '/' || coalesce(v.member, d.member) || '/' || voucher,
+               'step ' || coalesce(v.step, 0) || ', decisions ' || coalesce(d.n, 0) || ' up to '
+               || coalesce(d.last, 0)
+        from redemption.vouchers v
+        full join (select program, member, voucher, count(*) as n, max(step) as last
+                   from redemption.voucher_decisions group by program, member, voucher) d
+          using (program, member, voucher)
+        where coalesce(v.step, 0) <> coalesce(d.n, 0) or coalesce(v.step, 0) <> coalesce(d.last, 0)""",
+    "what a turn ended is what its vouchers say": """
+        select t.program || ' ' || t.as_of, 'converted ' || t.converted || ', issued ' || count(v.voucher)
+        from redemption.turns t
+        left join redemption.vouchers v on v.program = t.program and v.turned_to = t.as_of
+        where t.done group by t.program, t.as_of, t.converted having t.converted <> count(v.voucher)""",
     "states and holds of a saga fit": """
         select program || '/' || member || '/' || redemption,
                state || ', hold ' || hold || ', outcome ' || outcome_type || ', code ' || code
@@ -126,16 +147,38 @@ ACROSS = {
 }
 """The same for redemption and points together, in one snapshot of a database that has both."""
 
+_CONVERTED = """
+    (select program, member, f ->> 'voucher' as voucher, (f ->> 'value')::bigint as value
+     from points.journals j
+     cross join lateral json_array_elements(convert_from(j.facts, 'UTF8')::json) f
+     where j.kind = 'conversion') c"""
+
+ACROSS["no voucher of points is there without its points"] = f"""
+    select v.program || '/' || v.member || '/' || v.voucher,
+           'worth ' || v.value || ', points say ' || coalesce(c.value::text, 'nothing')
+    from redemption.vouchers v left join {_CONVERTED} using (program, member, voucher)
+    where v.conversion <> '' and c.value is distinct from v.value"""
+
 AT_REST = {
     "no saga is open": """
         select program || '/' || member || '/' || redemption, state || ', hold ' || hold || ', at ' || at
         from redemption.sagas
         where state in ('requested', 'holding', 'fulfilling')
            or hold in ('asked', 'held', 'capture_asked', 'release_asked')""",
+    "every turn of a clock has come to its end": """
+        select program || ' ' || as_of, 'converted ' || converted from redemption.turns where not done""",
     "nothing is set aside": """
         select program || '/' || reward, reserved || ' reserved' from redemption.stock where reserved <> 0""",
 }
 """The same for what holds when nobody asks and everything has been answered."""
+
+ACROSS_AT_REST = {
+    "points that became a voucher have it": f"""
+        select c.program || '/' || c.member || '/' || c.voucher, 'worth ' || c.value || ', never issued'
+        from {_CONVERTED} left join redemption.vouchers v using (program, member, voucher)
+        where v.voucher is null""",
+}
+"""The same for both together, when everything has been answered."""
 
 _DECISIONS = """
     select program, member, redemption, step, at, facts from redemption.saga_decisions
@@ -155,12 +198,17 @@ async def verify(
     `across`: look into points, too; `at_rest`: nothing may be under way.
     """
     proofs = {**ALWAYS, **(ACROSS if across else {}), **(AT_REST if at_rest else {})}
+    proofs |= ACROSS_AT_REST if across and at_rest else {}
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         for proof, query in proofs.items():
             for place, what in await connection.fetch(f"{query} limit {FAULTS_MAX}"):
                 yield Finding(proof, place, what)
+        checked = 0
         async for found in _refold(connection):
+            checked = found if isinstance(found, int) else checked
             yield found
+        async for found in _refold_vouchers(connection):
+            yield checked + found if isinstance(found, int) else found
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -197,3 +245,40 @@ def _compare(saga: Saga, row: Sequence[Any] | None) -> list[Finding]:
     )  # fmt: skip
     stored = tuple(row) if row is not None else None
     return [] if stored == folded else [Finding(_PROOF, "/".join(saga.key), f"row {stored}, folded {folded}")]
+
+
+_VOUCHER_DECISIONS = """
+    select program, member, voucher, step, facts from redemption.voucher_decisions
+    order by program, member, voucher, step"""
+_VOUCHERS = """
+    select program, member, voucher, state, suffix, issued_at, value, currency, expires_at, not_above_basket,
+           redemption, conversion, turned_to, reference, used_by, step
+    from redemption.vouchers where step > 0 order by program, member, voucher"""
+_VOUCHER_PROOF = "vouchers are folds of their decisions"
+
+
+async def _refold_vouchers(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
+    """Fold what was decided about each voucher and compare with its row; one of a redemption begins as issued."""
+    decisions = connection.cursor(_VOUCHER_DECISIONS, prefetch=1000).__aiter__()
+    upcoming = await anext(decisions, None)
+    count = 0
+    async for program, member, name, state, *rest in connection.cursor(_VOUCHERS, prefetch=1000):
+        key = VoucherKey(program, member, name)
+        stored = Voucher(key, VoucherState(state), *rest)
+        folded = State()
+        if not stored.conversion:
+            folded.vouchers[key] = replace(stored, state=VoucherState.ISSUED, reference="", used_by="", step=0)
+        while upcoming is not None and tuple(upcoming)[:3] <= key:
+            if tuple(upcoming)[:3] == key:
+                try:
+                    for fact in decode_facts(upcoming["facts"]):
+                        folded.apply(program, key, fact)
+                    folded.vouchers[key].step = upcoming["step"]
+                except KeyError:
+                    break
+            count += 1
+            upcoming = await anext(decisions, None)
+        if folded.vouchers.get(key) != stored:
+            yield Finding(_VOUCHER_PROOF, "/".join(key), f"row {stored}, folded {folded.vouchers.get(key)}")
+    if count:
+        yield count

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -18,15 +19,18 @@ from laurel.io.published import PublishedTopic
 from laurel.io.relay import Relay
 from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
+from services.redemption.domain.heard import VoucherEnds
 from services.redemption.entry.consumers import RedemptionHandler
 from services.redemption.entry.programs import KnownPrograms
 from services.redemption.entry.timers import WaitTimer
+from services.redemption.entry.turning import VoucherTurner
 from services.redemption.road import Road
 from services.redemption.settings import RedemptionSettings
 from services.redemption.store.loading import overdue
 from services.redemption.store.secrecy import check_secret
 from services.redemption.store.store import PostgresStore
 from services.redemption.store.vault import Vault
+from services.redemption.store.vouchers import ended
 
 SERVICE = "redemption"
 
@@ -67,6 +71,8 @@ class Worker:
 
     consumer: Consumer
     timer: WaitTimer
+    ending: WaitTimer
+    turner: VoucherTurner
     relay: Relay
     programs: PublishedTopic
     prune: Part
@@ -75,6 +81,8 @@ class Worker:
         """Name them in the order in which they stop: who hands out work before who carries it on."""
         return {
             "timer": self.timer.run,
+            "ending": self.ending.run,
+            "turning": self.turner.run,
             "consumer": self.consumer.run,
             "pruning": self.prune,
             "programs": self.programs.run,
@@ -119,4 +127,29 @@ async def worker(parts: Parts) -> Worker:
         interval_seconds=settings.wait_timer_seconds,
         batch_max=settings.wait_timer_batch_max,
     )
-    return Worker(consumer, timer, relay, programs, partial(keep_pruned, parts.database, settings, SERVICE))
+
+    async def over(connection: Connection, until: datetime, limit: int) -> Sequence[VoucherEnds]:
+        return await ended(connection, known.on_wall_clocks(), until, limit)
+
+    ending = WaitTimer(
+        unit,
+        road,
+        store_of,
+        over,
+        health,
+        hearing=lambda: not health.reason(consumer.part),
+        interval_seconds=settings.voucher_timer_seconds,
+        batch_max=settings.voucher_batch_max,
+        part="ending",
+    )
+    turner = VoucherTurner(
+        unit,
+        road,
+        store_of,
+        health,
+        interval_seconds=settings.turn_interval_seconds,
+        batch_max=settings.voucher_batch_max,
+    )
+    return Worker(
+        consumer, timer, ending, turner, relay, programs, partial(keep_pruned, parts.database, settings, SERVICE)
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from laurel.calendars import local_date, zone_named
 from laurel.program import rehearsing
-from laurel.program.cases import Case, Expected, Step
+from laurel.program.cases import Case, Step, Using
 from tests.flow.stage import Door
 
 MEMBER = "m-1"
@@ -27,6 +27,8 @@ class Played:
         self._copy = f"{program}-{re.sub('[^a-z0-9]+', '-', case.case.lower())}-{uuid.uuid4().hex[:6]}"
         self._now: datetime | None = None
         self._spent = 0
+        self._used = 0
+        self._currency = ""
         self._zone: Any = None
 
     async def play(self) -> list[str]:
@@ -34,13 +36,16 @@ class Played:
         await self._door.call("POST", f"programs/{self._program}/copy", {"to": self._copy}, 201)
         document = (await self._door.call("GET", f"programs/{self._copy}"))["document"]
         self._zone = zone_named(document["time_zone"])
+        self._currency = document["currency"]
         await self._enrol()
         found = []
         for number, step in enumerate(self._case.steps, 1):
             seen = await self._step(step)
             seen.balances, seen.segments = await self._balances(document["units"])
+            if step.expect.vouchers is not None:
+                seen.vouchers = [self._voucher(each) for each in await self._vouchers()]
             # What funders owe is told by settlement, which has no door yet.
-            expected = Expected.model_validate({**step.expect.model_dump(), "billed": None})
+            expected = step.expect.model_copy(update={"billed": None})
             said = rehearsing._differences(seen, expected)
             found += [f"{self._case.case}, step {number}: {each}" for each in said]
         return found
@@ -57,6 +62,8 @@ class Played:
             await self._report(step.activity, seen)
         elif step.spend is not None:
             await self._spend(step.spend.unit, step.spend.amount, seen)
+        elif step.use is not None:
+            await self._use(step.use, seen)
         return seen
 
     async def _until(self, at: datetime) -> None:
@@ -93,6 +100,24 @@ class Played:
             return
         await self._door.call("POST", f"{path}/{answer.json()['hold']}/capture", {})
 
+    async def _use(self, use: Using, seen: rehearsing._Seen) -> None:
+        self._used += 1
+        code = (await self._vouchers())[use.voucher - 1]["code"]
+        body = {"reference": f"used-{self._used}", "basket": {"amount": use.basket, "currency": self._currency}}
+        answer = await self._door.ask("POST", f"programs/{self._copy}/vouchers/{code}/redeem", body)
+        if answer.status_code != 200:
+            seen.refused = answer.json()["code"]
+
+    async def _vouchers(self) -> list[dict[str, Any]]:
+        """Return the member's vouchers, the oldest first."""
+        found = await self._door.call("GET", f"programs/{self._copy}/vouchers?member={MEMBER}")
+        return sorted(found["data"], key=lambda each: datetime.fromisoformat(each["issued_at"]))
+
+    def _voucher(self, shown: Mapping[str, Any]) -> dict[str, Any]:
+        ends = shown["expires_at"]
+        last = local_date(datetime.fromisoformat(ends), self._zone) - _ONE_DAY if ends is not None else None
+        return {"value": shown["value"], "state": shown["state"], "good_through": last}
+
     async def _balances(self, units: Mapping[str, Any]) -> tuple[dict[str, dict[str, int]], dict[str, bool]]:
         shown = await self._door.call("GET", f"programs/{self._copy}/members/{MEMBER}")
         found = {unit: {"available": 0, "owed": 0} for unit in units}
@@ -105,8 +130,9 @@ def _time_of(step: Step) -> datetime:
     if step.activity is not None:
         at = step.activity["occurred_at"]
         return at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
-    if step.spend is not None:
-        return step.spend.at
+    for deed in (step.spend, step.use):
+        if deed is not None:
+            return deed.at
     assert step.wait_until is not None
     return step.wait_until
 

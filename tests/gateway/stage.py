@@ -31,6 +31,9 @@ from services.gateway.wiring import Api, Parts, Work, answering, connected, work
 from services.points.app import points_app
 from services.points.settings import PointsSettings
 from services.points.wiring import reading as points_reading
+from services.redemption.app import application as redemption_app
+from services.redemption.settings import RedemptionSettings
+from services.redemption.wiring import connected as redemption_connected
 
 PROGRAM = "grocery"
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
@@ -343,6 +346,26 @@ async def points_door(settings: GatewaySettings, database_url: str) -> AsyncIter
             for task in running:
                 task.cancel()
             await asyncio.wait(running, timeout=15)
+
+
+@asynccontextmanager
+async def redemption_door(settings: GatewaySettings, database_url: str) -> AsyncIterator[str]:
+    """Redemption as far as it answers questions, over its own tables: its address."""
+    told = RedemptionSettings(
+        database_url=SecretStr(database_url),
+        secret=SecretStr("v" * 48),
+        http_port=free_port(),
+        **{name: getattr(settings, name) for name in KafkaSettings.model_fields},
+    )
+    health = Health()
+    async with redemption_connected(told, health) as parts:
+        serving = asyncio.create_task(serve(redemption_app(parts), told))
+        try:
+            await until(partial(_is_open, told.http_port))
+            yield f"http://127.0.0.1:{told.http_port}"
+        finally:
+            serving.cancel()
+            await asyncio.wait({serving}, timeout=15)
 
 
 async def _is_open(port: int) -> bool:

@@ -20,12 +20,13 @@ from services.gateway.routes import ROUTERS
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import operations
 from services.gateway.store.operations import NewOperation
-from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery, points_door, purchase
+from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery, points_door, purchase, redemption_door
 
 pytestmark = pytest.mark.anyio
 
 BASE = f"/v1/programs/{PROGRAM}"
 JSON = {"content-type": "application/json"}
+CODE = "7GQ2-7GQ2-7GQ2-7GQ2"
 KEY = {"idempotency-key": '"k-1"'}
 HUGE = 10**15 + 1
 LINE = {"id": "1", "amount": 500}
@@ -297,6 +298,21 @@ ROUTES = [
     Route("POST", f"{BASE}/holds/h-1/release", {}),
     Route(
         "POST",
+        f"{BASE}/vouchers/{CODE}/redeem",
+        {"reference": "t-1", "basket": {"amount": 500, "currency": "USD"}},
+        bad=(
+            ("/reference", {"reference": ""}),
+            ("/reference", {"reference": None}),
+            ("/reference", {"reference": "a\x00b"}),
+            ("/basket/amount", {"basket": {"amount": -1, "currency": "USD"}}),
+            ("/basket/currency", {"basket": {"amount": 5, "currency": "dollar"}}),
+            ("/amount", {"amount": 0}),
+            ("/amount", {"amount": "5"}),
+        ),
+    ),
+    Route("POST", f"{BASE}/vouchers/{CODE}/void", {}, bad=(("/reference", {"reference": ""}),)),
+    Route(
+        "POST",
         f"{BASE}/holds/h-1/cancel",
         {"by": "member", "reason": "changed plans"},
         bad=(
@@ -481,10 +497,13 @@ async def test_bad_queries_of_every_list(
         for path, item in document["paths"].items()
         if "limit" in {each["name"] for each in item.get("get", {}).get("parameters", ())}
     ]
-    assert {path.rpartition("/")[2] for path in lists} == {"statement", "lots", "decisions", "rewards", "versions"}
+    assert {path.rpartition("/")[2] for path in lists} == {
+        "statement", "lots", "decisions", "rewards", "versions", "vouchers",
+    }  # fmt: skip
     async with (
-        points_door(settings, database_urls.points) as address,
-        gateway(settings.model_copy(update={"points_url": address}), "api") as there,
+        points_door(settings, database_urls.points) as points,
+        redemption_door(settings, database_urls.redemption) as redemption,
+        gateway(settings.model_copy(update={"points_url": points, "redemption_url": redemption}), "api") as there,
     ):
         for path in lists:
             for query in BAD_QUERIES:

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 
 from laurel.io.migrating import DatabaseUrls
 from services.gateway.settings import GatewaySettings
-from tests.gateway.stage import PROGRAM, gateway, points_door, served
+from tests.gateway.stage import PROGRAM, gateway, points_door, redemption_door, served
 
 pytestmark = [
     pytest.mark.anyio,
@@ -45,7 +45,11 @@ async def test_nothing_is_answered_that_is_not_described(
 ) -> None:
     async with (
         points_door(settings, database_urls.points) as points,
-        gateway(settings.model_copy(update={"points_url": points, "wait_seconds_max": 1}), "api") as there,
+        redemption_door(settings, database_urls.redemption) as redemption,
+        gateway(
+            settings.model_copy(update={"points_url": points, "redemption_url": redemption, "wait_seconds_max": 1}),
+            "api",
+        ) as there,
         served(there, settings) as port,
     ):
         document = (await there.http.get("/openapi.json")).json()

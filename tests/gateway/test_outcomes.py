@@ -172,8 +172,8 @@ def test_parts_that_nobody_looks_into_are_text_at_least() -> None:
 def test_every_type_is_one_of_the_contract() -> None:
     assert set(EVENTS) >= TYPES >= ANSWERS
     said = {kind.name for topic in (POINTS_TOPIC, REDEMPTION_TOPIC) for kind in TOPICS[topic]}
-    asks = {"hold.requested.v1", "hold.capture_requested.v1", "hold.release_requested.v1", "voucher.issued.v1"}
-    assert said - TYPES == asks
+    asks = {"hold.requested.v1", "hold.capture_requested.v1", "hold.release_requested.v1"}
+    assert said - TYPES == asks | {"voucher.issued.v1", "voucher.expired.v1"}
 
 
 STANDING = {"name": "gold", "since": "2026-03-14", "until": "2027-12-31"}
@@ -229,3 +229,47 @@ def test_a_match_may_be_refused(code: str, state: str) -> None:
     assert told.outcome is not None
     assert (told.outcome.state, told.outcome.code) == (state, code)
     assert json.loads(told.outcome.body)["match"] == "s-1"
+
+
+VOUCHER = {
+    "voucher": "v-1",
+    "suffix": "7GQ2",
+    "value": 250,
+    "currency": "GBP",
+    "issued_at": "2021-02-01T00:00:00Z",
+    "expires_at": "2023-03-01T00:00:00Z",
+    "conversion": "statement",
+    "reference": "till-1",
+    "partner": "acme",
+}
+
+
+@pytest.mark.parametrize(
+    ("type_", "correlation", "state", "left"),
+    [
+        ("voucher.redeemed.v1", "vr:grocery:acme:1:v-1:abc", "spent", 0),
+        ("voucher.undone.v1", "vv:grocery:acme:1:v-1:abc", "issued", 250),
+        ("voucher.voided.v1", "vv:grocery:acme:1:v-1", "void", 0),
+    ],
+)
+def test_what_became_of_a_voucher_is_the_outcome_of_who_asked(
+    type_: str, correlation: str, state: str, left: int
+) -> None:
+    told = told_by(message(type_, VOUCHER, correlation))
+    assert told.outcome is not None
+    shown = json.loads(told.outcome.body)
+    assert (shown["voucher"], shown["state"], shown["left"], shown["member"]) == ("v-1", state, left, "m-1")
+    assert "code" not in shown
+    assert told_by(message(type_, VOUCHER, "r:grocery:acme:1:k")) == NOTHING
+
+
+def test_a_refused_use_of_a_voucher_is_kept() -> None:
+    said = {**VOUCHER, "code": "voucher_spent", "asked": "redeem"}
+    told = told_by(message("voucher.refused.v1", said, "vr:grocery:acme:1:v-1:abc"))
+    assert told.outcome is not None
+    assert (told.outcome.state, told.outcome.code) == (REFUSED, "voucher_spent")
+    assert told_by(message("voucher.refused.v1", said, "vv:grocery:acme:1:v-1:abc")) == NOTHING
+    unknown = {**said, "code": "voucher_unknown", "asked": "void"}
+    told = told_by(message("voucher.refused.v1", unknown, "vv:grocery:acme:1:v-1:abc"))
+    assert told.outcome is not None
+    assert told.outcome.state == FREED

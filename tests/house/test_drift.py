@@ -62,7 +62,7 @@ WHOLE = {
         "program_versions", "programs", "rewards",
     },
     "points": {"budgets", "judgements", "programs", "turns"},
-    "redemption": {"rewards", "stock"},
+    "redemption": {"rewards", "stock", "turns"},
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.
 WHOLE_EVERYWHERE = {

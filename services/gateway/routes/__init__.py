@@ -24,6 +24,7 @@ from services.gateway.routes import (
     reports,
     rewards,
     transfers,
+    vouchers,
 )
 
 # A path is looked for in this order, so what is asked most comes first.
@@ -42,6 +43,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     batches.router,
     rewards.router,
     redemptions.router,
+    vouchers.router,
     holds.router,
     adjustments.router,
     transfers.router,

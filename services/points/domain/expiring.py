@@ -1,10 +1,13 @@
-"""Time takes its due before a message is decided (S3): holds time out, lots expire, tiers are reviewed."""
+"""Time takes its due before a message is decided (S3): holds time out, lots expire, tiers are reviewed, and points
+become vouchers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
 
+from services.points.domain.converting import convert
 from services.points.domain.facts import AnyFact, LotPart, LotsExpired
 from services.points.domain.moment import Programs
 from services.points.domain.releasing import give_back
@@ -17,14 +20,15 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
     """Yield what is due up to and including `until`, in order of due time, as (instant, facts).
 
     The caller applies each before it asks for the next. Held points do not expire while held (S12). At one instant
-    holds come first, so that what they give back can expire with the rest, tiers are reviewed after that (S3), and
-    memberships in segments end last.
+    holds come first, so that what they give back can expire with the rest; tiers are reviewed after that, memberships
+    in segments end, and at last what is good becomes vouchers (S3).
     """
     while True:
         hold, expiry, review_at = _next_hold(wallet, until), _next_due(wallet, until), _next_review(wallet, until)
         segments_end = segments_end_at(wallet, until)
-        hold_ends = hold[0] if hold is not None else None
-        ends = [end for end in (hold_ends, expiry, review_at, segments_end) if end is not None]
+        conversion = wallet.converts_at if wallet.converts_at is not None and wallet.converts_at <= until else None
+        dues = (hold[0] if hold is not None else None, expiry, review_at, segments_end, conversion)
+        ends = [end for end in dues if end is not None]
         if not ends:
             return
         first = min(ends)
@@ -32,10 +36,15 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
             yield first, give_back(wallet, hold[1], hold[1].parts, first, state="expired")
         elif expiry == first:
             yield first, tuple(_expire(wallet, first))
-        elif review_at != first:
+        elif review_at == first:
+            yield first, _review(wallet, first, programs)
+        elif segments_end == first:
             yield first, over(wallet, first)
         else:
-            yield first, _review(wallet, first, programs)
+            # Too few points, or none from before that day: then it was only looked.
+            facts = convert(wallet, first, programs)
+            if facts:
+                yield first, facts
 
 
 def _next_review(wallet: Wallet, until: datetime) -> datetime | None:

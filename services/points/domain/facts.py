@@ -341,6 +341,22 @@ class LotsExpired(Fact, frozen=True, tag=True):
         return sum(part.amount for part in self.parts)
 
 
+class PointsConverted(Fact, frozen=True, tag=True):
+    """Points became a voucher of `value`, at a date of the program: `parts` are spent, the rest is carried."""
+
+    conversion: str
+    unit: str
+    amount: int
+    parts: tuple[LotPart, ...]
+    voucher: str
+    value: int
+    currency: str
+    due_at: datetime
+    version: int
+    expires_at: datetime | None = None
+    not_above_basket: bool = False
+
+
 class AdjustmentWaiting(Fact, frozen=True, tag=True):
     """Points are to be given or taken, and somebody whose limit suffices has to decide about it."""
 
@@ -455,6 +471,7 @@ AnyFact = (
     | LotsExpired
     | PointsRestored
     | LotRenewed
+    | PointsConverted
     | AdjustmentWaiting
     | PointsAdjusted
     | LotAdjusted

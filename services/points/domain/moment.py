@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.program.compiled import CompiledProgram
+from laurel.program.converting import CompiledConversion
 from services.points.domain.shared import Shared
 
 
@@ -26,6 +28,9 @@ class Programs(Protocol):
 
     def has_segments(self, program: str) -> bool:
         """Say whether any version of a program has segments."""
+
+    def conversions(self, program: str) -> Sequence[CompiledConversion]:
+        """Return the conversions of all versions: they say when time may have to look; the one in force decides."""
 
     def zone(self, program: str) -> ZoneInfo:
         """Return the time zone of a program."""

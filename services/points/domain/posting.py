@@ -82,6 +82,10 @@ def _renewed(fact: f.LotRenewed) -> list[Entry]:
     return _move(fact.unit, "redeemed", "available", fact.amount)
 
 
+def _converted(fact: f.PointsConverted) -> list[Entry]:
+    return _move(fact.unit, "available", "redeemed", _sum(fact.parts))
+
+
 def _adjusted(fact: f.PointsAdjusted) -> list[Entry]:
     taken = _sum(fact.parts)
     return [
@@ -132,6 +136,7 @@ _POST: dict[type, Callable[[Any], list[Entry]]] = {
     f.LotsExpired: _expired,
     f.PointsRestored: _restored,
     f.LotRenewed: _renewed,
+    f.PointsConverted: _converted,
     f.PointsAdjusted: _adjusted,
     f.LotAdjusted: _adjusted_lot,
     f.PostingCorrected: _corrected,

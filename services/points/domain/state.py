@@ -251,6 +251,8 @@ class Wallet:
     household: f.Household | None = None
     passed_on: set[int] = field(default_factory=set)
     """The journals of the other account by which it took over what was here."""
+    converts_at: datetime | None = None
+    """When points next may become a voucher, if there are enough; may be too early, never too late."""
 
     @property
     def exists(self) -> bool:
@@ -298,6 +300,8 @@ class Wallet:
             ends.append(standing.due_at)
         if self.segments.ends_at is not None and self.merged_into is None:
             ends.append(self.segments.ends_at)
+        if self.converts_at is not None and self.merged_into is None:
+            ends.append(self.converts_at)
         return min(ends, default=None)
 
     def apply(self, journal: int, fact: AnyFact) -> None:
@@ -665,6 +669,13 @@ def _expired(wallet: Wallet, _journal: int, fact: f.LotsExpired) -> None:
     balance.expired += amount
 
 
+def _converted(wallet: Wallet, _journal: int, fact: f.PointsConverted) -> None:
+    amount = _take(wallet, fact.parts, remaining=-1)
+    balance = wallet.moving(fact.unit)
+    balance.available -= amount
+    balance.spent += amount
+
+
 def _qualified(wallet: Wallet, journal: int, fact: QualifyingCounted) -> None:
     posting = wallet.postings.get((fact.partner, fact.activity))
     if posting is not None:
@@ -709,6 +720,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.LotsExpired: _expired,
     f.PointsRestored: _restored,
     f.LotRenewed: _renewed,
+    f.PointsConverted: _converted,
     f.AdjustmentWaiting: _waiting,
     f.PointsAdjusted: _adjusted,
     f.LotAdjusted: _adjusted_lot,

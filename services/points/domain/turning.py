@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from services.points.domain.facts import AnyFact, LotsExpired, PointsReleased, TierChanged
+from services.points.domain.facts import AnyFact, LotsExpired, PointsConverted, PointsReleased, TierChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class _Counted(NamedTuple):
 _COUNTED: dict[type, _Counted] = {
     PointsReleased: _Counted("holds_timed_out", lambda fact: int(fact.state == "expired")),
     LotsExpired: _Counted("lots_expired", lambda fact: len(fact.parts)),
+    PointsConverted: _Counted("converted", lambda _fact: 1),
     TierChanged: _Counted("tiers_changed", lambda _fact: 1),
 }
 """Which facts are counted, under which name of `Counts`; a new kind of due work adds its line."""

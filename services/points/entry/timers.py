@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from laurel.io.database import Connection, is_conflict
@@ -13,7 +14,8 @@ from laurel.io.kafka import Backoff
 from laurel.io.telemetry import logger
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import sayings_of
-from services.points.ports import Announcement, Store, WalletKey
+from services.points.entry.parts import in_parts
+from services.points.ports import Store, WalletKey
 from services.points.road import Road
 
 PART = "timer"
@@ -51,6 +53,7 @@ class ExpiryTimer:
         *,
         interval_seconds: float,
         batch_max: int,
+        at_once: int = 1,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._unit = unit
@@ -60,6 +63,7 @@ class ExpiryTimer:
         self._health = health
         self._interval_seconds = interval_seconds
         self._batch_max = batch_max
+        self._at_once = at_once
         self._now = now
 
     async def run(self) -> None:
@@ -81,18 +85,23 @@ class ExpiryTimer:
     async def run_once(self) -> int:
         """Do all that is due now; return how many wallets were looked at."""
         done = 0
+        before: list[WalletKey] = []
         while True:
-            count, moved = await self._batch(self._now())
-            done += count
-            if count < self._batch_max or not moved:
+            until = self._now()
+            wallets = await self._due(until)
+            await in_parts(wallets, self._batch_max, partial(self._take, until))
+            done += len(wallets)
+            # Where a look leads to nothing the wallet is looked at later; one that does not move must not keep us.
+            if len(wallets) < self._batch_max * self._at_once or wallets == before:
                 return done
+            before = wallets
 
-    async def _batch(self, until: datetime) -> tuple[int, bool]:
-        announcements: list[Announcement] = []
+    async def _due(self, until: datetime) -> list[WalletKey]:
+        async with self._unit.database.reading() as connection:
+            ledger = self._ledger(connection)
+            return await ledger.due(self._programs.on_wall_clocks(), until, self._batch_max * self._at_once)
+
+    async def _take(self, until: datetime, wallets: Sequence[WalletKey]) -> None:
+        """Do what is due for some members, as it is when they are locked."""
         async with self._unit.begin() as work:
-            ledger = self._ledger(work.connection)
-            wallets = await ledger.due(self._programs.on_wall_clocks(), until, self._batch_max)
-            if wallets:
-                announcements = await self._road.run_due(ledger, wallets, until)
-                work.say_all(sayings_of(announcements))
-        return len(wallets), bool(announcements)
+            work.say_all(sayings_of(await self._road.run_due(self._ledger(work.connection), wallets, until)))

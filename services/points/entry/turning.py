@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from laurel.io.database import Connection, is_conflict
@@ -12,7 +13,8 @@ from services.points.announcing import announce_turn
 from services.points.domain.turning import Counts, count
 from services.points.entry.consumers import sayings_of
 from services.points.entry.judging import Judge, JudgingStore
-from services.points.ports import OpenTurn, Page
+from services.points.entry.parts import in_parts
+from services.points.ports import OpenTurn, Page, WalletKey
 from services.points.road import Road
 
 
@@ -28,7 +30,10 @@ class TurningStore(JudgingStore, Protocol):
     async def due_page(self, turn: OpenTurn, limit: int) -> Page:
         """Return the next members."""
 
-    async def advance(self, turn: OpenTurn, after: str, counts: Counts, *, done: bool) -> Counts:
+    async def count_turn(self, turn: OpenTurn, counts: Counts) -> None:
+        """Add what a part of the turn has brought about."""
+
+    async def advance(self, turn: OpenTurn, after: str, *, done: bool) -> Counts:
         """Keep how far the turn has come; return what it has brought about."""
 
 
@@ -44,6 +49,7 @@ class ClockTurner:
         *,
         interval_seconds: float,
         batch_max: int,
+        at_once: int = 1,
     ) -> None:
         self._unit = unit
         self._road = road
@@ -51,6 +57,7 @@ class ClockTurner:
         self._ledger = ledger
         self._interval_seconds = interval_seconds
         self._batch_max = batch_max
+        self._at_once = at_once
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -76,16 +83,15 @@ class ClockTurner:
                 return False
             if await self._judge_first(work, ledger, turn):
                 return True
-            page = await ledger.due_page(turn, self._batch_max)
-            counts = Counts()
-            if page.due:
-                as_of = turn.turn.as_of
-                facts, announcements = await self._road.run_turn(ledger, page.due, as_of, turned_to=as_of)
-                counts = count(facts)
-                work.say_all(sayings_of(announcements))
-            total = await ledger.advance(turn, page.last, counts, done=page.is_last)
-            if page.is_last:
-                work.say_all(sayings_of([announce_turn(turn.turn, total)]))
+            page = await ledger.due_page(turn, self._batch_max * self._at_once)
+            if not page.due:
+                total = await ledger.advance(turn, page.last, done=page.is_last)
+                if page.is_last:
+                    work.say_all(sayings_of([announce_turn(turn.turn, total)]))
+                return True
+        await in_parts(page.due, self._batch_max, partial(self._take, turn))
+        async with self._unit.begin() as work:
+            await self._ledger(work.connection).advance(turn, page.last, done=False)
         return True
 
     async def _judge_first(self, work: Work, ledger: TurningStore, turn: OpenTurn) -> bool:
@@ -96,8 +102,19 @@ class ClockTurner:
             return False
         facts, announcements = await self._judge.step(ledger, found, turned_to=as_of)
         work.say_all(sayings_of(announcements))
-        await ledger.advance(turn, turn.after, count(facts), done=False)
+        await ledger.count_turn(turn, count(facts))
         return True
+
+    async def _take(self, turn: OpenTurn, wallets: Sequence[WalletKey]) -> None:
+        """Do what is due for some members; what another worker has done meanwhile is due no more."""
+        as_of = turn.turn.as_of
+        async with self._unit.begin() as work:
+            ledger = self._ledger(work.connection)
+            facts, announcements = await self._road.run_turn(ledger, wallets, as_of, turned_to=as_of)
+            work.say_all(sayings_of(announcements))
+            if facts:
+                # Counted last: the row is locked until the commit, and others count too.
+                work.before_commit(partial(ledger.count_turn, turn, count(facts)))
 
     async def _step_again(self) -> bool:
         """A step that met others on its way is simply taken again."""

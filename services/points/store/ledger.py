@@ -60,8 +60,11 @@ class Ledger:
     async def due_page(self, turn: OpenTurn, limit: int) -> Page:
         return await turning.page(self._connection, turn, limit)
 
-    async def advance(self, turn: OpenTurn, after: str, counts: Counts, *, done: bool) -> Counts:
-        return await turning.advance(self._connection, turn, after, counts, done=done)
+    async def count_turn(self, turn: OpenTurn, counts: Counts) -> None:
+        await turning.count(self._connection, turn, counts)
+
+    async def advance(self, turn: OpenTurn, after: str, *, done: bool) -> Counts:
+        return await turning.advance(self._connection, turn, after, done=done)
 
     async def judged_until(self, program: str, units: Sequence[str]) -> datetime | None:
         return await judging.judged_until(self._connection, program, units)

@@ -49,7 +49,7 @@ _LOCK = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
-               turned_to, merged_into, merged_in, household
+               turned_to, merged_into, merged_in, household, converts_at
         from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
@@ -162,6 +162,7 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     for lots, holds in await read_whole(connection, needs, wallets):
         _add_lots(wallets, lots)
         await _add_holds(connection, wallets, holds)
+    _want_converted(needs, wallets)
     await _read_spendable(connection, needs, wallets)
     # What is shared is locked last, table by table in the order of their names.
     budgets = await lock_budgets(connection, needs.budgets)
@@ -195,6 +196,7 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
         wallet = wallets[WalletKey(program, member)]
         wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into, wallet.merged_in = times[:5]
         wallet.household = decode_household(times[5]) if times[5] else None
+        wallet.converts_at = times[6]
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.
@@ -341,11 +343,32 @@ async def _read_due(connection: asyncpg.Connection[Any], needs: Needs, wallets: 
         for key, until in needs.until.items()
         if (next_due_at := wallets[key].next_due_at) is not None and next_due_at <= until
     ]
+    ending = [each for each in due if _ends(wallets[WalletKey(*each[:2])], each[2])]
+    if ending:
+        _add_lots(wallets, await connection.fetch(_LOTS_DUE, *_columns(ending, 3)))
     if due:
-        _add_lots(wallets, await connection.fetch(_LOTS_DUE, *_columns(due, 3)))
         holding = [each for each in due if _times_out(wallets[WalletKey(*each[:2])], each[2])]
         if holding:
             await _add_holds(connection, wallets, await connection.fetch(_HOLDS_DUE, *_columns(holding, 3)))
+
+
+def _want_converted(needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
+    """Ask for all that can be spent where it may become a voucher; what a hold gives back may make it enough."""
+    for key in needs.converting:
+        wallet, until = wallets[key], needs.until[key]
+        looks = (wallet.converts_at, wallet.hold_expires_at)
+        if any(look is not None and look <= until for look in looks):
+            for balance in wallet.balances.values():
+                needs.spending[*key, balance.unit] = balance.available
+
+
+def _ends(wallet: Wallet, until: datetime) -> bool:
+    """Say whether a lot may end by then. What open holds give back is loaded with them, whenever it ends."""
+    return any(
+        end is not None and end <= until
+        for balance in wallet.balances.values()
+        for end in (balance.next_expiry_at, balance.active_until)
+    )
 
 
 def _times_out(wallet: Wallet, until: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -16,8 +16,10 @@ from laurel.io.health import Health
 from laurel.io.message import Message
 from laurel.io.published import PublishedTopic
 from laurel.program.compiled import CompiledProgram
+from laurel.program.converting import CompiledConversion
 from laurel.program.loading import load_program
 from laurel.shapes import decoder_of
+from services.points.store.converting import look_from
 
 _INSERT = """
     insert into programs (program, version, document, effective_from, published_at)
@@ -47,6 +49,7 @@ class KnownPrograms:
         self._starts: dict[str, list[tuple[datetime, int]]] = {}
         self._tiers_reach: dict[str, int] = {}
         self._with_segments: set[str] = set()
+        self._conversions: dict[str, tuple[CompiledConversion, ...]] = {}
 
     async def load(self) -> None:
         """Read what was kept before, so that a restart need not wait for the topic."""
@@ -76,7 +79,7 @@ class KnownPrograms:
             self._aside.put(message.program, message.id, error)
             return
         try:
-            await self._keep(published, document)
+            await self._keep(published, document, self._new_conversions(compiled))
         except Exception as error:
             if not is_data_error(error):
                 raise
@@ -85,8 +88,15 @@ class KnownPrograms:
         self._add(compiled, published.program, published.effective_from)
         self._aside.taken(published.program, message.id)
 
-    async def _keep(self, published: ProgramPublished, document: bytes) -> None:
-        async with self._database.connection() as connection:
+    def _new_conversions(self, compiled: CompiledProgram) -> Sequence[CompiledConversion]:
+        before = self._versions.get(compiled.program, {}).get(compiled.version - 1)
+        same = before is not None and before.document.conversions == compiled.document.conversions
+        return () if same else compiled.conversions
+
+    async def _keep(
+        self, published: ProgramPublished, document: bytes, conversions: Sequence[CompiledConversion]
+    ) -> None:
+        async with self._database.transaction() as connection:
             await connection.execute(
                 _INSERT,
                 published.program,
@@ -95,6 +105,9 @@ class KnownPrograms:
                 published.effective_from,
                 published.published_at,
             )
+            # Every instance does so: what it has written so far it has written without knowing the version.
+            if conversions:
+                await look_from(connection, published.program, conversions, published.effective_from)
 
     def _add(self, compiled: CompiledProgram, program: str, effective_from: datetime) -> None:
         versions = self._versions.setdefault(program, {})
@@ -103,6 +116,8 @@ class KnownPrograms:
             self._tiers_reach[program] = max(self._tiers_reach.get(program, 0), compiled.tiers.days_back)
         if compiled.segments is not None:
             self._with_segments.add(program)
+        if compiled.conversions:
+            self._conversions[program] = (*self._conversions.get(program, ()), *compiled.conversions)
         starts = self._starts.setdefault(program, [])
         starts.append((effective_from, compiled.version))
         starts.sort()
@@ -155,6 +170,10 @@ class KnownPrograms:
         """Return what segments of any version measure."""
         versions = self._versions.get(program, {}).values()
         return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
+
+    def conversions(self, program: str) -> Sequence[CompiledConversion]:
+        """Return the conversions of all versions that are known."""
+        return self._conversions.get(program, ())
 
     def zone(self, program: str) -> ZoneInfo:
         """Return a program's time zone; UTC for one that is not known."""

@@ -69,6 +69,7 @@ wallets = hash_partitioned(
     Column("merged_into", Text(collation="C")),
     Column("merged_in", BigInteger),
     Column("household", LargeBinary),
+    _instant("converts_at", nullable=True),
     PrimaryKeyConstraint("program", "member"),
     Index("wallets_due", "next_due_at", postgresql_where=text("next_due_at is not null")),
     schema="points",

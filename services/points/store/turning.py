@@ -1,7 +1,8 @@
 """Turns of manual clocks: noted when they are asked for, then done page by page through a program's members.
 
-A page and how far the turn has come commit together, so a turn can stop anywhere and goes on where it was: nobody is
-met twice, nobody is missed.
+The members of a page are done in parts beside each other. A part and what it counts commit together, and a member
+that is done is due no more; how far the turn has come is kept when its page is done. So a turn can stop anywhere and
+goes on where it was: nobody is met twice, nobody is missed, whoever else is at the same page.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _BEGIN = """
     insert into turns (program, as_of, message, correlation, traceparent)
     values ($1, $2, $3, $4, $5) on conflict do nothing"""
 
-# Whoever holds the row turns the clock; others look for another one, or come back later.
+# Whoever holds the row looks for what comes next; others look for another one, or come back later.
 _OPEN = """
     select program, as_of, message, correlation, traceparent, after from turns
     where not done order by program, as_of limit 1 for update skip locked"""
@@ -30,10 +31,13 @@ _PAGE = """
     select member, next_due_at from wallets
     where program = $1 and member > $2 order by program, member limit $3"""
 
+_COUNT = """
+    update turns set released = released + $3, holds_timed_out = holds_timed_out + $4,
+        lots_expired = lots_expired + $5, tiers_changed = tiers_changed + $6, converted = converted + $7
+    where program = $1 and as_of = $2"""
+
 _ADVANCE = """
-    update turns set after = $3, released = released + $4, holds_timed_out = holds_timed_out + $5,
-        lots_expired = lots_expired + $6, tiers_changed = tiers_changed + $7, converted = converted + $8, done = $9
-    where program = $1 and as_of = $2
+    update turns set after = greatest(after, $3), done = $4 where program = $1 and as_of = $2
     returning released, holds_timed_out, lots_expired, tiers_changed, converted"""
 
 _MOVED = """
@@ -65,23 +69,24 @@ async def page(connection: asyncpg.Connection[Any], turn: OpenTurn, limit: int) 
     return Page(due, rows[-1]["member"] if rows else turn.after, len(rows) < limit)
 
 
-async def advance(
-    connection: asyncpg.Connection[Any], turn: OpenTurn, after: str, counts: Counts, *, done: bool
-) -> Counts:
-    """Keep how far the turn has come; return all that it has brought about so far."""
-    row = await connection.fetchrow(
-        _ADVANCE,
+async def count(connection: asyncpg.Connection[Any], turn: OpenTurn, counts: Counts) -> None:
+    """Add what some members' due work has brought about, in its transaction. The row is held until that commits."""
+    await connection.execute(
+        _COUNT,
         turn.turn.program,
         turn.turn.as_of,
-        after,
         counts.released,
         counts.holds_timed_out,
         counts.lots_expired,
         counts.tiers_changed,
         counts.converted,
-        done,
     )
-    assert row is not None  # the row is locked by whoever turns
+
+
+async def advance(connection: asyncpg.Connection[Any], turn: OpenTurn, after: str, *, done: bool) -> Counts:
+    """Keep how far the turn has come; return all that it has brought about so far."""
+    row = await connection.fetchrow(_ADVANCE, turn.turn.program, turn.turn.as_of, after, done)
+    assert row is not None  # turns are never taken back
     return Counts(*row)
 
 

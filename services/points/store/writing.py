@@ -78,8 +78,11 @@ _NEXT_EXPIRY = """
 
 _SPENDING = (
     f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
-    f.PointsAdjusted, f.PostingCorrected, f.PointsSent,
+    f.PointsAdjusted, f.PostingCorrected, f.PointsSent, f.PointsConverted,
 )  # fmt: skip
+
+
+_TAKING = frozenset({f.DebtPaid, f.PointsHeld, f.LotsExpired, f.PointsConverted})
 
 
 async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
@@ -231,7 +234,8 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         | f.PointsRestored
         | f.PointsAdjusted
         | f.PostingCorrected
-        | f.PointsSent,
+        | f.PointsSent
+        | f.PointsConverted,
     ):
         yield from (part.name for part in fact.parts)
 
@@ -295,6 +299,9 @@ async def _refresh_next_expiry(connection: asyncpg.Connection[Any], journals: Se
     stale: dict[tuple[str, str, str], Wallet] = {}
     for journal in journals:
         for fact in journal.facts:
+            # What is only taken, where no date is open, opens none.
+            if type(fact) in _TAKING and journal.wallet.balance(fact.unit).next_expiry_at is None:  # type: ignore[union-attr]
+                continue
             if isinstance(fact, _SPENDING) and fact.unit:
                 stale[journal.wallet.program, journal.wallet.member, fact.unit] = journal.wallet
     if not stale:
@@ -319,6 +326,7 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
             wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into,
             wallet.merged_in, msgspec.json.encode(wallet.household) if wallet.household is not None else None,
+            wallet.converts_at,
         )
         for wallet in wallets
     ]  # fmt: skip

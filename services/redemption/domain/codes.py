@@ -45,10 +45,9 @@ def suffix_of(code: str) -> str:
 
 def _check(values: list[int]) -> int:
     """Return the sum of the values, each times another power of 2 in the field."""
-    total, weight = 0, 1
-    for value in values:
-        weight = _times(weight, 2)
-        total ^= _times(value, weight)
+    total = 0
+    for place, value in enumerate(values):
+        total ^= _WEIGHED[place][value]
     return total
 
 
@@ -63,3 +62,14 @@ def _times(left: int, right: int) -> int:
             left ^= _POLYNOMIAL
         right >>= 1
     return product
+
+
+def _weighed() -> tuple[tuple[int, ...], ...]:
+    """Return, for each place, what each value counts there: a statement makes codes by the million."""
+    weights = [2]
+    while len(weights) < _LENGTH - 1:
+        weights.append(_times(weights[-1], 2))
+    return tuple(tuple(_times(value, weight) for value in range(len(ALPHABET))) for weight in weights)
+
+
+_WEIGHED: Final = _weighed()

@@ -79,13 +79,61 @@ class FulfilmentBegun(Fact, frozen=True, tag=True):
 
 
 class VoucherIssued(Fact, frozen=True, tag=True):
-    """A voucher was made; `number` counts the vouchers of its redemption from 1."""
+    """A voucher was made; `number` counts the vouchers of its redemption from 1.
+
+    One that points became names its `conversion` and when that was due; `turned_to`: in a turn of the program's clock.
+    """
 
     voucher: str
     number: int
     suffix: str
     value: Money | None = None
     expires_at: datetime | None = None
+    conversion: str = ""
+    not_above_basket: bool = False
+    issued_at: datetime | None = None
+    turned_to: datetime | None = None
+
+
+class VoucherRedeemed(Fact, frozen=True, tag=True):
+    """A voucher was spent for a reference of the partner that took it."""
+
+    voucher: str
+    reference: str
+    partner: str
+    at: datetime
+    basket: Money | None = None
+
+
+class VoucherUndone(Fact, frozen=True, tag=True):
+    """The use of a voucher was undone: it is good again, until its old end."""
+
+    voucher: str
+    reference: str
+    partner: str
+
+
+class VoucherVoided(Fact, frozen=True, tag=True):
+    """A voucher is dead."""
+
+    voucher: str
+    partner: str
+
+
+class VoucherExpired(Fact, frozen=True, tag=True):
+    """A voucher reached the first moment at which it is no longer good."""
+
+    voucher: str
+
+
+class VoucherRefused(Fact, frozen=True, tag=True):
+    """What was `asked` of a voucher (redeem, void) could not be done."""
+
+    voucher: str
+    code: str
+    asked: str
+    reference: str = ""
+    partner: str = ""
 
 
 class RedemptionFulfilled(Fact, frozen=True, tag=True):
@@ -119,6 +167,7 @@ class HoldRefusalSeen(Fact, frozen=True, tag=True):
 
 
 StockFact = StockReserved | StockReturned | StockTaken
+VoucherFact = VoucherRedeemed | VoucherUndone | VoucherVoided | VoucherExpired | VoucherRefused
 AnyFact = (
     RewardPublished
     | RedemptionRequested
@@ -135,6 +184,11 @@ AnyFact = (
     | CaptureSeen
     | ReleaseSeen
     | HoldRefusalSeen
+    | VoucherRedeemed
+    | VoucherUndone
+    | VoucherVoided
+    | VoucherExpired
+    | VoucherRefused
 )
 
 _encoder = msgspec.json.Encoder()

@@ -16,6 +16,8 @@ class Versions(msgspec.Struct, frozen=True):
     """The newest versions that the gateway had published when it accepted the request."""
 
     program: int = 0
+    as_of: datetime | None = None
+    """The program's now, on a manual clock that was set."""
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,3 +113,51 @@ class TimeIsUp(Heard, frozen=True, kw_only=True):
     """Our own timer: a saga may have waited long enough for points."""
 
     redemption: str
+
+
+class PointsConverted(Heard, frozen=True, kw_only=True):
+    """Points became a voucher, which is to be issued."""
+
+    conversion: str
+    voucher: str
+    value: int
+    currency: str
+    due_at: datetime
+    expires_at: datetime | None = None
+    not_above_basket: bool = False
+    turned_to: datetime | None = None
+
+
+class AskOfVoucher(Heard, frozen=True, kw_only=True):
+    """The root of what is asked of a voucher, by its id."""
+
+    voucher: str
+    partner: str
+    versions: Versions = Versions()
+
+
+class UseVoucher(AskOfVoucher, frozen=True, kw_only=True):
+    """Spend a voucher. `basket` is what is being bought."""
+
+    reference: str
+    basket: Money | None = None
+
+
+class VoidVoucher(AskOfVoucher, frozen=True, kw_only=True):
+    """Undo the use for a reference, `anybodys` where an operator asks; without a reference kill the voucher."""
+
+    reference: str | None = None
+    anybodys: bool = False
+
+
+class VoucherEnds(Heard, frozen=True, kw_only=True):
+    """Our own timer, or a program's clock: a voucher's time may be over."""
+
+    voucher: str
+
+
+class ClockTurned(Heard, frozen=True, kw_only=True):
+    """Points have done what was due in a program up to `as_of`; so many conversions were among it."""
+
+    as_of: Annotated[datetime, Meta(tz=True)]
+    converted: int = 0

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from services.redemption.domain import facts as f
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import Terms
+from services.redemption.domain.vouchers import Voucher, VoucherKey, issued, move
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 """The `at` of a saga that nothing has happened to."""
@@ -128,18 +129,26 @@ class Stock:
 
 @dataclass(slots=True)
 class State:
-    """What the messages of one batch concern: their sagas, the stock they may draw from, the terms they need."""
+    """What the messages of one batch concern: sagas and vouchers, the stock they may draw from, the terms they need."""
 
     sagas: dict[SagaKey, Saga] = field(default_factory=dict)
     stock: dict[RewardKey, Stock] = field(default_factory=dict)
     terms: dict[tuple[RewardKey, int], Terms] = field(default_factory=dict)
+    vouchers: dict[VoucherKey, Voucher] = field(default_factory=dict)
 
     def terms_of(self, saga: Saga) -> Terms:
         """Return the terms that a saga was promised."""
         return self.terms[saga.reward_key, saga.reward_version]
 
-    def apply(self, program: str, key: SagaKey | None, fact: AnyFact) -> None:
+    def apply(self, program: str, key: SagaKey | VoucherKey | None, fact: AnyFact) -> None:
         """Move by one fact. Facts are trusted: a fact that cannot be applied is a defect, not a refusal."""
+        if isinstance(key, VoucherKey):
+            if isinstance(fact, f.VoucherIssued):
+                self.vouchers[key] = issued(key, fact)
+            else:
+                assert isinstance(fact, f.VoucherFact)
+                move(self.vouchers[key], fact)
+            return
         if isinstance(fact, f.RewardPublished):
             self._published(RewardKey(program, fact.reward), fact)
             return

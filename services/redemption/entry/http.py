@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from laurel.errors import Fault, Problem
 from laurel.io.database import Connection, Database
 from laurel.values import ID_PATTERN, PLAIN_ID_PATTERN
+from services.redemption.entry.http_vouchers import VoucherViews, add_voucher_routes
 
 Program = Annotated[str, Path(pattern=PLAIN_ID_PATTERN)]
 Redemption = Annotated[str, Query(pattern=ID_PATTERN)]
@@ -21,7 +22,7 @@ Cursor = Annotated[str | None, Query(max_length=256)]
 _ID = re.compile(ID_PATTERN)
 
 
-class Views(Protocol):
+class Views(VoucherViews, Protocol):
     """Reads for screens."""
 
     async def rewards(self, connection: Connection, program: str, *, after: str, limit: int) -> list[dict[str, Any]]:
@@ -59,6 +60,7 @@ def routes(database: Database, views: Views, codes_token: SecretStr | None) -> A
             found = await views.vouchers(connection, program, redemption, member)
         return {"data": found, "next_cursor": None}
 
+    add_voucher_routes(router, database, views, lambda shown: _check(codes_token, shown))
     return router
 
 

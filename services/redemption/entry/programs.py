@@ -68,6 +68,13 @@ class KnownPrograms:
         """Return what redemption needs of a version that is known."""
         return self._terms[program, version]
 
+    def on_wall_clocks(self) -> list[str]:
+        """Return the programs whose newest known version lives by the wall clock."""
+        newest: dict[str, int] = {}
+        for program, version in self._terms:
+            newest[program] = max(version, newest.get(program, 0))
+        return sorted(program for program, version in newest.items() if not self._terms[program, version].manual)
+
     async def _wait(self, predicate: Callable[[], bool], deadline_seconds: float) -> None:
         if self._until is None:
             raise TimeoutError("nothing brings programs")

@@ -1,4 +1,6 @@
-"""Time comes in: sagas that have waited long enough for points, in batches that can stop and go on anywhere."""
+"""Time comes in: sagas that have waited long enough for points, and vouchers that have ended, in batches that can stop
+and go on anywhere.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ from laurel.io.health import Health
 from laurel.io.kafka import Backoff
 from laurel.io.telemetry import logger
 from laurel.io.unit import UnitOfWork
-from services.redemption.domain.heard import TimeIsUp
+from services.redemption.domain.heard import TimeIsUp, VoucherEnds
 from services.redemption.entry.consumers import StoreOf, count, sayings_of
 from services.redemption.road import Road
 
 PART = "timer"
 
-Overdue = Callable[[Connection, datetime, int], Awaitable[Sequence[TimeIsUp]]]
-"""Finds so many sagas whose wait was over by then."""
+Overdue = Callable[[Connection, datetime, int], Awaitable[Sequence[TimeIsUp | VoucherEnds]]]
+"""Finds so many sagas whose wait was over by then, or vouchers."""
 
 log = logger(__name__)
 
@@ -28,7 +30,7 @@ def _now() -> datetime:
 
 
 class WaitTimer:
-    """Ends sagas whose wait is over. Programs on a manual clock have none: their sagas bear no time limit.
+    """Ends sagas whose wait is over, or vouchers. Programs on a manual clock have none: nothing of theirs is found.
 
     It rests while `hearing` says that no messages are read, after a start or without a broker: the answer of points
     may have come in time and lie unread, and nobody could be told of an end anyway.
@@ -45,8 +47,10 @@ class WaitTimer:
         hearing: Callable[[], bool],
         interval_seconds: float,
         batch_max: int,
+        part: str = PART,
         now: Callable[[], datetime] = _now,
     ) -> None:
+        self._part = part
         self._unit = unit
         self._road = road
         self._store_of = store_of
@@ -66,12 +70,12 @@ class WaitTimer:
                     await self.run_once()
             except Exception as error:
                 if not is_conflict(error):
-                    self._health.not_ready(PART, f"{type(error).__name__}: {error}")
+                    self._health.not_ready(self._part, f"{type(error).__name__}: {error}")
                     log.exception("the timer failed and will be tried again")
                 await backoff.pause()
             else:
                 backoff.reset()
-                self._health.ready(PART)
+                self._health.ready(self._part)
                 await asyncio.sleep(self._interval_seconds)
 
     async def run_once(self) -> int:

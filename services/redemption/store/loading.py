@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,8 @@ from laurel.io.database import Connection
 from services.redemption.domain.heard import Terms, TimeIsUp
 from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
 from services.redemption.ports import Needs
+from services.redemption.store.columns import columns
+from services.redemption.store.vouchers import read_vouchers
 
 MemberKey = tuple[str, str]
 
@@ -70,7 +72,8 @@ async def load(connection: Connection, needs: Needs) -> tuple[State, dict[Member
     found, unlocked, belongs to somebody else (a hold that no redemption asked for).
     """
     known = await _known(connection, needs.answered)
-    members = await _lock_members(connection, needs.requested, known)
+    opening = {key[:2] for key in needs.requested | needs.issued}
+    members = await _lock_members(connection, opening, {key[:2] for key in known | needs.asked})
     sagas = await _lock_sagas(connection, needs.requested | known)
     # Only sagas that wait for points may still move stock: what has ended leaves hot rewards alone.
     waiting = [saga for saga in sagas.values() if saga.state is SagaState.HOLDING]
@@ -78,7 +81,8 @@ async def load(connection: Connection, needs: Needs) -> tuple[State, dict[Member
     stock = await _lock_stock(connection, drawn, needs.published)
     versions = {(key, stock[key].version) for key in needs.rewards if key in stock}
     versions |= {(saga.reward_key, saga.reward_version) for saga in waiting}
-    return State(sagas, stock, await _read_terms(connection, versions)), members
+    vouchers = await read_vouchers(connection, needs.issued | needs.asked)
+    return State(sagas, stock, await _read_terms(connection, versions), vouchers), members
 
 
 async def overdue(connection: Connection, until: datetime, limit: int) -> list[TimeIsUp]:
@@ -96,14 +100,13 @@ async def _known(connection: Connection, keys: set[SagaKey]) -> set[SagaKey]:
 
 
 async def _lock_members(
-    connection: Connection, requested: set[SagaKey], known: set[SagaKey]
+    connection: Connection, opening: set[MemberKey], known: set[MemberKey]
 ) -> dict[MemberKey, bytes | None]:
-    opening = sorted({key[:2] for key in requested})
-    wanted = sorted({key[:2] for key in requested | known})
+    wanted = sorted(opening | known)
     if not wanted:
         return {}
     if opening:
-        await connection.execute(_ENSURE_MEMBERS, *columns(opening))
+        await connection.execute(_ENSURE_MEMBERS, *columns(sorted(opening)))
     rows = await connection.fetch(_LOCK_MEMBERS, *columns(wanted))
     return {(program, member): key for program, member, key in rows}
 
@@ -143,8 +146,3 @@ async def _read_terms(
     return {
         (RewardKey(program, reward), version): _decode_terms(document) for program, reward, version, document in rows
     }
-
-
-def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Turn rows, of which there is at least one, into the arrays of an unnest."""
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 
 from laurel.io.database import Connection
 from services.redemption.domain.codes import CHANCES, code_of, suffix_of
 from services.redemption.domain.fulfilling import voucher_id
+from services.redemption.domain.heard import ClockTurned, VoucherEnds
 from services.redemption.domain.moment import Blank
 from services.redemption.domain.state import SagaKey, State
-from services.redemption.ports import Decision, Needs
+from services.redemption.domain.vouchers import VoucherKey
+from services.redemption.ports import Decision, Needs, OpenTurn
+from services.redemption.store import turning
 from services.redemption.store.loading import MemberKey, load
+from services.redemption.store.secrets import Secret
 from services.redemption.store.vault import Vault
-from services.redemption.store.writing import Secret, keep_member_keys, write
+from services.redemption.store.vouchers import ended
+from services.redemption.store.writing import keep_member_keys, write
 
 
 class PostgresStore:
@@ -33,23 +39,51 @@ class PostgresStore:
 
     def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
         """Make codes by the system's own chance, and keep of each only its hash and its sealed form."""
-        member_key = self._member_key(key)
-        return tuple(self._print(member_key, key, number) for number in range(1, count + 1))
+        member_key = self._member_key(key[:2])
+        names = [voucher_id(key, number) for number in range(1, count + 1)]
+        return tuple(self._print(member_key, VoucherKey(*key[:2], name)) for name in names)
+
+    def print_voucher(self, key: VoucherKey) -> Blank:
+        """Make the code of a voucher that points became."""
+        return self._print(self._member_key(key[:2]), key)
+
+    async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
+        """Note that clocks were turned."""
+        await turning.begin(self._connection, turns)
+
+    async def has_turns(self) -> bool:
+        """Say whether any turn is not done."""
+        return await turning.any_open(self._connection)
+
+    async def open_turn(self, passed_over: int) -> OpenTurn | None:
+        """Take hold of a turn that is not done, passing over those that cannot go on yet."""
+        return await turning.find_open(self._connection, passed_over)
+
+    async def is_complete(self, turn: OpenTurn) -> bool:
+        """Say whether all vouchers are issued that points made in a turn."""
+        return await turning.is_complete(self._connection, turn)
+
+    async def ended(self, programs: Sequence[str], until: datetime, limit: int) -> list[VoucherEnds]:
+        """Return vouchers whose time is over by then."""
+        return await ended(self._connection, programs, until, limit)
+
+    async def advance(self, turn: OpenTurn, expired: int, *, done: bool) -> None:
+        """Keep how far a turn has come."""
+        await turning.advance(self._connection, turn, expired, done=done)
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Write what was decided."""
         await keep_member_keys(self._connection, self._new_keys)
         await write(self._connection, decisions, state, self._secrets)
 
-    def _print(self, member_key: bytes, key: SagaKey, number: int) -> Blank:
-        program, member = key.program, key.member
-        voucher, code = voucher_id(key, number), code_of(secrets.randbelow(CHANCES))
+    def _print(self, member_key: bytes, key: VoucherKey) -> Blank:
+        program, member, voucher = key
+        code = code_of(secrets.randbelow(CHANCES))
         sealed = self._vault.seal(member_key, program, member, voucher, code)
         self._secrets[voucher] = Secret(self._vault.digest(program, code), sealed)
         return Blank(voucher, suffix_of(code))
 
-    def _member_key(self, key: SagaKey) -> bytes:
-        member = (key.program, key.member)
+    def _member_key(self, member: MemberKey) -> bytes:
         member_key = self._member_keys.get(member)
         if member_key is None:
             member_key = self._vault.new_member_key(*member)

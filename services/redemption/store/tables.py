@@ -139,8 +139,48 @@ vouchers = hash_partitioned(
     # The code as a keyed hash, for look-up, and sealed under the member's key, for display.
     Column("digest", LargeBinary, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    _text("conversion"),
+    Column("not_above_basket", Boolean, nullable=False, server_default=text("false")),
+    _instant("turned_to", nullable=True),
+    _text("reference"),
+    _text("used_by"),
+    Column("step", Integer, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("program", "member", "voucher"),
     schema=SCHEMA,
 )
 Index("vouchers_by_code", vouchers.c.program, vouchers.c.digest)
-Index("vouchers_by_redemption", vouchers.c.program, vouchers.c.redemption)
+Index(
+    "vouchers_by_redemption",
+    vouchers.c.program,
+    vouchers.c.redemption,
+    postgresql_where=text("redemption <> ''"),
+)
+Index("vouchers_ending", vouchers.c.program, vouchers.c.expires_at, postgresql_where=text("state = 'issued'"))
+Index("vouchers_turned", vouchers.c.program, vouchers.c.turned_to, postgresql_where=text("turned_to is not null"))
+
+voucher_decisions = hash_partitioned(
+    "voucher_decisions",
+    metadata,
+    key_text("program"),
+    key_text("member"),
+    key_text("voucher"),
+    Column("step", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    _instant("at"),
+    Column("facts", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "member", "voucher", "step"),
+    schema=SCHEMA,
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    key_text("program"),
+    _instant("as_of"),
+    _count("converted"),
+    _count("expired"),
+    Column("done", Boolean, nullable=False, server_default=text("false")),
+    PrimaryKeyConstraint("program", "as_of"),
+    schema=SCHEMA,
+)

@@ -10,7 +10,8 @@ import msgspec
 from laurel.io.database import Connection
 from services.redemption.domain.heard import Terms
 from services.redemption.domain.state import RewardKey, Stock
-from services.redemption.store.vault import SealBrokenError, Vault
+from services.redemption.store.vault import Vault
+from services.redemption.store.voucher_views import VoucherViews, code_of
 
 _REWARDS = """
     select s.reward, s.version, s.total, s.reserved, s.taken, r.document, r.at
@@ -21,17 +22,14 @@ _REWARDS = """
 _VOUCHERS = """
     select v.member, v.voucher, v.state, v.value, v.currency, v.issued_at, v.expires_at, v.suffix, v.sealed, m.key
     from vouchers v join members m on m.program = v.program and m.member = v.member
-    where v.program = $1 and v.redemption = $2 and ($3::text is null or v.member = $3)
+    where v.program = $1 and v.redemption = $2 and v.redemption <> '' and ($3::text is null or v.member = $3)
     order by v.member, v.number"""
 
 _decode_terms = msgspec.json.Decoder(Terms).decode
 
 
-class PostgresViews:
+class PostgresViews(VoucherViews):
     """The reads of the internal door."""
-
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
 
     async def rewards(self, connection: Connection, program: str, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Return a page of a program's catalogue in the order of reward ids, with what is left of each."""
@@ -68,7 +66,7 @@ def _voucher(row: Iterable[Any], vault: Vault, program: str) -> dict[str, Any]:
     return {
         "voucher": voucher,
         "member": member,
-        "code": _code(vault, program, member, voucher, sealed, member_key),
+        "code": code_of(vault, program, member, voucher, sealed, member_key),
         "suffix": suffix,
         "state": state,
         "value": value,
@@ -76,12 +74,3 @@ def _voucher(row: Iterable[Any], vault: Vault, program: str) -> dict[str, Any]:
         "issued_at": issued_at.isoformat(),
         "expires_at": expires_at.isoformat() if expires_at is not None else None,
     }
-
-
-def _code(vault: Vault, program: str, member: str, voucher: str, sealed: bytes, member_key: bytes | None) -> str | None:
-    if member_key is None:
-        return None
-    try:
-        return vault.open(member_key, program, member, voucher, sealed)
-    except SealBrokenError:
-        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -12,7 +12,10 @@ from services.redemption.domain import facts as f
 from services.redemption.domain.facts import encode_facts
 from services.redemption.domain.state import RewardKey, Saga, SagaKey, State, Stock
 from services.redemption.ports import Decision
-from services.redemption.store.loading import MemberKey, columns
+from services.redemption.store.columns import columns
+from services.redemption.store.loading import MemberKey
+from services.redemption.store.secrets import Secret
+from services.redemption.store.vouchers import write_vouchers
 
 _REWARDS = """
     insert into rewards (program, reward, version, document, at, message)
@@ -44,24 +47,11 @@ _DECISIONS = """
     select * from unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[],
         $7::timestamptz[], $8::bytea[])"""
 
-_VOUCHERS = """
-    insert into vouchers (program, member, voucher, redemption, number, state, value, currency, issued_at,
-        expires_at, suffix, digest, sealed)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::bigint[],
-        $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::bytea[], $13::bytea[])"""
-
 _MEMBER_KEYS = """
     update members m set key = k.key from unnest($1::text[], $2::text[], $3::bytea[]) as k (program, member, key)
     where m.program = k.program and m.member = k.member"""
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Secret(NamedTuple):
-    """What is kept of a voucher's code."""
-
-    digest: bytes
-    sealed: bytes
 
 
 async def write(
@@ -70,8 +60,8 @@ async def write(
     """Add what was decided, then set the sagas and the stock that it touched."""
     await _run(connection, _REWARDS, _reward_rows(decisions))
     await _run(connection, _DECISIONS, _decision_rows(decisions))
-    await _run(connection, _VOUCHERS, _voucher_rows(decisions, secrets))
-    sagas = {decision.key: state.sagas[decision.key] for decision in decisions if decision.key is not None}
+    await write_vouchers(connection, decisions, state, secrets)
+    sagas = {key: state.sagas[key] for decision in decisions if isinstance(key := decision.key, SagaKey)}
     await _run(connection, _SAGAS, [_saga_row(saga) for saga in sagas.values()])
     await _run(connection, _STOCK, [_stock_row(stock) for stock in _touched(decisions, state)])
 
@@ -104,27 +94,8 @@ def _decision_rows(decisions: Sequence[Decision]) -> list[Sequence[Any]]:
             encode_facts(decision.facts),
         )
         for decision in decisions
-        if decision.key is not None
+        if isinstance(decision.key, SagaKey)
     ]  # fmt: skip
-
-
-def _voucher_rows(decisions: Sequence[Decision], secrets: Mapping[str, Secret]) -> list[Sequence[Any]]:
-    return [
-        _voucher_row(decision.key, fact, decision, secrets[fact.voucher])
-        for decision in decisions
-        if decision.key is not None
-        for fact in decision.facts
-        if isinstance(fact, f.VoucherIssued)
-    ]
-
-
-def _voucher_row(key: SagaKey, fact: f.VoucherIssued, decision: Decision, secret: Secret) -> Sequence[Any]:
-    value = fact.value
-    return (
-        key.program, key.member, fact.voucher, key.redemption, fact.number, "issued",
-        value.amount if value else None, value.currency if value else None, decision.at, fact.expires_at,
-        fact.suffix, secret.digest, secret.sealed,
-    )  # fmt: skip
 
 
 def _saga_row(saga: Saga) -> Sequence[Any]:

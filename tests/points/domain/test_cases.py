@@ -7,7 +7,9 @@ import pytest
 from laurel.calendars import local_date
 from laurel.program.cases import Case, Expected, StandsAs, Step, changed, load_cases
 from laurel.program.rehearsing import instant_of
+from laurel.program.rehearsing_vouchers import voucher_differences
 from services.points.announcing import last_good_day
+from services.points.domain.facts import PointsConverted
 from services.points.domain.tiering import shown
 from tests.points.till import PROGRAMS, Till, document, enrolment
 
@@ -66,13 +68,18 @@ async def play(till: Till, step: Step, number: int) -> dict[str, Any]:
         return held[-1]
     if step.match is not None:
         return (await till.match(f"match-{number}", step.match.tier, step.match.dated))[-1]
+    # What is paid for by a voucher is redemption's matter; here only time passes.
     await till.run_due()
     return {}
 
 
 def check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
-    if expected.refused is not None:
+    if expected.refused is not None and said:
         assert said["code"] == expected.refused
+    if expected.vouchers is not None:
+        # What becomes of a voucher is redemption's to say.
+        made = [voucher.model_copy(update={"state": None}) for voucher in expected.vouchers]
+        assert not list(voucher_differences([{**each, "state": None} for each in _vouchers(till)], made))
     _check_awards(till, expected, said)
     if expected.reasons is not None:
         reasons = {judged["rule"]: judged["reason"] for judged in said["decision"]}
@@ -91,6 +98,14 @@ def check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
             assert totals.owed == balance.owed
     if expected.tier is not None:
         _check_tier(till, expected.tier)
+
+
+def _vouchers(till: Till) -> list[dict[str, Any]]:
+    zone = till.programs.zone(till.program)
+    facts = [fact for journal in till.ledger.journals for fact in journal.facts]
+    made = [fact for fact in facts if isinstance(fact, PointsConverted)]
+    return [{"value": fact.value, "good_through": last_good_day(fact.expires_at, zone)} for fact in made
+            if fact.expires_at is not None]  # fmt: skip
 
 
 def _check_awards(till: Till, expected: Expected, said: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
+from laurel.program import dump_program
 from services.points.domain.state import Balance
 from services.points.ports import Announcement
 from services.points.road import CannotProcessError, Road
@@ -168,6 +169,7 @@ DAMAGES = [
     ("update points.wallets set status = 'closed'", "tables are folds of the journals"),
     ('update points.wallets set attributes = \'{"card": "gold"}\'', "tables are folds of the journals"),
     ("update points.wallets set next_due_at = null", "holds that end by themselves are due"),
+    ("update points.wallets set converts_at = null", "who has points enough for a voucher is looked at"),
     ("update points.lots set remaining = granted + 1", "lots stay within their grant"),
     ("update points.lots set held = remaining + 1", "lots stay within their grant"),
     ("update points.balances set spent = spent + 1", "available + held - owed = earned"),
@@ -197,6 +199,15 @@ async def ledger_to_damage(module_urls: DatabaseUrls) -> DatabaseUrls:
     await till.send(enrolment("clubcard", "m-3"))
     till.member = "m-2"
     await till.ask("member.merge_requested.v1", merge="j-1", into="m-3", versions={"program": 1})
+    saver = await asyncpg.connect(module_urls.owner)
+    await saver.execute(
+        "insert into points.programs (program, version, document, effective_from, published_at) "
+        "values ($1, 1, $2, now(), now())",
+        till.program,
+        msgspec.json.encode(dump_program(document("clubcard"))),
+    )
+    await saver.close()
+    await till.send(enrolment(till.program, "m-4"), report(till.program, "m-4", purchase("b-4", 20000), START))
     await database.close()
     assert await findings(module_urls) == []
     return module_urls

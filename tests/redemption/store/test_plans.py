@@ -7,13 +7,13 @@ import re
 import pytest
 
 from laurel.io.database import Database
-from services.redemption.store import loading, writing
+from services.redemption.store import loading, voucher_views, vouchers, writing
 
 pytestmark = pytest.mark.anyio
 
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}{name}": value
-    for module in (loading, writing)
+    for module in (loading, vouchers, voucher_views, writing)
     for name, value in vars(module).items()
     if name.startswith("_") and name[1:].replace("_", "").isupper() and isinstance(value, str)
 }

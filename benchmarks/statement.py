@@ -1,0 +1,249 @@
+"""A turn of a clock over many members: a quarterly statement that makes vouchers of their points, or their expiry.
+
+The members are copies of one whom a worker has enrolled and who has shopped, put into the tables in sets: what is
+measured begins with the turn. The rate is that of members between the first look at which any was done and the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import asyncpg
+
+from benchmarks import tpcb
+from benchmarks.feed import Event, Feed
+from benchmarks.machine import ROOT
+from benchmarks.results import bar
+from benchmarks.servers import Servers, servers
+from benchmarks.watching import Watch
+from laurel.embedded.children import Child, stop_all
+from laurel.embedded.ports import LOCALHOST, free_port
+
+PROGRAM = "clubcard"
+TEMPLATE = "m-0"
+POINTS = 500
+RATE_MIN = 20_000
+_EVERY_SECONDS = 0.1
+_LONGEST_SECONDS = 600.0
+_SECRET = "statement-benchmark-" * 3
+
+# A member's rows, copied under other names. None of them says whose it is but by its key.
+_COPIED = {
+    "wallets": (
+        "status, at, version, enrolled_at, person, attributes, next_due_at, hold_expires_at, occurred_at, turned_to, "
+        "converts_at"
+    ),
+    "balances": (
+        "unit, available, pending, held, owed, earned, spent, expired, reversed, adjusted, active_until, "
+        "next_expiry_at, next_expiry_amount"
+    ),
+    "journals": "journal, kind, cause, partner, at, occurred_at, version, message, facts, body",
+    "entries": "journal, entry, unit, account, amount",
+    "lots": (
+        "journal, lot, unit, rule, activity, partner, granted, remaining, held, expired, earned_at, available_at, "
+        "expires_at, funder, version"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the turn does, and to when it goes."""
+
+    name: str
+    what: str
+    as_of: str
+    converts: bool
+
+
+RUNS = (
+    Run("statement", "members whose points become vouchers", "2021-02-01T00:00:00+00:00", converts=True),
+    Run("expiry", "members whose points end", "2024-02-01T00:00:00+00:00", converts=False),
+)
+
+
+async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Measure one turn on servers of its own, with TPC-B on the same Postgres before and after."""
+    async with servers() as place:
+        tell("TPC-B before")
+        await tpcb.prepare(place.admin_url, place.pgbench)
+        before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+        feed = Feed(place.kafka, PROGRAM)
+        await feed.publish_program(_document(what))
+        tell(f"seeding {members:,} members")
+        await feed.produce(_template())
+        async with _workers(place):
+            await _until(place, "select coalesce(max(version), 0) >= 2 from points.wallets")
+            await _until(place, "select not exists (select from points.outbox_open)")
+        await _seed(place, members)
+        tell("turning the clock")
+        await feed.produce([_turn(what)])
+        looks: list[tuple[float, int, int]] = []
+        async with _workers(place) as workers:
+            pids = {**place.pids, **{worker.name: worker.pid for worker in workers}}
+            async with Watch(pids, families=("postgres",)) as watch:
+                complete = await _watch(place, what, members, looks)
+        tell("checking")
+        faults = await _verify(place)
+        tell("TPC-B after")
+        after = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+    turned = _rate([(when, done) for when, done, _ in looks], members)
+    issued = _rate([(when, vouchers) for when, _, vouchers in looks], members) if what.converts else None
+    return {
+        "name": what.name,
+        "what": what.what,
+        "members": members,
+        "complete": complete,
+        "rate": round(turned, 1),
+        "vouchers_rate": round(issued, 1) if issued is not None else None,
+        "seconds": round(looks[-1][0], 2) if looks else None,
+        "tpcb_before": round(before, 1),
+        "tpcb_after": round(after, 1),
+        "ratio": round(turned / ((before + after) / 2), 3),
+        "processes": watch.document(),
+        "faults": faults,
+        "bars": [
+            bar(what.what, turned, RATE_MIN, unit="/s"),
+            *([bar("vouchers issued", issued, RATE_MIN, unit="/s")] if issued is not None else []),
+        ],
+    }
+
+
+def _document(what: Run) -> str:
+    text = (ROOT / "programs" / f"{PROGRAM}.yaml").read_text(encoding="utf-8")
+    return text if what.converts else text.partition("\nconversions:")[0]
+
+
+def _template() -> list[Event]:
+    """One member and its one basket."""
+    at = "2021-01-10T10:00:00+00:00"
+    common = {"program": PROGRAM, "member": TEMPLATE, "at": at, "versions": {"program": 1}}
+    enrolled = {**common, "cause": {"kind": "member", "id": TEMPLATE}, "enrolled_at": at}
+    bought = {"id": "b-1", "type": "purchase", "occurred_at": at, "currency": "GBP", "amount": POINTS * 100}
+    shopped = {
+        **common, "cause": {"kind": "activity", "id": "b-1"}, "partner": "tesco", "hash": "1",
+        "activity": {**bought, "member": TEMPLATE},
+    }  # fmt: skip
+    return [
+        Event(TEMPLATE, "member.enrolment_requested.v1", json.dumps(enrolled).encode(), at),
+        Event(TEMPLATE, "activity.reported.v1", json.dumps(shopped).encode(), at),
+    ]
+
+
+def _turn(what: Run) -> Event:
+    body = {
+        "program": PROGRAM, "member": None, "at": what.as_of, "cause": {"kind": "request", "id": "turn"},
+        "versions": {"program": 1}, "as_of": what.as_of,
+    }  # fmt: skip
+    return Event("", "clock.turn_requested.v1", json.dumps(body).encode(), what.as_of)
+
+
+async def _seed(place: Servers, members: int) -> None:
+    connection = await asyncpg.connect(place.databases.owner)
+    try:
+        for table, columns in _COPIED.items():
+            await connection.execute(
+                f"insert into points.{table} (program, member, {columns}) "
+                f"select program, 'm-' || to_char(n, 'FM00000000'), {columns} "
+                f"from points.{table}, generate_series(1, {members - 1}) as n where member = '{TEMPLATE}' order by 2"
+            )
+        await connection.execute("analyze points.wallets, points.balances, points.lots")
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _workers(place: Servers) -> AsyncIterator[list[Child]]:
+    """Run a worker of points and one of redemption; afterwards they are gone."""
+    workers = [
+        _worker(place, "points", place.databases.points),
+        _worker(place, "redemption", place.databases.redemption),
+    ]
+    try:
+        yield workers
+    finally:
+        await asyncio.to_thread(stop_all, workers, 15.0)
+
+
+def _worker(place: Servers, service: str, url: str) -> Child:
+    settings = {
+        "DATABASE_URL": url,
+        "SECRET": _SECRET,
+        "KAFKA_BOOTSTRAP": place.broker.bootstrap,
+        "KAFKA_IDEMPOTENCE": "false",
+        "FETCH_MAX_WAIT_MS": str(place.kafka.fetch_max_wait_ms),
+        "HTTP_HOST": LOCALHOST,
+        "HTTP_PORT": str(free_port()),
+    }
+    prefix = f"LAUREL_{service.upper()}"
+    return Child(
+        service,
+        [sys.executable, "-m", f"services.{service}", "worker"],
+        log=place.data_dir / "logs" / f"{service}.log",
+        environment={**os.environ, "MALLOC_ARENA_MAX": "2", **{f"{prefix}_{k}": v for k, v in settings.items()}},
+        cwd=ROOT,
+    )
+
+
+async def _until(place: Servers, query: str, seconds: float = 60.0) -> None:
+    connection = await asyncpg.connect(place.databases.auditor)
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                if await connection.fetchval(query):
+                    return
+                await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
+
+
+async def _watch(place: Servers, what: Run, members: int, looks: list[tuple[float, int, int]]) -> bool:
+    """Look again and again how many members are done, and how many vouchers issued, until all are."""
+    connection = await asyncpg.connect(place.databases.auditor)
+    started = perf_counter()
+    try:
+        while perf_counter() - started < _LONGEST_SECONDS:
+            done = await connection.fetchval(
+                "select coalesce(sum(converted + lots_expired), 0)::bigint from points.turns"
+            )
+            vouchers = 0
+            if what.converts and done:
+                vouchers = await connection.fetchval("select count(*) from redemption.vouchers")
+            looks.append((perf_counter() - started, done, vouchers))
+            if done >= members and (not what.converts or vouchers >= members):
+                return True
+            await asyncio.sleep(_EVERY_SECONDS if done < members else 5 * _EVERY_SECONDS)
+    finally:
+        await connection.close()
+    return False
+
+
+def _rate(looks: list[tuple[float, int]], members: int) -> float:
+    """Return how many a second between the first look at which any was done and the first at which all were."""
+    begun = next(((when, done) for when, done in looks if done), None)
+    ended = next(((when, done) for when, done in looks if done >= members), looks[-1] if looks else None)
+    if begun is None or ended is None or ended[0] <= begun[0]:
+        return 0.0
+    return (ended[1] - begun[1]) / (ended[0] - begun[0])
+
+
+async def _verify(place: Servers) -> list[str]:
+    from services.points import verifying as points
+    from services.redemption import verifying as redemption
+
+    connection = await asyncpg.connect(place.databases.auditor, server_settings={"jit": "off"})
+    try:
+        found = [each async for each in points.verify(connection)]
+        found += [each async for each in redemption.verify(connection)]  # type: ignore[misc]
+    finally:
+        await connection.close()
+    kinds = (points.Finding, redemption.Finding)
+    return [f"{each.proof}: {each.where}: {each.what}" for each in found if isinstance(each, kinds)]

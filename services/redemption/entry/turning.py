@@ -1,0 +1,110 @@
+"""A sandbox's clock was turned: its vouchers end by it, in steps that can stop and go on anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Final, Protocol
+
+from laurel.io.database import Connection, is_conflict
+from laurel.io.health import Health
+from laurel.io.kafka import Backoff
+from laurel.io.telemetry import logger
+from laurel.io.unit import UnitOfWork
+from services.redemption.domain.heard import VoucherEnds
+from services.redemption.entry.consumers import count, sayings_of
+from services.redemption.ports import Announcement, OpenTurn, Store
+from services.redemption.road import Road
+
+PART = "turning"
+_PAUSE_SECONDS_MAX: Final = 2.0
+
+log = logger(__name__)
+
+
+class TurningStore(Store, Protocol):
+    """A store that also knows which clocks were turned."""
+
+    async def has_turns(self) -> bool:
+        """Say whether any turn is not done."""
+
+    async def open_turn(self, passed_over: int) -> OpenTurn | None:
+        """Take hold of a turn that is not done, passing over so many."""
+
+    async def is_complete(self, turn: OpenTurn) -> bool:
+        """Say whether all vouchers are issued that points made in a turn."""
+
+    async def ended(self, programs: Sequence[str], until: datetime, limit: int) -> list[VoucherEnds]:
+        """Return vouchers whose time is over by then."""
+
+    async def advance(self, turn: OpenTurn, expired: int, *, done: bool) -> None:
+        """Keep how far a turn has come."""
+
+
+class VoucherTurner:
+    """Ends what is over in programs whose clock points have turned, once all vouchers of the turn are issued."""
+
+    def __init__(
+        self,
+        unit: UnitOfWork,
+        road: Road,
+        store_of: Callable[[Connection], TurningStore],
+        health: Health,
+        *,
+        interval_seconds: float,
+        batch_max: int,
+    ) -> None:
+        self._unit = unit
+        self._road = road
+        self._store_of = store_of
+        self._health = health
+        self._interval_seconds = interval_seconds
+        self._batch_max = batch_max
+
+    async def run(self) -> None:
+        """Take turns to their end until cancelled; trouble is told and waited out."""
+        backoff = Backoff()
+        pause = self._interval_seconds
+        while True:
+            try:
+                moved = await self.step()
+            except Exception as error:
+                if not is_conflict(error):
+                    self._health.not_ready(PART, f"{type(error).__name__}: {error}")
+                    log.exception("a turn could not be taken and will be tried again")
+                await backoff.pause()
+                continue
+            backoff.reset()
+            self._health.ready(PART)
+            # Vouchers that are on their way are waited for ever less hurriedly.
+            pause = self._interval_seconds if moved else min(pause * 1.3, _PAUSE_SECONDS_MAX)
+            if not moved:
+                await asyncio.sleep(pause)
+
+    async def step(self) -> bool:
+        """Do the next step of a turn that can go on; say whether there was one."""
+        async with self._unit.database.reading() as connection:
+            if not await self._store_of(connection).has_turns():
+                return False
+        passed_over = 0
+        while (found := await self._take(passed_over)) is False:
+            passed_over += 1
+        return found is True
+
+    async def _take(self, passed_over: int) -> bool | None:
+        """Take one step of a turn; False where it cannot go on yet, None where there is none."""
+        async with self._unit.begin() as work:
+            store = self._store_of(work.connection)
+            turn = await store.open_turn(passed_over)
+            if turn is None:
+                return None
+            if not await store.is_complete(turn):
+                return False
+            due = await store.ended([turn.program], turn.as_of, self._batch_max)
+            said: list[Announcement] = await self._road.run_due(store, due)
+            work.say_all(sayings_of(said))
+            work.after_commit(partial(count, said))
+            await store.advance(turn, len(said), done=len(due) < self._batch_max)
+        return True

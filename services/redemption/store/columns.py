@@ -1,0 +1,11 @@
+"""Rows as the arrays of an unnest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Turn rows, of which there is at least one, into the arrays of an unnest."""
+    return [list(column) for column in zip(*rows, strict=True)]

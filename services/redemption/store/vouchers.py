@@ -1,0 +1,116 @@
+"""Vouchers in tables: loaded under their members' locks, written as they stand, found when their time is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from laurel.io.database import Connection
+from services.redemption.domain import facts as f
+from services.redemption.domain.facts import encode_facts
+from services.redemption.domain.heard import VoucherEnds
+from services.redemption.domain.state import SagaKey, State
+from services.redemption.domain.vouchers import Voucher, VoucherKey, VoucherState
+from services.redemption.ports import Decision
+from services.redemption.store.columns import columns
+from services.redemption.store.secrets import Secret
+
+# Each row is reached by its key, whatever the planner believes of a young table.
+_VOUCHERS: Final = """
+    select v.*
+    from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, voucher)
+    cross join lateral (
+        select program, member, voucher, state, suffix, issued_at, value, currency, expires_at, not_above_basket,
+               redemption, conversion, turned_to, reference, used_by, step
+        from vouchers where program = k.program and member = k.member and voucher = k.voucher offset 0) v"""
+
+_ADD: Final = """
+    insert into vouchers (program, member, voucher, redemption, number, state, value, currency, issued_at,
+        expires_at, suffix, digest, sealed, conversion, not_above_basket, turned_to, step)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::bigint[],
+        $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::bytea[], $13::bytea[], $14::text[],
+        $15::boolean[], $16::timestamptz[], $17::int[])"""
+
+# Rows are found by key and meet themselves: that is how a set is updated whatever the planner believes.
+_SET: Final = """
+    update vouchers v set state = k.state, reference = k.reference, used_by = k.used_by, step = k.step
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[])
+        as k (program, member, voucher, state, reference, used_by, step)
+    where v.program = k.program and v.member = k.member and v.voucher = k.voucher"""
+
+_DECISIONS: Final = """
+    insert into voucher_decisions (program, member, voucher, step, kind, message, at, facts)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[],
+        $7::timestamptz[], $8::bytea[])"""
+
+_ENDED: Final = """
+    select program, member, voucher, expires_at from vouchers
+    where program = any($1::text[]) and state = 'issued' and expires_at <= $2
+    order by expires_at, program, member, voucher limit $3"""
+
+
+async def read_vouchers(connection: Connection, keys: set[VoucherKey]) -> dict[VoucherKey, Voucher]:
+    """Read vouchers whose members are locked."""
+    if not keys:
+        return {}
+    found = {}
+    for program, member, voucher, state, *rest in await connection.fetch(_VOUCHERS, *columns(sorted(keys))):
+        key = VoucherKey(program, member, voucher)
+        found[key] = Voucher(key, VoucherState(state), *rest)
+    return found
+
+
+async def write_vouchers(
+    connection: Connection, decisions: Sequence[Decision], state: State, secrets: Mapping[str, Secret]
+) -> None:
+    """Add what was issued and decided, and set what was moved."""
+    made = [row for decision in decisions for row in _made(decision, state, secrets)]
+    if made:
+        await connection.execute(_ADD, *columns(made))
+    own = [decision for decision in decisions if isinstance(decision.key, VoucherKey)]
+    if not own:
+        return
+    rows = [
+        (*decision.key, decision.step, decision.kind, decision.message, decision.at, encode_facts(decision.facts))
+        for decision in own
+        if decision.key is not None
+    ]
+    await connection.execute(_DECISIONS, *columns(rows))
+    new = {(row[0], row[1], row[2]) for row in made}
+    moved = sorted({decision.key for decision in own if isinstance(decision.key, VoucherKey)} - new)
+    if moved:
+        vouchers = [state.vouchers[key] for key in moved]
+        await connection.execute(
+            _SET, *columns([(*v.key, str(v.state), v.reference, v.used_by, v.step) for v in vouchers])
+        )
+
+
+def _made(decision: Decision, state: State, secrets: Mapping[str, Secret]) -> list[Sequence[Any]]:
+    key = decision.key
+    if key is None:
+        return []
+    redemption = key.redemption if isinstance(key, SagaKey) else ""
+    voucher = state.vouchers[key] if isinstance(key, VoucherKey) else None
+    rows: list[Sequence[Any]] = []
+    for fact in decision.facts:
+        if not isinstance(fact, f.VoucherIssued):
+            continue
+        value, secret = fact.value, secrets[fact.voucher]
+        # A later decision of the batch may have moved it.
+        stands = voucher.state if voucher is not None else VoucherState.ISSUED
+        rows.append((
+            key.program, key.member, fact.voucher, redemption, fact.number, str(stands),
+            value.amount if value else None, value.currency if value else None, fact.issued_at or decision.at,
+            fact.expires_at, fact.suffix, secret.digest, secret.sealed, fact.conversion, fact.not_above_basket,
+            fact.turned_to, voucher.step if voucher is not None else 0,
+        ))  # fmt: skip
+    return rows
+
+
+async def ended(connection: Connection, programs: Sequence[str], until: datetime, limit: int) -> list[VoucherEnds]:
+    """Return vouchers whose time is over by then, the longest first; unlocked, so deciding looks again."""
+    return [
+        VoucherEnds(program=program, member=member, voucher=voucher, at=expires_at)
+        for program, member, voucher, expires_at in await connection.fetch(_ENDED, list(programs), until, limit)
+    ]
