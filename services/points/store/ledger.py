@@ -22,9 +22,11 @@ _JOURNALS = """
     join journals j on j.program = k.program and j.member = k.member and j.journal = k.journal"""
 
 
+# By the index of due dates, as far as a page needs: at a statement everybody is due at once, and an order by member
+# would have all of them read and sorted again for each page. Whoever locks them sorts them.
 _DUE = """
     select program, member from wallets
-    where next_due_at <= $1 and program = any($2::text[]) order by program, member limit $3"""
+    where next_due_at <= $1 and program = any($2::text[]) order by next_due_at limit $3"""
 
 
 class Ledger:
@@ -41,7 +43,7 @@ class Ledger:
 
     async def due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
         rows = await self._connection.fetch(_DUE, until, list(programs), limit)
-        return [WalletKey(program, member) for program, member in rows]
+        return sorted(WalletKey(program, member) for program, member in rows)
 
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
         await turning.begin(self._connection, turns)

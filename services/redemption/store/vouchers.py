@@ -44,10 +44,16 @@ _DECISIONS: Final = """
     select * from unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[],
         $7::timestamptz[], $8::bytea[])"""
 
+# Of each program as far as a page needs: all vouchers of a statement end at once, and a wider order would have all of
+# them read and sorted again for each page.
 _ENDED: Final = """
-    select program, member, voucher, expires_at from vouchers
-    where program = any($1::text[]) and state = 'issued' and expires_at <= $2
-    order by expires_at, program, member, voucher limit $3"""
+    select v.program, v.member, v.voucher, v.expires_at
+    from unnest($1::text[]) as p (program)
+    cross join lateral (
+        select program, member, voucher, expires_at from vouchers
+        where program = p.program and state = 'issued' and expires_at <= $2
+        order by expires_at limit $3) v
+    limit $3"""
 
 
 async def read_vouchers(connection: Connection, keys: set[VoucherKey]) -> dict[VoucherKey, Voucher]:
@@ -110,7 +116,8 @@ def _made(decision: Decision, state: State, secrets: Mapping[str, Secret]) -> li
 
 async def ended(connection: Connection, programs: Sequence[str], until: datetime, limit: int) -> list[VoucherEnds]:
     """Return vouchers whose time is over by then, the longest first; unlocked, so deciding looks again."""
+    rows = await connection.fetch(_ENDED, list(programs), until, limit)
     return [
         VoucherEnds(program=program, member=member, voucher=voucher, at=expires_at)
-        for program, member, voucher, expires_at in await connection.fetch(_ENDED, list(programs), until, limit)
+        for program, member, voucher, expires_at in sorted(map(tuple, rows), key=lambda row: (row[3], row))
     ]

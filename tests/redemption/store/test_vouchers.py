@@ -13,10 +13,12 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.health import Health
 from services.redemption.domain.codes import read_code
+from services.redemption.entry.timers import WaitTimer
 from services.redemption.entry.turning import VoucherTurner
 from services.redemption.store.store import PostgresStore
 from services.redemption.store.vault import Vault
 from services.redemption.store.views import PostgresViews
+from services.redemption.store.vouchers import ended
 from services.redemption.testing import (
     NOON,
     PROGRAM,
@@ -153,6 +155,35 @@ async def test_one_programs_turn_does_not_wait_for_anothers(counter: Any, audito
         pass
     rows = await auditor.fetch("select program, done from turns order by program, as_of")
     assert [tuple(row) for row in rows] == [("a", False), ("a", False), ("b", True)]
+
+
+async def test_on_a_wall_clock_the_timer_ends_what_is_over(counter: Any, auditor: asyncpg.Connection[Any]) -> None:
+    """In pages, those of other programs left alone, and each once."""
+    told = [points_converted(f"m-{n}", f"v-{n}") for n in range(8)]
+    sandbox = points_converted("m-1", "w-1", program="sandbox")
+    later = points_converted("m-1", "later", expires_at=ENDS + timedelta(seconds=1))
+    await counter.hear(*told, sandbox, later)
+    await counter.hear(voucher_used("m-3", "v-3"))
+
+    def store_of(connection: Any) -> PostgresStore:
+        return PostgresStore(connection, counter.vault)
+
+    async def over(connection: Any, until: Any, limit: int) -> Any:
+        return await ended(connection, [PROGRAM], until, limit)
+
+    def timer_at(now: Any) -> WaitTimer:
+        return WaitTimer(
+            counter.unit, counter.road, store_of, over, Health(), hearing=lambda: True, interval_seconds=1, batch_max=3,
+            now=lambda: now,
+        )  # fmt: skip
+
+    assert await timer_at(ENDS - timedelta(seconds=1)).run_once() == 0
+    assert await timer_at(ENDS).run_once() == 7
+    assert await timer_at(ENDS).run_once() == 0
+    assert await states(auditor) == {"expired": 7, "spent": 1, "issued": 2}
+    said = await auditor.fetchval("select count(*) from outbox where type = 'voucher.expired.v1'")
+    assert said == 7
+    assert await findings(auditor, across=False) == []
 
 
 DAMAGES = [
