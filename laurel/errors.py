@@ -87,6 +87,7 @@ _UNKNOWN = {
     "partner_unknown": "There is no such partner",
     "key_unknown": "There is no such key",
     "member_unknown": "There is no such member",
+    "identifier_unknown": "The member has no such identifier",
     "activity_unknown": "There is no such activity",
     "batch_unknown": "There is no such batch",
     "reward_unknown": "There is no such reward",
@@ -95,6 +96,8 @@ _UNKNOWN = {
     "hold_unknown": "There is no such hold",
     "voucher_unknown": "There is no such voucher",
     "adjustment_unknown": "There is no such adjustment",
+    "transfer_unknown": "There is no such transfer",
+    "exchange_unknown": "There is no such exchange",
     "household_unknown": "There is no such household",
     "webhook_unknown": "There is no such webhook",
     "delivery_unknown": "There is no such delivery",
@@ -123,6 +126,7 @@ _REFUSED = {
     "not_eligible": "The member is not eligible",
     "limit_reached": "A limit is reached",
     "below_minimum": "This is below the minimum",
+    "not_offered": "The program does not offer this",
     "key_used": "This was already used to redeem",
     "voucher_spent": "The voucher is spent",
     "voucher_expired": "The voucher has expired",
@@ -139,6 +143,7 @@ _CONFLICTS = {
     "member_not_active": "The member is not active",
     "partner_not_active": "The partner is not active",
     "currency_not_accepted": "The program does not accept this currency",
+    "other_household": "The member belongs to another household",
     "hold_open": "The hold is open; capture or release it first",
 }
 _GONE = {"events_gone": "The events asked for are no longer kept"}

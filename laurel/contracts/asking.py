@@ -17,6 +17,7 @@ from laurel.values import (
     NotNegative,
     PartnerId,
     Positive,
+    ProgramId,
     Reference,
     ShortText,
 )
@@ -56,6 +57,26 @@ class StatusMatchRequested(Event):
     dated: Day
     until: Day | None = None
     needs: Positive | None = None
+    versions: Versions
+
+
+class MemberChangeRequested(Event):
+    """Something about a member is to be changed; attributes that are not named stay as they are."""
+
+    TYPE: ClassVar[str] = "member.change_requested.v1"
+
+    change: Id
+    person: Id | None = None
+    attributes: Attributes = Field(default_factory=dict)
+    versions: Versions
+
+
+class MemberCloseRequested(Event):
+    """A member is to take part no more."""
+
+    TYPE: ClassVar[str] = "member.close_requested.v1"
+
+    change: Id
     versions: Versions
 
 
@@ -198,4 +219,60 @@ class VoucherVoidRequested(Event):
     partner: PartnerId
     reference: Reference | None = None
     anybodys: bool = False
+    versions: Versions
+
+
+class TransferRequested(Event):
+    """A member gives points to another."""
+
+    TYPE: ClassVar[str] = "transfer.requested.v1"
+
+    transfer: Id
+    to: Id
+    unit: Name
+    amount: Positive
+    partner: PartnerId
+    versions: Versions
+
+
+class ExchangeRequested(Event):
+    """A member's points are to become points of another program; `to_versions` is how that stood."""
+
+    TYPE: ClassVar[str] = "exchange.requested.v1"
+
+    exchange: Id
+    to_program: ProgramId
+    to_member: Id
+    unit: Name
+    amount: Positive
+    partner: PartnerId
+    versions: Versions
+    to_versions: Versions
+
+
+class MergeRequested(Event):
+    """An account is to become a part of another one."""
+
+    TYPE: ClassVar[str] = "member.merge_requested.v1"
+
+    merge: Id
+    into: Id
+    versions: Versions
+
+
+class UnmergeRequested(MergeRequested):
+    """That is to be taken back."""
+
+    TYPE: ClassVar[str] = "member.unmerge_requested.v1"
+
+
+class HouseholdSetRequested(Event):
+    """`members` are to be a household, and those who are `leaving` not any more."""
+
+    TYPE: ClassVar[str] = "household.set_requested.v1"
+
+    household: Id
+    members: list[Id]
+    leaving: list[Id] = Field(default_factory=list)
+    pooling: bool
     versions: Versions

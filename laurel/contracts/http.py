@@ -117,6 +117,10 @@ class ChangeMember(Body):
     attributes: Attributes = Field(default_factory=dict)
 
 
+class CloseMember(Body):
+    """Nothing needs to be said to close a member."""
+
+
 class Evidence(Body):
     """A rival's proof of a tier: who gave it, and the day it bears."""
 
@@ -208,6 +212,48 @@ class PlaceHold(Body):
     ttl_seconds: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
     reference: Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL_PATTERN)]
     partner: PartnerId | None = None
+
+
+class TransferPoints(Body):
+    """Points that one member gives to another of the program."""
+
+    from_: Annotated[Id | Identifier, Field(alias="from")]
+    to: Id | Identifier
+    unit: Name
+    amount: Positive
+
+
+class ExchangeTo(Body):
+    """Whose points of which other program they become."""
+
+    program: ProgramId
+    member: Id | Identifier
+
+
+class ExchangePoints(Body):
+    """Points that become points of another program, at the rate that this one agreed with it."""
+
+    member: Id | Identifier
+    to: ExchangeTo
+    unit: Name
+    amount: Positive
+
+
+class MergeMember(Body):
+    """The account that answers for the one in the path from now on."""
+
+    into: Id | Identifier
+
+
+class UnmergeMember(Body):
+    """Nothing needs to be said to take a merge back."""
+
+
+class PutHousehold(Body):
+    """Who shares a wallet: whoever was in the household before and is not named leaves it."""
+
+    members: Annotated[list[Id | Identifier], Field(min_length=1, max_length=50)]
+    pooling: bool = True
 
 
 class CaptureHold(Body):

@@ -188,15 +188,26 @@ class Reversal(Said):
     owed: NotNegative = 0
 
 
+class SegmentSeen(Said):
+    """A segment that the member belongs to; of several clubs one is `primary`. `until` is the last good day."""
+
+    name: Name
+    primary: bool = False
+    since: Day
+    until: Day | None = None
+
+
 class WalletEvent(Event):
     """An event after which the member's wallet stands at `version`, with these balances.
 
-    `tier_standing` is where the member stands among the program's tiers, if the event moved that.
+    `tier_standing` is where the member stands among the program's tiers, `segments` are all that it belongs to, each
+    if the event moved that.
     """
 
     balances: list[Balance] = Field(default_factory=list)
     version: Version = 0
     tier_standing: Standing | None = None
+    segments: list[SegmentSeen] | None = None
 
 
 class MemberEnrolled(Event):
@@ -208,6 +219,35 @@ class MemberEnrolled(Event):
     person: Id | None = None
     attributes: Attributes = Field(default_factory=dict)
     version: Version = 0
+
+
+class MemberChanged(WalletEvent):
+    """Something about a member is another than it was; `attributes` are all of them, as they stand now."""
+
+    TYPE: ClassVar[str] = "member.changed.v1"
+
+    change: Id
+    person: Id | None = None
+    attributes: Attributes = Field(default_factory=dict)
+
+
+class MemberClosed(WalletEvent):
+    """The member takes part no more. What it has keeps its own end."""
+
+    TYPE: ClassVar[str] = "member.closed.v1"
+
+    change: Id
+
+
+class MemberChangeRefused(WalletEvent):
+    """A member was not changed, or not closed, as was `asked`."""
+
+    TYPE: ClassVar[str] = "member.change_refused.v1"
+
+    change: Id
+    asked: Literal["change", "close"]
+    code: Name
+    detail: Text = ""
 
 
 class PointsAwarded(WalletEvent):
@@ -461,3 +501,16 @@ class TierMatchRefused(WalletEvent):
     tier: Name
     code: Name
     detail: Text = ""
+
+
+class SegmentChanged(WalletEvent):
+    """The member belongs to other segments: judged, ended or joined.
+
+    Without anything `entered` or `left`, another club is the primary one.
+    """
+
+    TYPE: ClassVar[str] = "segment.changed.v1"
+
+    entered: list[Name] = Field(default_factory=list)
+    left: list[Name] = Field(default_factory=list)
+    reason: Name = "judged"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from laurel.contracts import asking, parking, points, programs, redemption
+from laurel.contracts import asking, parking, points, programs, redemption, sharing
 from laurel.contracts.envelope import Event
 from laurel.shapes import ShapeDecoder, decoder_of
 
@@ -34,6 +34,8 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
         (
             asking.EnrolmentRequested,
             asking.ActivityReported,
+            asking.MemberChangeRequested,
+            asking.MemberCloseRequested,
             asking.StatusMatchRequested,
             asking.RewardPublishRequested,
             asking.RedemptionRequested,
@@ -47,12 +49,20 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             asking.TimedHoldCancelRequested,
             asking.VoucherRedeemRequested,
             asking.VoucherVoidRequested,
+            asking.TransferRequested,
+            asking.ExchangeRequested,
+            asking.MergeRequested,
+            asking.UnmergeRequested,
+            asking.HouseholdSetRequested,
         ),
     ),
     (
         (POINTS_TOPIC,),
         (
             points.MemberEnrolled,
+            points.MemberChanged,
+            points.MemberClosed,
+            points.MemberChangeRefused,
             points.PointsAwarded,
             points.PointsCapped,
             points.ActivityRefused,
@@ -70,6 +80,15 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.TierChanged,
             points.TierKept,
             points.TierMatchRefused,
+            points.SegmentChanged,
+            sharing.PointsTransferred,
+            sharing.TransferRefused,
+            sharing.PointsExchanged,
+            sharing.ExchangeRefused,
+            sharing.MemberMerged,
+            sharing.MemberUnmerged,
+            sharing.MergeRefused,
+            sharing.HouseholdChanged,
         ),
     ),
     (

@@ -73,6 +73,7 @@ class Expected(CasePart):
     cap has counted in the window of the activity, or of the one that a return takes back. What a return refills is
     among its `awards`. `tier` is where the member stands; an `until` of null there says that no day is fixed.
     `vouchers` are all that the member's points became so far, the oldest first.
+    `segments` are those that the member belongs to, complete once mentioned, with whether each is the primary one.
     """
 
     awards: dict[RuleId, Positive] | None = None
@@ -85,6 +86,7 @@ class Expected(CasePart):
     counted: dict[RuleId, Amount] | None = None
     tier: StandsAs | None = None
     vouchers: tuple[VoucherSeen, ...] | None = None
+    segments: dict[RuleId, bool] | None = None
     refused: str | None = None
 
 

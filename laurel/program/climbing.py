@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from laurel.calendars import calendar_year, days_after, local_date, local_midnight, months_after, years_after
+from laurel.calendars import (
+    account_year,
+    calendar_year,
+    days_after,
+    local_date,
+    local_midnight,
+    months_after,
+    years_after,
+)
 from laurel.errors import Refused
 from laurel.program.standing import (
     AnyTierFact,
@@ -21,6 +29,7 @@ from laurel.program.standing import (
     Held,
     Matched,
     QualifyingCounted,
+    QualifyingJoined,
     QualifyingReturned,
     Standing,
     TierBook,
@@ -424,3 +433,71 @@ def buckets_of(facts: Iterable[AnyTierFact]) -> Iterator[tuple[Bucket, int]]:
             yield from ((bucket, fact.amount) for bucket in fact.buckets)
         elif isinstance(fact, QualifyingReturned):
             yield from ((bucket, -fact.amount) for bucket in fact.buckets)
+        elif isinstance(fact, QualifyingJoined):
+            yield from fact.counts
+
+
+def joined_counts(book: TierBook, enrolled: date, *, sign: int = 1) -> tuple[tuple[Bucket, int], ...]:
+    """Return what one account has counted as another counts it, who was enrolled on another day.
+
+    An account year is counted where it began. What was counted since a tier was reached went towards the next one of
+    that account, and is nobody else's.
+    """
+    return rebased(
+        (
+            (Bucket(unit, grain, day), sign * amount)
+            for (unit, grain), days in book.counts.items()
+            for day, amount in days.items()
+        ),
+        enrolled,
+    )
+
+
+def rebased(counts: Iterable[tuple[Bucket, int]], enrolled: date) -> tuple[tuple[Bucket, int], ...]:
+    """Return counts of one account as another, enrolled on another day, counts them."""
+    sums: dict[Bucket, int] = {}
+    for bucket, amount in counts:
+        if bucket.grain == "tier":
+            continue
+        day = account_year(enrolled, bucket.day)[0] if bucket.grain == "account_year" else bucket.day
+        moved = Bucket(bucket.unit, bucket.grain, day)
+        sums[moved] = sums.get(moved, 0) + amount
+    return tuple((bucket, amount) for bucket, amount in sums.items() if amount)
+
+
+def join(climber: Climber, other: Climber, at: datetime) -> list[AnyTierFact]:
+    """Count what another account counted, and stand where the better of the two stood, or higher."""
+    counts = joined_counts(other.book, climber.enrolled)
+    facts: list[AnyTierFact] = [QualifyingJoined(counts)] if counts else []
+    trial = _tried(climber, facts)
+    standing = _raised(climber, trial, _better(climber, other), at, at)
+    if climber.tiers.month_end:
+        standing = _replace(standing, review_at=_month_end(climber, trial, standing, climber.day(at)))
+    return [*facts, *_moved(climber, trial, standing, at, "merged")]
+
+
+def part(climber: Climber, counts: tuple[tuple[Bucket, int], ...], at: datetime) -> list[AnyTierFact]:
+    """Count something no more that another account had counted; the tier stays until it is looked at again."""
+    if not counts:
+        return []
+    facts: list[AnyTierFact] = [QualifyingJoined(counts)]
+    standing = climber.standing
+    if climber.tiers.month_end:
+        trial = _tried(climber, facts)
+        standing = _replace(standing, review_at=_month_end(climber, trial, standing, climber.day(at)))
+        facts += _moved(climber, trial, standing, at, "unmerged")
+    return facts
+
+
+def _better(climber: Climber, other: Climber) -> Standing:
+    """Return what is best of two standings: what was earned, what was matched, and how long without a break."""
+    mine, theirs, tiers = climber.standing, other.standing, climber.tiers
+    better = mine
+    if tiers.level(climber.earned(mine).tier).index < tiers.level(other.earned(theirs).tier).index:
+        better = _replace(_settled(mine), earned=theirs.earned, before=None, season=None, review_at=theirs.review_at)
+    running = theirs.matched is not None and not theirs.matched.over and not theirs.matched.kept
+    if running and (better.matched is None or better.matched.over):
+        better = _replace(better, matched=theirs.matched)
+    on = [each for each in (mine.matched_on, theirs.matched_on) if each is not None]
+    elite = [each for each in (mine.elite_from, theirs.elite_from) if each is not None]
+    return _replace(better, matched_on=max(on, default=None), elite_from=min(elite, default=None))

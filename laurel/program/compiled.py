@@ -14,7 +14,9 @@ from laurel.program.document import Inactivity, NeverExpires
 from laurel.program.expiry import Expiry, lapses_on
 from laurel.program.places import Places
 from laurel.program.plans import Plan, unfired
-from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleOutcome, compile_rule
+from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleLimit, RuleOutcome, compile_rule
+from laurel.program.segments import CompiledSegments
+from laurel.program.sharing import CompiledExchange, CompiledTransfers, compile_exchanges, compile_transfers
 from laurel.program.tiers import CompiledTiers
 from laurel.program.windows import WindowFinder
 
@@ -63,11 +65,19 @@ class CompiledProgram:
     caps: tuple[CompiledCap, ...]
     limited: tuple[CompiledRule, ...]
     budgeted: tuple[CompiledRule, ...]
+    limited_by_person: tuple[RuleLimit, ...]
     counts: bool
     """Whether anything is counted: a cap over a window, or how often a rule earns."""
     is_capped: bool
     tiers: CompiledTiers | None
     conversions: tuple[CompiledConversion, ...]
+    segments: CompiledSegments | None
+    closing: frozenset[str]
+    """The types of activities, besides returns, that take back what rules gave to others."""
+    transfers: Mapping[str, CompiledTransfers]
+    """By unit: what members may give each other; empty where they may not."""
+    exchanges: Mapping[tuple[str, str], CompiledExchange]
+    """By unit and the other program: at which rate it takes them."""
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -103,10 +113,15 @@ class CompiledProgram:
             caps=caps,
             limited=limited,
             budgeted=budgeted,
+            limited_by_person=tuple(rule.limit for rule in limited if rule.limit is not None and rule.limit.by_person),
             counts=bool(limited) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
             conversions=tuple(CompiledConversion.from_document(each, zone) for each in document.conversions),
+            segments=CompiledSegments.from_document(document.segments, zone) if document.segments else None,
+            closing=frozenset(name for rule in rules for name in rule.taken_back_on),
+            transfers=compile_transfers(document),
+            exchanges=compile_exchanges(document),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )
@@ -137,6 +152,15 @@ class CompiledProgram:
         if self.places is not None:
             basis = self.places.located(basis)
         return plan.evaluate(basis, member_attributes, stacked=stacked, spent=spent)
+
+    def taken_back_by(self, activity_type: str, occurred_at: datetime, earned_at: datetime) -> frozenset[str]:
+        """Return the rules whose award an activity of a type takes back from what happened at an earlier instant."""
+        day, first = local_date(occurred_at, self.zone), local_date(earned_at, self.zone)
+        return frozenset(
+            rule.id
+            for rule in self.rules
+            if activity_type in rule.taken_back_on and (day - first).days < rule.taken_back_days
+        )
 
     def is_closed_at(self, occurred_at: datetime) -> bool:
         """Whether nothing that happens then earns any more."""

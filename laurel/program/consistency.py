@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -22,19 +23,24 @@ from laurel.program.document import (
     Cap,
     Conversion,
     DayPart,
+    Exchange,
     Group,
     Part,
     ProgramDocument,
     Rolling,
     Rule,
+    Segment,
     Store,
     Tiers,
+    Transfers,
     Unit,
     Validity,
 )
 from laurel.program.parsing import RESERVED
 from laurel.program.places import overlapping
 from laurel.program.scopes import lines_scope, member_scope, where_scope
+from laurel.program.segment_faults import rule_segment_faults, segment_faults
+from laurel.program.sharing_faults import sharing_faults
 from laurel.program.tier_faults import rule_tier_faults, tier_faults, unit_faults
 
 if TYPE_CHECKING:
@@ -60,6 +66,11 @@ class Outline:
     tiers: Tiers | None = None
     has_tiers: bool = False
     conversions: Mapping[int, Conversion] = field(default_factory=dict)
+    segments: Mapping[int, Segment] = field(default_factory=dict)
+    segment_names: tuple[str, ...] = ()
+    program: str | None = None
+    transfers: Mapping[str, Transfers | None] = field(default_factory=dict)
+    exchanges: Mapping[int, Exchange] = field(default_factory=dict)
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -78,13 +89,20 @@ def outline_of(document: ProgramDocument) -> Outline:
         tiers=document.tiers,
         has_tiers=document.tiers is not None,
         conversions=dict(enumerate(document.conversions)),
+        segments=dict(enumerate(document.segments)),
+        segment_names=tuple(segment.segment for segment in document.segments),
+        program=document.program,
+        transfers=document.transfers,
+        exchanges=dict(enumerate(document.exchanges)),
     )
 
 
 def outline_of_parts(data: Mapping[str, Any]) -> Outline:
     """Return the outline of a document of which some fields are wrong."""
     zone, units, earning = data.get("time_zone"), data.get("units"), data.get("earning")
-    caps, conversions = data.get("caps"), data.get("conversions")
+    caps, exchanges, conversions = data.get("caps"), data.get("exchanges"), data.get("conversions")
+    said = data.get("segments")
+    segments = said if isinstance(said, list) else []
     rules = _readable(Rule, dict(enumerate(earning)) if isinstance(earning, list) else {})
     named = enumerate(earning) if isinstance(earning, list) else ()
     attributes = _readable(Attributes, {"": data.get("attributes", {})})
@@ -103,6 +121,13 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         tiers=_readable(Tiers, {"": data.get("tiers")}).get(""),
         has_tiers=data.get("tiers") is not None,
         conversions=_readable(Conversion, dict(enumerate(conversions)) if isinstance(conversions, list) else {}),
+        segments=_readable(Segment, dict(enumerate(segments))),
+        segment_names=tuple(
+            each["segment"] for each in segments if isinstance(each, dict) and isinstance(each.get("segment"), str)
+        ),
+        program=data["program"] if isinstance(data.get("program"), str) else None,
+        transfers=_readable_named(Transfers, data.get("transfers")),
+        exchanges=_readable(Exchange, dict(enumerate(exchanges)) if isinstance(exchanges, list) else {}),
     )
 
 
@@ -128,6 +153,8 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
         for path, code, detail in conversion_faults(index, conversion, outline.conversions, outline.units):
             yield Fault(pointer_to(("conversions", index, *path)), code, detail)
         yield from _validity(conversion.voucher.validity, ("conversions", index, "voucher", "validity"))
+    yield from segment_faults(outline.segments, outline.segment_names, outline.units)
+    yield from sharing_faults(outline.program, outline.units, outline.transfers, outline.exchanges)
 
 
 _Found = tuple[Path, str, str]
@@ -152,6 +179,9 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
         yield from _multiplied(index, rule, outline)
     unit = (outline.units or {}).get(rule.unit)
     yield from rule_tier_faults(rule, unit, outline.tiers, has_tiers=outline.has_tiers)
+    yield from _taken_back(rule)
+    yield from _budget(rule)
+    yield from rule_segment_faults(rule, outline.segment_names)
     if rule.funding is not None and rule.funding.currency is not None and rule.funding.price is None:
         yield ("funding", "currency"), "not_allowed", "a currency goes with a price"
     if rule.validity is not None:
@@ -169,6 +199,30 @@ def _types(rule: Rule) -> Iterator[_Found]:
                 "not_allowed",
                 "a return takes back what its activity earned and earns nothing itself",
             )
+
+
+def _taken_back(rule: Rule) -> Iterator[_Found]:
+    for position, name in enumerate(rule.taken_back.on if rule.taken_back is not None else ()):
+        path = ("taken_back", "on", position)
+        if name == "return":
+            yield path, "not_allowed", "a return takes back what its activity earned by itself"
+        elif name in rule.on:
+            yield path, "not_allowed", f"the rule earns on {name}"
+
+
+def _budget(rule: Rule) -> Iterator[_Found]:
+    if rule.budget is None:
+        return
+    said = [key for key in ("points", "amount") if getattr(rule.budget, key) is not None]
+    if not said:
+        yield ("budget",), "missing", "a budget needs one of points and amount"
+    elif len(said) > 1:
+        yield ("budget", "amount"), "not_allowed", "a budget has one of points and amount"
+    if rule.budget.amount is not None and rule.funding is not None:
+        if rule.funding.price is None:
+            yield ("budget", "amount"), "unknown_reference", "an amount buys points at a price, and funding has none"
+        elif not Fraction(rule.funding.price):
+            yield ("budget", "amount"), "not_allowed", "points that cost nothing never use up an amount"
 
 
 def _conditions(rule: Rule, outline: Outline) -> Iterator[_Found]:

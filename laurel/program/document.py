@@ -41,6 +41,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=1_200)]
 TierName = Annotated[str, Field(pattern=WORD_PATTERN)]
 CounterName = Annotated[str, Field(pattern=NAME_PATTERN)]
 AmountName = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
+GiftWindow = Literal["day", "month", "quarter", "calendar_year", "account_year", "lifetime"]
 PayerPolicy = Literal["traveller_keeps", "return_to_payer"]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY_PATTERN)]
 
@@ -188,16 +189,32 @@ class RuleCaps(Part):
 
 
 class Limit(Part):
-    """How many times a member may earn by a rule within a window. A late night counts where it started."""
+    """How many times a member may earn by a rule within a window. A late night counts where it started.
+
+    `by: person` counts all members of one person together; a member without a person counts alone.
+    """
 
     times: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
     per: Literal["day_part", "day", "month", "quarter", "year", "lifetime"]
+    by: Literal["member", "person"] = "member"
 
 
 class Budget(Part):
-    """How many points a rule may grant to all members together, ever. What a return takes back is not given back."""
+    """How much a rule may grant to all members together, ever. What a return takes back is not given back.
 
-    points: Positive
+    Exactly one of `points` and `amount`: so many points, or as many as the funder pays with so much money, in minor
+    units of the currency of its price.
+    """
+
+    points: Positive | None = None
+    amount: Positive | None = None
+
+
+class TakenBack(Part):
+    """What a rule gave is taken back where such an activity names it with `of`, fewer than so many days later."""
+
+    on: Annotated[tuple[ActivityType, ...], Field(min_length=1, max_length=16)]
+    within_days: Annotated[int, Field(strict=True, ge=1, le=4_000)]
 
 
 class Rule(Part):
@@ -206,7 +223,7 @@ class Rule(Part):
     `where` asks the activity and the member, `lines` picks lines; both are CEL. A multiplier takes no `lines`:
     its base has them. A rule with `starts_at` or `ends_at` earns on what happened from the one and before the other.
     `group` names rules that exclude each other, `priority` who of them comes first: the highest, then the order here.
-    `funding` is needed, but for a unit that only counts.
+    `segments` are those of which a member must belong to one. `funding` is needed, but for a unit that only counts.
     """
 
     rule: RuleId
@@ -228,6 +245,8 @@ class Rule(Part):
     budget: Budget | None = None
     group: RuleId | None = None
     priority: Annotated[int, Field(strict=True, ge=-1_000, le=1_000)] = 0
+    segments: Annotated[tuple[RuleId, ...], Field(max_length=16)] = ()
+    taken_back: TakenBack | None = None
 
 
 class Group(Part):
@@ -391,6 +410,91 @@ class Conversion(Part):
     voucher: VoucherTerms
 
 
+class Judged(Part):
+    """When members are judged: at the first moment of a day of each week, or of each month, quarter or year."""
+
+    every: Literal["week", "month", "quarter", "year"]
+    on: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] | None = None
+
+
+class SegmentSum(Part):
+    """At least so much of a unit that only counts, within the weeks, months or days before the judgement."""
+
+    unit: UnitName
+    weeks: Annotated[int, Field(strict=True, ge=1, le=520)] | None = None
+    months: Annotated[int, Field(strict=True, ge=1, le=120)] | None = None
+    days: Annotated[int, Field(strict=True, ge=1, le=3_660)] | None = None
+    least: Positive
+
+
+class SegmentRank(Part):
+    """The `top` percent of members by a unit that only counts, within the months before the judgement.
+
+    Only members count who had something of it in each of the last `active_quarters`. Who belongs already stays while
+    within `keeps` percent, or within `top` where that is not said; without a `top` nobody is taken in by rank.
+    """
+
+    unit: UnitName
+    months: Annotated[int, Field(strict=True, ge=1, le=120)]
+    top: Rational | None = None
+    keeps: Rational | None = None
+    active_quarters: Annotated[int, Field(strict=True, ge=0, le=12)] = 0
+
+
+class Joins(Part):
+    """The activities by which a member joins a segment itself, `from` the one that invites it, where that is said."""
+
+    on: Annotated[tuple[ActivityType, ...], Field(min_length=1, max_length=16)]
+    from_: Annotated[RuleId | None, Field(alias="from")] = None
+
+
+class Segment(Part):
+    """A set of members: those with enough of something (a club), those who come first, or those who joined.
+
+    `lasts_days` ends it by itself; who belongs to one of `excludes` is not taken in.
+    """
+
+    segment: RuleId
+    sum: SegmentSum | None = None
+    rank: SegmentRank | None = None
+    judged: Judged | None = None
+    lasts_days: Annotated[int, Field(strict=True, ge=1, le=4_000)] | None = None
+    excludes: Annotated[tuple[RuleId, ...], Field(max_length=16)] = ()
+    joins: Joins | None = None
+
+
+class GiftLimit(Part):
+    """How many points of a unit a member may give, or be given, within a window."""
+
+    points: Positive
+    window: GiftWindow
+
+
+class Transfers(Part):
+    """Members may give points of this unit to each other: at least and at most so many at once, and in a window."""
+
+    least: Positive | None = None
+    most: Positive | None = None
+    given: GiftLimit | None = None
+    received: GiftLimit | None = None
+
+
+class Exchange(Part):
+    """Points of a unit become points `into` of another program, `rate` of them for each, rounded down.
+
+    Only whole steps are exchanged. `funding` says who pays for the points there; they are good as long as that
+    program lets points of that unit be that arise on the day.
+    """
+
+    unit: UnitName
+    to: ProgramId
+    into: UnitName
+    rate: Rational
+    funding: Funding
+    least: Positive | None = None
+    step: Positive = 1
+
+
 class LateClaim(Part):
     """How long after an activity it may still be reported, that day included."""
 
@@ -437,3 +541,6 @@ class ProgramDocument(Part):
     returns: Returns = Returns()
     tiers: Tiers | None = None
     conversions: Annotated[tuple[Conversion, ...], Field(max_length=32)] = ()
+    segments: Annotated[tuple[Segment, ...], Field(max_length=50)] = ()
+    transfers: Annotated[dict[UnitName, Transfers], Field(max_length=32, json_schema_extra=_NO_OTHER_KEYS)] = {}
+    exchanges: Annotated[tuple[Exchange, ...], Field(max_length=100)] = ()

@@ -19,6 +19,7 @@ from laurel.program.rules import (
     LIMIT_REACHED,
     NO_LINE_MATCHES,
     NOT_FOR_TIER,
+    NOT_IN_SEGMENT,
     NOTHING_KEPT,
     NOTHING_PAID,
     OUTSIDE_DATES,
@@ -60,10 +61,12 @@ class Plan:
         "_limit_reached",
         "_multipliers",
         "_not_for_tier",
+        "_not_in_segment",
         "_nothing_kept",
         "_outside_dates",
         "_picker",
         "_plain",
+        "_segmented",
         "_silent",
         "_template",
     )
@@ -76,6 +79,7 @@ class Plan:
         self._gave_way = unfired(rules, activity_type, GAVE_WAY)
         self._limit_reached = unfired(rules, activity_type, LIMIT_REACHED)
         self._not_for_tier = unfired(rules, activity_type, NOT_FOR_TIER)
+        self._not_in_segment = unfired(rules, activity_type, NOT_IN_SEGMENT)
         no_line = unfired(rules, activity_type, NO_LINE_MATCHES)
         self._template = [
             no_line[rule.index] if rule.lines is not None else self._condition_false[rule.index] for rule in rules
@@ -85,6 +89,7 @@ class Plan:
         picking = [rule for rule in covered if rule.lines is not None]
         self._multipliers = tuple(rule for rule in covered if rule.kind == "multiplier")
         self._dated = tuple(rule for rule in covered if rule.starts_at is not None or rule.ends_at is not None)
+        self._segmented = tuple(rule for rule in covered if rule.segments)
         self._groups = _groups(covered, stacks)
         self._plain = tuple(rule for rule in whole if rule.where is None or rule.where.guard is None)
         self._by_field = _by_field(whole)
@@ -104,6 +109,9 @@ class Plan:
         for rule in self._dated:
             if not rule.runs_at(basis.occurred_at):
                 outcomes[rule.index] = self._outside_dates[rule.index]
+        for rule in self._segmented:
+            if not rule.is_for(member):
+                outcomes[rule.index] = self._not_in_segment[rule.index]
         self._limit(spent, outcomes)
         for rule in self._multipliers:
             outcomes[rule.index] = self._multiplied(rule, outcomes, basis, member)
@@ -152,6 +160,8 @@ class Plan:
     ) -> RuleOutcome:
         if not rule.runs_at(basis.occurred_at):
             return self._outside_dates[rule.index]
+        if not rule.is_for(member):
+            return self._not_in_segment[rule.index]
         if rule.where is not None and not rule.where.holds(basis, member):
             return self._condition_false[rule.index]
         bases = [outcomes[base] for base in rule.bases if outcomes[base].fired]

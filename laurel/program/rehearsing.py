@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from laurel.calendars import local_date
 from laurel.contracts.activity import Activity, check
 from laurel.errors import Refused
 from laurel.program.bases import basis_of
+from laurel.program.belonging_on_paper import SegmentsOnPaper
 from laurel.program.cases import changed
 from laurel.program.climbing import Climber, Counted, count, judged, match_tier, review, take_back
 from laurel.program.compiled import CompiledProgram
@@ -88,6 +89,10 @@ class _Posted:
     counted: dict[str, QualifyingCounted] = field(default_factory=dict)
     counted_in: int = 0
 
+    def counted_by(self, rule: str, amount: int) -> list[tuple[QualifyingCounted, int]]:
+        """Return what comes back of what a rule counted towards tiers, if it did."""
+        return [(self.counted[rule], amount)] if rule in self.counted else []
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -103,6 +108,7 @@ class _Seen:
     counted: dict[str, int] = field(default_factory=dict)
     tier: dict[str, Any] = field(default_factory=dict)
     vouchers: list[dict[str, Any]] = field(default_factory=list)
+    segments: dict[str, bool] = field(default_factory=dict)
     refused: str | None = None
 
 
@@ -124,6 +130,7 @@ class _Stage:
         self._lapse_at: dict[str, datetime] = {}
         self._funded: dict[CompiledRule, int] = {}
         self._vouchers = Vouchers(program, enrolled_at)
+        self._segments = SegmentsOnPaper(program, enrolled_at, self._by_day)
 
     def play(self, step: Step) -> _Seen:
         """Do what a step says; return what came of it."""
@@ -136,6 +143,7 @@ class _Stage:
             for unit in self._program.units:
                 self._vouchers.convert(unit, self._in_order(unit), due_at)
         self._look(self._at)
+        self._segments.pass_time(self._at)
         try:
             if step.activity is not None:
                 self._report(step.activity, step.reported_at, seen)
@@ -160,7 +168,18 @@ class _Stage:
         self._look(self._at)
         seen.tier = self._stands()
         seen.vouchers = self._vouchers.seen(self._at)
+        seen.segments = self._segments.seen()
         return seen
+
+    def _by_day(self) -> dict[tuple[str, date], int]:
+        """Add up what counts towards segments, less what came back."""
+        units = {rule.id: rule.unit for rule in self._program.rules}
+        found: dict[tuple[str, date], int] = {}
+        for posted in self._posted.values():
+            day = local_date(posted.activity.occurred_at, self._program.zone)
+            for rule, amount in posted.granted.items():
+                found[units[rule], day] = found.get((units[rule], day), 0) + amount
+        return found
 
     def _climber(self) -> Climber | None:
         tiers = self._program.tiers
@@ -195,11 +214,11 @@ class _Stage:
         }
 
     def _seen_for(self, activity: Activity) -> Mapping[str, Any]:
-        climber = self._climber()
+        climber, segments = self._climber(), self._segments.book.at(activity.occurred_at)
         if climber is None:
-            return self._attributes
+            return seen_as(self._attributes, "", 0, segments)
         at = climber.tiers.judged_at(activity.occurred_at, activity.attributes)
-        return seen_as(self._attributes, *judged(climber, at))
+        return seen_as(self._attributes, *judged(climber, at), segments)
 
     def _qualify(self, activity: Activity, outcomes: Sequence[RuleOutcome], posted: _Posted) -> None:
         """Count towards the tiers."""
@@ -209,6 +228,8 @@ class _Stage:
             if outcome.rule.counts_only and outcome.computed
         ]
         climber = self._climber()
+        if climber is not None:
+            counted = [each for each in counted if each.unit in climber.tiers.grains]
         if climber is not None and counted:
             facts = count(climber, counted, activity.id, "", activity.occurred_at, self._at)
             posted.counted = {fact.rule: fact for fact in facts if isinstance(fact, QualifyingCounted)}
@@ -222,8 +243,9 @@ class _Stage:
             raise Refused(faults[0].code, faults[0].detail)
         at = reported_at or activity.occurred_at
         self._expire(at)
-        if activity.type == "return":
-            self._take_back(activity, seen)
+        ended = self._ended(activity)
+        if activity.type == "return" or ended:
+            self._take_back(activity, ended, seen)
         else:
             self._award(activity, at, seen)
             self._expire(at)
@@ -259,6 +281,7 @@ class _Stage:
                 else:
                     self._cap(outcome, posted, seen)
         self._posted[activity.id] = posted
+        self._segments.join(activity.type, activity.occurred_at)
         self._count(activity, seen)
         for unit in self._program.units:
             if self._program.keeps_alive(unit, activity.type):
@@ -350,13 +373,27 @@ class _Stage:
             if cap.window is not None:
                 seen.counted[cap.name] = self._granted_in(cap, self._window(cap.window, activity))
 
-    def _take_back(self, back: Activity, seen: _Seen) -> None:
+    def _ended(self, activity: Activity) -> frozenset[str]:
+        """Return the rules that give less because an activity ends early what another began."""
+        if activity.type not in self._program.closing or activity.of is None:
+            return frozenset()
+        if activity.of not in self._posted:
+            raise Refused("activity_unknown")
+        earned_at = self._posted[activity.of].activity.occurred_at
+        return self._program.taken_back_by(activity.type, activity.occurred_at, earned_at)
+
+    def _kept(self, posted: _Posted, back: Activity, ended: frozenset[str]) -> list[RuleOutcome]:
+        if not ended:
+            posted.returned = plus_return(posted.activity, posted.returned, back)
+        basis = basis_less_returns(posted.activity, posted.returned)
+        kept = self._program.evaluate(basis, posted.member, stacked=False)
+        return [msgspec.structs.replace(each, computed=0) if each.rule.id in ended else each for each in kept]
+
+    def _take_back(self, back: Activity, ended: frozenset[str], seen: _Seen) -> None:
         posted = self._posted.get(back.of or "")
         if posted is None:
             raise Refused("activity_unknown")
-        posted.returned = plus_return(posted.activity, posted.returned, back)
-        basis = basis_less_returns(posted.activity, posted.returned)
-        kept = self._program.evaluate(basis, posted.member, stacked=False)
+        kept = self._kept(posted, back, ended)
         taken: list[tuple[QualifyingCounted, int]] = []
         freed: dict[str, int] = {}
         for outcome in kept:
@@ -368,7 +405,7 @@ class _Stage:
             if amount:
                 posted.granted[rule.id] = granted - amount
                 if rule.counts_only:
-                    taken.append((posted.counted[rule.id], amount))
+                    taken += posted.counted_by(rule.id, amount)
                     continue
                 self._funded[rule] -= amount
                 seen.reversals[rule.id] = self._claw_back(posted.lots[rule.id], amount)
@@ -479,6 +516,8 @@ def _differences(seen: _Seen, expected: Expected) -> Iterator[str]:
         counters = wanted.pop("counters", {})
         yield from _unlike("tier", {"": seen.tier}, {"": wanted})
         yield from _unlike("counter", {"": seen.tier.get("counters", {})}, {"": counters})
+    if expected.segments is not None and seen.segments != expected.segments:
+        yield f"segments {seen.segments}, expected {expected.segments}"
     for what, found, named in (
         ("reasons", seen.reasons, expected.reasons),
         ("good_through", seen.good_through, expected.good_through),

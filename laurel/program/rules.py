@@ -12,7 +12,7 @@ from laurel.calendars import zone_named
 from laurel.program.conditions import Condition, compile_condition
 from laurel.program.document import NeverExpires
 from laurel.program.expiry import Expiry
-from laurel.program.scopes import TENURE, TIER, Member, lines_scope, where_scope
+from laurel.program.scopes import SEGMENTS, TENURE, TIER, Member, lines_scope, where_scope
 from laurel.rounding import Mode
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ OUTSIDE_DATES: Final = "outside_dates"
 GAVE_WAY: Final = "gave_way"
 LIMIT_REACHED: Final = "limit_reached"
 NOT_FOR_TIER: Final = "not_for_tier"
+NOT_IN_SEGMENT: Final = "not_in_segment"
 REASONS: Final = (
     EARNED,
     ROUNDS_TO_ZERO,
@@ -49,6 +50,7 @@ REASONS: Final = (
     GAVE_WAY,
     LIMIT_REACHED,
     NOT_FOR_TIER,
+    NOT_IN_SEGMENT,
 )
 """Why a rule earned what it did. The first three belong to rules that fired, the others to those that did not."""
 
@@ -60,6 +62,7 @@ class RuleLimit:
     counter: str
     times: int
     window: WindowKind
+    by_person: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +105,13 @@ class CompiledRule:
     price_currency: str | None
     validity: Validity
     expiry: Expiry
+    segments: frozenset[str] = frozenset()
+    taken_back_on: frozenset[str] = frozenset()
+    taken_back_days: int = 0
+
+    def is_for(self, member: Member) -> bool:
+        """Whether the member belongs to one of the segments that the rule is for."""
+        return not self.segments or not self.segments.isdisjoint(member.get(SEGMENTS, ()))
 
     def runs_at(self, occurred_at: datetime | None) -> bool:
         """Whether an instant lies within the rule's dates; no instant lies within all."""
@@ -182,12 +192,15 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         priority=rule.priority,
         per_transaction=rule.caps.per_transaction if rule.caps is not None else None,
         limit=_limit(rule),
-        budget=rule.budget.points if rule.budget is not None else None,
+        budget=_budget(rule),
         funder=funding.funder if funding is not None else "",
         price=None if price is None else Fraction(price),
         price_currency=None if funding is None or price is None else funding.currency or document.currency,
         validity=validity,
         expiry=Expiry(validity, zone_named(document.time_zone)),
+        segments=frozenset(rule.segments),
+        taken_back_on=frozenset(rule.taken_back.on if rule.taken_back is not None else ()),
+        taken_back_days=rule.taken_back.within_days if rule.taken_back is not None else 0,
     )
 
 
@@ -225,11 +238,19 @@ def _parts(share: Fraction) -> tuple[int, int]:
     return share.numerator, share.denominator
 
 
+def _budget(rule: Rule) -> int | None:
+    """Return how many points a budget is: of an amount, all that it buys whole."""
+    if rule.budget is None or rule.budget.amount is None:
+        return None if rule.budget is None else rule.budget.points
+    price = Fraction(rule.funding.price or 0) if rule.funding is not None else Fraction(0)
+    return int(rule.budget.amount / price) if price else 0
+
+
 def _limit(rule: Rule) -> RuleLimit | None:
     if rule.limit is None:
         return None
     window: WindowKind = "calendar_year" if rule.limit.per == "year" else rule.limit.per
-    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window)
+    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window, rule.limit.by == "person")
 
 
 def _numbers(rule: Rule) -> tuple[str | None, ...] | None:

@@ -14,6 +14,8 @@ Member = Mapping[str, Any]
 """The attributes of the member, and under TIER and TENURE where it stands."""
 TIER: Final = ":tier"
 """The member's tier among its attributes; no attribute can have that name."""
+SEGMENTS: Final = ":segments"
+"""The names of the segments that it belongs to, where there are any."""
 TENURE: Final = ":tenure"
 """Its complete calendar years above the first tier."""
 Scalar = Any

@@ -123,6 +123,12 @@ class QualifyingReturned(TierFact, frozen=True, tag=True):
     challenge: int = 0
 
 
+class QualifyingJoined(TierFact, frozen=True, tag=True):
+    """What another account had counted is counted here, too; below zero it is not any more."""
+
+    counts: tuple[tuple[Bucket, int], ...]
+
+
 class TierChanged(TierFact, frozen=True, tag=True):
     """The member stands elsewhere from `at` on: reached, reviewed, returned, matched or match_failed."""
 
@@ -141,7 +147,7 @@ class TierKept(TierFact, frozen=True, tag=True):
     standing: Standing
 
 
-AnyTierFact = QualifyingCounted | QualifyingReturned | TierChanged | TierKept
+AnyTierFact = QualifyingCounted | QualifyingReturned | QualifyingJoined | TierChanged | TierKept
 
 
 @dataclass(slots=True)
@@ -177,6 +183,9 @@ class TierBook:
             self._count(fact.buckets, fact.amount, fact.challenge)
         elif isinstance(fact, QualifyingReturned):
             self._count(fact.buckets, -fact.amount, -fact.challenge)
+        elif isinstance(fact, QualifyingJoined):
+            for bucket, amount in fact.counts:
+                self._count((bucket,), amount, 0)
         else:
             self._stand(journal, fact)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from laurel.calendars import account_year, calendar_year, days_after, local_date, local_midnight, months_after
 from laurel.program.document import AccountYear
 from laurel.program.expiry import expires_on
-from laurel.program.scopes import TENURE, TIER
+from laurel.program.scopes import SEGMENTS, TENURE, TIER
 from laurel.program.standing import EVER, Bucket, Grain, TierBook
 
 if TYPE_CHECKING:
@@ -189,6 +189,14 @@ class CompiledTiers:
         """Return the tier that everybody has."""
         return self.levels[0].tier
 
+    @property
+    def grains(self) -> Mapping[str, frozenset[Grain]]:
+        """Return how finely each unit is counted."""
+        found: dict[str, frozenset[Grain]] = {}
+        for counter in self.counters.values():
+            found[counter.unit] = found.get(counter.unit, frozenset()) | {counter.grain}
+        return found
+
     def level(self, tier: str | None) -> CompiledLevel:
         """Return a tier; one that this version does not know counts as the first."""
         for level in self.levels:
@@ -246,9 +254,10 @@ class CompiledTiers:
         return day.year + (local_midnight(date(day.year, 1, 1), self.zone) < elite_from)
 
 
-def seen_as(attributes: Mapping[str, Any], tier: str, tenure: int) -> Mapping[str, Any]:
-    """Return a member as rules see it where there are tiers."""
-    return {**attributes, TIER: tier, TENURE: tenure} if tier else attributes
+def seen_as(attributes: Mapping[str, Any], tier: str, tenure: int, segments: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    """Return a member as rules see it where there are tiers or segments."""
+    seen = {**attributes, TIER: tier, TENURE: tenure} if tier else attributes
+    return {**seen, SEGMENTS: segments} if segments else seen
 
 
 def _counter(name: str, counter: Counter) -> CompiledCounter:

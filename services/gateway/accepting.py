@@ -10,7 +10,7 @@ import msgspec
 
 from laurel.contracts.activity import Activity, check, content_hash, problem_of
 from laurel.contracts.reading import read
-from laurel.errors import Fault, Problem
+from laurel.errors import PROBLEMS, Fault, Problem
 from services.gateway.saying import activity_json
 
 if TYPE_CHECKING:
@@ -96,3 +96,9 @@ class _Unearned(msgspec.Struct):
 def unearned(activity_id: str) -> bytes:
     """The outcome of an activity without a member: it is kept, and earns nothing."""
     return msgspec.json.encode(_Unearned(activity_id))
+
+
+def blocked(activity_id: str) -> bytes:
+    """The outcome of an activity whose card is blocked: it is refused, and kept as such."""
+    kind = PROBLEMS["identifier_blocked"]
+    return msgspec.json.encode({"id": activity_id, "state": "refused", "code": kind.code, "detail": kind.title})

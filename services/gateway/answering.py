@@ -74,7 +74,9 @@ class Settler:
             return Settled(recorded, before.state, before.code, before.outcome, replayed=True)
         replayed = before is not None
         if ask.request.outcome is not None and not replayed:
-            return Settled(recorded, POSTED, None, ask.request.outcome, replayed=False)
+            if recorded.waiter is not None:
+                recorded.waiter.close()
+            return Settled(recorded, ask.request.state, ask.request.code, ask.request.outcome, replayed=False)
         if recorded.waiter is None:
             return Settled(recorded, requests.PENDING, None, None, replayed)
         try:

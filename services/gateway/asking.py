@@ -9,16 +9,17 @@ from laurel.contracts.envelope import Versions
 from laurel.errors import Problem
 from laurel.shapes import struct_of
 from services.gateway.naming import Correlation, RequestKey
-from services.gateway.store import members, operations, programs, redemptions, requests
+from services.gateway.store import households, members, operations, programs, redemptions, requests
 from services.gateway.store.requests import Accepted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from laurel.io.database import Connection
     from laurel.io.saying import Saying
     from laurel.io.unit import UnitOfWork
+    from services.gateway.store.households import NewHousehold
     from services.gateway.store.members import NewMember
     from services.gateway.store.operations import NewOperation
     from services.gateway.store.programs import ProgramHead
@@ -35,10 +36,17 @@ class Stamp:
     correlation: Correlation
     head: ProgramHead
     now: datetime
+    into: ProgramHead | None = None
+    """The other program, of a request that also moves one there."""
 
     @property
     def versions(self) -> Versions:
-        return _Versions(program=self.head.version, as_of=self.head.as_of if self.head.is_manual else None)
+        return _versions(self.head)
+
+    @property
+    def versions_there(self) -> Versions:
+        assert self.into is not None  # it was asked for
+        return _versions(self.into)
 
     def at(self, otherwise: datetime) -> datetime:
         """The message's time: now, or on a manual clock its last instant.
@@ -62,6 +70,9 @@ class Ask:
     operation: NewOperation | None = None
     turn: datetime | None = None
     """Set where the program's clock is to be turned, and up to when."""
+    into: str | None = None
+    """Another program that is moved, too."""
+    household: NewHousehold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,11 @@ class Asking:
     ) -> list[Recorded | Exception]:
         now = self._clock()
         firsts = _first_of_each(asks)
-        new, refused = await self._insert(connection, [asks[index] for index in firsts.values()], now)
+        named = {ask.into for ask in asks if ask.into is not None}
+        into = await programs.heads(connection, named) if named else {}
+        turning = {ask.request.key: clock_running() for ask in asks if ask.into is not None and _is_turning(ask, into)}
+        wanted = [asks[index] for key, index in firsts.items() if key not in turning]
+        new, refused = await self._insert(connection, wanted, now)
         before = await requests.find_all(
             connection,
             {ask.request.key for ask in asks if ask.enrolment is None} - new.keys() - refused.keys(),
@@ -114,11 +129,13 @@ class Asking:
         results: list[Recorded | Exception] = []
         for index, ask in enumerate(asks):
             key = ask.request.key
-            if key in refused:
+            if key in turning and key not in before:
+                results.append(turning[key])
+            elif key in refused:
                 results.append(refused[key])
             elif key in new and firsts[key] == index:
                 attempt, head = new[key]
-                stamp = Stamp(Correlation(key, attempt), head, now)
+                stamp = Stamp(Correlation(key, attempt), head, now, into.get(ask.into or ""))
                 if ask.say is not None:
                     say(ask.say(stamp))
                 results.append(Recorded(stamp.correlation, None, self._expect(ask, stamp.correlation, waiters)))
@@ -147,6 +164,13 @@ class Asking:
                     await requests.drop(connection, key)
                     del new[key]
                     refused[key] = Problem("idempotency_mismatch", "The id was used before with another key")
+        for ask in plain:
+            if ask.household is not None and ask.request.key in new:
+                code = await households.put(connection, ask.household, now)
+                if code is not None:
+                    await requests.drop(connection, ask.request.key)
+                    del new[ask.request.key]
+                    refused[ask.request.key] = Problem(code)
         new_operations = [ask.operation for ask in plain if ask.operation is not None and ask.request.key in new]
         await operations.add(connection, new_operations, now)
         enrolling = await self._enrolling(connection, asks, refused)
@@ -210,15 +234,14 @@ class Asking:
         if row is None:
             # Recorded in this very transaction, by a request that came with this one.
             request = first.request
-            state = requests.PENDING if request.outcome is None else requests.POSTED
             row = requests.RequestRow(
                 key,
                 new[key].attempt,
                 request.hash,
-                state,
+                request.state,
                 request.member,
                 request.subject,
-                None,
+                request.code,
                 request.outcome,
                 False,
             )
@@ -252,6 +275,16 @@ class Asking:
             else result
             for result in results
         ]
+
+
+def _versions(head: ProgramHead) -> Versions:
+    versions: Versions = _Versions(program=head.version, as_of=head.as_of if head.is_manual else None)
+    return versions
+
+
+def _is_turning(ask: Ask, into: Mapping[str, ProgramHead]) -> bool:
+    head = into.get(ask.into or "")
+    return head is None or head.turning_to is not None
 
 
 def clock_running() -> Problem:

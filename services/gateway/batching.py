@@ -172,14 +172,19 @@ class Intake:
         lines: list[LineRow] = []
         for number, each in part.reported:
             member = each.member_id
+            is_blocked = False
             if each.identifier is not None:
-                member = whose.get((program, *each.identifier))
+                owner = whose.get((program, *each.identifier))
+                if owner is not None:
+                    member, is_blocked = owner
             elif member is not None and (program, member) not in known:
                 member = None
             if each.partner in strangers:
                 part.faults.append(_fault(number, each.id, Problem("partner_unknown")))
             elif member is None and each.activity.member is not None:
                 part.faults.append(_fault(number, each.id, Problem("member_unknown")))
+            elif is_blocked:
+                part.faults.append(_fault(number, each.id, Problem("identifier_blocked")))
             else:
                 lines.append(
                     LineRow(

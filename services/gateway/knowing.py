@@ -10,23 +10,28 @@ import hashlib
 import hmac
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from laurel.calendars import zone_named
+from laurel.errors import Problem
 from laurel.program.loading import load_program
 from laurel.program.tiers import CompiledTiers
 from services.gateway.store import members, partners, programs
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from laurel.io.database import Database
+    from services.gateway.store.members import Owner
     from services.gateway.store.programs import ProgramHead
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _PROGRAM_SECONDS = 1.0
+_SURVIVOR_SECONDS = 1.0
 _EVER = float("inf")
 
 
@@ -57,6 +62,13 @@ class Remembered(Generic[Key, Value]):
         self._values.clear()
 
 
+class Judging(NamedTuple):
+    """What reads look at of a version, which never changes."""
+
+    zone: ZoneInfo
+    tiers: CompiledTiers | None
+
+
 class _Units(msgspec.Struct):
     units: dict[str, Any]
 
@@ -71,9 +83,10 @@ class Known:
         self._database = database
         self._secret = secret.encode()
         self._programs: Remembered[str, ProgramHead] = Remembered(1_000, _PROGRAM_SECONDS)
-        self._tiers: Remembered[tuple[str, int], tuple[CompiledTiers | None]] = Remembered(1_000, _EVER)
+        self._documents: Remembered[tuple[str, int], Judging] = Remembered(1_000, _EVER)
         self._partners: Remembered[str, bool] = Remembered(1_000, _EVER)
         self._members: Remembered[tuple[str, str], bool] = Remembered(50_000, _EVER)
+        self._survivors: Remembered[tuple[str, str], str] = Remembered(50_000, _SURVIVOR_SECONDS)
         self._units: Remembered[tuple[str, int], frozenset[str]] = Remembered(1_000, _EVER)
 
     async def program(self, name: str) -> ProgramHead | None:
@@ -96,18 +109,23 @@ class Known:
             self._units.put((program, version), units)
         return units
 
-    async def tiers(self, head: ProgramHead) -> CompiledTiers | None:
-        """Return the tiers of a program's newest version, None where it has none."""
-        known = self._tiers.get((head.program, head.version))
+    async def judging(self, head: ProgramHead) -> Judging:
+        """Return what reads look at of a program's newest version."""
+        known = self._documents.get((head.program, head.version))
         if known is None:
             async with self._database.connection() as connection:
                 row = await programs.version(connection, head.program, head.version)
-            document = load_program(row.document) if row is not None else None
-            tiers = document.tiers if document is not None else None
-            zone = zone_named(document.time_zone) if document is not None else None
-            known = (CompiledTiers.from_document(tiers, zone) if tiers is not None and zone is not None else None,)
-            self._tiers.put((head.program, head.version), known)
-        return known[0]
+            assert row is not None  # a head names a version that is there
+            document = load_program(row.document)
+            zone = zone_named(document.time_zone)
+            tiers = document.tiers
+            known = Judging(zone, None if tiers is None else CompiledTiers.from_document(tiers, zone))
+            self._documents.put((head.program, head.version), known)
+        return known
+
+    async def tiers(self, head: ProgramHead) -> CompiledTiers | None:
+        """Return the tiers of a program's newest version, None where it has none."""
+        return (await self.judging(head)).tiers
 
     def forget_program(self, name: str) -> None:
         self._programs.forget(name)
@@ -126,6 +144,19 @@ class Known:
             return True
         return bool(await self.members([(program, member)]))
 
+    async def survivor(self, program: str, member: str) -> str | None:
+        """Return who answers for a member, at most a second old; None where nobody knows it."""
+        known = self._survivors.get((program, member))
+        if known is None:
+            async with self._database.connection() as connection:
+                known = await members.survivor(connection, program, member)
+            if known is not None:
+                self._survivors.put((program, member), known)
+        return known
+
+    def forget_survivor(self, program: str, member: str) -> None:
+        self._survivors.forget((program, member))
+
     async def members(self, asked: list[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return which of these (program, member) there are."""
         unknown = [each for each in asked if not self._members.get(each)]
@@ -143,11 +174,20 @@ class Known:
         text = f"{program}\x00{scheme}\x00{value}"
         return hmac.digest(self._secret, text.encode(), hashlib.sha256)
 
-    async def whose(self, program: str, scheme: str, value: str) -> str | None:
-        """Return whose an identifier is."""
+    async def owner(self, program: str, scheme: str, value: str) -> Owner | None:
+        """Return whose an identifier is, and whether it is blocked."""
         return (await self.whose_all([(program, scheme, value)])).get((program, scheme, value))
 
-    async def whose_all(self, asked: list[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
+    async def whose(self, program: str, scheme: str, value: str) -> str:
+        """Return whose an identifier is; 404 where nobody's, 409 where it is blocked."""
+        owner = await self.owner(program, scheme, value)
+        if owner is None:
+            raise Problem("member_unknown")
+        if owner.is_blocked:
+            raise Problem("identifier_blocked")
+        return owner.member
+
+    async def whose_all(self, asked: list[tuple[str, str, str]]) -> dict[tuple[str, str, str], Owner]:
         if not asked:
             return {}
         hashed = {(program, scheme, self.hash_of(program, scheme, value)): (program, scheme, value)

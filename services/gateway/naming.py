@@ -21,6 +21,13 @@ ADJUSTMENT_DECISION: Final = "adjustment_decision"
 MATCH: Final = "match"
 VOUCHER_REDEEM: Final = "voucher_redeem"
 VOUCHER_VOID: Final = "voucher_void"
+MEMBER_CHANGE: Final = "member_change"
+MEMBER_CLOSE: Final = "member_close"
+TRANSFER: Final = "transfer"
+EXCHANGE: Final = "exchange"
+MERGE: Final = "merge"
+UNMERGE: Final = "unmerge"
+HOUSEHOLD: Final = "household"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -37,6 +44,13 @@ _LETTERS: Final = {
     MATCH: "s",
     VOUCHER_REDEEM: "vr",
     VOUCHER_VOID: "vv",
+    MEMBER_CHANGE: "mc",
+    MEMBER_CLOSE: "mx",
+    TRANSFER: "g",
+    EXCHANGE: "e",
+    MERGE: "mg",
+    UNMERGE: "mu",
+    HOUSEHOLD: "hh",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

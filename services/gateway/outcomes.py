@@ -17,6 +17,7 @@ from laurel.contracts import parking, points, redemption
 from laurel.errors import PROBLEMS
 from laurel.values import AMOUNT_MAX
 from services.gateway import outcomes_vouchers as vouchers
+from services.gateway.details import PROFILE, SEGMENTS, CounterTold, DetailSeen, counters_seen
 from services.gateway.naming import (
     ACTIVITY,
     ADJUSTMENT,
@@ -27,6 +28,8 @@ from services.gateway.naming import (
     HOLD_RELEASE,
     MATCH,
     MEMBER,
+    MEMBER_CHANGE,
+    MEMBER_CLOSE,
     REDEMPTION,
     REWARD,
     VOUCHER_REDEEM,
@@ -34,6 +37,7 @@ from services.gateway.naming import (
     Correlation,
     parse_correlation,
 )
+from services.gateway.told_sharing import OTHER, SHARED, read_shared
 
 POSTED: Final = "posted"
 REFUSED: Final = "refused"
@@ -138,6 +142,16 @@ class RewardSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeSeen:
+    """Of which account a member is a part after an event; None: it is one of its own."""
+
+    program: str
+    member: str
+    into: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class TurnSeen:
     """A program's clock stands at `as_of` in points; it does so here when all that this moved is shown."""
 
@@ -157,6 +171,10 @@ class Told:
     parked: Correlation | None = None
     operation: OperationSeen | None = None
     turned: TurnSeen | None = None
+    details: Sequence[DetailSeen] = ()
+    closed: tuple[str, str] | None = None
+    """The program and member whom an event closes."""
+    merged: MergeSeen | None = None
 
 
 NOTHING: Final = Told()
@@ -176,10 +194,18 @@ def told_by(message: Heard) -> Told:
 # What points says. -------------------------------------------------------------------------------------------
 
 
+class _SegmentSeen(msgspec.Struct):
+    name: str
+    since: str
+    primary: bool = False
+    until: str | None = None
+
+
 class _Wallet(msgspec.Struct):
     balances: msgspec.Raw = _EMPTY_LIST
     version: int = 0
     tier_standing: msgspec.Raw = _NULL
+    segments: list[_SegmentSeen] | None = None
 
 
 class _Lifetime(msgspec.Struct, gc=False):
@@ -222,6 +248,7 @@ class _Posted(_Wallet, kw_only=True):
     tier: msgspec.Raw = _NULL
     vouchers: msgspec.Raw = _EMPTY_LIST
     reversals: msgspec.Raw = _NULL
+    counters: list[CounterTold] = msgspec.field(default_factory=list)
 
 
 class _Refused(_Wallet, kw_only=True):
@@ -261,12 +288,27 @@ _decode_standing = msgspec.json.Decoder(_TierStanding | None).decode
 
 def _awarded(message: Heard) -> Told:
     said = _read_posted(message)
-    return Told(outcome=_posted(message, said, None), summary=_summary(message, said))
+    return Told(_posted(message, said, None), _summary(message, said), details=_details(message, said))
 
 
 def _clawed_back(message: Heard) -> Told:
     said = _read_posted(message)
-    return Told(outcome=_posted(message, said, said.reversals), summary=_summary(message, said))
+    return Told(_posted(message, said, said.reversals), _summary(message, said), details=_details(message, said))
+
+
+def _details(message: Heard, said: _Posted) -> tuple[DetailSeen, ...]:
+    if not said.counters:
+        return _segments(message, said)
+    place = _place(message.source, message.sequence)
+    counters = counters_seen(message.program, message.member, said.counters, place.epoch, place.sequence)
+    return (*counters, *_segments(message, said))
+
+
+def _segments(message: Heard, said: _Wallet) -> tuple[DetailSeen, ...]:
+    if said.segments is None:
+        return ()
+    place, body = _place(message.source, message.sequence), _encode(said.segments)
+    return (DetailSeen(message.program, message.member, SEGMENTS, body, place.epoch, place.sequence),)
 
 
 def _read_posted(message: Heard) -> _Posted:
@@ -313,12 +355,60 @@ def _moved(message: Heard) -> Told:
     return Told(summary=_summary(message, _decode_wallet(message.body)))
 
 
+class _OfMember(_Wallet, kw_only=True):
+    change: str
+    person: str | None = None
+    attributes: dict[str, str | int | bool] = msgspec.field(default_factory=dict)
+    code: str = ""
+    detail: str = ""
+
+
+_decode_of_member = msgspec.json.Decoder(_OfMember).decode
+
+
+def _member_changed(message: Heard) -> Told:
+    said = _decode_of_member(message.body)
+    body = _encode({"person": said.person, "attributes": said.attributes})
+    place = _place(message.source, message.sequence)
+    profile = DetailSeen(message.program, message.member, PROFILE, body, place.epoch, place.sequence)
+    outcome = _of_member(message, said, MEMBER_CHANGE)
+    return Told(outcome=outcome, summary=_summary(message, said), details=(profile,))
+
+
+def _member_closed(message: Heard) -> Told:
+    said = _decode_of_member(message.body)
+    outcome = _of_member(message, said, MEMBER_CLOSE)
+    return Told(outcome=outcome, summary=_summary(message, said), closed=(message.program, message.member))
+
+
+def _change_refused(message: Heard) -> Told:
+    said = _decode_of_member(message.body)
+    outcome = None
+    correlation = parse_correlation(message.correlation)
+    if correlation is not None and correlation.key.kind in {MEMBER_CHANGE, MEMBER_CLOSE}:
+        body = _refusal_body({"change": said.change}, said.code, said.detail, {})
+        outcome = _refusal(correlation, said.code, body)
+    return Told(outcome=outcome, summary=_summary(message, said))
+
+
+def _of_member(message: Heard, said: _OfMember, kind: str) -> Outcome | None:
+    correlation = parse_correlation(message.correlation)
+    if correlation is None or correlation.key.kind != kind:
+        return None
+    return Outcome(correlation, POSTED, None, _encode({"change": said.change, "state": POSTED}))
+
+
 class _TierChanged(_Wallet, kw_only=True):
     to: str
     since: str
     until: str | None = None
     match: str | None = None
     challenge: msgspec.Raw = _NULL
+
+
+def _segment_changed(message: Heard) -> Told:
+    said = _decode_wallet(message.body)
+    return Told(summary=_summary(message, said), details=_segments(message, said))
 
 
 class _MatchRefused(_Wallet, kw_only=True):
@@ -553,6 +643,32 @@ def _adjustment_shown(message: Heard, said: _Adjusted) -> dict[str, Any]:
     }
 
 
+def _shared(message: Heard) -> Told:
+    """Points that went between two wallets: the half of whom they came from answers."""
+    summary = _summary(message, _decode_wallet(message.body))
+    shared = read_shared(message.type, message.program, message.member, message.body)
+    place = _place(message.source, message.sequence)
+    correlation = parse_correlation(message.correlation)
+    # What a merged account passes on later is caused by something else, which answers for itself.
+    if correlation is not None and correlation.key.kind != shared.kind:
+        correlation = None
+    if shared.code is not None:
+        body = _refusal_body({shared.kind: shared.id}, shared.code, shared.detail, shared.facts or {})
+        seen = OperationSeen(message.program, shared.kind, shared.id, REFUSED, body, place)
+        return Told(_refusal(correlation, shared.code, body) if correlation is not None else None, summary,
+                    operation=seen)  # fmt: skip
+    if shared.shown is None:
+        return Told(summary=summary)
+    outcome = None
+    if correlation is not None:
+        outcome = Outcome(correlation, POSTED, None, _encode({**shared.shown, OTHER: shared.other}))
+    seen = OperationSeen(message.program, shared.kind, shared.id, POSTED, _encode(shared.shown), place)
+    merged = None
+    if shared.part_of is not None:
+        merged = MergeSeen(message.program, message.member, shared.part_of[0], place)
+    return Told(outcome, summary, operation=seen, merged=merged)
+
+
 class _Turned(msgspec.Struct):
     as_of: datetime
     released: int = 0
@@ -751,6 +867,9 @@ def _place(source: str, sequence: int) -> Place:
 
 _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.MemberEnrolled.TYPE: _enrolled,
+    points.MemberChanged.TYPE: _member_changed,
+    points.MemberClosed.TYPE: _member_closed,
+    points.MemberChangeRefused.TYPE: _change_refused,
     points.PointsAwarded.TYPE: _awarded,
     points.PointsCapped.TYPE: _moved,
     points.ActivityRefused.TYPE: _refused,
@@ -768,6 +887,8 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.TierChanged.TYPE: _tier_changed,
     points.TierKept.TYPE: _moved,
     points.TierMatchRefused.TYPE: _match_refused,
+    points.SegmentChanged.TYPE: _segment_changed,
+    **dict.fromkeys(SHARED, _shared),
     redemption.RewardPublished.TYPE: _reward_published,
     redemption.RedemptionHeld.TYPE: _held,
     redemption.RedemptionFulfilled.TYPE: _fulfilled,
@@ -787,6 +908,9 @@ TYPES: Final = frozenset(_READERS)
 ANSWERS: Final = frozenset(
     {
         points.MemberEnrolled.TYPE,
+        points.MemberChanged.TYPE,
+        points.MemberClosed.TYPE,
+        points.MemberChangeRefused.TYPE,
         points.PointsAwarded.TYPE,
         points.ActivityRefused.TYPE,
         points.PointsClawedBack.TYPE,
@@ -799,6 +923,7 @@ ANSWERS: Final = frozenset(
         points.AdjustmentHeldBack.TYPE,
         points.TierChanged.TYPE,
         points.TierMatchRefused.TYPE,
+        *SHARED,
         redemption.RewardPublished.TYPE,
         redemption.RedemptionFulfilled.TYPE,
         redemption.RedemptionRefused.TYPE,

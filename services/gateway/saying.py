@@ -13,6 +13,11 @@ from laurel.contracts.asking import (
     ClockTurnRequested,
     CorrectionRequested,
     EnrolmentRequested,
+    ExchangeRequested,
+    HouseholdSetRequested,
+    MemberChangeRequested,
+    MemberCloseRequested,
+    MergeRequested,
     RedemptionRequested,
     RewardPublishRequested,
     StatusMatchRequested,
@@ -20,6 +25,8 @@ from laurel.contracts.asking import (
     TimedHoldCaptureRequested,
     TimedHoldReleaseRequested,
     TimedHoldRequested,
+    TransferRequested,
+    UnmergeRequested,
     VoucherRedeemRequested,
     VoucherVoidRequested,
 )
@@ -33,8 +40,19 @@ if TYPE_CHECKING:
 
     from laurel.contracts.activity import Activity
     from laurel.contracts.envelope import Event
-    from laurel.contracts.http import AdjustPoints, CancelHold, MatchStatus, PlaceHold, PublishReward, RedeemVoucher
+    from laurel.contracts.http import (
+        AdjustPoints,
+        CancelHold,
+        ChangeMember,
+        ExchangePoints,
+        MatchStatus,
+        PlaceHold,
+        PublishReward,
+        RedeemVoucher,
+        TransferPoints,
+    )
     from services.gateway.asking import Stamp
+    from services.gateway.store.households import NewHousehold
     from services.gateway.store.members import NewMember
     from services.gateway.store.programs import VersionRow
 
@@ -90,6 +108,17 @@ def enrolment_requested(stamp: Stamp, new: NewMember, attributes: dict[str, Any]
         versions=stamp.versions,
     )
     return _said(EnrolmentRequested.TYPE, stamp, new.member, at, encode(body), traceparent)
+
+
+def member_change_requested(stamp: Stamp, change: str, member: str, body: ChangeMember, traceparent: str) -> Saying:
+    """Something about a member is to be changed."""
+    fields = {"change": change, "person": body.person, "attributes": body.attributes}
+    return _to_points(MemberChangeRequested, stamp, member, traceparent, **fields)
+
+
+def member_close_requested(stamp: Stamp, change: str, member: str, traceparent: str) -> Saying:
+    """A member is to take part no more."""
+    return _to_points(MemberCloseRequested, stamp, member, traceparent, change=change)
 
 
 def status_match_requested(stamp: Stamp, match: str, member: str, asked: MatchStatus, traceparent: str) -> Saying:
@@ -220,6 +249,36 @@ def voucher_void_requested(
     """A use of a voucher is to be undone, or the voucher is to be dead."""
     fields = {"partner": partner, "reference": reference, "anybodys": anybodys}
     return _to_points(VoucherVoidRequested, stamp, member, traceparent, voucher=voucher, **fields)
+
+
+def transfer_requested(
+    stamp: Stamp, name: str, giver: str, receiver: str, partner: str, body: TransferPoints, traceparent: str
+) -> Saying:
+    """A member gives points to another."""
+    fields = {"transfer": name, "to": receiver, "unit": body.unit, "amount": body.amount, "partner": partner}
+    return _to_points(TransferRequested, stamp, giver, traceparent, **fields)
+
+
+def exchange_requested(
+    stamp: Stamp, name: str, giver: str, receiver: str, partner: str, body: ExchangePoints, traceparent: str
+) -> Saying:
+    """A member's points are to become those of another program."""
+    to = {"to_program": body.to.program, "to_member": receiver, "to_versions": stamp.versions_there}
+    fields = {"exchange": name, "unit": body.unit, "amount": body.amount, "partner": partner}
+    return _to_points(ExchangeRequested, stamp, giver, traceparent, **fields, **to)
+
+
+def merge_requested(stamp: Stamp, name: str, member: str, into: str, traceparent: str, *, undo: bool = False) -> Saying:
+    """An account is to become a part of another, or one of its own again."""
+    type_ = UnmergeRequested if undo else MergeRequested
+    return _to_points(type_, stamp, member, traceparent, merge=name, into=into)
+
+
+def household_set_requested(stamp: Stamp, new: NewHousehold, traceparent: str) -> Saying:
+    """Somebody is to be in a household, or not any more; asked of the program, so that it is done in order."""
+    fields = {"household": new.household, "pooling": new.pooling}
+    members = {"members": list(new.members), "leaving": list(new.leaving)}
+    return _to_points(HouseholdSetRequested, stamp, "", traceparent, **fields, **members)
 
 
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:

@@ -162,6 +162,15 @@ class FoundShown(Shown):
     program: str
 
 
+class IdentifierShown(Shown):
+    """An identifier that a member has; its value is shown to nobody."""
+
+    member: str
+    program: str
+    scheme: str
+    state: Literal["active"]
+
+
 class ActivityShown(Shown):
     """What an activity earned, and why."""
 
@@ -306,6 +315,77 @@ class HoldShown(Shown):
     lots: list[LotAmount] = []
     code: str | None = None
     delayed: bool = False
+
+
+class TransferShown(Shown):
+    """A transfer as it stands; `lots` are those that it was paid from, `balances` those of the giver."""
+
+    transfer: str
+    state: Literal["pending", "posted", "refused"]
+    from_: str | None = Field(default=None, alias="from")
+    to: str | None = None
+    unit: str | None = None
+    amount: int = 0
+    lots: list[LotAmount] = []
+    balances: list[Balance] = []
+    code: str | None = None
+    delayed: bool = False
+
+
+class ExchangedTo(Shown):
+    """What an exchange became in the other program."""
+
+    program: str
+    member: str
+    unit: str | None = None
+    amount: int = 0
+
+
+class ExchangeShown(Shown):
+    """An exchange as it stands; `lots` are those that it was paid from, `balances` those of the giver."""
+
+    exchange: str
+    state: Literal["pending", "posted", "refused"]
+    member: str | None = None
+    unit: str | None = None
+    amount: int = 0
+    to: ExchangedTo | None = None
+    lots: list[LotAmount] = []
+    balances: list[Balance] = []
+    code: str | None = None
+    delayed: bool = False
+
+
+class MergeShown(Shown):
+    """A merge as it stands: `into` answers for the member once it is posted."""
+
+    merge: str
+    state: Literal["pending", "posted", "refused"]
+    member: str | None = None
+    into: str | None = None
+    code: str | None = None
+    delayed: bool = False
+
+
+class UnmergeShown(Shown):
+    """How a merge was taken back."""
+
+    unmerge: str
+    state: Literal["pending", "posted", "refused"]
+    member: str | None = None
+    out_of: str | None = None
+    code: str | None = None
+    delayed: bool = False
+
+
+class HouseholdShown(Shown):
+    """Who shares a wallet; with `pooling`, what one cannot pay comes from the others."""
+
+    household: str
+    program: str
+    state: Literal["pending", "posted"] = "posted"
+    members: list[str] = []
+    pooling: bool = True
 
 
 class AdjustmentShown(Shown):

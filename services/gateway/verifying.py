@@ -43,6 +43,40 @@ _PROOFS: Final = {
         select m.program || '/' || m.member, 'shown as ' || m.status
         from gateway.members m left join points.wallets w using (program, member)
         where m.status <> 'pending' and (w.member is null or w.enrolled_at is null)""",
+    "what was changed of a member is shown as it stands": """
+        select d.program || '/' || d.member, 'shown ' || convert_from(d.body, 'UTF8')
+        from gateway.member_details d left join points.wallets w using (program, member)
+        where d.detail = 'profile'
+          and (w.member is null
+            or convert_from(d.body, 'UTF8')::jsonb ->> 'person' is distinct from w.person
+            or convert_from(d.body, 'UTF8')::jsonb -> 'attributes'
+                 is distinct from coalesce(convert_from(w.attributes, 'UTF8'), '{}')::jsonb)""",
+    "counters shown are what caps have counted": """
+        select coalesce(c.program, s.program) || '/' || coalesce(c.member, s.member) || ' '
+                 || coalesce(c.rule, s.rule) || ' ' || coalesce(c.unit, s.unit),
+               'counted ' || coalesce(c.counted, 0) || ', shown ' || coalesce(s.granted, 0)
+        from (select program, member, split_part(counter, '/', 2) as rule, unit, sum(counted) as counted
+              from points.counters where counter like 'cap/%' and unit <> ''
+              group by program, member, split_part(counter, '/', 2), unit) c
+        full join (
+          select program, member, convert_from(body, 'UTF8')::json ->> 'rule' as rule,
+                 convert_from(body, 'UTF8')::json ->> 'unit' as unit,
+                 sum((convert_from(body, 'UTF8')::json ->> 'granted')::bigint) as granted
+          from gateway.member_details where detail like 'counter/%'
+          group by program, member, convert_from(body, 'UTF8')::json ->> 'rule',
+                 convert_from(body, 'UTF8')::json ->> 'unit') s using (program, member, rule, unit)
+        where coalesce(c.counted, 0) <> coalesce(s.granted, 0)""",
+    "segments shown are those that members belong to": """
+        select coalesce(p.program, s.program) || '/' || coalesce(p.member, s.member),
+               'belongs to ' || coalesce(p.names::text, '{}') || ', shown ' || coalesce(s.names::text, '{}')
+        from (select program, member, names from points.segments where names <> '{}') p
+        full join (
+          select program, member, array(
+                   select one ->> 'name' from json_array_elements(convert_from(body, 'UTF8')::json) as j(one)
+                   order by (one ->> 'name') collate "C") as names
+          from gateway.member_details where detail = 'segments' and convert_from(body, 'UTF8') <> '[]'
+        ) s using (program, member)
+        where p.names is distinct from s.names""",
     "balances shown are the balances held": """
         select coalesce(b.program, s.program) || '/' || coalesce(b.member, s.member) || ' '
                  || coalesce(b.unit, s.unit),

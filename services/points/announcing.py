@@ -14,6 +14,7 @@ from laurel.calendars import local_date
 from laurel.contracts import points as said
 from laurel.contracts.envelope import Cause
 from laurel.shapes import struct_of
+from services.points.announcing_sharing import EVENTS as SHARING
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance
@@ -33,6 +34,7 @@ _Benefit: Any = struct_of(said.Benefit)
 _Challenge: Any = struct_of(said.Challenge)
 _NextTier: Any = struct_of(said.NextTier)
 _Progress: Any = struct_of(said.Progress)
+_SegmentSeen: Any = struct_of(said.SegmentSeen)
 _Standing: Any = struct_of(said.Standing)
 _TierSeen: Any = struct_of(said.TierSeen)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
@@ -58,6 +60,8 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
         "version": decided.version,
     }
     balances = [_balance(balance, wallet.balances[balance.unit], zone) for balance in decided.balances]
+    belonged = wallet.segments.held or wallet.segments.past
+    segments = _segments(journal.facts, zone) if belonged and not decided.again else None
     for contract, fields in _said(decided, zone):
         if "counters" in fields:
             fields["counters"] = [_counter(counted, zone) for counted in fields["counters"] if counted.unit]
@@ -65,6 +69,8 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
             fields["balances"] = balances
             if decided.standing is not None:
                 fields["tier_standing"] = _tier_standing(decided.standing, zone)
+            if segments is not None:
+                fields["segments"] = segments
         shape: Any = struct_of(contract)
         yield Announcement(
             wallet.program,
@@ -109,10 +115,14 @@ def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any
     for fact in decided.journal.facts:
         build = _EVENTS.get(type(fact))
         if build is not None:
-            yield build(fact, decided)
+            told = build(fact, decided)
+            if told is not None:
+                yield told
         # An answer that is given again is not another change.
         elif isinstance(fact, f.TierChanged) and not decided.again:
             yield _tier_changed(fact, decided, zone)
+        elif isinstance(fact, f.SegmentsChanged) and not decided.again:
+            yield _segments_changed(fact)
         # What an activity keeps is said with the activity; what time keeps is said by itself.
         elif isinstance(fact, f.TierKept) and decided.message is None:
             yield _tier_kept(fact, zone)
@@ -223,6 +233,23 @@ def _enrolled(fact: f.MemberEnrolled, _decided: Decided) -> tuple[Any, dict[str,
         "enrolled_at": fact.enrolled_at,
         "person": fact.person,
         "attributes": fact.attributes,
+    }
+
+
+def _member_changed(fact: f.MemberChanged, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.MemberChanged, {"change": fact.change, "person": fact.person, "attributes": fact.attributes}
+
+
+def _member_closed(fact: f.MemberClosed, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.MemberClosed, {"change": fact.change}
+
+
+def _change_refused(fact: f.MemberChangeRefused, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.MemberChangeRefused, {
+        "change": fact.change,
+        "asked": fact.asked,
+        "code": fact.code,
+        "detail": fact.detail,
     }
 
 
@@ -479,6 +506,26 @@ def _tier_kept(fact: f.TierKept, zone: ZoneInfo) -> tuple[Any, dict[str, Any]]:
     }
 
 
+def _segments(facts: Iterable[f.AnyFact], zone: ZoneInfo) -> list[Any] | None:
+    """Say to which segments the member belongs, where facts moved that."""
+    changed = next((fact for fact in facts if isinstance(fact, f.SegmentsChanged)), None)
+    if changed is None:
+        return None
+    return [
+        _SegmentSeen(
+            name=each.segment,
+            primary=each.primary,
+            since=local_date(each.since_at, zone),
+            until=None if each.until_at is None else last_good_day(each.until_at, zone),
+        )
+        for each in changed.held
+    ]
+
+
+def _segments_changed(fact: f.SegmentsChanged) -> tuple[Any, dict[str, Any]]:
+    return said.SegmentChanged, {"entered": list(fact.entered), "left": list(fact.left), "reason": fact.reason}
+
+
 def _match_refused(fact: f.StatusMatchRefused, _decided: Decided) -> tuple[Any, dict[str, Any]]:
     return said.TierMatchRefused, {
         "match": fact.match,
@@ -490,6 +537,9 @@ def _match_refused(fact: f.StatusMatchRefused, _decided: Decided) -> tuple[Any, 
 
 _EVENTS: dict[type, Any] = {
     f.MemberEnrolled: _enrolled,
+    f.MemberChanged: _member_changed,
+    f.MemberClosed: _member_closed,
+    f.MemberChangeRefused: _change_refused,
     f.ActivityPosted: _posted,
     f.ActivityRefused: _refused,
     f.ActivityReturned: _returned,
@@ -506,4 +556,5 @@ _EVENTS: dict[type, Any] = {
     f.PointsAdjusted: _adjusted,
     f.PostingCorrected: _adjusted,
     f.StatusMatchRefused: _match_refused,
+    **SHARING,
 }

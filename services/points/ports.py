@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
-from services.points.domain.facts import AnyFact
+from laurel.program.segments import Cut
+from services.points.domain.facts import AnyFact, Household
 from services.points.domain.moment import Programs
 from services.points.domain.shared import BudgetName, KeyName, Shared
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
@@ -48,7 +49,10 @@ class Needs:
     what may be credited once, `budgets` what rules may draw from; `clocks` the programs whose now is needed.
     `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then. Of
     wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
-    on something may be counted. `converting` are wallets whose points may become vouchers by `until`.
+    on something may be counted; `segments` are wallets in programs with segments. `people`
+    are named like counters, with the start of their window, and counted of the wallet's person, or of `persons` that a
+    message names for it. `whole` names wallets of which everything is needed that is open.
+    `converting` are wallets whose points may become vouchers by `until`.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -66,6 +70,10 @@ class Needs:
     tiers: dict[WalletKey, int] = field(default_factory=dict)
     converting: set[WalletKey] = field(default_factory=set)
     counting: dict[WalletKey, date] = field(default_factory=dict)
+    segments: set[WalletKey] = field(default_factory=set)
+    people: set[tuple[str, str, str, datetime]] = field(default_factory=set)
+    persons: dict[WalletKey, set[str]] = field(default_factory=dict)
+    whole: set[WalletKey] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -177,6 +185,16 @@ class OpenTurn(NamedTuple):
     after: str
 
 
+class OpenJudgement(NamedTuple):
+    """A judgement of a program's members that is not done yet, and the member up to whom its present part is."""
+
+    program: str
+    at: datetime
+    state: str
+    after: str
+    cuts: dict[str, Cut]
+
+
 class Page(NamedTuple):
     """Some members of a program in their order: those with something due, the last one, whether it is the end."""
 
@@ -190,6 +208,9 @@ class Store(Protocol):
 
     async def load(self, needs: Needs) -> Loaded:
         """Lock the wallets in order, then read what the needs name."""
+
+    async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
+        """Return the households of members, of those who are in one, without locking anything."""
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         """Write journals, entries and lots, and the totals of the wallets they touched."""

@@ -7,7 +7,7 @@ applied before, and those of one key are in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,19 +18,25 @@ from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from laurel.errors import PROBLEMS
 from services.points import announcing
-from services.points.deciders import DECIDERS, NOT_FOR_US, OF_PROGRAMS, Decider
+from services.points.deciders import AMONG, DECIDERS, NOT_FOR_US, OF_PROGRAMS, Among, Decider
 from services.points.domain.asked import (
     Adjust,
     Asked,
     AskOfHold,
     CaptureHold,
+    ChangeMember,
     Correct,
     DecideAdjustment,
     Enrol,
+    Exchange,
+    Merge,
     PlaceHold,
     PlaceTimedHold,
     ReleaseHold,
     Report,
+    SetHousehold,
+    Transfer,
+    Versions,
 )
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
@@ -40,15 +46,21 @@ from services.points.domain.facts import (
     ADJUSTING,
     HOLD_MOVING,
     ActivityRefused,
+    ActivityReturned,
     AnyFact,
+    Household,
     PointsConverted,
     PointsReleased,
 )
+from services.points.domain.joining import pass_on
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
+from services.points.domain.pooling import drawn, lend, short_of, with_pool
+from services.points.domain.segmenting import Judgement, changes_segments, judged
 from services.points.domain.shared import BudgetName, key_name
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
+from services.points.needing import need_between
 from services.points.ports import (
     ActivityKey,
     Announcement,
@@ -84,10 +96,17 @@ class Step:
     """A message on the road, decoded."""
 
     message: Incoming
-    decider: Decider
+    decider: Decider | Among
     asked: Asked
     key: WalletKey
     activity: ReportedActivity | None = None
+    takes_back: bool = False
+    """Whether it may take back what another activity earned: a return, or what ends something early."""
+    others: tuple[WalletKey, ...] = ()
+    survivor: WalletKey | None = None
+    """Of which account the wallet is a part: what the decision leaves in it goes there."""
+    pool: tuple[WalletKey, ...] = ()
+    """The others of the household that pay together with the member."""
 
 
 @dataclass(slots=True)
@@ -122,6 +141,8 @@ class Road:
             await self._programs.ensure(newest_versions(steps))
         except TimeoutError as error:
             self._park_early(steps, error)
+        for step in steps:
+            step.takes_back = self._takes_back(step)
         announcements: list[Announcement] = []
         for part in parts(steps):
             for between in between_conversions(part, self._programs):
@@ -141,12 +162,21 @@ class Road:
             raise CannotProcessError(message, VERSION_UNKNOWN, version_unknown(asked.program, version)) from error
         return Turn(asked.program, asked.as_of, message.id, message.correlation, message.traceparent)
 
+    def _takes_back(self, step: Step) -> bool:
+        activity = step.activity
+        if activity is None or activity.of is None:
+            return False
+        if activity.type == "return":
+            return True
+        program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
+        return program is not None and activity.type in program.closing
+
     def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
         """Name the messages that came before the version they carry; the others need not wait for it."""
         wrong = [
-            CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(step.key.program, version))
+            CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(*early[0]))
             for step in steps
-            if not self._programs.knows(step.key.program, version := step.asked.versions.program)
+            if (early := [each for each in _versions_of(step) if not self._programs.knows(*each)])
         ]
         if wrong:
             wrong[0].also = tuple(wrong[1:])
@@ -171,9 +201,26 @@ class Road:
         """Load what the messages can touch; begin again where what is returned turns out to lie in another wallet."""
         for step in steps:
             self._credit_payer(step)
+        await self._name_pools(store, steps)
         loaded = await store.load(self._needs(steps))
-        elsewhere = [step for step in steps if _follow_original(loaded, step)]
-        return await store.load(self._needs(steps)) if elsewhere else loaded
+        while [
+            step
+            for step in steps
+            if _follow_original(loaded, step) or follow_merged(loaded, step) or follow_household(loaded, step)
+        ]:
+            loaded = await store.load(self._needs(steps))
+        return loaded
+
+    async def _name_pools(self, store: Store, steps: Sequence[Step]) -> None:
+        """Name who pays together with those who spend, before anything is locked, so that all is locked in one order.
+
+        It is looked at again under the locks.
+        """
+        spending = [step for step in steps if isinstance(step.asked, SPENDING)]
+        if spending:
+            households = await store.households({step.key for step in spending})
+            for step in spending:
+                step.pool = pool_of(step.key, households.get(step.key))
 
     def _credit_payer(self, step: Step) -> None:
         """Name the wallet of whoever paid, where that is who the activity is credited to."""
@@ -212,6 +259,36 @@ class Road:
             decided.turned_to = turned_to
         return facts, self._say(batch)
 
+    async def run_judgement(
+        self,
+        store: Store,
+        judgement: Judgement,
+        measures: Mapping[WalletKey, Mapping[str, int]],
+        *,
+        turned_to: datetime | None,
+    ) -> tuple[list[AnyFact], list[Announcement]]:
+        """Judge members by what was measured of them, after what is due for them by then."""
+        needs = Needs(wallets=set(measures), until=dict.fromkeys(measures, judgement.at))
+        for key in measures:
+            self._need_tiers(needs, key)
+            if self._programs.conversions(key.program):
+                needs.converting.add(key)
+        batch = Batch(await store.load(needs))
+        for key in sorted(measures):
+            wallet = batch.loaded.wallets[key]
+            before = wallet.version
+            self._apply_due(batch, wallet, judgement.at)
+            facts = judged(wallet, judgement, measures[key])
+            if facts:
+                self._enter(batch, None, wallet, max(judgement.at, wallet.at), facts, due_at=judgement.at)
+            if wallet.version > before and turned_to is not None:
+                wallet.turned_to = turned_to
+        for decided in batch.decided:
+            decided.turned_to = turned_to
+        # Whoever is not moved is not written.
+        await store.write([decided.journal for decided in batch.decided], batch.touched.values())
+        return [fact for decided in batch.decided for fact in decided.journal.facts], self._say(batch)
+
     def _say(self, batch: Batch) -> list[Announcement]:
         said: list[Announcement] = []
         for decided in batch.decided:
@@ -234,10 +311,9 @@ class Road:
                 activity = step.activity
                 assert activity is not None  # decode() gives every report its activity
                 needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
-                if activity.type == "return":
-                    if activity.of is not None:
-                        needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
-                else:
+                if step.takes_back and activity.of is not None:
+                    needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+                if activity.type != "return":
                     self._need_more(needs, step.key, asked, activity)
             elif isinstance(asked, Enrol):
                 needs.enrolling.add(step.key)
@@ -249,7 +325,17 @@ class Road:
                 _need_for_adjusting(needs, step.key, asked)
             elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
                 needs.holds.add((*step.key, asked.hold))
+            elif step.others:
+                need_between(needs, step.key, step.others, asked)
+            if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
+                needs.persons.setdefault(step.key, set()).add(asked.person)
             self._need_due(needs, step.key, asked)
+            wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []))
+            needs.whole.update(wholly)
+            for other in (*step.others, *wholly):
+                needs.wallets.add(other)
+                self._need_tiers(needs, other)
+                self._need_due(needs, other, asked)
         return needs
 
     def _need_due(self, needs: Needs, key: WalletKey, asked: Asked) -> None:
@@ -257,7 +343,7 @@ class Road:
         if self._programs.runs_by_itself(key.program):
             until: datetime | None = asked.at
         else:
-            until = asked.versions.as_of
+            until = _judged_by(asked, key.program).as_of
             if until is None and isinstance(asked, PlaceHold | CaptureHold | ReleaseHold):
                 needs.clocks.add(key.program)
         if until is not None:
@@ -274,6 +360,9 @@ class Road:
         if program.counts:
             for counter, start in counters_at(program, activity):
                 needs.counters.add((*key, counter, start))
+        for limit in program.limited_by_person:
+            window = program.windows.of(limit.window, activity.occurred_at, store=activity.store)
+            needs.people.add((*key, limit.counter, window.start))
         for rule in program.budgeted:
             if activity.type in rule.on and rule.runs_at(activity.occurred_at):
                 needs.budgets.add(BudgetName(key.program, rule.id))
@@ -281,7 +370,9 @@ class Road:
             needs.keys.add(key_name(program, activity.exclusive_key))
 
     def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
-        """Say that a wallet's tier is needed, and its counts from the day before an activity on."""
+        """Say that a wallet's tier and segments are needed, and its counts from the day before an activity on."""
+        if self._programs.has_segments(key.program):
+            needs.segments.add(key)
         reach = self._programs.tiers_reach(key.program)
         if reach is None:
             return
@@ -292,27 +383,100 @@ class Road:
             needs.counting[key] = min(day, needs.counting.get(key, day))
 
     def _decide(self, batch: Batch, step: Step) -> None:
+        if isinstance(step.decider, Among):
+            self._decide_among(batch, step, step.decider)
+            return
         wallet = batch.loaded.wallets[step.key]
         due_until = self._due_until(batch, step, wallet)
         if due_until is not None:
             self._apply_due(batch, wallet, due_until)
         at = self._time_of(step, wallet, due_until)
         if isinstance(step.asked, Report):
-            facts = self._judge(batch, step, wallet, at)
+            facts = self._judge(batch, step, step.decider, wallet, at)
         else:
             moment = self._moment(batch, wallet, at, None)
             try:
                 facts = step.decider.decide(wallet, step.asked, moment)
+                if step.pool and self._draw(batch, step, wallet, facts):
+                    at = max(at, wallet.at)
+                    facts = step.decider.decide(wallet, step.asked, self._moment(batch, wallet, at, None))
             except ImpossibleRequestError as error:
                 raise CannotProcessError(step.message, "impossible", str(error)) from error
+            facts = self._with_pool(batch, step, facts)
         if facts:
             self._enter(batch, step, wallet, at, facts)
-            done_until = due_until or earliest(facts)
-            if done_until is not None:
-                look_ahead(wallet, done_until, self._programs)
+            if step.survivor is not None:
+                self._pass_on(batch, step, wallet, facts)
             # What came late may have ended before it was granted.
             if due_until is not None:
                 self._apply_due(batch, wallet, due_until, done_until=due_until)
+
+    def _pass_on(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> None:
+        """Let what is left in an account that is a part of another go there, in journals of their own."""
+        assert step.survivor is not None  # the caller has looked
+        survivor = batch.loaded.wallets[step.survivor]
+        until = self._due_until(batch, step, survivor)
+        if until is not None:
+            self._apply_due(batch, survivor, until)
+        at = max(wallet.at, survivor.at)
+        wallets = (wallet, survivor)
+        moments = [self._moment(batch, each, at, None) for each in wallets]
+        halves = pass_on(wallet, survivor, _cause_of(step), facts, moments)
+        for each, its in zip(wallets, halves, strict=True):
+            if its:
+                self._enter(batch, step, each, at, its, kind="merge")
+
+    def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
+        """Let the others of a household pay what the member cannot, where they can; say if they did."""
+        short = short_of(facts)
+        if short is None:
+            return False
+        pool = [batch.loaded.wallets[key] for key in step.pool]
+        for other in pool:
+            until = self._due_until(batch, step, other)
+            if until is not None:
+                self._apply_due(batch, other, until)
+        if with_pool(short, pool) is not None:
+            return False
+        at = max(each.at for each in (wallet, *pool))
+        at = max(at, step.asked.at) if self._programs.runs_by_itself(wallet.program) else at
+        for owner, parts in drawn(pool, short.unit, short.shortfall):
+            left, arrived = lend(owner, wallet, short.unit, parts, _cause_of(step))
+            self._enter(batch, step, owner, at, left, kind="pooling")
+            self._enter(batch, step, wallet, at, arrived, kind="pooling")
+        return True
+
+    def _with_pool(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...]) -> tuple[AnyFact, ...]:
+        """Let a refusal for want of points count what the household has."""
+        short = short_of(facts) if step.pool else None
+        together = with_pool(short, [batch.loaded.wallets[key] for key in step.pool]) if short is not None else None
+        return facts if together is None else (together,)
+
+    def _decide_among(self, batch: Batch, step: Step, among: Among) -> None:
+        """Decide for several wallets at once; those of one program are moved at one instant."""
+        wallets = [batch.loaded.wallets[key] for key in (step.key, *step.others)]
+        until = [self._due_until(batch, step, wallet) for wallet in wallets]
+        at: dict[str, datetime] = {}
+        for wallet, due_until in zip(wallets, until, strict=True):
+            if due_until is not None:
+                self._apply_due(batch, wallet, due_until)
+            time = self._time_of(step, wallet, due_until)
+            at[wallet.program] = max(time, at.get(wallet.program, time))
+        moments = [self._moment(batch, wallet, at[wallet.program], None) for wallet in wallets]
+        halves = list(among.decide(wallets, step.asked, moments))
+        if step.pool and self._draw(batch, step, wallets[0], halves[0]):
+            at = {
+                name: max([time, *(each.at for each in wallets if each.program == name)]) for name, time in at.items()
+            }
+            moments = [self._moment(batch, wallet, at[wallet.program], None) for wallet in wallets]
+            halves = list(among.decide(wallets, step.asked, moments))
+        halves[0] = self._with_pool(batch, step, halves[0])
+        for wallet, facts in zip(wallets, halves, strict=True):
+            if facts:
+                self._enter(batch, step, wallet, at[wallet.program], facts)
+        for wallet, due_until in zip(wallets, until, strict=True):
+            if due_until is not None:
+                self._apply_due(batch, wallet, due_until)
 
     def _due_until(self, batch: Batch, step: Step, wallet: Wallet) -> datetime | None:
         """Return up to when time has taken its due when the message is decided.
@@ -322,7 +486,7 @@ class Road:
         """
         if self._programs.runs_by_itself(wallet.program):
             return max(step.asked.at, wallet.at)
-        return step.asked.versions.as_of or batch.loaded.clocks.get(wallet.program)
+        return _judged_by(step.asked, wallet.program).as_of or batch.loaded.clocks.get(wallet.program)
 
     def _time_of(self, step: Step, wallet: Wallet, now: datetime | None) -> datetime:
         """Return when the message happens; a wallet's time never goes back.
@@ -339,18 +503,18 @@ class Road:
     def _moment(self, batch: Batch, wallet: Wallet, at: datetime, activity: ReportedActivity | None) -> Moment:
         return Moment(at, wallet.version + 1, self._programs, activity, batch.loaded.shared)
 
-    def _judge(self, batch: Batch, step: Step, wallet: Wallet, at: datetime) -> tuple[AnyFact, ...]:
+    def _judge(self, batch: Batch, step: Step, decider: Decider, wallet: Wallet, at: datetime) -> tuple[AnyFact, ...]:
         """Judge an activity whose id is new; an id that is known is answered as before (S8)."""
         asked, activity = step.asked, step.activity
         assert isinstance(asked, Report)
         assert activity is not None
         known = batch.loaded.known.get(ActivityKey(wallet.program, asked.partner, activity.id))
         if known is None:
-            return step.decider.decide(wallet, asked, self._moment(batch, wallet, at, activity))
+            return decider.decide(wallet, asked, self._moment(batch, wallet, at, activity))
         if known.hash == asked.hash and known.member == wallet.member:
             batch.again.append((*step.key, known.journal))
             balances = [_copy(balance) for balance in wallet.balances.values()]
-            before = Journal(wallet, known.journal, step.decider.kind, activity.id, at, (), at)
+            before = Journal(wallet, known.journal, decider.kind, activity.id, at, (), at)
             batch.decided.append(Decided(step.message, before, balances, wallet.version, again=True))
             return ()
         return (
@@ -385,6 +549,7 @@ class Road:
         facts: tuple[AnyFact, ...],
         *,
         due_at: datetime | None = None,
+        kind: str = "",
     ) -> None:
         """Make the journal, move the wallet by its facts, and keep the balances as they stand then."""
         wallet.version += 1
@@ -392,9 +557,15 @@ class Road:
         for fact in facts:
             wallet.apply(wallet.version, fact)
             batch.loaded.shared.apply(wallet.program, wallet.member, wallet.version, fact)
-        journal = (
-            _journal(step, wallet, at, facts) if step is not None else _due_journal(wallet, at, facts, due_at or at)
-        )
+        done_until = self._due_until(batch, step, wallet) or earliest(facts) if step is not None else None
+        if done_until is not None:
+            look_ahead(wallet, done_until, self._programs)
+        if step is None:
+            journal = _due_journal(wallet, at, facts, due_at or at)
+        elif kind:
+            journal = Journal(wallet, wallet.version, kind, _cause_of(step), at, facts, at, message=step.message.id)
+        else:
+            journal = _journal(step, wallet, at, facts)
         key = WalletKey(wallet.program, wallet.member)
         batch.touched[key] = wallet
         if journal.hash:
@@ -461,7 +632,7 @@ def decode(messages: Sequence[Incoming]) -> list[Step]:
 
 
 def _read(message: Incoming) -> Step | None:
-    decider = DECIDERS.get(message.type)
+    decider = DECIDERS.get(message.type) or AMONG.get(message.type)
     if decider is None:
         if message.type.startswith(NOT_FOR_US):
             return None
@@ -471,16 +642,23 @@ def _read(message: Incoming) -> Step | None:
         activity = asked.decoded() if isinstance(asked, Report) else None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CannotProcessError(message, "undecodable", str(error)) from error
-    if asked.member != message.member or asked.program != message.program:
+    if (asked.member or "") != message.member or asked.program != message.program:
         # The order of keys would not protect it.
         raise CannotProcessError(message, "undecodable", "The body names another member than its key")
-    return Step(message, decider, asked, WalletKey(message.program, message.member), activity)
+    step = Step(message, decider, asked, WalletKey(message.program, message.member), activity)
+    if isinstance(decider, Among):
+        step.others = tuple(WalletKey(*other) for other in decider.others(asked))
+        if not message.member:
+            # It is asked of the program; the first whom it concerns stands for all.
+            step.key, *others = sorted(set(step.others))
+            step.others = tuple(others)
+    return step
 
 
 def _follow_original(loaded: Loaded, step: Step) -> bool:
     """Name the wallet that an original was credited to, if it is not the one that the return names; say if so."""
     asked, activity = step.asked, step.activity
-    if activity is None or activity.type != "return" or activity.of is None or not isinstance(asked, Report):
+    if activity is None or not step.takes_back or activity.of is None or not isinstance(asked, Report):
         return False
     known = loaded.known.get(ActivityKey(step.key.program, asked.partner, activity.of))
     if known is None or known.code is not None or known.member == step.key.member:
@@ -489,15 +667,82 @@ def _follow_original(loaded: Loaded, step: Step) -> bool:
     return True
 
 
+def follow_merged(loaded: Loaded, step: Step) -> bool:
+    """Name the account that answers for one that became a part of it; say if it was not named yet.
+
+    What is new is the other's from the start. What belongs to this one's past is decided here, and what that leaves
+    goes on to the other.
+    """
+    if loaded.wallets[step.key].merged_into is None and not step.others and step.survivor is None:
+        return False
+    found = False
+    others = [
+        key if isinstance(step.asked, Merge | SetHousehold) else (_survivor(loaded, key) or key) for key in step.others
+    ]
+    if others != list(step.others):
+        step.others, found = tuple(others), True
+    survivor = _survivor(loaded, step.key)
+    if survivor is None or isinstance(step.asked, Merge | SetHousehold | Enrol) or step.others:
+        return found
+    if _is_new_activity(loaded, step):
+        step.key = survivor
+        return True
+    if step.survivor is None or (further := _survivor(loaded, step.survivor)) is not None:
+        step.survivor = survivor if step.survivor is None else further
+        return True
+    return found
+
+
+def follow_household(loaded: Loaded, step: Step) -> bool:
+    """Name the others who pay together with a member that spends; say if they were not named yet."""
+    if not isinstance(step.asked, SPENDING):
+        return False
+    before, step.pool = step.pool, pool_of(step.key, loaded.wallets[step.key].household)
+    return not set(before).issuperset(step.pool)
+
+
+def pool_of(key: WalletKey, household: Household | None) -> tuple[WalletKey, ...]:
+    """Return the others of a household that pay together with a member."""
+    if household is None or not household.pooling:
+        return ()
+    return tuple(WalletKey(key.program, member) for member in household.members if member != key.member)
+
+
+SPENDING = (PlaceHold, PlaceTimedHold, Transfer, Exchange)
+"""What is asked of a member's points, and of those of its household."""
+
+
+def _survivor(loaded: Loaded, key: WalletKey) -> WalletKey | None:
+    wallet = loaded.wallets.get(key)
+    return None if wallet is None or wallet.merged_into is None else WalletKey(key.program, wallet.merged_into)
+
+
+def _is_new_activity(loaded: Loaded, step: Step) -> bool:
+    if step.activity is None or step.activity.type == "return" or not isinstance(step.asked, Report):
+        return False
+    known = loaded.known.get(ActivityKey(step.key.program, step.asked.partner, step.activity.id))
+    return known is None or known.member != step.key.member
+
+
 def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
-    """Cut a batch before a return whose original is in it: what it takes back is loaded once that is written."""
+    """Cut a batch before a return whose original is in it: what it takes back is loaded once that is written.
+
+    A merge stands alone, because who comes after it may belong to somebody else.
+    """
     seen: set[tuple[str, str, str]] = set()
     start = 0
     for index, step in enumerate(steps):
+        if isinstance(step.asked, Merge):
+            if start < index:
+                yield steps[start:index]
+            yield steps[index : index + 1]
+            start = index + 1
+            seen.clear()
+            continue
         if step.activity is None or not isinstance(step.asked, Report):
             continue
         program, partner = step.key.program, step.asked.partner
-        if step.activity.type == "return" and (program, partner, step.activity.of or "") in seen:
+        if step.takes_back and (program, partner, step.activity.of or "") in seen:
             yield steps[start:index]
             start = index
             seen.clear()
@@ -514,7 +759,7 @@ def between_conversions(steps: Sequence[Step], programs: ProgramBook) -> Iterabl
         program, asked = step.key.program, step.asked
         if not programs.conversions(program):
             continue
-        until = asked.at if programs.runs_by_itself(program) else asked.versions.as_of
+        until = asked.at if programs.runs_by_itself(program) else _judged_by(asked, program).as_of
         date = next_date(program, until, programs) if until is not None else None
         if dates.setdefault(program, date) != date:
             yield steps[start:index]
@@ -527,10 +772,18 @@ def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
     """Return the newest version of each program that any of the messages was accepted under."""
     newest: dict[str, int] = {}
     for step in steps:
-        version = step.asked.versions.program
-        if version > newest.get(step.key.program, 0):
-            newest[step.key.program] = version
+        for program, version in _versions_of(step):
+            if version > newest.get(program, 0):
+                newest[program] = version
     return newest
+
+
+def _versions_of(step: Step) -> list[tuple[str, int]]:
+    return [(program, versions.program) for program, versions in step.asked.judged_by().items()]
+
+
+def _judged_by(asked: Asked, program: str) -> Versions:
+    return asked.judged_by()[program]
 
 
 def _copy(balance: Balance) -> Balance:
@@ -559,7 +812,24 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 
 
 _ADJUSTING = frozenset({"adjustment", "correction"})
-_WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry", "tier_review", "status_match", "conversion"})
+_WITHOUT_HOLDS = frozenset(
+    {
+        "activity",
+        "return",
+        "enrolment",
+        "change",
+        "close",
+        "conversion",
+        "expiry",
+        "tier_review",
+        "segment",
+        "status_match",
+        "transfer",
+        "exchange",
+        "merge",
+        "unmerge",
+    }
+)
 
 
 def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | DecideAdjustment) -> None:
@@ -593,6 +863,8 @@ def _due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_a
         kind = "conversion"
     elif moves_tiers(facts):
         kind = "tier_review"
+    elif changes_segments(facts):
+        kind = "segment"
     return Journal(wallet, wallet.version, kind, cause, at, facts, due_at)
 
 
@@ -607,7 +879,7 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
     return Journal(
         wallet,
         wallet.version,
-        "return" if step.activity.type == "return" else kind,
+        "return" if step.activity.type == "return" or isinstance(facts[0], ActivityReturned) else kind,
         step.activity.id,
         at,
         facts,
@@ -622,8 +894,12 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
     )
 
 
+def _cause_of(step: Step) -> str:
+    return step.activity.id if step.activity is not None else _cause(step.asked)
+
+
 def _cause(asked: Asked) -> str:
-    for name in ("hold", "adjustment", "match"):
+    for name in ("hold", "adjustment", "match", "change", "transfer", "exchange", "merge", "household"):
         named = getattr(asked, name, None)
         if named:
             return str(named)

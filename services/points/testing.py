@@ -5,7 +5,7 @@ They let the whole road run without a database, in microseconds, for tests and f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ import msgspec
 
 from laurel.program import CompiledProgram, ProgramDocument
 from laurel.program.converting import CompiledConversion
+from services.points.domain.facts import Household
 from services.points.domain.posting import entries
 from services.points.domain.shared import Shared
 from services.points.domain.state import Wallet
@@ -47,6 +48,10 @@ class MemoryLedger:
         for key in sorted(needs.wallets):
             self.wallets.setdefault(key, Wallet(*key))
         return Loaded(self.wallets, self.known, self.shared)
+
+    async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
+        found = {key: self.wallets[key].household for key in keys if key in self.wallets}
+        return {key: household for key, household in found.items() if household is not None}
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         for journal in journals:
@@ -105,6 +110,16 @@ class FixedPrograms:
 
     def conversions(self, program: str) -> Sequence[CompiledConversion]:
         return [each for version in self._versions.get(program, ()) for each in version.conversions]
+
+    def has_segments(self, program: str) -> bool:
+        return any(version.segments is not None for version in self._versions.get(program, ()))
+
+    def with_segments(self) -> list[str]:
+        return sorted(program for program in self._versions if self.has_segments(program))
+
+    def units_of_segments(self, program: str) -> list[str]:
+        versions = self._versions.get(program, ())
+        return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
 
     def zone(self, program: str) -> ZoneInfo:
         return self._versions[program][-1].zone

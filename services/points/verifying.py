@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from msgspec.json import encode
+from msgspec.json import decode, encode
 
 from laurel.program.standing import TierBook
 from services.points.domain.facts import decode_facts
@@ -99,19 +99,53 @@ _SETS = {
         select program || '/' || member || ' lot ' || journal || '.' || lot,
                'granted ' || granted || ' remaining ' || remaining || ' held ' || held
         from points.lots where remaining < 0 or held < 0 or held > remaining or remaining > granted""",
+    "what is measured waits for a judgement": """
+        select m.program || '/' || m.member, m.segment || ' was measured at ' || m.measure
+        from points.measured m
+        where not exists (select from points.judgements j where j.program = m.program and j.state <> 'done')""",
     "every kept activity has its journal": """
         select a.program || '/' || a.partner || '/' || a.activity, 'no journal ' || a.journal || ' of ' || a.member
         from points.activities a
         left join points.journals j on j.program = a.program and j.member = a.member and j.journal = a.journal
           and j.cause = a.activity
         where j.journal is null""",
+    "what left a wallet arrived in another": """
+        with halves as materialized (
+            select j.program, j.member, j.journal, facts.fact
+            from points.journals j
+            cross join lateral jsonb_array_elements(convert_from(j.facts, 'UTF8')::jsonb) as facts(fact)
+            where j.kind in ('transfer', 'exchange', 'merge', 'unmerge', 'pooling')
+              and facts.fact ->> 'fact' in ('PointsSent', 'PointsReceived'))
+        select coalesce(s.program || '/' || s.member, r.program || '/' || r.member)
+                 || ' ' || coalesce(s.fact ->> 'transfer', r.fact ->> 'transfer'),
+               'left ' || coalesce(s.fact ->> 'amount', 'nothing')
+                 || ', arrived ' || coalesce(r.fact ->> 'amount', 'nothing')
+        from (select * from halves where fact ->> 'fact' = 'PointsSent') s
+        full join (select * from halves where fact ->> 'fact' = 'PointsReceived') r
+          on r.program = s.fact ->> 'program' and r.member = s.fact ->> 'member'
+         and r.journal = (s.fact ->> 'journal')::bigint and s.program = r.fact ->> 'program'
+         and s.member = r.fact ->> 'member' and s.journal = (r.fact ->> 'journal')::bigint
+         and s.fact ->> 'transfer' = r.fact ->> 'transfer'
+         and coalesce(r.fact ->> 'out_of', r.fact ->> 'unit') = s.fact ->> 'unit'
+        where s.program is null or r.program is null
+           or s.fact ->> 'amount' <> coalesce(r.fact ->> 'left', r.fact ->> 'amount')
+           or r.fact ->> 'amount' <> coalesce(s.fact ->> 'arrived', s.fact ->> 'amount')
+           or s.fact ->> 'owed' is distinct from r.fact ->> 'owed'""",
+    "what passes from wallet to wallet sums to nothing": """
+        select j.program || ' ' || j.cause, e.unit || ' sums to ' || sum(e.amount)
+        from points.entries e join points.journals j using (program, member, journal)
+        where e.account = 'transferred' group by j.program, j.cause, e.unit having sum(e.amount) <> 0""",
 }
 
+_WALLETS = """
+    select program, member, status, person, attributes from points.wallets order by program, member"""
 _TIERS = """
     select program, member, journal, standing, stood from points.tiers order by program, member"""
 _COUNTS = """
     select program, member, grain, day, unit, amount from points.tier_counts
     where amount <> 0 order by program, member, grain, day, unit"""
+_SEGMENTS = """
+    select program, member, names, held, past from points.segments order by program, member"""
 _FOLD = """
     select program, member, journal, facts from points.journals order by program, member, journal"""
 _BALANCES = """
@@ -126,6 +160,10 @@ _COUNTERS = """
 _REFUSALS = """
     select program, member, journal, rule, refused
     from points.refusals order by program, member, journal, rule"""
+_PEOPLE = "select program, person, counter, window_start, counted from points.person_counts"
+_MERGED = """
+    select program, member, merged_into, merged_in, household from points.wallets
+    where merged_into is not null or household is not null order by program, member"""
 _BUDGETS = "select program, rule, drawn from points.budgets"
 _CREDITED = """
     select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
@@ -179,6 +217,7 @@ class _Merged:
 class _Tables:
     """The tables that are folds of the journals, in step with them."""
 
+    wallets: _Merged
     balances: _Merged
     lots: _Merged
     counters: _Merged
@@ -188,11 +227,14 @@ class _Tables:
     adjustments: _Merged
     tiers: _Merged
     counts: _Merged
+    segments: _Merged
+    merged: _Merged
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
     """Fold every journal over an empty wallet and compare with the tables."""
     tables = _Tables(
+        _Merged(connection.cursor(_WALLETS, prefetch=2000)),
         _Merged(connection.cursor(_BALANCES, prefetch=2000)),
         _Merged(connection.cursor(_LOTS, prefetch=2000)),
         _Merged(connection.cursor(_COUNTERS, prefetch=2000)),
@@ -202,15 +244,18 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_ADJUSTMENTS, prefetch=2000)),
         _Merged(connection.cursor(_TIERS, prefetch=2000)),
         _Merged(connection.cursor(_COUNTS, prefetch=2000)),
+        _Merged(connection.cursor(_SEGMENTS, prefetch=2000)),
+        _Merged(connection.cursor(_MERGED, prefetch=2000)),
     )
     wallet: Wallet | None = None
     drawn: dict[tuple[str, str], int] = {}
+    people: dict[tuple[Any, ...], int] = {}
     broken = False
     count = 0
     async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
         if wallet is None or (wallet.program, wallet.member) != (program, member):
             if wallet is not None and not broken:
-                _draw(drawn, wallet)
+                _draw(drawn, people, wallet)
                 for finding in await _compare(wallet, tables):
                     yield finding
             wallet = Wallet(program, member)
@@ -226,16 +271,21 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         if count % 10_000 == 0:
             yield count
     if wallet is not None and not broken:
-        _draw(drawn, wallet)
+        _draw(drawn, people, wallet)
         for finding in await _compare(wallet, tables):
             yield finding
     stored = {(row["program"], row["rule"]): row["drawn"] for row in await connection.fetch(_BUDGETS)}
     for said in _unlike("budget", stored, drawn):
         yield Finding(_PROOF, "budgets", said)
+    kept = {tuple(row)[:4]: row["counted"] for row in await connection.fetch(_PEOPLE)}
+    for said in _unlike("person", kept, people):
+        yield Finding(_PROOF, "people", said)
     yield count
 
 
-def _draw(drawn: dict[tuple[str, str], int], wallet: Wallet) -> None:
+def _draw(drawn: dict[tuple[str, str], int], people: dict[tuple[Any, ...], int], wallet: Wallet) -> None:
+    for name, counted in wallet.people.items():
+        people[wallet.program, *name] = people.get((wallet.program, *name), 0) + counted
     for rule, amount in wallet.drawn.items():
         drawn[wallet.program, rule] = drawn.get((wallet.program, rule), 0) + amount
 
@@ -254,6 +304,10 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     key = (wallet.program, wallet.member)
     where = "/".join(key)
     findings = []
+    for row in await tables.wallets.of(key):
+        kept_as = (row["status"], row["person"], decode(row["attributes"]) if row["attributes"] else {})
+        if kept_as != (wallet.status, wallet.person, wallet.attributes):
+            findings.append(Finding(_PROOF, where, f"kept as {kept_as[:2]}, folded {(wallet.status, wallet.person)}"))
     stored = {row["unit"]: tuple(row)[3:] for row in await tables.balances.of(key)}
     folded = {unit: _totals(balance) for unit, balance in wallet.balances.items()}
     if stored != folded:
@@ -283,8 +337,16 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     }
     if decided != folded_decisions:
         findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
+    belongs = [tuple(row)[2:] for row in await tables.merged.of(key)] or [(None, None, None)]
+    household = encode(wallet.household) if wallet.household is not None else None
+    if belongs != [(wallet.merged_into, wallet.merged_in, household)]:
+        findings.append(Finding(_PROOF, where, f"belongs to {belongs}, folded {wallet.merged_into}, {household!r}"))
     tier_faults = _tier_faults(wallet, await tables.tiers.of(key), await tables.counts.of(key))
     findings += [Finding(_PROOF, where, said) for said in tier_faults]
+    books = [tuple(row)[2:] for row in await tables.segments.of(key)]
+    book = wallet.segments
+    if books != ([(list(book.names), encode(book.held), encode(book.past))] if book.held or book.past else []):
+        findings.append(Finding(_PROOF, where, f"segments {books}, folded {book}"))
     return findings
 
 

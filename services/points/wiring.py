@@ -20,6 +20,7 @@ from laurel.io.relay import Relay
 from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import PointsHandler
+from services.points.entry.judging import Judge, JudgementTimer
 from services.points.entry.timers import ExpiryTimer
 from services.points.entry.turning import ClockTurner
 from services.points.road import Road
@@ -51,6 +52,7 @@ class Working:
     consumer: Consumer
     timer: ExpiryTimer
     turner: ClockTurner
+    judging: JudgementTimer
     prune: Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -92,9 +94,11 @@ async def working(reading: Reading) -> Working:
     relay = Relay(database, outbox, settings, reading.health, sweep_seconds=settings.relay_sweep_seconds)
     unit = UnitOfWork(database, outbox, relay)
     road = Road(reading.programs)
+    judge = Judge(road, reading.programs, batch_max=settings.expiry_batch_max)
     turner = ClockTurner(
         unit,
         road,
+        judge,
         Ledger,
         interval_seconds=settings.turn_interval_seconds,
         batch_max=settings.expiry_batch_max,
@@ -123,4 +127,7 @@ async def working(reading: Reading) -> Working:
         batch_max=settings.expiry_batch_max,
         at_once=settings.expiry_at_once,
     )
-    return Working(relay, consumer, timer, turner, partial(keep_pruned, database, settings, SERVICE))
+    judging = JudgementTimer(
+        unit, judge, reading.programs, Ledger, reading.health, interval_seconds=settings.expiry_interval_seconds
+    )
+    return Working(relay, consumer, timer, turner, judging, partial(keep_pruned, database, settings, SERVICE))

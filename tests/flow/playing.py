@@ -41,7 +41,7 @@ class Played:
         found = []
         for number, step in enumerate(self._case.steps, 1):
             seen = await self._step(step)
-            seen.balances = await self._balances(document["units"])
+            seen.balances, seen.segments = await self._balances(document["units"])
             if step.expect.vouchers is not None:
                 seen.vouchers = [self._voucher(each) for each in await self._vouchers()]
             # What funders owe is told by settlement, which has no door yet.
@@ -118,12 +118,12 @@ class Played:
         last = local_date(datetime.fromisoformat(ends), self._zone) - _ONE_DAY if ends is not None else None
         return {"value": shown["value"], "state": shown["state"], "good_through": last}
 
-    async def _balances(self, units: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    async def _balances(self, units: Mapping[str, Any]) -> tuple[dict[str, dict[str, int]], dict[str, bool]]:
         shown = await self._door.call("GET", f"programs/{self._copy}/members/{MEMBER}")
         found = {unit: {"available": 0, "owed": 0} for unit in units}
         for balance in shown["balances"]:
             found[balance["unit"]] = {"available": balance["available"], "owed": balance["owed"]}
-        return found
+        return found, {each["name"]: each["primary"] for each in shown["segments"]}
 
 
 def _time_of(step: Step) -> datetime:

@@ -17,7 +17,7 @@ from tests.flow.stage import Town, gather_bounded
 pytestmark = pytest.mark.anyio
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
-PLAYED = ("clubcard", "grocery")
+PLAYED = ("clubcard", "clubcard-plus", "grocery")
 
 
 @pytest.fixture(scope="module")

@@ -303,11 +303,60 @@ async def _say_of_vouchers(door: Door) -> None:
     assert turned["vouchers_expired"] == 1
 
 
+async def _say_of_members(door: Door) -> None:
+    """Have a member changed, refused to be closed while points are held, and closed."""
+    program = "leavers"
+    await door.publish(grocery(program))
+    await door.enrol(program, "m-1")
+    await door.report(program, purchase("bought", "m-1", AMOUNT))
+    member = f"programs/{program}/members/m-1"
+    await door.call("PATCH", member, {"attributes": {"card": "gold"}})
+    body = {"member": "m-1", "unit": "point", "amount": 1, "reference": "sale"}
+    held = await door.call("POST", f"programs/{program}/holds", body, 201, idempotency_key='"h"')
+    await door.call("POST", f"{member}/close", {}, 409)
+    await door.call("POST", f"programs/{program}/holds/{held['hold']}/release", {})
+    await door.call("POST", f"{member}/close", {})
+    # And in a sandbox somebody who comes to belong to a club.
+    club: Any = read_yaml((PROGRAMS / "clubcard.yaml").read_text(encoding="utf-8"))
+    await door.publish(json.loads(json.dumps(club, default=str)))
+    shopper = {"member": "m-4", "enrolled_at": "2024-01-10T04:00:00+00:00"}
+    await door.call("POST", f"programs/{club['program']}/members", shopper, 201)
+    line = {"id": "1", "category": "FRUIT", "amount": 9600}
+    fruit = {"id": "fruit", "type": "purchase", "member": "m-4", "currency": "GBP", "amount": 9600, "lines": [line]}
+    await door.report(club["program"], {**fruit, "occurred_at": "2024-03-01T10:00:00+00:00"})
+    await door.call("POST", f"programs/{club['program']}/clock", {"as_of": "2024-03-04T00:00:00+00:00"})
+
+
+async def _say_of_sharing(door: Door) -> None:
+    """Have points given, exchanged, joined and parted, and all of it refused."""
+    here, there = "giving", "taking"
+    rate = {"unit": "point", "to": there, "into": "point", "rate": 1, "funding": {"funder": "shop"}}
+    await door.publish(grocery(here, transfers={"point": {}}, exchanges=[rate]))
+    await door.publish(grocery(there))
+    await door.enrol(here, "m-1", "m-2")
+    await door.enrol(there, "m-1")
+    await door.report(here, purchase("bought", "m-1", AMOUNT))
+    for amount, expect in ((1, 201), (10**6, 409)):
+        gift = {"from": "m-1", "to": "m-2", "unit": "point", "amount": amount}
+        await door.call("POST", f"programs/{here}/transfers", gift, expect, idempotency_key=f'"{amount}"')
+        swap = {"member": "m-1", "to": {"program": there, "member": "m-1"}, "unit": "point", "amount": amount}
+        await door.call("POST", f"programs/{here}/exchanges", swap, expect, idempotency_key=f'"{amount}"')
+    one = f"programs/{here}/members/m-1"
+    await door.call("POST", f"{one}/merge", {"into": "m-2"}, 201, idempotency_key='"merge"')
+    await door.report(here, purchase("for-the-other", "m-1", AMOUNT))
+    await door.report(here, giving_back("from-the-other", "bought", "m-1"))
+    await door.call("POST", f"{one}/unmerge", {}, 201, idempotency_key='"unmerge"')
+    await door.call("POST", f"{one}/unmerge", {}, 409, idempotency_key='"again"')
+    await door.call("PUT", f"programs/{here}/households/home", {"members": ["m-1", "m-2"]}, 201)
+
+
 async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     """Have every type of event said that this version says."""
     await _say_of_wallets(door)
     await _say_of_tiers(door)
     await _say_of_vouchers(door)
+    await _say_of_members(door)
+    await _say_of_sharing(door)
     program = "everything"
     # Points are good for a day, so those of a purchase of the day before yesterday expire at once.
     units = {"point": {"scale": 0, "validity": {"kind": "rolling", "months": 1}}}

@@ -18,12 +18,13 @@ pytestmark = pytest.mark.anyio
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
 # Where members have tiers the examples go over years, and a sandbox whose clock nobody turns reviews nobody: those are
-# played through the store, and tests/flow/test_tiers.py takes tiers through real processes.
+# played through the store, and tests/flow/test_tiers.py takes tiers through real processes. So it is with segments.
 NAMES = sorted(
     name
     for path in PROGRAMS.glob("*.cases.yaml")
     for name in [path.stem.removesuffix(".cases")]
-    if load_program((PROGRAMS / f"{name}.yaml").read_bytes()).tiers is None
+    for program in [load_program((PROGRAMS / f"{name}.yaml").read_bytes())]
+    if program.tiers is None and not program.segments
 )
 
 

@@ -90,6 +90,56 @@ ROUTES = [
             ("/challenge/needs", {"challenge": {"needs": 0}}),
         ),
     ),
+    Route(
+        "POST",
+        f"{BASE}/members/m-1/identifiers",
+        {"scheme": "card", "value": "2"},
+        bad=(
+            ("/scheme", {"scheme": "Card No"}),
+            ("/value", {"value": ""}),
+            ("/value", {"value": "a\x00b"}),
+            ("/replaces", {"replaces": 7}),
+            ("/replaces", {"replaces": "2"}),
+            ("/replaces", {"replaces": "nobody's"}),
+        ),
+    ),
+    Route(
+        "PATCH",
+        f"{BASE}/members/m-1",
+        {"attributes": {"card": "gold"}},
+        bad=(
+            ("/person", {"person": "no/slash"}),
+            ("/attributes/age", {"attributes": {"age": 1.5}}),
+            ("/attributes/age", {"attributes": {"age": None}}),
+            ("/attributes", {"attributes": []}),
+        ),
+    ),
+    Route("POST", f"{BASE}/members/m-1/close", {}),
+    Route(
+        "POST",
+        f"{BASE}/members/m-1/merge",
+        {"into": "m-3"},
+        headers=KEY,
+        bad=(
+            ("/into", {"into": "-x"}),
+            ("/into", {"into": None}),
+            ("/into/value", {"into": {"scheme": "card"}}),
+            ("/into", {"into": "m-1"}),
+        ),
+    ),
+    Route("POST", f"{BASE}/members/m-1/unmerge", {}, headers=KEY),
+    Route(
+        "PUT",
+        f"{BASE}/households/h-1",
+        {"members": ["m-1"], "pooling": True},
+        bad=(
+            ("/members", {"members": []}),
+            ("/members", {"members": "m-1"}),
+            ("/members/0", {"members": ["-x"]}),
+            ("/members/1", {"members": ["m-1", "m-1"]}),
+            ("/pooling", {"pooling": "yes"}),
+        ),
+    ),
     Route("POST", f"{BASE}/members/find", {"scheme": "card", "value": "1"}, bad=(("/value", {"value": 1}),)),
     Route(
         "POST",
@@ -208,6 +258,38 @@ ROUTES = [
             ("/amount", {"corrects": {"id": "b-1", "should_be": 5}}),
             ("/corrects/should_be", {"corrects": {"id": "b-1", "should_be": -5}, "amount": None}),
             ("/corrects/reported_by", {"corrects": {"id": "b-1", "should_be": 5, "reported_by": "press"}}),
+        ),
+    ),
+    Route(
+        "POST",
+        f"{BASE}/transfers",
+        {"from": "m-1", "to": "m-3", "unit": "point", "amount": 5},
+        headers=KEY,
+        bad=(
+            ("/amount", {"amount": 0}),
+            ("/amount", {"amount": -5}),
+            ("/amount", {"amount": HUGE}),
+            ("/amount", {"amount": "5"}),
+            ("/unit", {"unit": "mile"}),
+            ("/unit", {"unit": None}),
+            ("/from", {"from": "-x"}),
+            ("/from", {"from": None}),
+            ("/to/value", {"to": {"scheme": "card"}}),
+            ("/to", {"to": "m-1"}),
+        ),
+    ),
+    Route(
+        "POST",
+        f"{BASE}/exchanges",
+        {"member": "m-1", "to": {"program": "other", "member": "m-3"}, "unit": "point", "amount": 5},
+        headers=KEY,
+        bad=(
+            ("/amount", {"amount": 0}),
+            ("/to", {"to": "m-3"}),
+            ("/to/program", {"to": {"program": "a:b", "member": "m-3"}}),
+            ("/to/program", {"to": {"program": PROGRAM, "member": "m-3"}}),
+            ("/to/member", {"to": {"program": "other"}}),
+            ("/to/unit", {"to": {"program": "other", "member": "m-3", "unit": "mile"}}),
         ),
     ),
     Route("POST", f"{BASE}/adjustments/a-1/approve", {}),
@@ -372,7 +454,12 @@ async def test_bad_paths_queries_and_methods(http: httpx.AsyncClient, member: st
         ("redemptions/none", "redemption_unknown"),
         ("holds/none", "hold_unknown"),
         ("adjustments/none", "adjustment_unknown"),
+        ("transfers/none", "transfer_unknown"),
+        ("exchanges/none", "exchange_unknown"),
         ("members/m-1/status-match/none", "not_found"),
+        ("members/m-1/merge/none", "not_found"),
+        ("households/none", "household_unknown"),
+        ("members/m-1/unmerge/none", "not_found"),
     ):
         is_problem(await http.get(f"{BASE}/{path}"), 404, code)
     for path in ("/v1/programs/none", "/v1/programs/a%3Ab", "/v1/programs/%00", "/v1/programs/none/members/m"):
@@ -454,7 +541,10 @@ async def test_some_requests_need_a_quoted_key(http: httpx.AsyncClient, member: 
         for bad in ("bare", '""', '"open', '"' + "x" * 256 + '"', '"a" "b"'):
             answer = await http.post(route.path, json=route.good, headers={"idempotency-key": bad})
             is_problem(answer, 400, "malformed")
-        unknown = await http.post(route.path, json={**route.good, "member": "nobody"}, headers=KEY)
+        named = next((each for each in ("from", "into") if each in route.good), "member")
+        path = route.path.replace("/m-1/unmerge", "/nobody/unmerge")
+        body = route.good if path != route.path else {**route.good, named: "nobody"}
+        unknown = await http.post(path, json=body, headers=KEY)
         is_problem(unknown, 404, "member_unknown")
     assert await counts(database) == before
 

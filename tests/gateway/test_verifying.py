@@ -24,6 +24,14 @@ GOOD = f"""
         values ('p', 'acme', 't-1', 'm', 2, '1:h');
     insert into gateway.members (program, member, status, enrolled_at, attributes, balances, version, created_at)
         values ('p', 'm', 'active', now(), '{{}}', '{BALANCE}', 2, now());
+    insert into gateway.member_details (program, member, detail, body, epoch, sequence)
+        values ('p', 'm', 'profile', '{{"person": null, "attributes": {{}}}}', 1, 2),
+               ('p', 'm', 'counter/year/point/2026-01-01', '{{"rule": "year", "unit": "point", "granted": 7}}', 1, 2),
+               ('p', 'm', 'segments', '[{{"name": "fruit", "since": "2026-01-05", "primary": true}}]', 1, 2);
+    insert into points.segments (program, member, names, held, past) values ('p', 'm', '{{fruit}}', '[]', '[]');
+    insert into points.counters (program, member, counter, window_start, unit, counted)
+        values ('p', 'm', 'cap/year/calendar_year', '2026-01-01', 'point', 7),
+               ('p', 'm', 'limit/base/day', '2026-01-01', '', 1);
     insert into gateway.requests (program, kind, partner, id, attempt, hash, state, member, created_at)
         values ('p', 'activity', 'acme', 't-1', 1, '1:h', 'posted', 'm', now());
     insert into redemption.sagas (program, member, redemption, state, hold, partner, hash, reward, reward_version,
@@ -36,6 +44,9 @@ GOOD = f"""
 LIES = {
     "every wallet is a member here, with its version": "update gateway.members set version = 3",
     "nobody is shown as enrolled who has no wallet": "update points.wallets set enrolled_at = null",
+    "what was changed of a member is shown as it stands": "update points.wallets set person = 'p-1'",
+    "counters shown are what caps have counted": "update points.counters set counted = 8 where unit = 'point'",
+    "segments shown are those that members belong to": "update points.segments set names = '{fruit,meat}'",
     "balances shown are the balances held": "update points.balances set held = 1",
     "every activity that points knows has its outcome here": "update gateway.requests set state = 'pending'",
     "nothing is shown as posted that points does not know": "update points.activities set code = 'claim_too_late'",

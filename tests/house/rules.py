@@ -19,7 +19,8 @@ PURE = (
     "laurel/program/*.py",
     "services/*/domain/*.py",
     "services/*/deciders.py",
-    "services/*/announcing.py",
+    "services/*/announcing*.py",
+    "services/*/needing.py",
     "services/*/road.py",
 )
 

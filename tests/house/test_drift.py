@@ -44,6 +44,7 @@ def test_drift_is_seen(database_urls: DatabaseUrls, schema: str) -> None:
 OTHERWISE = {
     # What is found by an id before its member is known: docs/decisions/0009-other-partitions.md says why.
     "gateway.identifiers": "HASH (program, scheme, hash)",
+    "gateway.households": "HASH (program, household)",
     "gateway.requests": "HASH (program, id)",
     "gateway.redemptions": "HASH (program, redemption)",
     "gateway.operations": "HASH (program, id)",
@@ -52,6 +53,7 @@ OTHERWISE = {
     "gateway.batch_following": "HASH (program, batch)",
     "points.activities": "HASH (program, activity)",
     "points.exclusive_keys": "HASH (exclusive_group, exclusive_key)",
+    "points.person_counts": "HASH (program, person)",
 }
 WHOLE = {
     # What grows with programs, partners, rewards, files or mistakes, not with members.
@@ -59,7 +61,7 @@ WHOLE = {
         "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "partners",
         "program_versions", "programs", "rewards",
     },
-    "points": {"budgets", "programs", "turns"},
+    "points": {"budgets", "judgements", "programs", "turns"},
     "redemption": {"rewards", "stock", "turns"},
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.

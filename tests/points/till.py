@@ -19,9 +19,10 @@ START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 
 def document(name: str, **changes: Any) -> ProgramDocument:
-    """Return a shipped program, with top-level changes."""
+    """Return a shipped program, with top-level changes; units that are not named stay."""
     plain = msgspec.json.decode(msgspec.json.encode(_plain(name)))
-    return load_program({**plain, **changes})
+    units = {**plain["units"], **changes.pop("units", {})}
+    return load_program({**plain, **changes, "units": units})
 
 
 def _plain(name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from laurel.program import Returned, basis_less_returns
+from laurel.program import ProgramFaults, Returned, basis_less_returns
 from tests.program.samples import a_program, a_purchase, computed, reasons
 
 MILES = {"rule": "base", "rate": {"points": 1, "per": 1, "of": "attributes.miles", "least": 500}}
@@ -69,3 +69,35 @@ def test_a_multiplier_without_any_base_stays_silent() -> None:
         {"multiplier": {"of": ["a"], "percent": 50}},
     )
     assert reasons(program.judge(a_purchase(amount=3100), {})) == ["condition_false", "base_not_fired"]
+
+
+def _funded(budget: dict[str, int], price: str | None = "1.5") -> dict[str, Any]:
+    funding = {"funder": "maker"} if price is None else {"funder": "maker", "price": price}
+    return {"rule": "offer", "fixed": {"points": 50}, "budget": budget, "funding": funding}
+
+
+@pytest.mark.parametrize(
+    ("budget", "price", "points"),
+    [({"points": 70}, None, 70), ({"amount": 100}, "1.5", 66), ({"amount": 1}, "1.5", 0), ({"amount": 7}, "0.5", 14)],
+)
+def test_a_budget_of_money_is_as_many_whole_points_as_it_buys(
+    budget: dict[str, int], price: str | None, points: int
+) -> None:
+    (rule,) = a_program(_funded(budget, price)).rules
+    assert rule.budget == points
+
+
+@pytest.mark.parametrize(
+    ("budget", "price", "pointer"),
+    [
+        ({}, "1", "/earning/0/budget"),
+        ({"points": 1, "amount": 1}, "1", "/earning/0/budget/amount"),
+        ({"amount": 1}, None, "/earning/0/budget/amount"),
+        ({"amount": 1}, "0", "/earning/0/budget/amount"),
+        ({"amount": 0}, "1", "/earning/0/budget/amount"),
+    ],
+)
+def test_what_is_wrong_with_a_budget_is_named(budget: dict[str, int], price: str | None, pointer: str) -> None:
+    with pytest.raises(ProgramFaults) as raised:
+        a_program(_funded(budget, price))
+    assert [fault.pointer for fault in raised.value.faults] == [pointer]

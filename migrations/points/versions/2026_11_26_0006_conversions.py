@@ -7,7 +7,7 @@ when time has to look at a wallet for that; it goes into next_due_at like every 
 from alembic import op
 
 revision = "points_0006"
-down_revision = "points_0010"
+down_revision = "points_0005"
 branch_labels = None
 depends_on = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from laurel.contracts.activity import Activity
 from laurel.errors import Problem
 from laurel.io.http import traceparent
-from services.gateway.accepting import Reported, read_activity, unearned
+from services.gateway.accepting import Reported, blocked, read_activity, unearned
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PARTNER, PREFER, described
@@ -60,8 +61,16 @@ async def report_activity(request: Request) -> Response:
     api = api_of(request)
     reported = read_activity(body, caller, head, api.clock())
     await require_partner(api, caller, reported.partner)
-    member = await member_of(api, head.program, reported)
-    ask = _ask(head.program, reported, member, traceparent(request), waits=wish.wait_seconds > 0)
+    try:
+        member = await member_of(api, head.program, reported)
+    except Problem as problem:
+        if problem.code != "identifier_blocked":
+            raise
+        # Kept like any refusal; what was posted before its card was blocked is answered as before.
+        request_of = NewRequest(_key(head.program, reported), reported.hash, None, outcome=blocked(reported.id))
+        ask = Ask(replace(request_of, code=problem.code), None, waits=wish.wait_seconds > 0)
+    else:
+        ask = _ask(head.program, reported, member, traceparent(request), waits=wish.wait_seconds > 0)
     settled = await api.settler.settle(ask, wish)
     location = f"/v1/programs/{head.program}/activities/{reported.id}"
     if reported.partner != caller.partner:
@@ -98,10 +107,7 @@ async def get_activity(request: Request) -> Response:
 async def member_of(api: Api, program: str, reported: Reported) -> str | None:
     """Return whose activity it is; a return that does not say is its purchase's. 404 where nobody knows."""
     if reported.identifier is not None:
-        member = await api.known.whose(program, *reported.identifier)
-        if member is None:
-            raise Problem("member_unknown")
-        return member
+        return await api.known.whose(program, *reported.identifier)
     if reported.member_id is not None:
         if not await api.known.member(program, reported.member_id):
             raise Problem("member_unknown")
@@ -122,8 +128,12 @@ async def require_partner(api: Api, caller: Caller, partner: str) -> None:
         raise Problem("partner_unknown")
 
 
+def _key(program: str, reported: Reported) -> RequestKey:
+    return RequestKey(program, ACTIVITY, reported.partner, reported.id)
+
+
 def _ask(program: str, reported: Reported, member: str | None, trace: str, *, waits: bool) -> Ask:
-    key = RequestKey(program, ACTIVITY, reported.partner, reported.id)
+    key = _key(program, reported)
     body = reported.json(member)
     if member is None:
         # Kept until somebody claims it. It can earn nothing before, so nobody needs to be asked.

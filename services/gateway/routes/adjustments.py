@@ -71,7 +71,8 @@ async def adjust_points(request: Request) -> Response:
     of_partner = partner_of(body.corrects.partner, caller) if body.corrects is not None else caller.partner
     await require_partner(api, caller, of_partner)
     await require_unit(api, head.program, head.version, body.unit)
-    member = await known_member(api, head.program, body.member)
+    row_key = RequestKey(head.program, ADJUSTMENT, caller.partner, key)
+    member = await known_member(api, head.program, body.member, row_key)
     adjustment = new_id("a")
     trace = traceparent(request)
 
@@ -81,7 +82,7 @@ async def adjust_points(request: Request) -> Response:
         return adjustment_requested(stamp, adjustment, member, caller.partner, caller.adjust_limit, body, trace)
 
     ask = Ask(
-        NewRequest(RequestKey(head.program, ADJUSTMENT, caller.partner, key), body_hash(body), member, adjustment),
+        NewRequest(row_key, body_hash(body), member, adjustment),
         say,
         waits=wish.wait_seconds > 0,
         operation=NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, body.note),

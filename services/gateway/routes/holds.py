@@ -83,7 +83,8 @@ async def place_hold(request: Request) -> Response:
     partner = partner_of(body.partner, caller)
     await require_partner(api, caller, partner)
     await require_unit(api, head.program, head.version, body.unit)
-    member = await known_member(api, head.program, body.member)
+    row_key = RequestKey(head.program, HOLD, partner, key)
+    member = await known_member(api, head.program, body.member, row_key)
     hold = new_id("h")
     hash_ = body_hash(msgspec.structs.replace(body, partner=None))
     trace = traceparent(request)
@@ -91,7 +92,6 @@ async def place_hold(request: Request) -> Response:
     def say(stamp: Stamp) -> Saying:
         return hold_requested(stamp, hold, member, partner, body, trace)
 
-    row_key = RequestKey(head.program, HOLD, partner, key)
     ask = Ask(
         NewRequest(row_key, hash_, member, subject=hold),
         say,
@@ -250,13 +250,24 @@ async def require_unit(api: Api, program: str, version: int, unit: str) -> None:
         raise Problem("invalid", errors=[Fault("/unit", "unknown", "The program has no such unit")])
 
 
-async def known_member(api: Api, program: str, member: str | Identifier) -> str:
-    """Return who is meant, by id or identifier; 404 where nobody knows."""
-    if not isinstance(member, str):
-        found = await api.known.whose(program, member.scheme, member.value)
-        if found is None:
-            raise Problem("member_unknown")
-        return found
-    if not await api.known.member(program, member):
+async def _named(api: Api, program: str, member: str | Identifier, key: RequestKey | None) -> str:
+    if isinstance(member, str):
+        return member
+    owner = await api.known.owner(program, member.scheme, member.value)
+    if owner is not None and owner.is_blocked and key is not None:
+        async with api.database.connection() as connection:
+            if await requests.find(connection, key) is not None:
+                return owner.member
+    return await api.known.whose(program, member.scheme, member.value)
+
+
+async def known_member(api: Api, program: str, member: str | Identifier, key: RequestKey | None = None) -> str:
+    """Return who is meant, by id or identifier: the account that answers for it.
+
+    404 where nobody knows, 409 where the identifier is blocked; what was asked under `key` before it was blocked is
+    answered as before.
+    """
+    found = await api.known.survivor(program, await _named(api, program, member, key))
+    if found is None:
         raise Problem("member_unknown")
-    return member
+    return found

@@ -55,8 +55,10 @@ async def match_status(request: Request) -> Response:
     if body.until is not None or body.challenge is not None:
         caller.require("adjust")
     api = api_of(request)
-    if not await api.known.member(head.program, member):
+    found = await api.known.survivor(head.program, member)
+    if found is None:
         raise Problem("member_unknown")
+    member = found
     await _check(api, head, body)
     given = request.headers.get("idempotency-key")
     match = new_id("s") if given is None else f"s-{idempotency_id(idempotency_key(request))[:32]}"

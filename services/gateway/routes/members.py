@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from laurel.calendars import local_date
 from laurel.contracts.http import EnrolMember, FindMember
 from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
@@ -15,22 +17,28 @@ from laurel.shapes import encode
 from services.gateway.accepting import check_time
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
+from services.gateway.details import PROFILE, SEGMENTS, counters_shown, profile_of
 from services.gateway.documenting import PREFER, described
 from services.gateway.naming import MEMBER, RequestKey, new_id
 from services.gateway.reading import api_of, body_of, in_program, path_id, query_of, wish_of
 from services.gateway.saying import enrolment_requested
 from services.gateway.shown import FoundShown, MemberShown, PendingShown
 from services.gateway.standing import tier_shown
+from services.gateway.store import details
 from services.gateway.store import members as store
 from services.gateway.store.members import MemberRow, NewMember
 from services.gateway.store.requests import PENDING, POSTED, NewRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from laurel.io.saying import Saying
     from services.gateway.store.programs import ProgramHead
     from services.gateway.wiring import Api
 
 router = APIRouter()
+
+NOTHING_TOLD: Mapping[str, bytes] = {}
 
 _TAG = "Members"
 _PATH = "/v1/programs/{program}/members"
@@ -90,10 +98,8 @@ async def get_member(request: Request) -> Response:
     query_of(request)
     member = path_id(request, "member", "member_unknown")
     api = api_of(request)
-    row = await _find(api, head.program, member)
-    if row is None:
-        raise Problem("member_unknown")
-    return Response(await _shown(api, head, row), media_type="application/json")
+    member = await api.known.survivor(head.program, member) or member
+    return Response(await show_member(api, head, member), media_type="application/json")
 
 
 @router.post(
@@ -102,7 +108,7 @@ async def get_member(request: Request) -> Response:
         "Find a member by an identifier",
         path=f"{_PATH}/find",
         answers={200: FoundShown},
-        problems=(400, 403, 413, 415, 422),
+        problems=(400, 403, 409, 413, 415, 422),
         body=FindMember,
     )
 )
@@ -111,7 +117,8 @@ async def find_member(request: Request) -> Response:
     _, head = await in_program(request, "read", "members", "earn", "redeem")
     query_of(request)
     body = await body_of(request, FindMember)
-    member = await api_of(request).known.whose(head.program, body.scheme, body.value)
+    owner = await api_of(request).known.whose(head.program, body.scheme, body.value)
+    member = await api_of(request).known.survivor(head.program, owner)
     if member is None:
         raise Problem("member_unknown")
     shown = {"member": member, "program": head.program}
@@ -153,10 +160,24 @@ async def _find(api: Api, program: str, member: str) -> MemberRow | None:
         return await store.find(connection, program, member)
 
 
-async def _shown(api: Api, head: ProgramHead, row: MemberRow) -> bytes:
-    tiers = await api.known.tiers(head)
+async def show_member(api: Api, head: ProgramHead, member: str) -> bytes:
+    """Return a member as reads show it by now, with the details that events told; 404 where there is none."""
+    async with api.database.connection() as connection:
+        row = await store.find(connection, head.program, member)
+        told = await details.find(connection, head.program, member) if row is not None else {}
+    if row is None:
+        raise Problem("member_unknown")
+    if PROFILE in told:
+        row = replace(row, **profile_of(told[PROFILE]))
+    return await _shown(api, head, row, told)
+
+
+async def _shown(api: Api, head: ProgramHead, row: MemberRow, told: Mapping[str, bytes] = NOTHING_TOLD) -> bytes:
+    judging = await api.known.judging(head)
     now = head.as_of if head.is_manual else api.clock()
-    return member_shown(row, tier_shown(row.tier, tiers, row.enrolled_at, now))
+    today = None if now is None else local_date(now, judging.zone)
+    tier = tier_shown(row.tier, judging.tiers, row.enrolled_at, now)
+    return member_shown(row, tier, counters_shown(told, today), told.get(SEGMENTS, b"[]"))
 
 
 class _Member(msgspec.Struct):
@@ -168,13 +189,13 @@ class _Member(msgspec.Struct):
     person: str | None
     tier: msgspec.Raw
     attributes: msgspec.Raw
-    segments: list[Any]
+    segments: msgspec.Raw
     household: str | None
     counters: list[Any]
     balances: msgspec.Raw
 
 
-def member_shown(row: MemberRow, tier: bytes) -> bytes:
+def member_shown(row: MemberRow, tier: bytes, counters: list[dict[str, Any]], segments: bytes) -> bytes:
     """Return a member as the contract shows it; one whose enrolment is on its way only as pending."""
     if row.status == store.PENDING:
         pending: dict[str, Any] = {"member": row.member, "program": row.program, "state": "pending"}
@@ -189,9 +210,9 @@ def member_shown(row: MemberRow, tier: bytes) -> bytes:
             row.person,
             msgspec.Raw(tier),
             msgspec.Raw(row.attributes),
-            [],
-            None,
-            [],
+            msgspec.Raw(segments),
+            row.household,
+            counters,
             msgspec.Raw(row.balances or b"[]"),
         )
     )

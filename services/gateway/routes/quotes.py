@@ -46,10 +46,10 @@ async def quote(request: Request) -> Response:
     member = activity.member
     if member is not None and not isinstance(member, str):
         member = await api.known.whose(head.program, member.scheme, member.value)
+    if member is not None:
+        member = await api.known.survivor(head.program, member)
         if member is None:
             raise Problem("member_unknown")
-    elif member is not None and not await api.known.member(head.program, member):
-        raise Problem("member_unknown")
     body = encode(msgspec.structs.replace(activity, member=member, partner=partner))
     path = path_of("v1", "programs", head.program, "quotes")
     return await api.points.ask("POST", path, body=body, request_id=request_id(request))

@@ -64,7 +64,8 @@ async def redeem(request: Request) -> Response:
     api = api_of(request)
     partner = partner_of(body.partner, caller)
     await require_partner(api, caller, partner)
-    member = await known_member(api, head.program, body.member)
+    row_key = RequestKey(head.program, REDEMPTION, partner, key)
+    member = await known_member(api, head.program, body.member, row_key)
     redemption = body.id or new_id("r")
     hash_ = body_hash(msgspec.structs.replace(body, partner=None))
     trace = traceparent(request)
@@ -81,7 +82,6 @@ async def redeem(request: Request) -> Response:
             traceparent=trace,
         )
 
-    row_key = RequestKey(head.program, REDEMPTION, partner, key)
     ask = Ask(
         NewRequest(row_key, hash_, member, subject=redemption),
         say,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from services.gateway.store.programs import ProgramHead
 
@@ -35,6 +35,16 @@ class MemberRow:
     version: int
     delayed: bool = False
     """Whether the enrolment, while it is pending, waits for something parked."""
+    merged_into: str | None = None
+    """Which account answers for it."""
+    household: str | None = None
+
+
+class Owner(NamedTuple):
+    """Whose an identifier is. One that `is_blocked` finds nobody any more."""
+
+    member: str
+    is_blocked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +62,16 @@ class NewMember:
 
 _FIND = """
     select m.program, m.member, m.status, m.enrolled_at, m.person, m.attributes, m.tier, m.balances, m.version,
-        m.delayed
+        m.delayed, m.merged_into, m.household
     from members m where m.program = $1 and m.member = $2
+"""
+_SURVIVOR = """
+    with recursive chain(member, merged_into) as (
+        select member, merged_into from members where program = $1 and member = $2
+        union
+        select m.member, m.merged_into from chain c join members m on m.program = $1 and m.member = c.merged_into
+    )
+    select member from chain where merged_into is null limit 1
 """
 _EXISTING = """
     select m.program, m.member from unnest($1::text[], $2::text[]) as k(program, member)
@@ -71,10 +89,10 @@ _BEHIND = """
     )
 """
 _RESOLVE = """
-    select i.program, i.scheme, i.hash, i.member from unnest($1::text[], $2::text[], $3::bytea[])
+    select i.program, i.scheme, i.hash, i.member, i.blocked from unnest($1::text[], $2::text[], $3::bytea[])
         as k(program, scheme, hash)
     cross join lateral (
-        select program, scheme, hash, member from identifiers q
+        select program, scheme, hash, member, blocked_at is not null as blocked from identifiers q
         where q.program = k.program and q.scheme = k.scheme and q.hash = k.hash offset 0
     ) i
 """
@@ -107,6 +125,12 @@ async def find(connection: Connection, program: str, member: str) -> MemberRow |
     return None if row is None else MemberRow(*row)
 
 
+async def survivor(connection: Connection, program: str, member: str) -> str | None:
+    """Return who answers for a member: itself, or the account that it became a part of; None where nobody knows it."""
+    found: str | None = await connection.fetchval(_SURVIVOR, program, member)
+    return found
+
+
 async def is_behind(connection: Connection, program: str, moved: Sequence[tuple[str, int]]) -> bool:
     """Whether any of these members is not yet shown as far as its wallet had come."""
     if not moved:
@@ -124,13 +148,15 @@ async def existing(connection: Connection, asked: Iterable[tuple[str, str]]) -> 
     return {(row[0], row[1]) for row in rows}
 
 
-async def resolve(connection: Connection, asked: Iterable[tuple[str, str, bytes]]) -> dict[tuple[str, str, bytes], str]:
+async def resolve(
+    connection: Connection, asked: Iterable[tuple[str, str, bytes]]
+) -> dict[tuple[str, str, bytes], Owner]:
     """Return whose these (program, scheme, hash) are, as far as anybody has them."""
     wanted = sorted(set(asked))
     if not wanted:
         return {}
     rows = await connection.fetch(_RESOLVE, *(list(column) for column in zip(*wanted, strict=True)))
-    return {(row[0], row[1], row[2]): row[3] for row in rows}
+    return {(row[0], row[1], row[2]): Owner(row[3], row[4]) for row in rows}
 
 
 async def enrol(connection: Connection, new: Sequence[NewMember], at: datetime) -> list[ProgramHead | str]:

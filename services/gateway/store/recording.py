@@ -2,7 +2,7 @@
 
 Whoever hears first writes first, an instance that answers a waiting caller or the projector. Requests are guarded
 by their state, summaries by the place of their event, so the second writer changes nothing. Rows are taken in one
-order everywhere: requests, members, redemptions, operations, rewards, batches.
+order everywhere: requests, members and their details, redemptions, operations, rewards, batches.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from laurel.errors import PROBLEMS
 from services.gateway.naming import CLOCK, MEMBER, Correlation, RequestKey
 from services.gateway.outcomes import (
     POSTED,
+    MergeSeen,
     OperationSeen,
     Outcome,
     RedemptionSeen,
@@ -25,6 +26,7 @@ from services.gateway.outcomes import (
     Told,
     TurnSeen,
 )
+from services.gateway.store import details
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -84,7 +86,10 @@ def is_one_statement(told: Sequence[Told]) -> bool:
     return all(
         each.redemption is None
         and each.operation is None
+        and each.merged is None
         and each.turned is None
+        and not each.details
+        and each.closed is None
         and each.reward is None
         and each.parked is None
         and (each.outcome is None or each.outcome.state == POSTED or each.outcome.correlation.key.kind != MEMBER)
@@ -101,7 +106,10 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     ordered = [outcomes[correlation] for correlation in sorted(outcomes)]
     rows = await connection.fetch(_RECORD, *_outcome_columns(ordered), *_summary_columns(told, at))
     await _disenrol(connection, [each for each in ordered if each.correlation.key.kind == MEMBER])
+    await details.close(connection, [each.closed for each in told if each.closed is not None])
+    await details.keep(connection, [detail for each in told for detail in each.details])
     await _redemptions(connection, [each.redemption for each in told if each.redemption is not None])
+    await _merged(connection, [each.merged for each in told if each.merged is not None])
     await _operations(connection, [each.operation for each in told if each.operation is not None])
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
     await _turned(connection, [each.turned for each in told if each.turned is not None])
@@ -270,6 +278,20 @@ async def _operations(connection: Connection, seen: Sequence[OperationSeen]) -> 
 
 def _placed(seen: RedemptionSeen | OperationSeen | RewardSeen) -> tuple[int, int]:
     return (seen.place.epoch, seen.place.sequence)
+
+
+_MERGED = """
+    update members set merged_into = $3, status = case when $3::text is null then 'active' else 'merged' end,
+        merged_epoch = $4, merged_sequence = $5
+    where program = $1 and member = $2 and (merged_epoch, merged_sequence) < ($4, $5)
+"""
+
+
+async def _merged(connection: Connection, seen: Sequence[MergeSeen]) -> None:
+    """Note of which account a member is a part; an older event than the one that was heard changes nothing."""
+    for each in sorted(seen, key=lambda one: (one.program, one.member, one.place.epoch, one.place.sequence)):
+        place = each.place
+        await connection.execute(_MERGED, each.program, each.member, each.into, place.epoch, place.sequence)
 
 
 _TURNED = "update programs set turned = $3 where program = $1 and turning_to = $2"

@@ -64,6 +64,14 @@ class NewRequest:
     outcome: bytes | None = None
     """Set where nobody needs to be asked: the request is posted as it is recorded."""
     body: bytes | None = None
+    code: str | None = None
+    """Set where it is refused as it is recorded; `outcome` then says so."""
+
+    @property
+    def state(self) -> str:
+        if self.outcome is None:
+            return PENDING
+        return POSTED if self.code is None else REFUSED
 
 
 # Rows are taken in the order of their key, so two sets that share ids cannot wait for each other in a circle.
@@ -72,18 +80,17 @@ class NewRequest:
 _INSERT = """
     with recorded as (
     insert into requests as r (program, kind, partner, id, attempt, hash, state, member, subject, batch, line,
-        outcome, body, created_at)
-    select program, kind, partner, id, 1, hash, case when outcome is null then 'pending' else 'posted' end, member,
-        subject, batch, line, outcome, body, $12
+        outcome, body, created_at, code)
+    select program, kind, partner, id, 1, hash, state, member, subject, batch, line, outcome, body, $12, code
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-        $9::int8[], $10::bytea[], $11::bytea[])
-        as asked(program, kind, partner, id, hash, member, subject, batch, line, outcome, body)
+        $9::int8[], $10::bytea[], $11::bytea[], $13::text[], $14::text[])
+        as asked(program, kind, partner, id, hash, member, subject, batch, line, outcome, body, state, code)
     where kind = 'clock'
         or (select h.turning_to from programs h where h.program = asked.program limit 1) is null
     on conflict (program, kind, partner, id) do update
     set attempt = r.attempt + 1, hash = excluded.hash, state = excluded.state, member = excluded.member,
         subject = excluded.subject, batch = excluded.batch, line = excluded.line, created_at = excluded.created_at,
-        code = null, outcome = excluded.outcome, body = excluded.body, delayed = false, answered_at = null
+        code = excluded.code, outcome = excluded.outcome, body = excluded.body, delayed = false, answered_at = null
     where r.state = 'freed' or (r.kind = 'reward' and r.hash <> excluded.hash)
     returning program, kind, partner, id, attempt
     )
@@ -115,6 +122,8 @@ async def insert(connection: Connection, asked: Sequence[NewRequest], at: dateti
         [request.outcome for request in ordered],
         [request.body for request in ordered],
         at,
+        [request.state for request in ordered],
+        [request.code for request in ordered],
     )
     return {
         RequestKey(program, kind, partner, id_): Accepted(attempt, ProgramHead(program, version, clock, as_of))

@@ -124,10 +124,30 @@ members = hash_partitioned(
     _count("sequence"),
     _instant("created_at"),
     _flag("delayed"),
+    Column("merged_into", Text(collation="C")),
+    Column("merged_epoch", Integer, nullable=False, server_default=text("0")),
+    _count("merged_sequence"),
+    Column("household", Text(collation="C")),
     PrimaryKeyConstraint("program", "member"),
     schema="gateway",
 )
-"""Who is a member (decided here), and the summary that points' events tell, up to epoch and sequence."""
+"""Who is a member (decided here), and the summary that points' events tell, up to epoch and sequence. Who is
+merged says into whom, as the event at merged_epoch and merged_sequence told."""
+
+households = hash_partitioned(
+    "households",
+    metadata,
+    _key("program"),
+    _key("household"),
+    Column("members", LargeBinary, nullable=False),
+    Column("pooling", Boolean, nullable=False),
+    _key("request"),
+    _instant("created_at"),
+    PrimaryKeyConstraint("program", "household"),
+    schema="gateway",
+    by="program, household",
+)
+"""Who shares a wallet; request is the id of the one that made it what it is."""
 
 identifiers = hash_partitioned(
     "identifiers",
@@ -137,12 +157,28 @@ identifiers = hash_partitioned(
     Column("hash", LargeBinary, nullable=False),
     _key("member"),
     _instant("created_at"),
+    _instant("blocked_at", nullable=True),
     PrimaryKeyConstraint("program", "scheme", "hash"),
     Index("identifiers_member", "program", "member"),
     schema="gateway",
     by="program, scheme, hash",
 )
-"""Whose identifier it is, by its keyed hash; the identifier itself is nowhere."""
+"""Whose identifier it is, by its keyed hash; it is itself nowhere. A blocked one stays, and finds nobody."""
+
+member_details = hash_partitioned(
+    "member_details",
+    metadata,
+    _key("program"),
+    _key("member"),
+    _key("detail"),
+    Column("body", LargeBinary, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    PrimaryKeyConstraint("program", "member", "detail"),
+    schema="gateway",
+)
+"""What points' events tell of a member only when it moves, each under a name and as of its own event: what is known of
+the member, and each counter in its window."""
 
 requests = hash_partitioned(
     "requests",

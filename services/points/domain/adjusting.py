@@ -59,6 +59,8 @@ def decide(wallet: Wallet, asked: DecideAdjustment, moment: Moment) -> tuple[Any
         )
     if known.corrects:
         return _take(wallet, known, known.waiting, may_owe=True)
+    if wallet.status != "active":
+        return (_refused(asked.adjustment, known, "member_not_active"),)
     return post(wallet, known, moment, asked.versions.program)
 
 

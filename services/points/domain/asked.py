@@ -42,6 +42,10 @@ class Asked(msgspec.Struct, frozen=True):
     member: str | None = None
     versions: Versions = Versions()
 
+    def judged_by(self) -> dict[str, Versions]:
+        """Return by what versions each program that is concerned judges."""
+        return {self.program: self.versions}
+
 
 class Enrol(Asked, frozen=True, kw_only=True):
     """Open a wallet."""
@@ -50,6 +54,20 @@ class Enrol(Asked, frozen=True, kw_only=True):
     person: str | None = None
     referred_by: str | None = None
     attributes: dict[str, str | int | bool] = {}
+
+
+class ChangeMember(Asked, frozen=True, kw_only=True):
+    """Change what is known of a member; attributes that are not named stay."""
+
+    change: str
+    person: str | None = None
+    attributes: dict[str, str | int | bool] = {}
+
+
+class CloseMember(Asked, frozen=True, kw_only=True):
+    """Let a member take part no more."""
+
+    change: str
 
 
 class Report(Asked, frozen=True, kw_only=True):
@@ -160,3 +178,49 @@ class MatchStatus(Asked, frozen=True, kw_only=True):
     issuer: str = ""
     until: date | None = None
     needs: int | None = None
+
+
+class Transfer(Asked, frozen=True, kw_only=True):
+    """Give points to another member of the program."""
+
+    transfer: str
+    to: str
+    unit: str
+    amount: Points
+    partner: str = ""
+
+
+class Merge(Asked, frozen=True, kw_only=True):
+    """Make an account a part of another one."""
+
+    merge: str
+    into: str
+
+
+class Unmerge(Merge, frozen=True, kw_only=True):
+    """Take that back."""
+
+
+class SetHousehold(Asked, frozen=True, kw_only=True):
+    """Let `members`, and nobody else, be a household; `leaving` were until now."""
+
+    household: str
+    members: tuple[str, ...]
+    leaving: tuple[str, ...] = ()
+    pooling: bool = True
+
+
+class Exchange(Asked, frozen=True, kw_only=True):
+    """Give points of this program for points of another, whose member is `to_member`."""
+
+    exchange: str
+    to_program: str
+    to_member: str
+    unit: str
+    amount: Points
+    partner: str = ""
+    to_versions: Versions = Versions()
+
+    def judged_by(self) -> dict[str, Versions]:
+        """Return by what versions the two programs judge."""
+        return {self.to_program: self.to_versions, self.program: self.versions}

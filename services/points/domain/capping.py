@@ -16,6 +16,7 @@ from laurel.program.caps import BALANCE_CAP, BUDGET, TRANSACTION_CAP, WINDOW_CAP
 from laurel.program.rules import CompiledRule, RuleLimit
 from laurel.program.windows import Window, WindowKind
 from services.points.domain.facts import Counted, Cut, RuleJudged
+from services.points.domain.limiting import counted_of
 from services.points.domain.shared import Shared
 from services.points.domain.state import Wallet
 
@@ -64,7 +65,7 @@ def counters_at(program: CompiledProgram, happened: Happened) -> list[tuple[str,
     ]
 
 
-def spent_limits(program: CompiledProgram, wallet: Wallet, happened: Happened) -> list[int]:
+def spent_limits(program: CompiledProgram, wallet: Wallet, happened: Happened, shared: Shared) -> list[int]:
     """Return the places of the rules whose limit is reached in the window of an activity."""
     spent = []
     for rule in program.limited:
@@ -73,7 +74,7 @@ def spent_limits(program: CompiledProgram, wallet: Wallet, happened: Happened) -
         window = program.windows.of(
             limit.window, happened.occurred_at, enrolled_at=wallet.enrolled_at, store=happened.store
         )
-        if wallet.counted(limit.counter, window.start) >= limit.times:
+        if counted_of(wallet, shared, limit.counter, window.start, by_person=limit.by_person) >= limit.times:
             spent.append(rule.index)
     return spent
 

@@ -24,7 +24,9 @@ from services.points.domain.facts import (
     PointsGranted,
     RuleJudged,
 )
+from services.points.domain.limiting import people_counted
 from services.points.domain.moment import Moment
+from services.points.domain.segmenting import joined
 from services.points.domain.shared import Credit, Shared, key_name
 from services.points.domain.state import Wallet
 from services.points.domain.tiering import Seen, counts_of, seen_for, stands
@@ -62,11 +64,14 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         tier=seen.tier,
         tenure=seen.tenure,
         stands=stands(wallet, program),
+        segments=seen.segments,
     )
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
     drawn = _drawn(program, decision) if program.budgeted else ()
     qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
-    return (posted, *taken, *drawn, *grants, *pay_debts(wallet, grants, moment.journal), *qualified)
+    joins = joined(wallet, program, activity)
+    people = people_counted(program, wallet, counted)
+    return (posted, *taken, *drawn, *people, *grants, *pay_debts(wallet, grants, moment.journal), *qualified, *joins)
 
 
 def weigh(
@@ -80,7 +85,7 @@ def weigh(
     """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves."""
     member = (seen or seen_for(wallet, program, activity)).member
     basis = basis_of(activity, partner=partner)
-    spent = spent_limits(program, wallet, activity) if program.limited else ()
+    spent = spent_limits(program, wallet, activity, shared) if program.limited else ()
     outcomes = program.evaluate(basis, member, spent=spent)
     decision = [_judged(outcome) for outcome in outcomes]
     if program.counts or program.is_capped:

@@ -14,27 +14,43 @@ from datetime import datetime
 import msgspec
 
 from laurel.program import Returned
-from laurel.program.standing import QualifyingCounted, QualifyingReturned, TierChanged, TierKept
+from laurel.program.belonging import SegmentsChanged
+from laurel.program.standing import QualifyingCounted, QualifyingJoined, QualifyingReturned, TierChanged, TierKept
+from services.points.domain.fact import Counted, Fact, LotName, LotPart
+from services.points.domain.households import Household, HouseholdChanged
+from services.points.domain.joined import (
+    MemberAbsorbed,
+    MemberMerged,
+    MemberParted,
+    MemberUnmerged,
+    MergeRefused,
+)
+from services.points.domain.sharing import LotReceived, PointsReceived, PointsSent, TransferRefused
 
-__all__ = ["QualifyingCounted", "QualifyingReturned", "TierChanged", "TierKept"]
-# The facts about tiers live with the program, because paper plays them too; here they are facts like any other.
-
-
-class LotName(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """Names a lot within its wallet: the journal that granted it, and its number there."""
-
-    journal: int
-    lot: int
-
-    def __str__(self) -> str:
-        return f"{self.journal}.{self.lot}"
-
-
-class LotPart(msgspec.Struct, frozen=True, array_like=True):
-    """A part of one lot: `amount` > 0."""
-
-    name: LotName
-    amount: int
+__all__ = [
+    "Counted",
+    "Fact",
+    "Household",
+    "HouseholdChanged",
+    "LotName",
+    "LotPart",
+    "LotReceived",
+    "MemberAbsorbed",
+    "MemberMerged",
+    "MemberParted",
+    "MemberUnmerged",
+    "MergeRefused",
+    "PointsReceived",
+    "PointsSent",
+    "QualifyingCounted",
+    "QualifyingJoined",
+    "QualifyingReturned",
+    "SegmentsChanged",
+    "TierChanged",
+    "TierKept",
+    "TransferRefused",
+]
+# The facts about tiers and segments live with the program, because paper plays them too; they are facts like any other.
 
 
 class Cut(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -48,22 +64,6 @@ class Cut(msgspec.Struct, frozen=True, omit_defaults=True):
     counter: str = ""
     start: datetime | None = None
     refill: int = 0
-
-
-class Counted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A counter that moved by `amount`, to `total`, in the window from `start` to just before `end`.
-
-    `limit` is what bounded it then; `refills` says that a return lets what the bound had refused be granted.
-    """
-
-    counter: str
-    start: datetime
-    amount: int
-    total: int
-    end: datetime | None = None
-    unit: str = ""
-    limit: int | None = None
-    refills: bool = False
 
 
 class Unrefused(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,25 +86,44 @@ class RuleJudged(msgspec.Struct, frozen=True, omit_defaults=True):
     capped_by: tuple[Cut, ...] = ()
 
 
-class Fact(msgspec.Struct, frozen=True, tag_field="fact", omit_defaults=True):
-    """The root of all facts."""
-
-
 class MemberEnrolled(Fact, frozen=True, tag=True):
     """A wallet was opened."""
 
     enrolled_at: datetime
     person: str | None = None
-    attributes: dict[str, str | int | bool] = {}
+    attributes: dict[str, str | int | bool] = {}  # noqa: RUF012  # each gets its own
+
+
+class MemberChanged(Fact, frozen=True, tag=True):
+    """Something about the member is another: person and attributes as they stand from now on, all of them."""
+
+    change: str
+    person: str | None = None
+    attributes: dict[str, str | int | bool] = {}  # noqa: RUF012  # each gets its own
+
+
+class MemberClosed(Fact, frozen=True, tag=True):
+    """The member takes part no more."""
+
+    change: str
+
+
+class MemberChangeRefused(Fact, frozen=True, tag=True):
+    """A member was not changed, or not closed."""
+
+    change: str
+    asked: str
+    code: str
+    detail: str = ""
 
 
 class ActivityPosted(Fact, frozen=True, tag=True):
     """An activity was judged by `version` of its program and credited, perhaps with nothing.
 
     `active_until` names, for units that expire by inactivity, how long this activity keeps them; `member` are the
-    attributes that the rules saw, so that a return is judged by the same, and so are `tier` and `tenure`. `stands` is
-    the tier that the member had when it was posted; empty where there are none. `counted` are the counters of caps and
-    limits that it moved.
+    attributes that the rules saw, so that a return is judged by the same, and so are `tier`, `tenure` and `segments`.
+    `stands` is the tier that the member had when it was posted; empty where there are none. `counted` are the counters
+    of caps and limits that it moved.
     """
 
     activity: str
@@ -113,12 +132,13 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     occurred_at: datetime
     version: int
     decision: tuple[RuleJudged, ...] = ()
-    active_until: dict[str, datetime] = {}
-    member: dict[str, str | int | bool] = {}
+    active_until: dict[str, datetime] = {}  # noqa: RUF012  # each gets its own
+    member: dict[str, str | int | bool] = {}  # noqa: RUF012  # each gets its own
     counted: tuple[Counted, ...] = ()
     tier: str = ""
     tenure: int = 0
     stands: str = ""
+    segments: tuple[str, ...] = ()
 
 
 class ActivityReturned(Fact, frozen=True, tag=True):
@@ -149,7 +169,7 @@ class ActivityRefused(Fact, frozen=True, tag=True):
     partner: str
     code: str
     detail: str
-    facts: dict[str, dict[str, str]] = {}
+    facts: dict[str, dict[str, str]] = {}  # noqa: RUF012  # each gets its own
 
 
 class BudgetDrawn(Fact, frozen=True, tag=True):
@@ -164,6 +184,15 @@ class KeyTaken(Fact, frozen=True, tag=True):
 
     group: str
     key: str
+
+
+class PersonCounted(Fact, frozen=True, tag=True):
+    """All members of a person together have earned by a rule so often more, or less, in a window."""
+
+    person: str
+    counter: str
+    start: datetime
+    amount: int
 
 
 class PointsGranted(Fact, frozen=True, tag=True):
@@ -406,7 +435,7 @@ class PostingCorrected(Fact, frozen=True, tag=True):
     should_be: int
     funder: str
     parts: tuple[LotPart, ...] = ()
-    by_rule: dict[str, int] = {}
+    by_rule: dict[str, int] = {}  # noqa: RUF012  # each gets its own
     written_off: int = 0
     waiting: int = 0
     bonus: int = 0
@@ -423,11 +452,15 @@ class StatusMatchRefused(Fact, frozen=True, tag=True):
 
 AnyFact = (
     MemberEnrolled
+    | MemberChanged
+    | MemberClosed
+    | MemberChangeRefused
     | ActivityPosted
     | ActivityReturned
     | ActivityRefused
     | BudgetDrawn
     | KeyTaken
+    | PersonCounted
     | PointsGranted
     | DebtPaid
     | PointsClawedBack
@@ -449,14 +482,29 @@ AnyFact = (
     | QualifyingReturned
     | TierChanged
     | TierKept
+    | SegmentsChanged
     | StatusMatchRefused
+    | PointsSent
+    | PointsReceived
+    | LotReceived
+    | TransferRefused
+    | MemberMerged
+    | MemberAbsorbed
+    | MemberUnmerged
+    | MemberParted
+    | MergeRefused
+    | QualifyingJoined
+    | HouseholdChanged
 )
 
 ADJUSTING = (AdjustmentWaiting, PointsAdjusted, AdjustmentRefused, AdjustmentRejected, PostingCorrected)
 """The facts that say something of the adjustment they name."""
 
-LOT_MAKING = (PointsGranted, LotRenewed, LotAdjusted)
+LOT_MAKING = (PointsGranted, LotRenewed, LotAdjusted, LotReceived)
 """The facts that make a lot, each named by its `lot` within the journal."""
+
+COUNTING = (ActivityPosted, ActivityReturned, PointsSent, PointsReceived, MemberAbsorbed, MemberParted)
+"""The facts that say which counters they moved."""
 
 HOLD_MOVING = (PointsHeld, HoldRefused, PointsCaptured, PointsReleased, PointsRestored)
 """The facts that say something of the hold they name."""

@@ -48,8 +48,10 @@ def _cover(
 ) -> tuple[LotPart, ...] | HoldRefused:
     """Return which lots pay, or why they cannot."""
     balance = wallet.balance(asked.unit)
-    if not wallet.exists:
-        return HoldRefused(hold=asked.hold, unit=asked.unit, amount=asked.amount, code="member_unknown", saga=saga)
+    if wallet.status != "active" or wallet.merged_into is not None:
+        # Of an account that became a part of another one the gateway asks no more, but for what is under way.
+        code = "member_not_active" if wallet.exists else "member_unknown"
+        return HoldRefused(hold=asked.hold, unit=asked.unit, amount=asked.amount, code=code, saga=saga)
     if asked.amount > balance.available:
         return HoldRefused(
             hold=asked.hold,

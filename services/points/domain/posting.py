@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from services.points.domain import facts as f
 from services.points.domain.facts import AnyFact
+from services.points.domain.sharing import TRANSFERRED
 
 
 class Entry(NamedTuple):
@@ -106,6 +107,21 @@ def _corrected(fact: f.PostingCorrected) -> list[Entry]:
     ]
 
 
+def _sent(fact: f.PointsSent) -> list[Entry]:
+    return [
+        *_move(fact.unit, "available", fact.account, _sum(fact.parts)),
+        *_move(fact.unit, fact.account, "owed", fact.owed),
+    ]
+
+
+def _received(fact: f.PointsReceived) -> list[Entry]:
+    return _move(fact.unit, "owed", TRANSFERRED, fact.owed)
+
+
+def _received_lot(fact: f.LotReceived) -> list[Entry]:
+    return _move(fact.unit, fact.account, "available", fact.amount)
+
+
 def _rejected(fact: f.AdjustmentRejected) -> list[Entry]:
     return _move(fact.unit, "written_off", f"adjusted:{fact.funder}", fact.written_off)
 
@@ -125,4 +141,7 @@ _POST: dict[type, Callable[[Any], list[Entry]]] = {
     f.LotAdjusted: _adjusted_lot,
     f.PostingCorrected: _corrected,
     f.AdjustmentRejected: _rejected,
+    f.PointsSent: _sent,
+    f.LotReceived: _received_lot,
+    f.PointsReceived: _received,
 }

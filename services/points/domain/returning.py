@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from laurel.contracts.activity import ReportedActivity
 from laurel.errors import Refused
 from laurel.program import CompiledProgram, Returned, RuleOutcome, basis_less_returns, plus_return
@@ -18,6 +20,7 @@ from services.points.domain.facts import (
     PointsClawedBack,
     RuleJudged,
 )
+from services.points.domain.limiting import people_back
 from services.points.domain.moment import Moment
 from services.points.domain.paying import may_take_back
 from services.points.domain.refilling import Counting, Refilling, give_limits_back, lower, unrefuse
@@ -25,8 +28,18 @@ from services.points.domain.state import CounterKey, Lot, Posting, Wallet
 from services.points.domain.tiering import counts_back, stands
 
 
-def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
-    """Judge what is left of the original by the version that judged it; claw back what it would not have earned."""
+def take_back(
+    wallet: Wallet,
+    asked: Report,
+    activity: ReportedActivity,
+    moment: Moment,
+    *,
+    rules: frozenset[str] | None = None,
+) -> tuple[AnyFact, ...]:
+    """Judge what is left of the original by the version that judged it; claw back what it would not have earned.
+
+    With `rules` nothing comes back: it is what these rules gave that is taken, whole.
+    """
     posting = wallet.postings.get((asked.partner, activity.of or ""))
     if posting is None:
         return _refused(asked, activity, "activity_unknown", f"No activity {activity.of} was posted here")
@@ -35,13 +48,18 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
         message = f"version {posting.version} of {wallet.program}, which judged {activity.of}, is not known"
         raise AssertionError(message)
     original = decode_activity(posting.body)
-    if not may_take_back(original, activity, wallet.member):
+    if not may_take_back(original, activity, wallet.member) and activity.member != wallet.merged_into:
         return _refused(asked, activity, "activity_unknown", f"No activity {activity.of} was posted here")
-    try:
-        returned = plus_return(original, posting.returned, activity)
-    except Refused as refusal:
-        return _refused(asked, activity, refusal.code, refusal.detail)
-    kept = _judge(program, asked.partner, original, posting, returned)
+    returned = posting.returned
+    if rules is None:
+        try:
+            returned = plus_return(original, posting.returned, activity)
+        except Refused as refusal:
+            return _refused(asked, activity, refusal.code, refusal.detail)
+    kept = [
+        msgspec.structs.replace(outcome, computed=0) if outcome.rule.id in (rules or ()) else outcome
+        for outcome in _judge(program, asked.partner, original, posting, returned)
+    ]
     back = _due_back(posting, kept)
     points = [judged for judged in back if not program.units[judged.unit].counts_only]
     clawbacks = _claw_back(wallet, (asked.partner, activity.of or ""), points)
@@ -53,7 +71,8 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
         if program.limited:
             before = _judge(program, asked.partner, original, posting, posting.returned)
             give_limits_back(program, posting, before, kept, counting)
-        for counted, amount in freed:
+        # What is refilled would not know what the account has counted of which this one is a part.
+        for counted, amount in freed if wallet.merged_into is None else ():
             refilling.refill(CounterKey(counted.counter, counted.start), amount)
     return (
         ActivityReturned(
@@ -69,6 +88,7 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
             unrefused=unrefused,
             stands=stands(wallet, program),
         ),
+        *people_back(posting, counting.moved()),
         *clawbacks,
         *refilling.grants,
         *pay(_owed(wallet, clawbacks), refilling.grants, moment.journal),

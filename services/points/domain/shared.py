@@ -1,15 +1,18 @@
-"""What many members share, and what is drawn from it: budgets of rules, and things that may be credited once.
+"""What many members share, and what is drawn from it: budgets of rules, things that may be credited once,
+and how often the members of a person earned.
 
-It is loaded and locked like wallets, after them, and moves by facts like them. Nothing is ever given back.
+It is loaded and locked like wallets, after them, and moves by facts like them. Of budgets and keys nothing is ever
+given back.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from laurel.program import CompiledProgram
-from services.points.domain.facts import AnyFact, BudgetDrawn, KeyTaken
+from services.points.domain.facts import AnyFact, BudgetDrawn, KeyTaken, PersonCounted
 
 
 class KeyName(NamedTuple):
@@ -24,6 +27,15 @@ class BudgetName(NamedTuple):
 
     program: str
     rule: str
+
+
+class PersonName(NamedTuple):
+    """Names what is counted of all members of a person in a window."""
+
+    program: str
+    person: str
+    counter: str
+    start: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,8 @@ class Shared:
     keys: dict[KeyName, Credit] = field(default_factory=dict)
     budgets: dict[BudgetName, int] = field(default_factory=dict)
     """What was drawn of each budget so far."""
+    people: dict[PersonName, int] = field(default_factory=dict)
+    """How often all members of a person have earned in a window."""
 
     def apply(self, program: str, member: str, journal: int, fact: AnyFact) -> None:
         """Move by one fact of a member's journal."""
@@ -50,6 +64,9 @@ class Shared:
         elif isinstance(fact, BudgetDrawn):
             name = BudgetName(program, fact.rule)
             self.budgets[name] = self.budgets.get(name, 0) + fact.amount
+        elif isinstance(fact, PersonCounted):
+            person = PersonName(program, fact.person, fact.counter, fact.start)
+            self.people[person] = self.people.get(person, 0) + fact.amount
 
     def drawn(self, program: str, rule: str) -> int:
         """Return what was drawn of a rule's budget so far; it must have been loaded."""

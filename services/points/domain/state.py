@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from laurel.program import NOTHING_RETURNED, Returned
+from laurel.program.belonging import SegmentBook, SegmentsChanged
 from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
 from laurel.program.tiers import seen_as
 from services.points.domain import facts as f
@@ -170,6 +171,9 @@ class Posting:
     """What it counted towards tiers."""
     tier: str = ""
     tenure: int = 0
+    segments: tuple[str, ...] = ()
+    people: tuple[f.PersonCounted, ...] = ()
+    """What it counted of the member's person."""
     corrected: bool = False
 
     @classmethod
@@ -185,17 +189,21 @@ class Posting:
             fact.counted,
             tier=fact.tier,
             tenure=fact.tenure,
+            segments=fact.segments,
         )
 
     @property
     def seen(self) -> Mapping[str, Any]:
-        """Return the member as the rules saw it: its attributes, with the tier and tenure of then."""
-        return seen_as(self.member, self.tier, self.tenure)
+        """Return the member as the rules saw it: its attributes, with the tier, tenure and segments of then."""
+        return seen_as(self.member, self.tier, self.tenure, self.segments)
 
-    def take(self, fact: f.ActivityReturned | f.PointsGranted | QualifyingCounted) -> None:
-        """Keep what came back, what was refilled, or what was counted towards tiers."""
+    def take(self, fact: f.ActivityReturned | f.PointsGranted | QualifyingCounted | f.PersonCounted) -> None:
+        """Keep what came back, what was refilled, or what was counted towards tiers or of a person."""
         if isinstance(fact, QualifyingCounted):
             self.qualified = (*self.qualified, fact)
+            return
+        if isinstance(fact, f.PersonCounted):
+            self.people = (*self.people, fact)
             return
         if isinstance(fact, f.PointsGranted):
             self.refilled[fact.rule] = self.refilled.get(fact.rule, 0) + fact.amount
@@ -232,9 +240,19 @@ class Wallet:
     turned_to: datetime | None = None
     """Up to when a turn of the program's clock moved this wallet last."""
     drawn: dict[str, int] = field(default_factory=dict)
+    people: dict[tuple[str, str, datetime], int] = field(default_factory=dict)
+    """What this wallet added to what is counted of persons."""
     tiers: TierBook | None = None
     converts_at: datetime | None = None
     """When points next may become a voucher, if there are enough; may be too early, never too late."""
+    segments: SegmentBook = field(default_factory=SegmentBook)
+    merged_into: str | None = None
+    """Of which other account this one is a part; what comes to it goes there."""
+    merged_in: int | None = None
+    """The journal by which it became that."""
+    household: f.Household | None = None
+    passed_on: set[int] = field(default_factory=set)
+    """The journals of the other account by which it took over what was here."""
 
     @property
     def exists(self) -> bool:
@@ -277,9 +295,12 @@ class Wallet:
         ]
         if self.hold_expires_at is not None:
             ends.append(self.hold_expires_at)
-        if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
-            ends.append(self.tiers.standing.due_at)
-        if self.converts_at is not None:
+        standing = self.tiers.standing if self.tiers is not None and self.merged_into is None else None
+        if standing is not None and standing.due_at is not None:
+            ends.append(standing.due_at)
+        if self.segments.ends_at is not None and self.merged_into is None:
+            ends.append(self.segments.ends_at)
+        if self.converts_at is not None and self.merged_into is None:
             ends.append(self.converts_at)
         return min(ends, default=None)
 
@@ -293,6 +314,14 @@ def _enrolled(wallet: Wallet, _journal: int, fact: f.MemberEnrolled) -> None:
     wallet.enrolled_at = fact.enrolled_at
     wallet.person = fact.person
     wallet.attributes = dict(fact.attributes)
+
+
+def _member_changed(wallet: Wallet, _journal: int, fact: f.MemberChanged) -> None:
+    wallet.person, wallet.attributes = fact.person, dict(fact.attributes)
+
+
+def _member_closed(wallet: Wallet, _journal: int, _fact: f.MemberClosed) -> None:
+    wallet.status = "closed"
 
 
 def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
@@ -342,7 +371,7 @@ def _returned(wallet: Wallet, _journal: int, fact: f.ActivityReturned) -> None:
         wallet.refusals[less.journal, less.rule].left -= less.amount
 
 
-def _refused(_wallet: Wallet, _journal: int, _fact: f.ActivityRefused | f.HoldRefused) -> None:
+def _refused(_wallet: Wallet, _journal: int, _fact: f.ActivityRefused | f.MemberChangeRefused) -> None:
     """Move nothing: a refusal is kept, that is all."""
 
 
@@ -352,6 +381,14 @@ def _key_taken(wallet: Wallet, journal: int, fact: f.KeyTaken) -> None:
 
 def _drawn(wallet: Wallet, _journal: int, fact: f.BudgetDrawn) -> None:
     wallet.drawn[fact.rule] = wallet.drawn.get(fact.rule, 0) + fact.amount
+
+
+def _person_counted(wallet: Wallet, journal: int, fact: f.PersonCounted) -> None:
+    key = (fact.person, fact.counter, fact.start)
+    wallet.people[key] = wallet.people.get(key, 0) + fact.amount
+    for posting in wallet.postings.values():
+        if posting.journal == journal:
+            posting.take(fact)
 
 
 def _hold_refused(wallet: Wallet, _journal: int, fact: f.HoldRefused) -> None:
@@ -370,6 +407,54 @@ def _granted(wallet: Wallet, journal: int, fact: f.PointsGranted) -> None:
 
 def _renewed(wallet: Wallet, journal: int, fact: f.LotRenewed) -> None:
     _new_lot(wallet, journal, fact).spent -= fact.amount
+
+
+def _received_lot(wallet: Wallet, journal: int, fact: f.LotReceived) -> None:
+    _new_lot(wallet, journal, fact).adjusted += fact.amount
+
+
+def _received(wallet: Wallet, _journal: int, fact: f.PointsReceived) -> None:
+    _count(wallet, fact.counted)
+    if fact.owed:
+        balance = wallet.moving(fact.unit)
+        balance.owed += fact.owed
+        balance.adjusted -= fact.owed
+    if fact.active_until is not None:
+        balance = wallet.moving(fact.unit)
+        if balance.active_until is None or fact.active_until > balance.active_until:
+            balance.active_until = fact.active_until
+
+
+def _sent(wallet: Wallet, _journal: int, fact: f.PointsSent) -> None:
+    _count(wallet, fact.counted)
+    amount = _take(wallet, fact.parts, remaining=-1)
+    balance = wallet.moving(fact.unit)
+    balance.available -= amount
+    balance.owed -= fact.owed
+    balance.adjusted += fact.owed - amount
+    if wallet.merged_into is not None:
+        wallet.passed_on.add(fact.journal)
+
+
+def _merged(wallet: Wallet, journal: int, fact: f.MemberMerged) -> None:
+    if wallet.merged_into != fact.into:
+        wallet.passed_on.clear()
+    wallet.status, wallet.merged_into = "merged", fact.into
+    if wallet.merged_in is None:
+        wallet.merged_in = journal
+
+
+def _unmerged(wallet: Wallet, _journal: int, _fact: f.MemberUnmerged) -> None:
+    wallet.status, wallet.merged_into, wallet.merged_in = "active", None, None
+    wallet.passed_on.clear()
+
+
+def _household_changed(wallet: Wallet, _journal: int, fact: f.HouseholdChanged) -> None:
+    wallet.household = fact.now
+
+
+def _absorbed(wallet: Wallet, _journal: int, fact: f.MemberAbsorbed | f.MemberParted) -> None:
+    _count(wallet, fact.counted)
 
 
 def _adjusted_lot(wallet: Wallet, journal: int, fact: f.LotAdjusted) -> None:
@@ -452,7 +537,9 @@ def note_correction(wallet: Wallet, fact: f.PostingCorrected) -> None:
             posting.clawed_back[rule] = posting.clawed_back.get(rule, 0) + falls
 
 
-def _new_lot(wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted) -> Balance:
+def _new_lot(
+    wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted | f.LotReceived
+) -> Balance:
     """Make the lot, and let its points be available; the caller says where they came from."""
     name = LotName(journal, fact.lot)
     wallet.lots[name] = Lot(
@@ -602,17 +689,27 @@ def _tiers_moved(wallet: Wallet, journal: int, fact: AnyTierFact) -> None:
     wallet.tiers.apply(journal, fact)
 
 
-def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused) -> None:
+def _segments_changed(wallet: Wallet, _journal: int, fact: SegmentsChanged) -> None:
+    wallet.segments.apply(fact)
+
+
+def _match_refused(
+    _wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused | f.TransferRefused | f.MergeRefused
+) -> None:
     """Move nothing: a refusal is kept, that is all."""
 
 
 _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.MemberEnrolled: _enrolled,
+    f.MemberChanged: _member_changed,
+    f.MemberClosed: _member_closed,
+    f.MemberChangeRefused: _refused,
     f.ActivityPosted: _posted,
     f.ActivityReturned: _returned,
     f.ActivityRefused: _refused,
     f.BudgetDrawn: _drawn,
     f.KeyTaken: _key_taken,
+    f.PersonCounted: _person_counted,
     f.HoldRefused: _hold_refused,
     f.PointsGranted: _granted,
     f.DebtPaid: _debt_paid,
@@ -634,5 +731,17 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.QualifyingReturned: _tiers_moved,
     f.TierChanged: _tiers_moved,
     f.TierKept: _tiers_moved,
+    SegmentsChanged: _segments_changed,
     f.StatusMatchRefused: _match_refused,
+    f.TransferRefused: _match_refused,
+    f.MergeRefused: _match_refused,
+    f.MemberMerged: _merged,
+    f.MemberAbsorbed: _absorbed,
+    f.MemberUnmerged: _unmerged,
+    f.MemberParted: _absorbed,
+    f.QualifyingJoined: _tiers_moved,
+    f.HouseholdChanged: _household_changed,
+    f.PointsSent: _sent,
+    f.PointsReceived: _received,
+    f.LotReceived: _received_lot,
 }

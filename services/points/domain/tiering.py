@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from laurel.calendars import local_date
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram, RuleOutcome
 from laurel.program.bases import ActivityLike
@@ -19,6 +20,9 @@ from laurel.program.document import Benefit
 from laurel.program.standing import (
     BEGINNING,
     AnyTierFact,
+    Bucket,
+    QualifyingCounted,
+    QualifyingReturned,
     Standing,
     TierBook,
     TierChanged,
@@ -39,6 +43,7 @@ class Seen(NamedTuple):
     member: Mapping[str, Any]
     tier: str = ""
     tenure: int = 0
+    segments: tuple[str, ...] = ()
 
 
 def climber_of(wallet: Wallet, tiers: CompiledTiers, journal: int) -> Climber:
@@ -49,11 +54,12 @@ def climber_of(wallet: Wallet, tiers: CompiledTiers, journal: int) -> Climber:
 def seen_for(wallet: Wallet, program: CompiledProgram, activity: ActivityLike) -> Seen:
     """Return how the rules see the member for an activity: by the tier of the instant that the program names (S9)."""
     tiers = program.tiers
+    segments = wallet.segments.at(activity.occurred_at) if program.segments is not None else ()
     if tiers is None:
-        return Seen(wallet.attributes)
+        return Seen(seen_as(wallet.attributes, "", 0, segments), segments=segments)
     at = tiers.judged_at(activity.occurred_at, activity.attributes)
     tier, tenure = judged(climber_of(wallet, tiers, 0), at)
-    return Seen(seen_as(wallet.attributes, tier, tenure), tier, tenure)
+    return Seen(seen_as(wallet.attributes, tier, tenure, segments), tier, tenure, segments)
 
 
 def counts_of(
@@ -66,7 +72,7 @@ def counts_of(
     journal: int,
 ) -> list[AnyTierFact]:
     """Return what an activity counts towards tiers, and where that leads."""
-    if program.tiers is None:
+    if program.tiers is None and program.segments is None:
         return []
     counted = [
         Counted(outcome.rule.id, outcome.rule.unit, outcome.computed)
@@ -75,8 +81,13 @@ def counts_of(
     ]
     if not counted:
         return []
-    climber = climber_of(wallet, program.tiers, journal)
-    return count(climber, counted, activity.id, partner, activity.occurred_at, at)
+    for_tiers, for_segments = parted(program, counted)
+    facts: list[AnyTierFact] = []
+    if program.tiers is not None and for_tiers:
+        climber = climber_of(wallet, program.tiers, journal)
+        facts = count(climber, for_tiers, activity.id, partner, activity.occurred_at, at)
+    facts += [_by_day(program, each, activity, partner) for each in for_segments]
+    return facts
 
 
 def counts_back(
@@ -88,11 +99,60 @@ def counts_back(
     journal: int,
 ) -> list[AnyTierFact]:
     """Return what a return takes back of what its original had counted, and where that leads."""
-    if program.tiers is None:
+    if program.tiers is None and program.segments is None:
         return []
-    counted = {fact.rule: fact for fact in posting.qualified}
-    taken = [(counted[judged.rule], judged.amount) for judged in back if judged.rule in counted]
-    return take_back(climber_of(wallet, program.tiers, journal), taken, posting.journal, at) if taken else []
+    amounts = {judged.rule: judged.amount for judged in back}
+    taken = [(fact, amounts[fact.rule]) for fact in posting.qualified if amounts.get(fact.rule)]
+    by_day = [(fact, amount) for fact, amount in taken if _is_of_segments(program, fact)]
+    of_tiers = [each for each in taken if each not in by_day]
+    facts: list[AnyTierFact] = []
+    if program.tiers is not None and of_tiers:
+        facts = take_back(climber_of(wallet, program.tiers, journal), of_tiers, posting.journal, at)
+    return [*facts, *(_less_by_day(fact, amount) for fact, amount in by_day)]
+
+
+def parted(program: CompiledProgram, counted: Sequence[Counted]) -> tuple[list[Counted], list[Counted]]:
+    """Part what is counted into what tiers go by, and what segments do: those by day, and by a fact of their own.
+
+    A unit may be both; where tiers count it by day as well, it is counted once.
+    """
+    tiers, segments = program.tiers, program.segments
+    grains = {} if tiers is None else tiers.grains
+    for_tiers = [each for each in counted if tiers is not None and (each.unit in grains or segments is None)]
+    measured = frozenset[str]() if segments is None else segments.units
+    for_segments = [each for each in counted if each.unit in measured and "day" not in grains.get(each.unit, ())]
+    return for_tiers, for_segments
+
+
+def _by_day(program: CompiledProgram, counted: Counted, activity: ReportedActivity, partner: str) -> QualifyingCounted:
+    """Count for segments: on the day on which it happened."""
+    return QualifyingCounted(
+        unit=counted.unit,
+        rule=counted.rule,
+        amount=counted.amount,
+        activity=activity.id,
+        partner=partner,
+        occurred_at=activity.occurred_at,
+        buckets=(Bucket(counted.unit, "day", local_date(activity.occurred_at, program.zone)),),
+    )
+
+
+def _is_of_segments(program: CompiledProgram, fact: QualifyingCounted) -> bool:
+    """Whether a fact counted for segments alone: by day, where no tier counts that unit so."""
+    grains = {} if program.tiers is None else program.tiers.grains
+    return tuple(bucket.grain for bucket in fact.buckets) == ("day",) and "day" not in grains.get(fact.unit, ())
+
+
+def _less_by_day(fact: QualifyingCounted, amount: int) -> QualifyingReturned:
+    """Take back what was counted for segments; whoever was judged meanwhile stays as judged."""
+    return QualifyingReturned(
+        unit=fact.unit,
+        rule=fact.rule,
+        amount=amount,
+        of=fact.activity,
+        partner=fact.partner,
+        buckets=fact.buckets,
+    )
 
 
 def stands(wallet: Wallet, program: CompiledProgram) -> str:
@@ -105,7 +165,7 @@ def stands(wallet: Wallet, program: CompiledProgram) -> str:
 
 def tier_due_at(wallet: Wallet) -> datetime | None:
     """Return when time alone next looks at the member's tier."""
-    standing = wallet.tiers.standing if wallet.tiers is not None else None
+    standing = wallet.tiers.standing if wallet.tiers is not None and wallet.merged_into is None else None
     return None if standing is None else standing.due_at
 
 

@@ -17,7 +17,7 @@ from services.points.domain.capping import counters_at
 from services.points.domain.earning import weigh
 from services.points.domain.facts import RuleJudged
 from services.points.domain.moment import Programs
-from services.points.domain.shared import BudgetName, Shared
+from services.points.domain.shared import BudgetName, PersonName, Shared
 from services.points.domain.state import Wallet
 
 _decode_quote = decoder_of(QuotedActivity).decode
@@ -50,6 +50,7 @@ class Views(Protocol):
         self, program: str, units: Sequence[str], rules: Sequence[str], own: Sequence[str], *, everybody: bool
     ) -> dict[str, int]: ...
     async def budgets(self, program: str) -> dict[BudgetName, int]: ...
+    async def people(self, program: str, person: str) -> dict[PersonName, int]: ...
     async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet: ...
 
 
@@ -124,7 +125,8 @@ async def _quote(views: Views, judging: CompiledProgram, activity: QuotedActivit
     if member is not None:
         counters = counters_at(judging, activity) if judging.counts else []
         wallet = await views.wallet(program, member, counters)
-    shared = Shared(budgets=await views.budgets(program) if judging.budgeted else {})
+    people = await views.people(program, wallet.person) if judging.limited_by_person and wallet.person else {}
+    shared = Shared(budgets=await views.budgets(program) if judging.budgeted else {}, people=people)
     outcomes, decision, _ = weigh(judging, wallet, activity, None, shared)
     if any(outcome.computed > AMOUNT_MAX for outcome in outcomes):
         raise Problem("limit_reached", f"An award ends at {AMOUNT_MAX}")

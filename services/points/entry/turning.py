@@ -8,16 +8,17 @@ from functools import partial
 from typing import Protocol
 
 from laurel.io.database import Connection, is_conflict
-from laurel.io.unit import UnitOfWork
+from laurel.io.unit import UnitOfWork, Work
 from services.points.announcing import announce_turn
 from services.points.domain.turning import Counts, count
 from services.points.entry.consumers import sayings_of
+from services.points.entry.judging import Judge, JudgingStore
 from services.points.entry.parts import in_parts
-from services.points.ports import OpenTurn, Page, Store, WalletKey
+from services.points.ports import OpenTurn, Page, WalletKey
 from services.points.road import Road
 
 
-class TurningStore(Store, Protocol):
+class TurningStore(JudgingStore, Protocol):
     """A store that also knows which clocks are being turned."""
 
     async def has_turns(self) -> bool:
@@ -43,6 +44,7 @@ class ClockTurner:
         self,
         unit: UnitOfWork,
         road: Road,
+        judge: Judge,
         ledger: Callable[[Connection], TurningStore],
         *,
         interval_seconds: float,
@@ -51,6 +53,7 @@ class ClockTurner:
     ) -> None:
         self._unit = unit
         self._road = road
+        self._judge = judge
         self._ledger = ledger
         self._interval_seconds = interval_seconds
         self._batch_max = batch_max
@@ -78,6 +81,8 @@ class ClockTurner:
             turn = await ledger.open_turn()
             if turn is None:
                 return False
+            if await self._judge_first(work, ledger, turn):
+                return True
             page = await ledger.due_page(turn, self._batch_max * self._at_once)
             if not page.due:
                 total = await ledger.advance(turn, page.last, done=page.is_last)
@@ -99,6 +104,17 @@ class ClockTurner:
             if facts:
                 # Counted last: the row is locked until the commit, and others count too.
                 work.before_commit(partial(ledger.count_turn, turn, count(facts)))
+
+    async def _judge_first(self, work: Work, ledger: TurningStore, turn: OpenTurn) -> bool:
+        """Take the next step of a judgement that lies before the turn's end, so that they are done in their order."""
+        as_of = turn.turn.as_of
+        found = await self._judge.find(ledger, turn.turn.program, as_of)
+        if found is None:
+            return False
+        facts, announcements = await self._judge.step(ledger, found, turned_to=as_of)
+        work.say_all(sayings_of(announcements))
+        await ledger.count_turn(turn, count(facts))
+        return True
 
     async def _step_again(self) -> bool:
         """A step that met others on its way is simply taken again."""

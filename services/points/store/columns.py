@@ -89,12 +89,13 @@ WALLETS = Written(
     {
         **_MEMBER, "status": "text", "at": "timestamptz", "version": "bigint", "enrolled_at": "timestamptz",
         "person": "text", "attributes": "bytea", "next_due_at": "timestamptz", "hold_expires_at": "timestamptz",
-        "occurred_at": "timestamptz", "turned_to": "timestamptz", "converts_at": "timestamptz",
+        "occurred_at": "timestamptz", "turned_to": "timestamptz", "merged_into": "text", "merged_in": "bigint",
+        "household": "bytea", "converts_at": "timestamptz",
     },
     key=("program", "member"),
     totals=(
         "status", "at", "version", "enrolled_at", "person", "attributes", "next_due_at", "hold_expires_at",
-        "occurred_at", "turned_to", "converts_at",
+        "occurred_at", "turned_to", "merged_into", "merged_in", "household", "converts_at",
     ),
 )  # fmt: skip
 BALANCES = Written(

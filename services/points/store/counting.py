@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from services.points.domain.facts import (
+    COUNTING,
     ActivityPosted,
     ActivityReturned,
     Counted,
@@ -156,7 +157,7 @@ async def set_counters(connection: asyncpg.Connection[Any], journals: Iterable[J
     for journal in journals:
         wallet = journal.wallet
         for fact in journal.facts:
-            if isinstance(fact, ActivityPosted | ActivityReturned):
+            if isinstance(fact, COUNTING):
                 for moved in fact.counted:
                     if moved.amount:
                         key = CounterKey(moved.counter, moved.start)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
 from typing import Any
 
 import asyncpg
 
-from services.points.domain.facts import decode_facts
+from laurel.program.segments import CompiledSegment
+from services.points.domain.facts import Household, decode_facts
 from services.points.domain.state import Wallet
 from services.points.domain.turning import Counts
-from services.points.ports import Journal, Loaded, Needs, OpenTurn, Page, Turn, WalletKey
-from services.points.store import turning
+from services.points.ports import Journal, Loaded, Needs, OpenJudgement, OpenTurn, Page, Turn, WalletKey
+from services.points.store import judging, turning
 from services.points.store.loading import load
+from services.points.store.pooling import read_households
 from services.points.store.writing import write
 
 _JOURNALS = """
@@ -37,6 +39,9 @@ class Ledger:
 
     async def load(self, needs: Needs) -> Loaded:
         return await load(self._connection, needs)
+
+    async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
+        return await read_households(self._connection, keys)
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
         await write(self._connection, journals, touched)
@@ -62,6 +67,34 @@ class Ledger:
 
     async def advance(self, turn: OpenTurn, after: str, *, done: bool) -> Counts:
         return await turning.advance(self._connection, turn, after, done=done)
+
+    async def judged_until(self, program: str, units: Sequence[str]) -> datetime | None:
+        return await judging.judged_until(self._connection, program, units)
+
+    async def begin_judgement(self, program: str, at: datetime, *, is_done: bool = False) -> None:
+        await judging.begin(self._connection, program, at, judging.DONE if is_done else judging.MEASURING)
+
+    async def open_judgement(self, programs: Sequence[str]) -> OpenJudgement | None:
+        return await judging.find_open(self._connection, programs)
+
+    async def measure(
+        self, judgement: OpenJudgement, segments: Sequence[CompiledSegment], day: date, limit: int
+    ) -> OpenJudgement:
+        after, is_last = await judging.measure_page(self._connection, judgement, segments, day, limit)
+        if is_last:
+            cuts = await judging.cuts_of(self._connection, judgement.program, segments)
+            stands = judgement._replace(state=judging.JUDGING, after="", cuts=cuts)
+        else:
+            stands = judgement._replace(after=after)
+        await judging.advance(self._connection, stands, stands.state, stands.after, stands.cuts)
+        return stands
+
+    async def to_judge(
+        self, judgement: OpenJudgement, names: Sequence[str], known: Sequence[str], limit: int
+    ) -> tuple[dict[WalletKey, dict[str, int]], bool]:
+        members, after, is_last = await judging.take_page(self._connection, judgement, names, known, limit)
+        await judging.advance(self._connection, judgement, judging.DONE if is_last else judging.JUDGING, after)
+        return members, is_last
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         if not journals:

@@ -14,6 +14,7 @@ from services.points.domain.facts import (
     ActivityReturned,
     LotName,
     LotPart,
+    PersonCounted,
     PointsGranted,
     PostingCorrected,
     QualifyingCounted,
@@ -25,6 +26,10 @@ from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
 from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
+from services.points.store.joining import read_whole
+from services.points.store.limiting import lock_people
+from services.points.store.pooling import decode_household
+from services.points.store.segmenting import read_segments
 from services.points.store.tiering import read_tiers
 
 LOTS_AT_ONCE = 32
@@ -44,7 +49,7 @@ _LOCK = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
-               turned_to, converts_at
+               turned_to, merged_into, merged_in, household, converts_at
         from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
@@ -149,16 +154,22 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await read_counters(connection, needs, wallets)
     if needs.tiers:
         await read_tiers(connection, needs, wallets)
+    if needs.segments:
+        await read_segments(connection, needs, wallets)
     await _read_holds(connection, needs, wallets)
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
     _want_converted(needs, wallets)
+    for lots, holds in await read_whole(connection, needs, wallets):
+        _add_lots(wallets, lots)
+        await _add_holds(connection, wallets, holds)
     await _read_spendable(connection, needs, wallets)
     # What is shared is locked last, table by table in the order of their names.
     budgets = await lock_budgets(connection, needs.budgets)
     keys = await lock_keys(connection, needs.keys)
+    people = await lock_people(connection, needs, wallets) if needs.people or needs.originals else {}
     clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
-    return Loaded(wallets, known, Shared(keys, budgets), dict(clocks))
+    return Loaded(wallets, known, Shared(keys, budgets, people), dict(clocks))
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
@@ -183,7 +194,9 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
             msgspec.json.decode(attributes) if attributes else {},
         )
         wallet = wallets[WalletKey(program, member)]
-        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.converts_at = times
+        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into, wallet.merged_in = times[:5]
+        wallet.household = decode_household(times[5]) if times[5] else None
+        wallet.converts_at = times[6]
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.
@@ -259,7 +272,7 @@ def _add_original(needs: Needs, wallet: Wallet, journal: int, facts: bytes, body
                 if judged.amount:
                     want = (wallet.program, wallet.member, judged.unit)
                     needs.spending[want] = needs.spending.get(want, 0) + judged.amount
-        elif isinstance(fact, QualifyingCounted) and posting is not None:
+        elif isinstance(fact, QualifyingCounted | PersonCounted) and posting is not None:
             posting.take(fact)
     return posting
 

@@ -49,6 +49,7 @@ class KnownPrograms:
         self._starts: dict[str, list[tuple[datetime, int]]] = {}
         self._tiers_reach: dict[str, int] = {}
         self._conversions: dict[str, tuple[CompiledConversion, ...]] = {}
+        self._with_segments: set[str] = set()
 
     async def load(self) -> None:
         """Read what was kept before, so that a restart need not wait for the topic."""
@@ -115,6 +116,8 @@ class KnownPrograms:
             self._tiers_reach[program] = max(self._tiers_reach.get(program, 0), compiled.tiers.days_back)
         if compiled.conversions:
             self._conversions[program] = (*self._conversions.get(program, ()), *compiled.conversions)
+        if compiled.segments is not None:
+            self._with_segments.add(program)
         starts = self._starts.setdefault(program, [])
         starts.append((effective_from, compiled.version))
         starts.sort()
@@ -158,6 +161,19 @@ class KnownPrograms:
     def conversions(self, program: str) -> Sequence[CompiledConversion]:
         """Return the conversions of all versions that are known."""
         return self._conversions.get(program, ())
+
+    def has_segments(self, program: str) -> bool:
+        """Say whether any version of a program has segments."""
+        return program in self._with_segments
+
+    def with_segments(self) -> list[str]:
+        """Return the programs that have segments, or had."""
+        return sorted(self._with_segments)
+
+    def units_of_segments(self, program: str) -> list[str]:
+        """Return what segments of any version measure."""
+        versions = self._versions.get(program, {}).values()
+        return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
 
     def zone(self, program: str) -> ZoneInfo:
         """Return a program's time zone; UTC for one that is not known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -66,11 +67,16 @@ wallets = hash_partitioned(
     _instant("occurred_at", nullable=True),
     _instant("turned_to", nullable=True),
     _instant("converts_at", nullable=True),
+    Column("merged_into", Text(collation="C")),
+    Column("merged_in", BigInteger),
+    Column("household", LargeBinary),
     PrimaryKeyConstraint("program", "member"),
     Index("wallets_due", "next_due_at", postgresql_where=text("next_due_at is not null")),
     schema="points",
 )
-"""One row a member; its lock is the lock of all that the member owns. version = last journal."""
+"""One row a member; its lock is the lock of all that the member owns. version = last journal.
+
+A member that is merged says into whom, and by which of its journals."""
 
 balances = hash_partitioned(
     "balances",
@@ -366,3 +372,57 @@ tier_counts = hash_partitioned(
     schema="points",
 )
 """What counts towards tiers, by day, by year that starts on the day, or in one sum."""
+
+segments = hash_partitioned(
+    "segments",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("names", ARRAY(Text), nullable=False),
+    Column("held", LargeBinary, nullable=False),
+    Column("past", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "member"),
+    schema="points",
+)
+"""To which segments a member belongs, by name and in full, and did before; without a row to none ever."""
+
+measured = hash_partitioned(
+    "measured",
+    metadata,
+    _key("program"),
+    _key("member"),
+    _key("segment"),
+    Column("measure", BigInteger, nullable=False),
+    PrimaryKeyConstraint("program", "member", "segment"),
+    Index("measured_order", "program", "segment", "measure"),
+    schema="points",
+)
+"""What a judgement of all members that is on its way has measured; a row goes when its member is judged."""
+
+judgements = Table(
+    "judgements",
+    metadata,
+    _key("program"),
+    _instant("at"),
+    Column("state", Text, nullable=False),
+    Column("after", Text(collation="C"), nullable=False, server_default=text("''")),
+    Column("cuts", LargeBinary),
+    PrimaryKeyConstraint("program", "at"),
+    schema="points",
+)
+"""The judgements of segments: measuring, then judging the members up to `after`, then done; cuts is what rankings
+came to."""
+
+person_counts = hash_partitioned(
+    "person_counts",
+    metadata,
+    _key("program"),
+    _key("person"),
+    _key("counter"),
+    _instant("window_start"),
+    _count("counted"),
+    PrimaryKeyConstraint("program", "person", "counter", "window_start"),
+    schema="points",
+    by="program, person",
+)
+"""How often all members of a person earned by a rule in a window; locked after the wallets, like budgets."""

@@ -18,9 +18,10 @@ from laurel.io.database import Database
 from laurel.program.standing import Stood, TierBook
 from services.points.announcing import balances_of
 from services.points.domain import facts as f
-from services.points.domain.shared import BudgetName
+from services.points.domain.shared import BudgetName, PersonName
 from services.points.domain.state import Balance, Counter, CounterKey, Wallet
 from services.points.store import turning
+from services.points.store.segmenting import book_of
 
 _STATEMENT = """
     select j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version
@@ -69,10 +70,12 @@ _BY_EXPIRY_YEAR = """
     from lots where program = $1 and remaining > 0 group by unit, year order by unit, year"""
 
 _WALLET = """
-    select w.enrolled_at, w.attributes, t.stood
+    select w.enrolled_at, w.attributes, w.person, t.stood
     from wallets w left join tiers t on t.program = w.program and t.member = w.member
     where w.program = $1 and w.member = $2"""
 
+_PERSON = "select counter, window_start, counted from person_counts where program = $1 and person = $2"
+_BELONGS = "select held, past from segments where program = $1 and member = $2"
 _BUDGETS = "select rule, drawn from budgets where program = $1"
 
 _COUNTERS = """
@@ -147,6 +150,11 @@ class LedgerViews:
         async with self._database.reading() as connection:
             rows = await connection.fetch(_BUDGETS, program)
         return {BudgetName(program, row["rule"]): row["drawn"] for row in rows}
+
+    async def people(self, program: str, person: str) -> dict[PersonName, int]:
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_PERSON, program, person)
+        return {PersonName(program, person, row["counter"], row["window_start"]): row["counted"] for row in rows}
 
     async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet:
         async with self._database.reading() as connection:
@@ -293,10 +301,14 @@ async def wallet(
     """
     await _exists(connection, program, member)
     found = Wallet(program, member)
-    found.enrolled_at, attributes, stood = await connection.fetchrow(_WALLET, program, member) or (None, None, None)
+    row = await connection.fetchrow(_WALLET, program, member)
+    found.enrolled_at, attributes, found.person, stood = row or (None, None, None, None)
     found.attributes = msgspec.json.decode(attributes) if attributes else {}
     found.tiers = TierBook(stood=_stood(stood)) if stood else None
     found.balances = {row["unit"]: Balance(*row) for row in await connection.fetch(_BALANCES, program, member)}
+    belongs = await connection.fetchrow(_BELONGS, program, member)
+    if belongs is not None:
+        found.segments = book_of(*belongs)
     if counters:
         names, instants = zip(*counters, strict=True)
         for counter, start, end, unit, counted, bound in await connection.fetch(

@@ -34,13 +34,17 @@ from services.points.store.columns import (
 )
 from services.points.store.counting import set_counters
 from services.points.store.crediting import take_keys
+from services.points.store.limiting import count_people
+from services.points.store.segmenting import write_segments
 from services.points.store.tiering import write_tiers
 from services.points.store.writing_few import FEW, Rows, write_few
 
 # What these facts bring about are new rows and totals, and nothing that stood before but in tables of their own.
 _ONLY_ADDING = {
     f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted, f.QualifyingCounted,
-    f.TierChanged, f.TierKept, f.StatusMatchRefused,
+    f.TierChanged, f.TierKept, f.StatusMatchRefused, f.MemberChanged, f.MemberClosed, f.MemberChangeRefused,
+    f.SegmentsChanged,
+    f.PersonCounted,
 }  # fmt: skip
 
 _LOTS_MOVED = LOTS_MOVED.insert()
@@ -74,7 +78,7 @@ _NEXT_EXPIRY = """
 
 _SPENDING = (
     f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
-    f.PointsAdjusted, f.PostingCorrected, f.PointsConverted,
+    f.PointsAdjusted, f.PostingCorrected, f.PointsSent, f.PointsConverted,
 )  # fmt: skip
 
 
@@ -87,8 +91,12 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await set_counters(connection, journals)
     await take_keys(connection, journals)
     await draw_budgets(connection, journals)
+    if any(wallet.people for wallet in wallets):
+        await count_people(connection, journals)
     if any(wallet.tiers is not None for wallet in wallets):
         await write_tiers(connection, journals)
+    if any(wallet.segments.held or wallet.segments.past for wallet in wallets):
+        await write_segments(connection, journals)
     if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
         added, lots = _added(journals), _lots_added(journals)
         with _collisions():
@@ -226,6 +234,7 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         | f.PointsRestored
         | f.PointsAdjusted
         | f.PostingCorrected
+        | f.PointsSent
         | f.PointsConverted,
     ):
         yield from (part.name for part in fact.parts)
@@ -315,7 +324,9 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
         (
             wallet.program, wallet.member, wallet.status, wallet.at, wallet.version, wallet.enrolled_at,
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
-            wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.converts_at,
+            wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into,
+            wallet.merged_in, msgspec.json.encode(wallet.household) if wallet.household is not None else None,
+            wallet.converts_at,
         )
         for wallet in wallets
     ]  # fmt: skip

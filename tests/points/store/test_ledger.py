@@ -151,23 +151,42 @@ DAMAGES = [
     ("update points.balances set held = 1, available = available - 1", "what is held is what open holds hold"),
     ("delete from points.journals where journal = 2", "every kept activity has its journal"),
     ("update points.lots set expired = 3", "tables are folds of the journals"),
+    (
+        "insert into points.segments values ('clubcard', 'm-1', '{x}', '[]', '[1]')",
+        "tables are folds of the journals",
+    ),
+    (
+        "insert into points.person_counts values ('clubcard', 'p-1', 'limit/x/day', now(), 1)",
+        "tables are folds of the journals",
+    ),
+    (
+        "insert into points.measured (program, member, segment, measure) values ('clubcard', 'm-1', 'fruit', 1)",
+        "what is measured waits for a judgement",
+    ),
     ("update points.holds set captured = 1", "tables are folds of the journals"),
     ("update points.holds set captured = 2, cancelled = 2", "of a hold no more is spent or given back"),
     ("update points.adjustments set written_off = 1", "tables are folds of the journals"),
+    ("update points.wallets set status = 'closed'", "tables are folds of the journals"),
+    ('update points.wallets set attributes = \'{"card": "gold"}\'', "tables are folds of the journals"),
     ("update points.wallets set next_due_at = null", "holds that end by themselves are due"),
     ("update points.wallets set converts_at = null", "who has points enough for a voucher is looked at"),
     ("update points.lots set remaining = granted + 1", "lots stay within their grant"),
     ("update points.lots set held = remaining + 1", "lots stay within their grant"),
     ("update points.balances set spent = spent + 1", "available + held - owed = earned"),
     ("update points.balances set owed = 10, earned = 0", "available + held - owed = earned"),
+    ("update points.wallets set merged_into = null", "tables are folds of the journals"),
+    ("update points.journals set kind = 'gift' where member = 'm-3'", "what left a wallet arrived in another"),
+    ("update points.journals set kind = 'gift' where member = 'm-2'", "what left a wallet arrived in another"),
+    ("update points.journals set kind = 'gift' where member = 'm-1'", "what left a wallet arrived in another"),
+    ("update points.entries set amount = -amount where member = 'm-2'", "what passes from wallet to wallet sums to"),
 ]
 
 
 @pytest.fixture(scope="module")
 async def ledger_to_damage(module_urls: DatabaseUrls) -> DatabaseUrls:
-    """A ledger with a purchase, a hold and adjustments, in a database where every damage is rolled back."""
+    """A ledger with a purchase, a hold, adjustments, a gift and a merge, where every damage is rolled back."""
     database = await Database.connect(module_urls.points, schema="points", application="test")
-    till = StoredTill(document("clubcard"))
+    till = StoredTill(document("clubcard", transfers={"point": {}}))
     till.database = database
     await till.enrol()
     await till.buy("b-1", 1000)
@@ -182,7 +201,13 @@ async def ledger_to_damage(module_urls: DatabaseUrls) -> DatabaseUrls:
         msgspec.json.encode(dump_program(document("clubcard"))),
     )
     await saver.close()
-    await till.send(enrolment(till.program, "m-2"), report(till.program, "m-2", purchase("b-2", 20000), START))
+    await till.send(enrolment(till.program, "m-4"), report(till.program, "m-4", purchase("b-4", 20000), START))
+    await till.send(enrolment("clubcard", "m-2"))
+    gift = {"transfer": "g-1", "to": "m-2", "amount": 2, "partner": "shop", "versions": {"program": 1}}
+    await till.ask("transfer.requested.v1", unit="point", **gift)
+    await till.send(enrolment("clubcard", "m-3"))
+    till.member = "m-2"
+    await till.ask("member.merge_requested.v1", merge="j-1", into="m-3", versions={"program": 1})
     await database.close()
     assert await findings(module_urls) == []
     return module_urls

@@ -12,7 +12,19 @@ from laurel.io.inbox import _MOVE as INBOX_MOVE
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import _TAKE_NUMBERS
 from services.points.road import Road
-from services.points.store import budgeting, counting, crediting, loading, tiering, turning, writing, writing_few
+from services.points.store import (
+    budgeting,
+    counting,
+    crediting,
+    judging,
+    limiting,
+    loading,
+    segmenting,
+    tiering,
+    turning,
+    writing,
+    writing_few,
+)
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms
 from tests.points.till import START, document, enrolment, purchase, report
@@ -53,6 +65,14 @@ HOT = {
     "set standings": tiering._SET_STANDINGS,
     "add counts": tiering._ADD_COUNTS,
     "begin counting anew": tiering._BEGIN_ANEW,
+    "read segments": segmenting._READ,
+    "set segments": segmenting._SET,
+    "members to judge": judging._MEMBERS,
+    "measure members": judging._MEASURE,
+    "take measures": judging._TAKE,
+    "who belongs": judging._BELONGING,
+    "lock persons": limiting._LOCK,
+    "count persons": limiting._COUNT,
     "lock inbox": INBOX_LOCK,
     "move inbox": INBOX_MOVE,
     "take numbers": _TAKE_NUMBERS,

@@ -1,0 +1,53 @@
+"""What happened to two accounts that became one, or two again: each has its own journal of it."""
+
+from __future__ import annotations
+
+from services.points.domain.fact import Counted, Fact
+
+
+class MemberMerged(Fact, frozen=True, tag=True):
+    """The account became a part of another, whose journal of it is `journal`.
+
+    It is said again where something comes to this account later, such as points of a hold that is cancelled: that goes
+    the same way.
+    """
+
+    merge: str
+    into: str
+    journal: int
+
+
+class MemberAbsorbed(Fact, frozen=True, tag=True):
+    """Another account became a part of this one; `counted` is what it had counted in windows, or counts no more."""
+
+    merge: str
+    member: str
+    journal: int
+    counted: tuple[Counted, ...] = ()
+
+
+class MemberUnmerged(Fact, frozen=True, tag=True):
+    """The account is one of its own again; what is left of what it brought follows."""
+
+    merge: str
+    into: str
+    journal: int
+
+
+class MemberParted(Fact, frozen=True, tag=True):
+    """Another account is no part of this one any more; `counted` is what it takes with it."""
+
+    merge: str
+    member: str
+    journal: int
+    counted: tuple[Counted, ...] = ()
+
+
+class MergeRefused(Fact, frozen=True, tag=True):
+    """Two accounts did not become one, or not two again, as was `asked`."""
+
+    merge: str
+    into: str
+    code: str
+    detail: str = ""
+    asked: str = "merge"

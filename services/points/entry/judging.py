@@ -1,0 +1,169 @@
+"""Segments are judged: all members of a program at one instant, in steps that can stop and go on anywhere.
+
+On a wall clock a timer looks for what is due; a manual clock is turned through its judgements in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from typing import Protocol
+
+from laurel.calendars import local_date
+from laurel.io.database import Connection, is_conflict
+from laurel.io.health import Health
+from laurel.io.kafka import Backoff
+from laurel.io.telemetry import logger
+from laurel.io.unit import UnitOfWork
+from laurel.program.segments import CompiledSegment
+from services.points.domain.facts import AnyFact
+from services.points.domain.moment import Programs
+from services.points.domain.segmenting import ANY_VERSION, Judgement, next_judgement
+from services.points.entry.consumers import sayings_of
+from services.points.ports import Announcement, OpenJudgement, Store, WalletKey
+from services.points.road import Road
+
+PART = "judge"
+
+log = logger(__name__)
+
+
+class JudgingStore(Store, Protocol):
+    """A store that also knows how far judgements are."""
+
+    async def judged_until(self, program: str, units: Sequence[str]) -> datetime | None:
+        """Return the instant of the last judgement, or the day of the first thing that was counted."""
+
+    async def begin_judgement(self, program: str, at: datetime, *, is_done: bool = False) -> None:
+        """Note that members are to be judged, or that up to then there is nothing to judge."""
+
+    async def open_judgement(self, programs: Sequence[str]) -> OpenJudgement | None:
+        """Take hold of a judgement that is not done, and that nobody else has hold of."""
+
+    async def measure(
+        self, judgement: OpenJudgement, segments: Sequence[CompiledSegment], day: date, limit: int
+    ) -> OpenJudgement:
+        """Measure the next members; after the last of them, rank all. Return how the judgement stands then."""
+
+    async def to_judge(
+        self, judgement: OpenJudgement, names: Sequence[str], known: Sequence[str], limit: int
+    ) -> tuple[dict[WalletKey, dict[str, int]], bool]:
+        """Return the next members to be judged with what was measured of them, and whether they are the last."""
+
+
+class JudgedPrograms(Programs, Protocol):
+    """Programs, of which those with segments can be listed."""
+
+    def with_segments(self) -> list[str]: ...
+    def units_of_segments(self, program: str) -> list[str]: ...
+
+
+class Judge:
+    """Takes judgements step by step, inside the caller's transaction."""
+
+    def __init__(self, road: Road, programs: JudgedPrograms, *, batch_max: int) -> None:
+        self._road = road
+        self._programs = programs
+        self._batch_max = batch_max
+
+    async def find(self, store: JudgingStore, program: str, until: datetime) -> OpenJudgement | None:
+        """Take hold of a program's first judgement by an instant that is not done; None where there is none.
+
+        Where time passes by itself, a program is judged from the first look at it on; what was before is not made up.
+        """
+        if not self._programs.has_segments(program):
+            return None
+        found = await store.open_judgement([program])
+        if found is not None:
+            return found
+        by_itself = self._programs.runs_by_itself(program)
+        after = await store.judged_until(program, [] if by_itself else self._programs.units_of_segments(program))
+        if after is None and by_itself:
+            await store.begin_judgement(program, until, is_done=True)
+        at = None if after is None else next_judgement(self._programs, program, after, until)
+        if at is None:
+            return None
+        await store.begin_judgement(program, at)
+        return await store.open_judgement([program])
+
+    async def step(
+        self, store: JudgingStore, found: OpenJudgement, *, turned_to: datetime | None = None
+    ) -> tuple[list[AnyFact], list[Announcement]]:
+        """Take the next step of a judgement: measure some members, or judge some; of few members both at once."""
+        program = self._programs.in_force(found.program, found.at, ANY_VERSION)
+        assert program is not None  # it was begun by a version
+        day = local_date(found.at, program.zone)
+        segments = program.segments.segments if program.segments is not None else ()
+        due = [segment for segment in segments if segment.is_judged_on(day)]
+        if found.state == "measuring":
+            found = await store.measure(found, due, day, self._batch_max)
+        if found.state == "measuring":
+            return [], []
+        names, known = [segment.name for segment in due], [segment.name for segment in segments]
+        measures, _ = await store.to_judge(found, names, known, self._batch_max)
+        if not measures:
+            return [], []
+        judgement = Judgement(program, found.at, found.cuts)
+        return await self._road.run_judgement(store, judgement, measures, turned_to=turned_to)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class JudgementTimer:
+    """Judges members of programs whose time passes by itself."""
+
+    def __init__(
+        self,
+        unit: UnitOfWork,
+        judge: Judge,
+        programs: JudgedPrograms,
+        ledger: Callable[[Connection], JudgingStore],
+        health: Health,
+        *,
+        interval_seconds: float,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._unit = unit
+        self._judge = judge
+        self._programs = programs
+        self._ledger = ledger
+        self._health = health
+        self._interval_seconds = interval_seconds
+        self._now = now
+
+    async def run(self) -> None:
+        """Judge what is due, again and again, until cancelled; trouble is told and waited out."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self.run_once()
+            except Exception as error:
+                if not is_conflict(error):
+                    self._health.not_ready(PART, f"{type(error).__name__}: {error}")
+                    log.exception("judging segments failed and will be tried again")
+                await backoff.pause()
+            else:
+                backoff.reset()
+                self._health.ready(PART)
+                await asyncio.sleep(self._interval_seconds)
+
+    async def run_once(self) -> int:
+        """Take all steps that are due now; return how many there were."""
+        steps = 0
+        for program in self._programs.with_segments():
+            while self._programs.runs_by_itself(program) and await self._step(program):
+                steps += 1
+        return steps
+
+    async def _step(self, program: str) -> bool:
+        async with self._unit.begin() as work:
+            store = self._ledger(work.connection)
+            found = await self._judge.find(store, program, self._now())
+            if found is None:
+                return False
+            _, announcements = await self._judge.step(store, found)
+            work.say_all(sayings_of(announcements))
+        return True

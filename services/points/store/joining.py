@@ -1,0 +1,77 @@
+"""Accounts that become one: read whole, as far as anything of them is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from services.points.domain.facts import MemberMerged, PointsSent, decode_facts
+from services.points.domain.state import Counter, CounterKey, Wallet
+from services.points.ports import Needs, WalletKey
+
+_LOTS = """
+    select l.*
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    cross join lateral (
+        select program, member, journal, lot, unit, rule, activity, partner, granted, remaining, held, expired,
+               earned_at, available_at, expires_at, funder, version
+        from lots where program = k.program and member = k.member and remaining > held offset 0) l"""
+
+_HOLDS = """
+    select h.*
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    cross join lateral (
+        select program, member, hold, unit, amount, state, saga, parts, expires_at, partner, reference, captured,
+               cancelled
+        from holds where program = k.program and member = k.member and state = 'held' offset 0) h"""
+
+_COUNTERS = """
+    select c.*
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    cross join lateral (
+        select program, member, counter, window_start, window_end, unit, counted, bound from counters
+        where program = k.program and member = k.member offset 0) c"""
+
+_PASSED_ON = """
+    select j.*
+    from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, member, journal)
+    cross join lateral (
+        select program, member, facts from journals
+        where program = k.program and member = k.member and journal >= k.journal and kind = 'merge'
+        order by journal offset 0) j"""
+
+_Rows = Sequence[Sequence[Any]]
+
+
+async def read_whole(
+    connection: asyncpg.Connection[Any], needs: Needs, wallets: Mapping[WalletKey, Wallet]
+) -> list[tuple[_Rows, _Rows]]:
+    """Read counters, and where an account passed on what it had; return the rows of lots and holds that are open."""
+    if not needs.whole:
+        return []
+    keys = sorted(needs.whole)
+    columns = [list(column) for column in zip(*keys, strict=True)]
+    for program, member, counter, start, end, unit, counted, bound in await connection.fetch(_COUNTERS, *columns):
+        key = CounterKey(counter, start)
+        wallets[WalletKey(program, member)].counters[key] = Counter(counter, start, end, unit, counted, bound)
+    await _read_passed_on(connection, [wallets[key] for key in keys])
+    return [(await connection.fetch(_LOTS, *columns), await connection.fetch(_HOLDS, *columns))]
+
+
+async def _read_passed_on(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
+    merged = {(each.program, each.member): each for each in wallets if each.merged_in is not None}
+    if not merged:
+        return
+    rows = [(*key, wallet.merged_in) for key, wallet in merged.items()]
+    into: dict[str, str] = {}
+    for program, member, facts in await connection.fetch(_PASSED_ON, *map(list, zip(*rows, strict=True))):
+        wallet = merged[program, member]
+        for fact in decode_facts(facts):
+            if isinstance(fact, MemberMerged):
+                if into.get(member) != fact.into:
+                    wallet.passed_on.clear()
+                into[member] = fact.into
+            elif isinstance(fact, PointsSent):
+                wallet.passed_on.add(fact.journal)

@@ -1,0 +1,84 @@
+"""Members who share a wallet, through real processes: who is in which household, and who pays for whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from laurel.io.migrating import DatabaseUrls
+from laurel.io.settings import KafkaSettings
+from tests.flow.stage import Door, Town, grocery, purchase, voucher
+
+pytestmark = pytest.mark.anyio
+
+PROGRAM = "grocery"
+
+
+@pytest.fixture(scope="module")
+async def town(
+    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Town]:
+    parts = {"gateway": "both", "gateway-2": "both", "points": "both", "points-2": "worker", "redemption": "both"}
+    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
+        door = town.door()
+        await door.publish(grocery(PROGRAM))
+        await door.call("PUT", f"programs/{PROGRAM}/rewards/off", voucher(50), 201)
+        yield town
+
+
+async def settle(door: Door, household: str, *members: str, expect: int = 200, **more: Any) -> Any:
+    body = {"members": list(members), **more}
+    return await door.call("PUT", f"programs/{PROGRAM}/households/{household}", body, expect)
+
+
+async def test_a_redemption_is_paid_by_the_whole_household(town: Town) -> None:
+    door, other = town.door(), town.door("gateway-2")
+    await door.enrol(PROGRAM, "a-1", "a-2", "a-3")
+    for number, member in enumerate(("a-1", "a-2", "a-3")):
+        await door.report(PROGRAM, purchase(f"a-{number}", member, 2_000))
+    made = await settle(door, "home", "a-3", "a-1", "a-2", expect=201)
+    assert (made["members"], made["pooling"], made["state"]) == (["a-1", "a-2", "a-3"], True, "posted")
+    assert await other.call("GET", f"programs/{PROGRAM}/households/home") == made
+    assert (await settle(other, "home", "a-1", "a-2", "a-3")) == made
+    assert (await other.call("GET", f"programs/{PROGRAM}/members/a-2"))["household"] == "home"
+    fulfilled = await other.redeem(PROGRAM, "r-1", "a-1", "off")
+    assert fulfilled["state"] == "fulfilled"
+    short = await door.redeem(PROGRAM, "r-2", "a-1", "off", 409)
+    assert (short["code"], short["available"], short["shortfall"]) == ("insufficient_points", 10, 40)
+    await town.prove()
+    left = [await door.available(PROGRAM, member) for member in ("a-1", "a-2", "a-3")]
+    assert sum(left) == 10
+
+
+async def test_a_member_is_in_one_household_at_most(town: Town) -> None:
+    door = town.door()
+    await door.enrol(PROGRAM, "b-1", "b-2", "b-3")
+    await settle(door, "one", "b-1", "b-2", expect=201)
+    assert (await settle(door, "two", "b-2", "b-3", expect=409))["code"] == "other_household"
+    path = f"programs/{PROGRAM}/households"
+    assert (await door.call("GET", f"{path}/two", None, 404))["code"] == "household_unknown"
+    assert (await settle(door, "one", "b-1", "ghost", expect=404))["code"] == "member_unknown"
+    await settle(door, "one", "b-1", pooling=False)
+    assert (await door.call("GET", f"programs/{PROGRAM}/members/b-2"))["household"] is None
+    await settle(door, "two", "b-2", "b-3", expect=201)
+    answers = await asyncio.gather(*(
+        door.ask("PUT", f"{path}/{name}", {"members": ["b-1", "b-2"]}) for name in ("three", "four", "two")
+    ))  # fmt: skip
+    assert {answer.status_code for answer in answers} == {409}
+    await town.prove()
+
+
+async def test_who_left_no_longer_pays(town: Town) -> None:
+    door = town.door()
+    await door.enrol(PROGRAM, "c-1", "c-2")
+    await door.report(PROGRAM, purchase("c", "c-2", 10_000))
+    await settle(door, "pair", "c-1", "c-2", expect=201)
+    await door.redeem(PROGRAM, "c-r-1", "c-1", "off")
+    await settle(door, "pair", "c-1")
+    short = await door.redeem(PROGRAM, "c-r-2", "c-1", "off", 409)
+    assert (short["available"], short["shortfall"]) == (0, 50)
+    assert await door.available(PROGRAM, "c-2") == 50
+    await town.prove()

@@ -1,0 +1,277 @@
+"""Two accounts become one, and two again, on paper: what moves, what is reported later, and what is given back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.points.testing import note
+from tests.points.domain.test_transferring import Pair
+from tests.points.till import START, document, enrolment, purchase, report
+
+pytestmark = pytest.mark.anyio
+
+CAP = {"cap": "year", "unit": "point", "window": "calendar_year", "limit": 100}
+
+
+class Couple(Pair):
+    """Two accounts of one person."""
+
+    async def join(
+        self, name: str = "j-1", *, member: str = "m-1", into: str = "m-2", undo: bool = False
+    ) -> list[dict[str, Any]]:
+        type_ = "member.unmerge_requested.v1" if undo else "member.merge_requested.v1"
+        versions = {"program": 1, **({"as_of": self.as_of} if self.as_of is not None else {})}
+        cause = {"kind": "request", "id": name}
+        return await self.send(
+            note(type_, self.program, member, at=self.at, cause=cause, merge=name, into=into, versions=versions)
+        )
+
+    async def back_of(self, member: str, id_: str, of: str, **fields: Any) -> list[dict[str, Any]]:
+        back = {"id": id_, "type": "return", "of": of, "occurred_at": self.at.isoformat(), **fields}
+        return await self.send(report(self.program, member, back, self.at, as_of=self.as_of))
+
+
+async def a_couple(program: str = "clubcard", **changes: Any) -> Couple:
+    couple = Couple(document(program, **{"clock": "wall", **changes}))
+    await couple.enrol()
+    return couple
+
+
+async def test_lots_go_with_all_that_they_are() -> None:
+    couple = await a_couple()
+    await couple.buy("b-1", 1000)
+    couple.pass_time(days=1)
+    await couple.buy_for("m-2", "b-2", 2000)
+    here, there = await couple.join()
+    assert [(one["type"], one["member"], one["role"]) for one in (here, there)] == [
+        ("member.merged.v1", "m-1", "merged"),
+        ("member.merged.v1", "m-2", "survivor"),
+    ]
+    assert (here["balances"][0]["available"], there["balances"][0]["available"]) == (0, 30)
+    assert (couple.of("m-1").status, couple.of("m-1").merged_into) == ("merged", "m-2")
+    lot = max(couple.of("m-2").lots.values(), key=lambda each: each.name)
+    assert (lot.activity, lot.rule, lot.earned_at, lot.remaining) == ("b-1", "base", START, 10)
+
+
+async def test_what_is_owed_goes_along_and_is_paid() -> None:
+    couple = await a_couple()
+    await couple.buy("b-1", 1000)
+    await couple.hold("h-1", 10)
+    await couple.capture("h-1")
+    await couple.give_back("r-1", "b-1")
+    assert couple.points("m-1").owed == 10
+    await couple.buy_for("m-2", "b-2", 700)
+    await couple.join()
+    assert (couple.points("m-1").owed, couple.points("m-2").owed, couple.points("m-2").available) == (0, 3, 0)
+    await couple.buy_for("m-2", "b-3", 1000)
+    assert (couple.points("m-2").owed, couple.points("m-2").available) == (0, 7)
+
+
+async def test_activities_reported_for_it_are_the_survivor_s() -> None:
+    couple = await a_couple()
+    await couple.join()
+    said = await couple.buy("b-1", 1000)
+    assert (said["type"], said["member"]) == ("points.awarded.v1", "m-2")
+    again = await couple.buy("b-1", 1000)
+    assert again["awards"] == said["awards"]
+    assert couple.points("m-2").available == 10
+
+
+async def test_an_activity_from_before_is_answered_as_before() -> None:
+    couple = await a_couple()
+    first = await couple.buy("b-1", 1000)
+    await couple.join()
+    again = await couple.buy("b-1", 1000)
+    assert (again["member"], again["awards"]) == ("m-1", first["awards"])
+    assert couple.points("m-2").available == 10
+
+
+@pytest.mark.parametrize("member", ["m-1", "m-2"])
+async def test_a_return_of_its_past_takes_from_the_survivor_its_own_points_first(member: str) -> None:
+    units = {"point": {"scale": 0, "validity": {"kind": "rolling", "days": 900}}}
+    couple = await a_couple(units=units)
+    await couple.buy_for("m-2", "b-2", 2000)
+    couple.pass_time(days=1)
+    await couple.buy("b-1", 1000)
+    await couple.join()
+    said = await couple.back_of(member, "r-1", "b-1")
+    assert [one["type"] for one in said] == ["points.clawed_back.v1", "member.merged.v1", "member.merged.v1"]
+    assert (couple.points("m-1").owed, couple.points("m-2").owed, couple.points("m-2").available) == (0, 0, 20)
+    lots = {lot.activity: lot.remaining for lot in couple.of("m-2").lots.values()}
+    assert lots == {"b-2": 20, "b-1": 0}, "those of the purchase go first, whatever would be spent first"
+    await couple.back_of("m-1", "r-2", "b-1")
+    assert couple.points("m-2").available == 20, "nothing comes back twice"
+
+
+async def test_a_return_of_what_is_spent_is_owed_by_the_survivor() -> None:
+    couple = await a_couple()
+    await couple.buy("b-1", 1000)
+    await couple.join()
+    couple.member = "m-2"
+    await couple.hold("h-1", 10)
+    await couple.capture("h-1")
+    await couple.back_of("m-2", "r-1", "b-1")
+    assert (couple.points("m-1").owed, couple.points("m-2").owed) == (0, 10)
+
+
+async def test_a_hold_from_before_is_cancelled_for_the_survivor() -> None:
+    couple = await a_couple()
+    await couple.buy("b-1", 1000)
+    await couple.timed("requested", "h-1", amount=8)
+    assert (await couple.join())[0]["code"] == "hold_open"
+    await couple.timed("capture_requested", "h-1")
+    await couple.join("j-2")
+    said = await couple.timed("cancel_requested", "h-1", by="member")
+    assert [(one["type"], one["member"]) for one in said] == [
+        ("points.restored.v1", "m-1"),
+        ("member.merged.v1", "m-1"),
+        ("member.merged.v1", "m-2"),
+    ]
+    assert (couple.points("m-1").available, couple.points("m-2").available) == (0, 10)
+
+
+async def test_a_hold_that_was_under_way_is_refused() -> None:
+    couple = await a_couple()
+    await couple.buy("b-1", 1000)
+    await couple.join()
+    for said in (await couple.hold("h-1", 5), await couple.timed("requested", "t-1", amount=5)):
+        assert (said[0]["type"], said[0]["code"]) == ("points.hold_refused.v1", "member_not_active")
+    assert couple.points("m-2").available == 10
+
+
+async def test_what_both_counted_under_a_cap_counts_together() -> None:
+    couple = await a_couple(caps=[CAP])
+    await couple.buy("b-1", 6000)
+    await couple.buy_for("m-2", "b-2", 3000)
+    await couple.join()
+    said = await couple.buy_for("m-2", "b-3", 5000)
+    assert sum(one["amount"] for one in said["awards"]) == 10
+    await couple.back_of("m-1", "r-1", "b-1")
+    again = await couple.buy_for("m-2", "b-4", 9000)
+    assert sum(one["amount"] for one in again["awards"]) == 60, "what came back makes room for the survivor"
+
+
+async def test_gifts_to_it_reach_the_survivor() -> None:
+    couple = await a_couple(transfers={"point": {}})
+    await couple.send(enrolment(couple.program, "m-3", couple.at))
+    await couple.buy_for("m-3", "b-3", 1000)
+    await couple.join()
+    said = await couple.give("g-1", 4, giver="m-3", to="m-1")
+    assert [one["member"] for one in said] == ["m-3", "m-2"]
+    assert couple.points("m-2").available == 4
+    assert (await couple.give("g-2", 1, giver="m-1", to="m-3"))[0]["code"] == "member_not_active"
+
+
+@pytest.mark.parametrize(
+    ("member", "into", "code"),
+    [("m-1", "m-1", "not_eligible"), ("m-1", "nobody", "member_unknown"), ("nobody", "m-1", "member_unknown")],
+)
+async def test_a_merge_that_cannot_be(member: str, into: str, code: str) -> None:
+    couple = await a_couple()
+    said = await couple.join(member=member, into=into)
+    assert [(one["type"], one["code"]) for one in said] == [("member.merge_refused.v1", code)]
+
+
+async def test_nobody_is_merged_twice() -> None:
+    couple = await a_couple()
+    await couple.join()
+    assert (await couple.join("j-2"))[0]["code"] == "member_not_active"
+    assert (await couple.join("j-3", member="m-2", into="m-1"))[0]["code"] == "member_not_active"
+
+
+async def test_a_chain_of_merges_leads_to_its_end() -> None:
+    couple = await a_couple()
+    await couple.send(enrolment(couple.program, "m-3", couple.at))
+    await couple.buy("b-1", 1000)
+    await couple.join("j-1")
+    await couple.join("j-2", member="m-2", into="m-3")
+    assert (await couple.buy("b-2", 500))["member"] == "m-3"
+    await couple.back_of("m-1", "r-1", "b-1")
+    assert [couple.points(member).available for member in ("m-1", "m-2", "m-3")] == [0, 0, 5]
+    assert [couple.points(member).owed for member in ("m-1", "m-2", "m-3")] == [0, 0, 0]
+
+
+async def test_unmerged_it_has_what_is_left_of_what_it_brought() -> None:
+    couple = await a_couple(caps=[CAP])
+    await couple.buy("b-1", 1000)
+    couple.pass_time(days=1)
+    await couple.buy_for("m-2", "b-2", 2000)
+    await couple.join()
+    couple.member = "m-2"
+    await couple.hold("h-1", 4)
+    await couple.capture("h-1")
+    here, there = await couple.join("u-1", undo=True)
+    assert [(one["type"], one["role"]) for one in (here, there)] == [
+        ("member.unmerged.v1", "merged"),
+        ("member.unmerged.v1", "survivor"),
+    ]
+    assert (couple.points("m-1").available, couple.points("m-2").available) == (6, 20)
+    assert (couple.of("m-1").status, couple.of("m-1").merged_into) == ("active", None)
+    counted = [next(iter(couple.of(member).counters.values())).counted for member in ("m-1", "m-2")]
+    assert counted == [10, 20]
+    assert (await couple.buy_for("m-1", "b-3", 300))["member"] == "m-1"
+    assert (await couple.join("u-2", undo=True))[0]["code"] == "not_eligible"
+
+
+async def test_what_it_earned_while_merged_stays_with_the_survivor() -> None:
+    couple = await a_couple()
+    await couple.join()
+    await couple.buy("b-1", 1000)
+    await couple.join("u-1", undo=True)
+    assert (couple.points("m-1").available, couple.points("m-2").available) == (0, 10)
+
+
+async def test_a_merge_stands_alone_in_a_batch() -> None:
+    couple = await a_couple()
+    cause = {"kind": "request", "id": "j-1"}
+    joining = note(
+        "member.merge_requested.v1", couple.program, "m-1", at=couple.at, cause=cause, merge="j-1", into="m-2",
+        versions={"program": 1},
+    )  # fmt: skip
+    before, after = (report(couple.program, "m-1", purchase(f"b-{n}", 1000), couple.at) for n in range(2))
+    said = await couple.send(before, joining, after)
+    assert [one["member"] for one in said] == ["m-1", "m-1", "m-2", "m-2"]
+    assert couple.points("m-2").available == 20
+
+
+async def test_the_better_tier_stays_and_counts_add_up() -> None:
+    couple = await a_couple("mileageplus")
+    for member, id_, miles in (("m-1", "f-1", 26000), ("m-2", "f-2", 30000)):
+        flown = {
+            "id": id_, "type": "flight", "occurred_at": couple.at.isoformat(), "attributes":
+            {"miles": miles, "cabin": "economy", "departs_on": "2024-03-01"},
+        }  # fmt: skip
+        await couple.send(report(couple.program, member, flown, couple.at))
+    said = await couple.join()
+    changed = [one for one in said if one["type"] == "tier.changed.v1"]
+    assert [(one["member"], one["from"], one["to"], one["reason"]) for one in changed] == [
+        ("m-2", "silver", "gold", "merged")
+    ]
+    back = await couple.back_of("m-1", "r-1", "f-1")
+    assert not [one for one in back if one["type"].startswith("tier.") and one["member"] == "m-2"]
+    progress = said[-1]["tier_standing"]["progress"][0]
+    assert progress["value"] == 56000
+    await couple.join("u-1", undo=True)
+    books = [couple.of(member).tiers for member in ("m-1", "m-2")]
+    assert [sum(sum(days.values()) for days in book.counts.values()) for book in books if book] == [0, 30000]
+
+
+async def test_a_merged_account_is_not_looked_at_any_more() -> None:
+    couple = await a_couple("mileageplus")
+    flown = {
+        "id": "f-1", "type": "flight", "occurred_at": couple.at.isoformat(), "attributes":
+        {"miles": 26000, "cabin": "economy", "departs_on": "2024-03-01"},
+    }  # fmt: skip
+    await couple.send(report(couple.program, "m-1", flown, couple.at))
+    await couple.join()
+    assert couple.of("m-1").next_due_at is None
+    couple.at += timedelta(days=2000)
+    said = await couple.buy_for("m-2", "b-1", 100, currency="USD")
+    assert said["member"] == "m-2"
+    standing = couple.of("m-1").tiers
+    assert standing is not None
+    assert standing.standing is not None
+    assert standing.standing.tier == "silver"

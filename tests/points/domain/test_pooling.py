@@ -1,0 +1,151 @@
+"""Households, on paper: what one cannot pay comes from the others, what expires first before all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.points.testing import Note, note
+from tests.points.domain.test_transferring import Pair, gifts
+from tests.points.till import document, enrolment
+
+pytestmark = pytest.mark.anyio
+
+ROLLING = {"point": {"scale": 0, "validity": {"kind": "rolling", "days": 300}}}
+
+
+class Family(Pair):
+    """Three members, of whom the first is at the till."""
+
+    async def enrol(self, **fields: Any) -> None:
+        await super().enrol(**fields)
+        await self.send(enrolment(self.program, "m-3", self.at, **fields))
+
+    def house(self, *members: str, leaving: tuple[str, ...] = (), **fields: Any) -> Note:
+        fields = {"household": "h", "members": members, "leaving": leaving, "pooling": True, **fields}
+        common = {"at": self.at, "cause": {"kind": "request", "id": "h"}, "versions": {"program": 1}}
+        written = note("household.set_requested.v1", self.program, "", **common, **fields)
+        return Note(written.type, self.program, "", written.body.replace(b'"member":""', b'"member":null'))
+
+    async def settle(self, *members: str, **fields: Any) -> list[dict[str, Any]]:
+        return await self.send(self.house(*members, **fields))
+
+    def has(self) -> list[int]:
+        return [self.points(f"m-{number}").available for number in (1, 2, 3)]
+
+
+async def a_family(*purchases: tuple[str, int], **changes: Any) -> Family:
+    family = Family(document("clubcard", **{"clock": "wall", "units": ROLLING, **changes}))
+    await family.enrol()
+    await family.settle("m-1", "m-2", "m-3")
+    for number, (member, points) in enumerate(purchases):
+        await family.buy_for(member, f"b-{number}", points * 100)
+        family.pass_time(days=1)
+    return family
+
+
+async def test_every_member_says_how_the_household_is() -> None:
+    family = await a_family()
+    said = await family.settle("m-1", "m-2", leaving=("m-3",))
+    assert [(one["type"], one["member"], one["members"]) for one in said] == [
+        ("member.household_changed.v1", "m-1", ["m-1", "m-2"]),
+        ("member.household_changed.v1", "m-2", ["m-1", "m-2"]),
+        ("member.household_changed.v1", "m-3", []),
+    ]
+    again = await family.settle("m-1", "m-2")
+    assert len(again) == 1, "somebody answers, and nobody changes"
+
+
+async def test_one_s_own_points_go_first_then_what_expires_first() -> None:
+    family = await a_family(("m-3", 10), ("m-2", 20), ("m-3", 10), ("m-1", 5))
+    said = await family.hold("h-1", 40)
+    assert [one["type"] for one in said][-1] == "points.held.v1"
+    assert family.has() == [0, 0, 5]
+    assert [(one["member"], one["direction"], one["amount"]) for one in said[:-1]] == [
+        ("m-3", "sent", 15), ("m-1", "received", 15), ("m-2", "sent", 20), ("m-1", "received", 20),
+    ]  # fmt: skip
+    assert {one["reason"] for one in said[:-1]} == {"pooling"}
+    await family.release("h-1")
+    assert family.has() == [40, 0, 5], "what was lent stays in the household, where it was last"
+
+
+async def test_who_has_enough_draws_on_nobody() -> None:
+    family = await a_family(("m-2", 20), ("m-1", 30))
+    assert len(await family.hold("h-1", 30)) == 1
+    assert family.has() == [0, 20, 0]
+
+
+async def test_a_household_that_has_not_enough_is_refused_as_one() -> None:
+    family = await a_family(("m-2", 20), ("m-1", 30))
+    (refused,) = await family.hold("h-1", 60)
+    assert (refused["code"], refused["available"], refused["shortfall"]) == ("insufficient_points", 50, 10)
+    assert family.has() == [30, 20, 0]
+
+
+async def test_a_debt_is_paid_before_others_can_help() -> None:
+    family = await a_family(("m-1", 10), ("m-2", 50))
+    await family.hold("h-1", 10)
+    await family.capture("h-1")
+    await family.give_back("r-1", "b-0")
+    assert family.points("m-1").owed == 10
+    await family.hold("h-2", 30)
+    assert (family.points("m-1").owed, family.points("m-1").held, family.has()) == (0, 30, [0, 10, 0])
+
+
+async def test_who_left_neither_pays_nor_draws() -> None:
+    family = await a_family(("m-2", 20), ("m-3", 20))
+    await family.settle("m-1", "m-2", leaving=("m-3",))
+    (refused,) = await family.hold("h-1", 30)
+    assert refused["available"] == 20
+    family.member = "m-3"
+    (refused,) = await family.hold("h-2", 30)
+    assert refused["available"] == 20
+
+
+async def test_without_pooling_it_is_only_a_name() -> None:
+    family = await a_family(("m-2", 20))
+    await family.settle("m-1", "m-2", "m-3", pooling=False)
+    (refused,) = await family.hold("h-1", 5)
+    assert (refused["available"], refused["shortfall"]) == (0, 5)
+
+
+async def test_what_has_ended_for_the_others_does_not_pay() -> None:
+    family = await a_family(("m-2", 20), ("m-3", 10))
+    family.pass_time(days=298)
+    said = await family.hold("h-1", 15)
+    assert [one["type"] for one in said] == ["points.expired.v1", "points.hold_refused.v1"]
+    assert (said[1]["available"], said[1]["shortfall"]) == (10, 5)
+
+
+async def test_a_gift_and_a_timed_hold_draw_on_the_household() -> None:
+    family = await a_family(("m-2", 20), **gifts(most=15))
+    await family.send(enrolment(family.program, "m-4", family.at))
+    said = await family.give("g-1", 12, to="m-4")
+    assert [(one["member"], one["reason"]) for one in said] == [
+        ("m-2", "pooling"), ("m-1", "pooling"), ("m-1", "gift"), ("m-4", "gift"),
+    ]  # fmt: skip
+    assert (await family.give("g-2", 16, to="m-4"))[0]["code"] == "limit_reached", "nobody lends for what is refused"
+    await family.timed("requested", "t-1", amount=8)
+    assert (family.has(), family.points("m-1").held) == ([0, 0, 0], 8)
+
+
+async def test_a_hold_asked_for_twice_draws_once() -> None:
+    family = await a_family(("m-2", 20))
+    await family.hold("h-1", 15)
+    assert await family.hold("h-1", 15) == []
+    assert family.has() == [0, 5, 0]
+
+
+async def test_of_one_batch_each_sees_what_the_one_before_left() -> None:
+    family = await a_family(("m-2", 20))
+    common = {"at": family.at, "cause": {"kind": "redemption", "id": "r"}, "unit": "point", "amount": 15}
+    holds = [
+        note("hold.requested.v1", family.program, member, hold=f"h-{member}", redemption="r", **common)
+        for member in ("m-1", "m-3")
+    ]
+    said = await family.send(*holds)
+    assert [one["type"] for one in said] == [
+        "points.transferred.v1", "points.transferred.v1", "points.held.v1", "points.hold_refused.v1",
+    ]  # fmt: skip
+    assert (said[-1]["available"], said[-1]["shortfall"]) == (5, 10)
