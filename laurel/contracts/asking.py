@@ -195,6 +195,33 @@ class TimedHoldCancelRequested(TimedHoldAsked):
     by: Literal["member", "provider"]
 
 
+class VoucherRedeemRequested(Event):
+    """A voucher, which its code led to, is to be spent for a caller's reference; `basket` is what is being bought."""
+
+    TYPE: ClassVar[str] = "voucher.redeem_requested.v1"
+
+    voucher: Id
+    partner: PartnerId
+    reference: Reference
+    basket: Money | None = None
+    versions: Versions
+
+
+class VoucherVoidRequested(Event):
+    """The use of a voucher for a reference is to be undone, `anybodys` where an operator asks.
+
+    Without a reference the voucher is to be dead.
+    """
+
+    TYPE: ClassVar[str] = "voucher.void_requested.v1"
+
+    voucher: Id
+    partner: PartnerId
+    reference: Reference | None = None
+    anybodys: bool = False
+    versions: Versions
+
+
 class TransferRequested(Event):
     """A member gives points to another."""
 
@@ -248,31 +275,4 @@ class HouseholdSetRequested(Event):
     members: list[Id]
     leaving: list[Id] = Field(default_factory=list)
     pooling: bool
-    versions: Versions
-
-
-class VoucherRedeemRequested(Event):
-    """A voucher, which its code led to, is to be spent for a caller's reference; `basket` is what is being bought."""
-
-    TYPE: ClassVar[str] = "voucher.redeem_requested.v1"
-
-    voucher: Id
-    partner: PartnerId
-    reference: Reference
-    basket: Money | None = None
-    versions: Versions
-
-
-class VoucherVoidRequested(Event):
-    """The use of a voucher for a reference is to be undone, `anybodys` where an operator asks.
-
-    Without a reference the voucher is to be dead.
-    """
-
-    TYPE: ClassVar[str] = "voucher.void_requested.v1"
-
-    voucher: Id
-    partner: PartnerId
-    reference: Reference | None = None
-    anybodys: bool = False
     versions: Versions

@@ -72,8 +72,8 @@ class Expected(CasePart):
     units. `capped` is what caps cut of each rule's award, by reason, complete once mentioned; `counted` what each named
     cap has counted in the window of the activity, or of the one that a return takes back. What a return refills is
     among its `awards`. `tier` is where the member stands; an `until` of null there says that no day is fixed.
-    `segments` are those that the member belongs to, complete once mentioned, with whether each is the primary one.
     `vouchers` are all that the member's points became so far, the oldest first.
+    `segments` are those that the member belongs to, complete once mentioned, with whether each is the primary one.
     """
 
     awards: dict[RuleId, Positive] | None = None
@@ -85,8 +85,8 @@ class Expected(CasePart):
     capped: dict[RuleId, dict[CapReason, Positive]] | None = None
     counted: dict[RuleId, Amount] | None = None
     tier: StandsAs | None = None
-    segments: dict[RuleId, bool] | None = None
     vouchers: tuple[VoucherSeen, ...] | None = None
+    segments: dict[RuleId, bool] | None = None
     refused: str | None = None
 
 

@@ -70,6 +70,7 @@ class CompiledProgram:
     """Whether anything is counted: a cap over a window, or how often a rule earns."""
     is_capped: bool
     tiers: CompiledTiers | None
+    conversions: tuple[CompiledConversion, ...]
     segments: CompiledSegments | None
     closing: frozenset[str]
     """The types of activities, besides returns, that take back what rules gave to others."""
@@ -77,7 +78,6 @@ class CompiledProgram:
     """By unit: what members may give each other; empty where they may not."""
     exchanges: Mapping[tuple[str, str], CompiledExchange]
     """By unit and the other program: at which rate it takes them."""
-    conversions: tuple[CompiledConversion, ...]
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -117,11 +117,11 @@ class CompiledProgram:
             counts=bool(limited) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
+            conversions=tuple(CompiledConversion.from_document(each, zone) for each in document.conversions),
             segments=CompiledSegments.from_document(document.segments, zone) if document.segments else None,
             closing=frozenset(name for rule in rules for name in rule.taken_back_on),
             transfers=compile_transfers(document),
             exchanges=compile_exchanges(document),
-            conversions=tuple(CompiledConversion.from_document(each, zone) for each in document.conversions),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )

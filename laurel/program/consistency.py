@@ -65,12 +65,12 @@ class Outline:
     caps: Mapping[int, Cap]
     tiers: Tiers | None = None
     has_tiers: bool = False
+    conversions: Mapping[int, Conversion] = field(default_factory=dict)
     segments: Mapping[int, Segment] = field(default_factory=dict)
     segment_names: tuple[str, ...] = ()
     program: str | None = None
     transfers: Mapping[str, Transfers | None] = field(default_factory=dict)
     exchanges: Mapping[int, Exchange] = field(default_factory=dict)
-    conversions: Mapping[int, Conversion] = field(default_factory=dict)
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -88,12 +88,12 @@ def outline_of(document: ProgramDocument) -> Outline:
         caps=dict(enumerate(document.caps)),
         tiers=document.tiers,
         has_tiers=document.tiers is not None,
+        conversions=dict(enumerate(document.conversions)),
         segments=dict(enumerate(document.segments)),
         segment_names=tuple(segment.segment for segment in document.segments),
         program=document.program,
         transfers=document.transfers,
         exchanges=dict(enumerate(document.exchanges)),
-        conversions=dict(enumerate(document.conversions)),
     )
 
 
@@ -120,6 +120,7 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         caps=_readable(Cap, dict(enumerate(caps)) if isinstance(caps, list) else {}),
         tiers=_readable(Tiers, {"": data.get("tiers")}).get(""),
         has_tiers=data.get("tiers") is not None,
+        conversions=_readable(Conversion, dict(enumerate(conversions)) if isinstance(conversions, list) else {}),
         segments=_readable(Segment, dict(enumerate(segments))),
         segment_names=tuple(
             each["segment"] for each in segments if isinstance(each, dict) and isinstance(each.get("segment"), str)
@@ -127,7 +128,6 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         program=data["program"] if isinstance(data.get("program"), str) else None,
         transfers=_readable_named(Transfers, data.get("transfers")),
         exchanges=_readable(Exchange, dict(enumerate(exchanges)) if isinstance(exchanges, list) else {}),
-        conversions=_readable(Conversion, dict(enumerate(conversions)) if isinstance(conversions, list) else {}),
     )
 
 
@@ -149,12 +149,12 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
             yield Fault(pointer_to(("caps", index, *path)), code, detail)
     if outline.tiers is not None:
         yield from tier_faults(outline.tiers, outline.units, outline.attributes)
-    yield from segment_faults(outline.segments, outline.segment_names, outline.units)
-    yield from sharing_faults(outline.program, outline.units, outline.transfers, outline.exchanges)
     for index, conversion in outline.conversions.items():
         for path, code, detail in conversion_faults(index, conversion, outline.conversions, outline.units):
             yield Fault(pointer_to(("conversions", index, *path)), code, detail)
         yield from _validity(conversion.voucher.validity, ("conversions", index, "voucher", "validity"))
+    yield from segment_faults(outline.segments, outline.segment_names, outline.units)
+    yield from sharing_faults(outline.program, outline.units, outline.transfers, outline.exchanges)
 
 
 _Found = tuple[Path, str, str]

@@ -374,6 +374,42 @@ class Tiers(Part):
     match: Match | None = None
 
 
+class ConversionDays(Part):
+    """The days on which a conversion is due, each at its local midnight: one day in each of the months."""
+
+    months: Annotated[tuple[Annotated[int, Field(strict=True, ge=1, le=12)], ...], Field(min_length=1, max_length=12)]
+    day: Annotated[int, Field(strict=True, ge=1, le=28)]
+
+
+class Worth(Part):
+    """What each step of points becomes, in minor units of a currency."""
+
+    amount: Positive
+    currency: Currency
+
+
+class VoucherTerms(Part):
+    """The voucher that a conversion makes: worth so much for each step, used once, good from the day it is due.
+
+    One that is `not_above_basket` pays only for baskets that cost at least as much: it gives no change.
+    """
+
+    per_step: Worth
+    validity: LotValidity
+    not_above_basket: bool = False
+
+
+class Conversion(Part):
+    """Points that become vouchers at certain dates: from so many on, in whole steps; the rest is carried."""
+
+    conversion: RuleId
+    unit: UnitName
+    on: ConversionDays
+    from_: Annotated[Positive, Field(alias="from")]
+    step: Positive
+    voucher: VoucherTerms
+
+
 class Judged(Part):
     """When members are judged: at the first moment of a day of each week, or of each month, quarter or year."""
 
@@ -459,42 +495,6 @@ class Exchange(Part):
     step: Positive = 1
 
 
-class ConversionDays(Part):
-    """The days on which a conversion is due, each at its local midnight: one day in each of the months."""
-
-    months: Annotated[tuple[Annotated[int, Field(strict=True, ge=1, le=12)], ...], Field(min_length=1, max_length=12)]
-    day: Annotated[int, Field(strict=True, ge=1, le=28)]
-
-
-class Worth(Part):
-    """What each step of points becomes, in minor units of a currency."""
-
-    amount: Positive
-    currency: Currency
-
-
-class VoucherTerms(Part):
-    """The voucher that a conversion makes: worth so much for each step, used once, good from the day it is due.
-
-    One that is `not_above_basket` pays only for baskets that cost at least as much: it gives no change.
-    """
-
-    per_step: Worth
-    validity: LotValidity
-    not_above_basket: bool = False
-
-
-class Conversion(Part):
-    """Points that become vouchers at certain dates: from so many on, in whole steps; the rest is carried."""
-
-    conversion: RuleId
-    unit: UnitName
-    on: ConversionDays
-    from_: Annotated[Positive, Field(alias="from")]
-    step: Positive
-    voucher: VoucherTerms
-
-
 class LateClaim(Part):
     """How long after an activity it may still be reported, that day included."""
 
@@ -540,7 +540,7 @@ class ProgramDocument(Part):
     payers: Annotated[dict[ActivityType, PayerPolicy], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)] = {}
     returns: Returns = Returns()
     tiers: Tiers | None = None
+    conversions: Annotated[tuple[Conversion, ...], Field(max_length=32)] = ()
     segments: Annotated[tuple[Segment, ...], Field(max_length=50)] = ()
     transfers: Annotated[dict[UnitName, Transfers], Field(max_length=32, json_schema_extra=_NO_OTHER_KEYS)] = {}
     exchanges: Annotated[tuple[Exchange, ...], Field(max_length=100)] = ()
-    conversions: Annotated[tuple[Conversion, ...], Field(max_length=32)] = ()

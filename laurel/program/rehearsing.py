@@ -107,8 +107,8 @@ class _Seen:
     capped: dict[str, dict[str, int]] = field(default_factory=dict)
     counted: dict[str, int] = field(default_factory=dict)
     tier: dict[str, Any] = field(default_factory=dict)
-    segments: dict[str, bool] = field(default_factory=dict)
     vouchers: list[dict[str, Any]] = field(default_factory=list)
+    segments: dict[str, bool] = field(default_factory=dict)
     refused: str | None = None
 
 
@@ -129,8 +129,8 @@ class _Stage:
         self._owed: dict[str, int] = dict.fromkeys(program.units, 0)
         self._lapse_at: dict[str, datetime] = {}
         self._funded: dict[CompiledRule, int] = {}
-        self._segments = SegmentsOnPaper(program, enrolled_at, self._by_day)
         self._vouchers = Vouchers(program, enrolled_at)
+        self._segments = SegmentsOnPaper(program, enrolled_at, self._by_day)
 
     def play(self, step: Step) -> _Seen:
         """Do what a step says; return what came of it."""
@@ -167,8 +167,8 @@ class _Stage:
         seen.billed = self._billed()
         self._look(self._at)
         seen.tier = self._stands()
-        seen.segments = self._segments.seen()
         seen.vouchers = self._vouchers.seen(self._at)
+        seen.segments = self._segments.seen()
         return seen
 
     def _by_day(self) -> dict[tuple[str, date], int]:

@@ -19,6 +19,8 @@ CLOCK: Final = "clock"
 ADJUSTMENT: Final = "adjustment"
 ADJUSTMENT_DECISION: Final = "adjustment_decision"
 MATCH: Final = "match"
+VOUCHER_REDEEM: Final = "voucher_redeem"
+VOUCHER_VOID: Final = "voucher_void"
 MEMBER_CHANGE: Final = "member_change"
 MEMBER_CLOSE: Final = "member_close"
 TRANSFER: Final = "transfer"
@@ -26,8 +28,6 @@ EXCHANGE: Final = "exchange"
 MERGE: Final = "merge"
 UNMERGE: Final = "unmerge"
 HOUSEHOLD: Final = "household"
-VOUCHER_REDEEM: Final = "voucher_redeem"
-VOUCHER_VOID: Final = "voucher_void"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -42,6 +42,8 @@ _LETTERS: Final = {
     ADJUSTMENT: "j",
     ADJUSTMENT_DECISION: "jd",
     MATCH: "s",
+    VOUCHER_REDEEM: "vr",
+    VOUCHER_VOID: "vv",
     MEMBER_CHANGE: "mc",
     MEMBER_CLOSE: "mx",
     TRANSFER: "g",
@@ -49,8 +51,6 @@ _LETTERS: Final = {
     MERGE: "mg",
     UNMERGE: "mu",
     HOUSEHOLD: "hh",
-    VOUCHER_REDEEM: "vr",
-    VOUCHER_VOID: "vv",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

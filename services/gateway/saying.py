@@ -235,6 +235,22 @@ def adjustment_decision_requested(
     return _to_points(AdjustmentDecisionRequested, stamp, member, traceparent, **fields)
 
 
+def voucher_redeem_requested(
+    stamp: Stamp, voucher: str, member: str, partner: str, body: RedeemVoucher, traceparent: str
+) -> Saying:
+    """A voucher is to be spent."""
+    fields = {"partner": partner, "reference": body.reference, "basket": body.basket}
+    return _to_points(VoucherRedeemRequested, stamp, member, traceparent, voucher=voucher, **fields)
+
+
+def voucher_void_requested(
+    stamp: Stamp, voucher: str, member: str, partner: str, reference: str | None, traceparent: str, *, anybodys: bool
+) -> Saying:
+    """A use of a voucher is to be undone, or the voucher is to be dead."""
+    fields = {"partner": partner, "reference": reference, "anybodys": anybodys}
+    return _to_points(VoucherVoidRequested, stamp, member, traceparent, voucher=voucher, **fields)
+
+
 def transfer_requested(
     stamp: Stamp, name: str, giver: str, receiver: str, partner: str, body: TransferPoints, traceparent: str
 ) -> Saying:
@@ -263,22 +279,6 @@ def household_set_requested(stamp: Stamp, new: NewHousehold, traceparent: str) -
     fields = {"household": new.household, "pooling": new.pooling}
     members = {"members": list(new.members), "leaving": list(new.leaving)}
     return _to_points(HouseholdSetRequested, stamp, "", traceparent, **fields, **members)
-
-
-def voucher_redeem_requested(
-    stamp: Stamp, voucher: str, member: str, partner: str, body: RedeemVoucher, traceparent: str
-) -> Saying:
-    """A voucher is to be spent."""
-    fields = {"partner": partner, "reference": body.reference, "basket": body.basket}
-    return _to_points(VoucherRedeemRequested, stamp, member, traceparent, voucher=voucher, **fields)
-
-
-def voucher_void_requested(
-    stamp: Stamp, voucher: str, member: str, partner: str, reference: str | None, traceparent: str, *, anybodys: bool
-) -> Saying:
-    """A use of a voucher is to be undone, or the voucher is to be dead."""
-    fields = {"partner": partner, "reference": reference, "anybodys": anybodys}
-    return _to_points(VoucherVoidRequested, stamp, member, traceparent, voucher=voucher, **fields)
 
 
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:

@@ -51,8 +51,8 @@ class Needs:
     wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
     on something may be counted; `segments` are wallets in programs with segments. `people`
     are named like counters, with the start of their window, and counted of the wallet's person, or of `persons` that a
-    message names for it. `whole` names wallets of which everything is needed that is open. `converting` are wallets
-    whose points may become vouchers by `until`.
+    message names for it. `whole` names wallets of which everything is needed that is open.
+    `converting` are wallets whose points may become vouchers by `until`.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)

@@ -271,6 +271,8 @@ class Road:
         needs = Needs(wallets=set(measures), until=dict.fromkeys(measures, judgement.at))
         for key in measures:
             self._need_tiers(needs, key)
+            if self._programs.conversions(key.program):
+                needs.converting.add(key)
         batch = Batch(await store.load(needs))
         for key in sorted(measures):
             wallet = batch.loaded.wallets[key]
@@ -281,6 +283,8 @@ class Road:
                 self._enter(batch, None, wallet, max(judgement.at, wallet.at), facts, due_at=judgement.at)
             if wallet.version > before and turned_to is not None:
                 wallet.turned_to = turned_to
+        for decided in batch.decided:
+            decided.turned_to = turned_to
         # Whoever is not moved is not written.
         await store.write([decided.journal for decided in batch.decided], batch.touched.values())
         return [fact for decided in batch.decided for fact in decided.journal.facts], self._say(batch)
@@ -401,18 +405,11 @@ class Road:
             facts = self._with_pool(batch, step, facts)
         if facts:
             self._enter(batch, step, wallet, at, facts)
-            self._look_ahead(wallet, due_until, facts)
             if step.survivor is not None:
                 self._pass_on(batch, step, wallet, facts)
             # What came late may have ended before it was granted.
             if due_until is not None:
                 self._apply_due(batch, wallet, due_until, done_until=due_until)
-
-    def _look_ahead(self, wallet: Wallet, due_until: datetime | None, facts: tuple[AnyFact, ...]) -> None:
-        """Say when the wallet next has points enough for a voucher, after facts that may have brought it some."""
-        done_until = due_until or earliest(facts)
-        if done_until is not None:
-            look_ahead(wallet, done_until, self._programs)
 
     def _pass_on(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> None:
         """Let what is left in an account that is a part of another go there, in journals of their own."""
@@ -428,7 +425,6 @@ class Road:
         for each, its in zip(wallets, halves, strict=True):
             if its:
                 self._enter(batch, step, each, at, its, kind="merge")
-                self._look_ahead(each, until, its)
 
     def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
         """Let the others of a household pay what the member cannot, where they can; say if they did."""
@@ -448,7 +444,6 @@ class Road:
             left, arrived = lend(owner, wallet, short.unit, parts, _cause_of(step))
             self._enter(batch, step, owner, at, left, kind="pooling")
             self._enter(batch, step, wallet, at, arrived, kind="pooling")
-            self._look_ahead(wallet, self._due_until(batch, step, wallet), arrived)
         return True
 
     def _with_pool(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...]) -> tuple[AnyFact, ...]:
@@ -476,13 +471,12 @@ class Road:
             moments = [self._moment(batch, wallet, at[wallet.program], None) for wallet in wallets]
             halves = list(among.decide(wallets, step.asked, moments))
         halves[0] = self._with_pool(batch, step, halves[0])
-        for wallet, facts, due_until in zip(wallets, halves, until, strict=True):
+        for wallet, facts in zip(wallets, halves, strict=True):
             if facts:
                 self._enter(batch, step, wallet, at[wallet.program], facts)
-                self._look_ahead(wallet, due_until, facts)
         for wallet, due_until in zip(wallets, until, strict=True):
             if due_until is not None:
-                self._apply_due(batch, wallet, due_until, done_until=due_until)
+                self._apply_due(batch, wallet, due_until)
 
     def _due_until(self, batch: Batch, step: Step, wallet: Wallet) -> datetime | None:
         """Return up to when time has taken its due when the message is decided.
@@ -563,6 +557,9 @@ class Road:
         for fact in facts:
             wallet.apply(wallet.version, fact)
             batch.loaded.shared.apply(wallet.program, wallet.member, wallet.version, fact)
+        done_until = self._due_until(batch, step, wallet) or earliest(facts) if step is not None else None
+        if done_until is not None:
+            look_ahead(wallet, done_until, self._programs)
         if step is None:
             journal = _due_journal(wallet, at, facts, due_at or at)
         elif kind:
@@ -762,7 +759,7 @@ def between_conversions(steps: Sequence[Step], programs: ProgramBook) -> Iterabl
         program, asked = step.key.program, step.asked
         if not programs.conversions(program):
             continue
-        until = asked.at if programs.runs_by_itself(program) else asked.versions.as_of
+        until = asked.at if programs.runs_by_itself(program) else _judged_by(asked, program).as_of
         date = next_date(program, until, programs) if until is not None else None
         if dates.setdefault(program, date) != date:
             yield steps[start:index]

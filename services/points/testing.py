@@ -108,6 +108,9 @@ class FixedPrograms:
         reach = [version.tiers.days_back for version in self._versions.get(program, ()) if version.tiers is not None]
         return max(reach, default=None)
 
+    def conversions(self, program: str) -> Sequence[CompiledConversion]:
+        return [each for version in self._versions.get(program, ()) for each in version.conversions]
+
     def has_segments(self, program: str) -> bool:
         return any(version.segments is not None for version in self._versions.get(program, ()))
 
@@ -117,9 +120,6 @@ class FixedPrograms:
     def units_of_segments(self, program: str) -> list[str]:
         versions = self._versions.get(program, ())
         return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
-
-    def conversions(self, program: str) -> Sequence[CompiledConversion]:
-        return [each for version in self._versions.get(program, ()) for each in version.conversions]
 
     def zone(self, program: str) -> ZoneInfo:
         return self._versions[program][-1].zone

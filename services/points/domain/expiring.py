@@ -20,14 +20,14 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
     """Yield what is due up to and including `until`, in order of due time, as (instant, facts).
 
     The caller applies each before it asks for the next. Held points do not expire while held (S12). At one instant
-    holds come first, so that what they give back can expire with the rest; tiers are reviewed after that, memberships
-    in segments end, and at last what is good becomes vouchers (S3).
+    holds come first, so that what they give back can expire with the rest, tiers are reviewed after that, what is
+    good becomes vouchers (S3), and memberships in segments end last.
     """
     while True:
         hold, expiry, review_at = _next_hold(wallet, until), _next_due(wallet, until), _next_review(wallet, until)
-        segments_end = segments_end_at(wallet, until)
-        conversion = wallet.converts_at if wallet.converts_at is not None and wallet.converts_at <= until else None
-        dues = (hold[0] if hold is not None else None, expiry, review_at, segments_end, conversion)
+        conversion = _next_conversion(wallet, until)
+        hold_ends = hold[0] if hold is not None else None
+        dues = (hold_ends, expiry, review_at, conversion, segments_end_at(wallet, until))
         ends = [end for end in dues if end is not None]
         if not ends:
             return
@@ -38,13 +38,18 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
             yield first, tuple(_expire(wallet, first))
         elif review_at == first:
             yield first, _review(wallet, first, programs)
-        elif segments_end == first:
-            yield first, over(wallet, first)
-        else:
+        elif conversion == first:
             # Too few points, or none from before that day: then it was only looked.
             facts = convert(wallet, first, programs)
             if facts:
                 yield first, facts
+        else:
+            yield first, over(wallet, first)
+
+
+def _next_conversion(wallet: Wallet, until: datetime) -> datetime | None:
+    """Return when points next may become vouchers, by `until`."""
+    return wallet.converts_at if wallet.converts_at is not None and wallet.converts_at <= until else None
 
 
 def _next_review(wallet: Wallet, until: datetime) -> datetime | None:

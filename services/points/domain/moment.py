@@ -26,11 +26,11 @@ class Programs(Protocol):
     def tiers_reach(self, program: str) -> int | None:
         """Return how many days back any version's tiers look; None where no version has tiers."""
 
-    def has_segments(self, program: str) -> bool:
-        """Say whether any version of a program has segments."""
-
     def conversions(self, program: str) -> Sequence[CompiledConversion]:
         """Return the conversions of all versions: they say when time may have to look; the one in force decides."""
+
+    def has_segments(self, program: str) -> bool:
+        """Say whether any version of a program has segments."""
 
     def zone(self, program: str) -> ZoneInfo:
         """Return the time zone of a program."""

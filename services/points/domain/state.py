@@ -243,6 +243,8 @@ class Wallet:
     people: dict[tuple[str, str, datetime], int] = field(default_factory=dict)
     """What this wallet added to what is counted of persons."""
     tiers: TierBook | None = None
+    converts_at: datetime | None = None
+    """When points next may become a voucher, if there are enough; may be too early, never too late."""
     segments: SegmentBook = field(default_factory=SegmentBook)
     merged_into: str | None = None
     """Of which other account this one is a part; what comes to it goes there."""
@@ -251,8 +253,6 @@ class Wallet:
     household: f.Household | None = None
     passed_on: set[int] = field(default_factory=set)
     """The journals of the other account by which it took over what was here."""
-    converts_at: datetime | None = None
-    """When points next may become a voucher, if there are enough; may be too early, never too late."""
 
     @property
     def exists(self) -> bool:

@@ -94,17 +94,6 @@ class ClockTurner:
             await self._ledger(work.connection).advance(turn, page.last, done=False)
         return True
 
-    async def _judge_first(self, work: Work, ledger: TurningStore, turn: OpenTurn) -> bool:
-        """Take the next step of a judgement that lies before the turn's end, so that they are done in their order."""
-        as_of = turn.turn.as_of
-        found = await self._judge.find(ledger, turn.turn.program, as_of)
-        if found is None:
-            return False
-        facts, announcements = await self._judge.step(ledger, found, turned_to=as_of)
-        work.say_all(sayings_of(announcements))
-        await ledger.count_turn(turn, count(facts))
-        return True
-
     async def _take(self, turn: OpenTurn, wallets: Sequence[WalletKey]) -> None:
         """Do what is due for some members; what another worker has done meanwhile is due no more."""
         as_of = turn.turn.as_of
@@ -115,6 +104,17 @@ class ClockTurner:
             if facts:
                 # Counted last: the row is locked until the commit, and others count too.
                 work.before_commit(partial(ledger.count_turn, turn, count(facts)))
+
+    async def _judge_first(self, work: Work, ledger: TurningStore, turn: OpenTurn) -> bool:
+        """Take the next step of a judgement that lies before the turn's end, so that they are done in their order."""
+        as_of = turn.turn.as_of
+        found = await self._judge.find(ledger, turn.turn.program, as_of)
+        if found is None:
+            return False
+        facts, announcements = await self._judge.step(ledger, found, turned_to=as_of)
+        work.say_all(sayings_of(announcements))
+        await ledger.count_turn(turn, count(facts))
+        return True
 
     async def _step_again(self) -> bool:
         """A step that met others on its way is simply taken again."""

@@ -159,10 +159,10 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_holds(connection, needs, wallets)
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
+    _want_converted(needs, wallets)
     for lots, holds in await read_whole(connection, needs, wallets):
         _add_lots(wallets, lots)
         await _add_holds(connection, wallets, holds)
-    _want_converted(needs, wallets)
     await _read_spendable(connection, needs, wallets)
     # What is shared is locked last, table by table in the order of their names.
     budgets = await lock_budgets(connection, needs.budgets)

@@ -48,8 +48,8 @@ class KnownPrograms:
         version that is missing could be the one in force."""
         self._starts: dict[str, list[tuple[datetime, int]]] = {}
         self._tiers_reach: dict[str, int] = {}
-        self._with_segments: set[str] = set()
         self._conversions: dict[str, tuple[CompiledConversion, ...]] = {}
+        self._with_segments: set[str] = set()
 
     async def load(self) -> None:
         """Read what was kept before, so that a restart need not wait for the topic."""
@@ -114,10 +114,10 @@ class KnownPrograms:
         versions[compiled.version] = compiled
         if compiled.tiers is not None:
             self._tiers_reach[program] = max(self._tiers_reach.get(program, 0), compiled.tiers.days_back)
-        if compiled.segments is not None:
-            self._with_segments.add(program)
         if compiled.conversions:
             self._conversions[program] = (*self._conversions.get(program, ()), *compiled.conversions)
+        if compiled.segments is not None:
+            self._with_segments.add(program)
         starts = self._starts.setdefault(program, [])
         starts.append((effective_from, compiled.version))
         starts.sort()
@@ -158,6 +158,10 @@ class KnownPrograms:
         """Return how many days back any version's tiers look; None where no version has tiers."""
         return self._tiers_reach.get(program)
 
+    def conversions(self, program: str) -> Sequence[CompiledConversion]:
+        """Return the conversions of all versions that are known."""
+        return self._conversions.get(program, ())
+
     def has_segments(self, program: str) -> bool:
         """Say whether any version of a program has segments."""
         return program in self._with_segments
@@ -170,10 +174,6 @@ class KnownPrograms:
         """Return what segments of any version measure."""
         versions = self._versions.get(program, {}).values()
         return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
-
-    def conversions(self, program: str) -> Sequence[CompiledConversion]:
-        """Return the conversions of all versions that are known."""
-        return self._conversions.get(program, ())
 
     def zone(self, program: str) -> ZoneInfo:
         """Return a program's time zone; UTC for one that is not known."""

@@ -193,12 +193,6 @@ async def ledger_to_damage(module_urls: DatabaseUrls) -> DatabaseUrls:
     await till.timed("requested", "h-1", amount=3)
     await till.adjust("a-1", 5)
     await till.adjust("a-2", 5, limit=1)
-    await till.send(enrolment("clubcard", "m-2"))
-    gift = {"transfer": "g-1", "to": "m-2", "amount": 2, "partner": "shop", "versions": {"program": 1}}
-    await till.ask("transfer.requested.v1", unit="point", **gift)
-    await till.send(enrolment("clubcard", "m-3"))
-    till.member = "m-2"
-    await till.ask("member.merge_requested.v1", merge="j-1", into="m-3", versions={"program": 1})
     saver = await asyncpg.connect(module_urls.owner)
     await saver.execute(
         "insert into points.programs (program, version, document, effective_from, published_at) "
@@ -208,6 +202,12 @@ async def ledger_to_damage(module_urls: DatabaseUrls) -> DatabaseUrls:
     )
     await saver.close()
     await till.send(enrolment(till.program, "m-4"), report(till.program, "m-4", purchase("b-4", 20000), START))
+    await till.send(enrolment("clubcard", "m-2"))
+    gift = {"transfer": "g-1", "to": "m-2", "amount": 2, "partner": "shop", "versions": {"program": 1}}
+    await till.ask("transfer.requested.v1", unit="point", **gift)
+    await till.send(enrolment("clubcard", "m-3"))
+    till.member = "m-2"
+    await till.ask("member.merge_requested.v1", merge="j-1", into="m-3", versions={"program": 1})
     await database.close()
     assert await findings(module_urls) == []
     return module_urls
