@@ -285,12 +285,13 @@ async def _say_of_tiers(door: Door) -> None:
 async def _say_of_vouchers(door: Door) -> None:
     """Have points become vouchers, and in a sandbox one used, undone and over, another dead."""
     document: Any = read_yaml((PROGRAMS / "clubcard.yaml").read_text(encoding="utf-8"))
+    document["program"] = "savers"
     await door.publish(json.loads(json.dumps(document, default=str)))
-    base = "programs/clubcard"
+    base = "programs/savers"
     for member in ("m-1", "m-2"):
         await door.call("POST", f"{base}/members", {"member": member, "enrolled_at": "2020-01-01T00:00:00Z"}, 201)
         bought = {"id": f"b-{member}", "type": "purchase", "member": member, "currency": "GBP", "amount": 25000}
-        await door.report("clubcard", {**bought, "occurred_at": "2021-01-10T10:00:00Z"})
+        await door.report("savers", {**bought, "occurred_at": "2021-01-10T10:00:00Z"})
     await door.call("POST", f"{base}/clock", {"as_of": "2021-02-01T00:00:00Z"})
     first, second = (await door.call("GET", f"{base}/vouchers"))["data"]
     path = f"{base}/vouchers/{first['code']}"

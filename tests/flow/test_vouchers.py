@@ -21,6 +21,8 @@ from tests.flow.stage import Door, Town, gather_bounded
 pytestmark = pytest.mark.anyio
 
 CLUBCARD: Any = read_yaml((Path(__file__).parents[2] / "programs" / "clubcard.yaml").read_text("utf-8"))
+# Clubs are judged each week, in transactions of their own: here it is a statement's that are counted.
+del CLUBCARD["segments"]
 BASE = "programs/clubcard"
 MEMBERS = [f"m-{number:02}" for number in range(60)]
 FEBRUARY = "2021-02-01T00:00:00Z"
