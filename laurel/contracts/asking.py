@@ -10,6 +10,7 @@ from laurel.contracts.rewards import Reward
 from laurel.values import (
     Amount,
     Attributes,
+    Currency,
     Day,
     Id,
     Instant,
@@ -87,6 +88,20 @@ class ClockTurnRequested(Event):
     TYPE: ClassVar[str] = "clock.turn_requested.v1"
 
     as_of: Instant
+    versions: Versions
+
+
+class BlockTopUpRequested(Event):
+    """A partner has paid for so many points in advance."""
+
+    TYPE: ClassVar[str] = "block.top_up_requested.v1"
+
+    partner: PartnerId
+    reference: Reference
+    unit: Name
+    units: Positive
+    amount: NotNegative
+    currency: Currency
     versions: Versions
 
 

@@ -8,6 +8,7 @@ from laurel.contracts.envelope import Event, Said
 from laurel.values import (
     Amount,
     Attributes,
+    Currency,
     Day,
     Id,
     Instant,
@@ -61,7 +62,7 @@ class Funding(Said):
 
 
 class Award(Said):
-    """Points that one rule gave, and the lot they lie in."""
+    """Points that one rule gave, and the lot they lie in. Pending ones may not know their `available_at`."""
 
     member: Id
     activity: Id
@@ -69,7 +70,7 @@ class Award(Said):
     unit: Name
     amount: NotNegative
     state: Literal["available", "pending"] = "available"
-    available_at: Instant
+    available_at: Instant | None = None
     expires_at: Instant | None = None
     lot: Reference
     funding: list[Funding] = Field(default_factory=list)
@@ -254,6 +255,39 @@ class ActivityRefused(WalletEvent):
     facts: JsonObject = Field(default_factory=dict)
 
 
+class ActivityPending(WalletEvent):
+    """An activity was judged and cannot be posted yet; `code` says why, `awards` what is pending meanwhile.
+
+    Once it is posted a `points.awarded` says so.
+    """
+
+    TYPE: ClassVar[str] = "activity.pending.v1"
+
+    activity: Id
+    partner: PartnerId
+    code: Name
+    awards: list[Award] = Field(default_factory=list)
+    decision: list[RuleDecision] = Field(default_factory=list)
+    tier: TierSeen | None = None
+    counters: list[CounterSeen] = Field(default_factory=list)
+
+
+class PointsAvailable(WalletEvent):
+    """Pending points became available, for `reason`: date, event, approval or funding.
+
+    `activity` is the one that brought it about, where one did.
+    """
+
+    TYPE: ClassVar[str] = "points.available.v1"
+
+    unit: Name
+    amount: NotNegative
+    reason: Name
+    lots: list[LotAmount] = Field(default_factory=list)
+    activity: Id | None = None
+    partner: PartnerId | None = None
+
+
 class PointsClawedBack(WalletEvent):
     """A return, `activity`, took back `of`, or a part of it; `awards` are what a refill granted."""
 
@@ -391,6 +425,30 @@ class ClockTurned(Event):
     lots_expired: NotNegative = 0
     tiers_changed: NotNegative = 0
     converted: NotNegative = 0
+
+
+class BlockSeen(Said):
+    """How a block of prepaid points stands."""
+
+    unit: Name
+    units: NotNegative
+    used: NotNegative
+    left: NotNegative
+
+
+class BlockToppedUp(Event):
+    """A partner has paid for points in advance, and what waited for that was gone through; `code`: it was refused."""
+
+    TYPE: ClassVar[str] = "block.topped_up.v1"
+
+    partner: PartnerId
+    reference: Reference
+    unit: Name
+    units: NotNegative
+    amount: NotNegative
+    currency: Currency
+    block: BlockSeen
+    code: Name | None = None
 
 
 class PointsExpired(WalletEvent):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from laurel.calendars import local_date, local_midnight, months_after, zone_named
+from laurel.calendars import days_after, local_date, local_midnight, months_after, zone_named
 from laurel.program.bases import Basis, basis_of
 from laurel.program.caps import CompiledCap, compile_caps
 from laurel.program.document import Inactivity, NeverExpires
@@ -142,6 +142,12 @@ class CompiledProgram:
     def expires_at(self, rule: CompiledRule, earned_at: datetime) -> datetime | None:
         """Return the first moment at which points of a rule are no longer good; None where none is fixed."""
         return rule.expiry.of(local_date(earned_at, self.zone))
+
+    def available_at(self, rule: CompiledRule, earned_at: datetime) -> datetime:
+        """Return when points of a rule count, where that is a date; else when they were earned."""
+        if rule.pending is None or not rule.pending.days:
+            return earned_at
+        return local_midnight(days_after(local_date(earned_at, self.zone), rule.pending.days), self.zone)
 
     def unit_expires_at(self, unit: str, earned_at: datetime) -> datetime | None:
         """Return the same for points that no rule earned, by the validity of their unit."""

@@ -200,6 +200,17 @@ class Budget(Part):
     points: Positive
 
 
+class Pending(Part):
+    """Until when points do not count: so many days, until an activity of a type, or until somebody approves.
+
+    Exactly one of them. Days end at the local midnight so many days after the day of the activity.
+    """
+
+    days: Annotated[int, Field(strict=True, ge=1, le=4_000)] | None = None
+    until_event: ActivityType | None = None
+    approval: Literal[True] | None = None
+
+
 class Rule(Part):
     """One component of what an activity earns. Exactly one of `rate`, `multiplier` and `fixed` says how much.
 
@@ -226,6 +237,7 @@ class Rule(Part):
     caps: RuleCaps | None = None
     limit: Limit | None = None
     budget: Budget | None = None
+    pending: Pending | None = None
     group: RuleId | None = None
     priority: Annotated[int, Field(strict=True, ge=-1_000, le=1_000)] = 0
 

@@ -102,6 +102,12 @@ class CompiledRule:
     price_currency: str | None
     validity: Validity
     expiry: Expiry
+    pending: CompiledPending | None = None
+
+    def is_for(self, partner: str | None) -> bool:
+        """Say whether what a partner reports may earn by this rule, as far as its guard tells."""
+        guard = self.where.guard if self.where is not None else None
+        return guard is None or guard.field.path != "activity.partner" or partner in guard.values
 
     def runs_at(self, occurred_at: datetime | None) -> bool:
         """Whether an instant lies within the rule's dates; no instant lies within all."""
@@ -110,6 +116,14 @@ class CompiledRule:
         if self.starts_at is not None and occurred_at < self.starts_at:
             return False
         return self.ends_at is None or occurred_at < self.ends_at
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPending:
+    """What the points of a rule await before they count: `date`, `approval`, or `event:` and a type."""
+
+    awaits: str
+    days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +202,19 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         price_currency=None if funding is None or price is None else funding.currency or document.currency,
         validity=validity,
         expiry=Expiry(validity, zone_named(document.time_zone)),
+        pending=_pending(rule),
     )
+
+
+def _pending(rule: Rule) -> CompiledPending | None:
+    pending = rule.pending
+    if pending is None:
+        return None
+    if pending.days is not None:
+        return CompiledPending("date", pending.days)
+    if pending.until_event is not None:
+        return CompiledPending(f"event:{pending.until_event}")
+    return CompiledPending("approval")
 
 
 def _measure(rule: Rule) -> tuple[RuleKind, Fraction]:

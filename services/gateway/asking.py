@@ -38,7 +38,8 @@ class Stamp:
 
     @property
     def versions(self) -> Versions:
-        return _Versions(program=self.head.version, as_of=self.head.as_of if self.head.is_manual else None)
+        as_of = self.head.as_of if self.head.is_manual else None
+        return _Versions(program=self.head.version, partners=self.head.partners, as_of=as_of)
 
     def at(self, otherwise: datetime) -> datetime:
         """The message's time: now, or on a manual clock its last instant.

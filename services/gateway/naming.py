@@ -19,6 +19,7 @@ CLOCK: Final = "clock"
 ADJUSTMENT: Final = "adjustment"
 ADJUSTMENT_DECISION: Final = "adjustment_decision"
 MATCH: Final = "match"
+BLOCK: Final = "block"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -33,6 +34,7 @@ _LETTERS: Final = {
     ADJUSTMENT: "j",
     ADJUSTMENT_DECISION: "jd",
     MATCH: "s",
+    BLOCK: "b",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

@@ -20,6 +20,7 @@ from services.gateway.naming import (
     ACTIVITY,
     ADJUSTMENT,
     ADJUSTMENT_DECISION,
+    BLOCK,
     HOLD,
     HOLD_CANCEL,
     HOLD_CAPTURE,
@@ -32,6 +33,8 @@ from services.gateway.naming import (
     parse_correlation,
 )
 
+PENDING: Final = "pending"
+"""Not final: what a GET shows of a request whose outcome waits for something."""
 POSTED: Final = "posted"
 REFUSED: Final = "refused"
 FREED: Final = "freed"
@@ -281,6 +284,60 @@ def _posted(message: Heard, said: _Posted, reversals: msgspec.Raw | None) -> Out
         said.activity, POSTED, said.awards, said.balances, said.decision, said.tier, said.vouchers, reversals
     )
     return Outcome(correlation, POSTED, None, _encode(answer), _decode_awards(said.awards))
+
+
+class _Pending(_Wallet, kw_only=True):
+    activity: str
+    code: str
+    awards: msgspec.Raw = _EMPTY_LIST
+    decision: msgspec.Raw = _EMPTY_LIST
+
+
+class _ToppedUp(msgspec.Struct):
+    partner: str
+    reference: str
+    unit: str
+    units: int
+    amount: int
+    currency: str
+    block: dict[str, Any]
+    code: str | None = None
+
+
+_decode_pending = msgspec.json.Decoder(_Pending).decode
+_decode_topped_up = msgspec.json.Decoder(_ToppedUp).decode
+
+
+def _pending(message: Heard) -> Told:
+    """An activity waits; what was asked has no outcome yet, but something to show."""
+    said = _decode_pending(message.body)
+    _decode_awards(said.awards)
+    correlation = parse_correlation(message.correlation)
+    outcome = None
+    if correlation is not None and correlation.key.kind == ACTIVITY and correlation.key.id == said.activity:
+        shown = {
+            "id": said.activity,
+            "state": PENDING,
+            "reason": said.code,
+            "awards": said.awards,
+            "balances": said.balances,
+            "decision": said.decision,
+        }
+        outcome = Outcome(correlation, PENDING, said.code, _encode(shown))
+    return Told(outcome=outcome, summary=_summary(message, said))
+
+
+def _topped_up(message: Heard) -> Told:
+    said = _decode_topped_up(message.body)
+    correlation = parse_correlation(message.correlation)
+    if correlation is None or correlation.key.kind != BLOCK:
+        return NOTHING
+    named = {"partner": said.partner, "reference": said.reference}
+    if said.code is not None:
+        return Told(outcome=_refusal(correlation, said.code, _refusal_body(named, said.code, "", {"unit": said.unit})))
+    paid = {"unit": said.unit, "units": said.units, "amount": said.amount, "currency": said.currency}
+    body = _encode({**named, "state": POSTED, **paid, "block": said.block})
+    return Told(outcome=Outcome(correlation, POSTED, None, body))
 
 
 def _refused(message: Heard) -> Told:
@@ -729,7 +786,10 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.MemberEnrolled.TYPE: _enrolled,
     points.PointsAwarded.TYPE: _awarded,
     points.PointsCapped.TYPE: _moved,
+    points.ActivityPending.TYPE: _pending,
     points.ActivityRefused.TYPE: _refused,
+    points.PointsAvailable.TYPE: _moved,
+    points.BlockToppedUp.TYPE: _topped_up,
     points.PointsClawedBack.TYPE: _clawed_back,
     points.PointsHeld.TYPE: _points_held,
     points.HoldRefused.TYPE: _hold_refused,
@@ -759,7 +819,9 @@ ANSWERS: Final = frozenset(
     {
         points.MemberEnrolled.TYPE,
         points.PointsAwarded.TYPE,
+        points.ActivityPending.TYPE,
         points.ActivityRefused.TYPE,
+        points.BlockToppedUp.TYPE,
         points.PointsClawedBack.TYPE,
         points.PointsHeld.TYPE,
         points.HoldRefused.TYPE,

@@ -10,6 +10,7 @@ from laurel.contracts.asking import (
     ActivityReported,
     AdjustmentDecisionRequested,
     AdjustmentRequested,
+    BlockTopUpRequested,
     ClockTurnRequested,
     CorrectionRequested,
     EnrolmentRequested,
@@ -22,7 +23,7 @@ from laurel.contracts.asking import (
     TimedHoldRequested,
 )
 from laurel.contracts.envelope import Cause
-from laurel.contracts.programs import ProgramPublished
+from laurel.contracts.programs import PartnerPublished, ProgramPublished
 from laurel.io.saying import MAIN, PROGRAMS, Saying
 from laurel.shapes import encode, struct_of
 
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 
     from laurel.contracts.activity import Activity
     from laurel.contracts.envelope import Event
-    from laurel.contracts.http import AdjustPoints, CancelHold, MatchStatus, PlaceHold, PublishReward
+    from laurel.contracts.http import AdjustPoints, CancelHold, MatchStatus, PlaceHold, PublishReward, TopUpBlock
     from services.gateway.asking import Stamp
     from services.gateway.store.members import NewMember
+    from services.gateway.store.partner_terms import TermsRow
     from services.gateway.store.programs import VersionRow
 
 _Cause: Any = struct_of(Cause)
@@ -43,6 +45,7 @@ _StatusMatch: Any = struct_of(StatusMatchRequested)
 _Redemption: Any = struct_of(RedemptionRequested)
 _Turn: Any = struct_of(ClockTurnRequested)
 _Published: Any = struct_of(ProgramPublished)
+_Terms: Any = struct_of(PartnerPublished)
 
 
 class _Reported(msgspec.Struct, frozen=True):
@@ -239,6 +242,38 @@ def program_published(row: VersionRow, document: dict[str, Any], traceparent: st
         traceparent=traceparent,
         key=f"{row.program}:{row.version}",
     )
+
+
+def partner_published(row: TermsRow, traceparent: str) -> Saying:
+    """What is said of a partner, on the same topic; versions are counted over all partners of a program."""
+    body = _Terms(
+        program=row.program,
+        member=None,
+        at=row.published_at,
+        cause=_Cause(kind="partner", id=f"{row.program}:{row.partner}:{row.version}"),
+        version=row.version,
+        partner=row.partner,
+        state=row.state,
+        since=row.since,
+        billing=row.billing,
+        published_at=row.published_at,
+    )
+    return Saying(
+        PROGRAMS,
+        row.program,
+        "",
+        PartnerPublished.TYPE,
+        encode(body),
+        row.published_at,
+        traceparent=traceparent,
+        key=f"{row.program}:{row.partner}:{row.version}",
+    )
+
+
+def block_top_up_requested(stamp: Stamp, partner: str, body: TopUpBlock, traceparent: str) -> Saying:
+    """A partner has paid for points in advance."""
+    paid = {"unit": body.unit, "units": body.units, "amount": body.amount, "currency": body.currency}
+    return _to_points(BlockTopUpRequested, stamp, "", traceparent, partner=partner, reference=body.reference, **paid)
 
 
 def _cause(stamp: Stamp) -> Cause:

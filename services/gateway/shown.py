@@ -222,6 +222,50 @@ class RewardShown(Shown):
     kind: str
 
 
+class BlockShown(Shown):
+    """What a partner has paid for in advance of a unit, and what is used of it."""
+
+    unit: str
+    units: int
+    used: int
+    left: int
+
+
+class VettingShown(Shown):
+    """What a partner's scores come to, and each reason for which they do not suffice."""
+
+    total: int | None
+    passed: bool
+    reasons: list[str]
+
+
+class PartnershipShown(Shown):
+    """On what terms a partner takes part in a program; without `since` from the beginning."""
+
+    partner: str
+    state: Literal["applicant", "approved", "suspended", "terminated"]
+    since: Instant | None
+    vetting: VettingShown
+    billing: Literal["netting", "prepaid"]
+    block: BlockShown | None = None
+    blocks: list[BlockShown] = []
+
+
+class PaymentShown(Shown):
+    """Points that a partner paid for in advance, and how its block stood when all was posted that waited for it."""
+
+    partner: str
+    reference: str | None = None
+    state: Literal["pending", "posted", "refused"]
+    unit: str | None = None
+    units: int | None = None
+    amount: int | None = None
+    currency: str | None = None
+    block: BlockShown | None = None
+    code: str | None = None
+    delayed: bool = False
+
+
 class RewardStanding(Shown):
     """A reward as it is offered, where it is, and what became of its newest document."""
 

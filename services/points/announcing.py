@@ -16,6 +16,7 @@ from laurel.contracts.envelope import Cause
 from laurel.shapes import struct_of
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
+from services.points.domain.pending_state import DATE
 from services.points.domain.state import Balance
 from services.points.domain.tiering import Shown, changed
 from services.points.domain.turning import Counts
@@ -113,6 +114,8 @@ def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any
         # An answer that is given again is not another change.
         elif isinstance(fact, f.TierChanged) and not decided.again:
             yield _tier_changed(fact, decided, zone)
+        elif isinstance(fact, f.PendingReleased) and not decided.again:
+            yield _available(fact)
         # What an activity keeps is said with the activity; what time keeps is said by itself.
         elif isinstance(fact, f.TierKept) and decided.message is None:
             yield _tier_kept(fact, zone)
@@ -235,8 +238,8 @@ def _awards(decided: Decided) -> list[Any]:
             rule=fact.rule,
             unit=fact.unit,
             amount=fact.amount,
-            state="available",
-            available_at=fact.available_at,
+            state="pending" if _is_pending(fact, decided) else "available",
+            available_at=_available_at(fact, decided),
             expires_at=fact.expires_at,
             lot=f"{journal.number}.{fact.lot}",
             funding=[_Funding(partner=fact.funder, amount=fact.amount)],
@@ -246,7 +249,27 @@ def _awards(decided: Decided) -> list[Any]:
     ]
 
 
+def _is_pending(fact: f.PointsGranted, decided: Decided) -> bool:
+    return bool(fact.awaits) or (fact.unfunded and not decided.funded)
+
+
+def _available_at(fact: f.PointsGranted, decided: Decided) -> datetime | None:
+    """Say when points count; of those that await something else than a date nobody knows."""
+    return fact.available_at if not _is_pending(fact, decided) or fact.awaits == DATE else None
+
+
 def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    waits = not decided.funded and any(type(each) is f.FundingAwaited for each in decided.journal.facts)
+    if waits:
+        return said.ActivityPending, {
+            "activity": fact.activity,
+            "partner": fact.partner,
+            "code": "pending_funding",
+            "awards": _awards(decided),
+            "decision": _decision(fact.decision),
+            "counters": fact.counted,
+            "tier": _tier_seen(fact, decided),
+        }
     return said.PointsAwarded, {
         "activity": fact.activity,
         "partner": fact.partner,
@@ -254,6 +277,54 @@ def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, An
         "decision": _decision(fact.decision),
         "counters": fact.counted,
         "tier": _tier_seen(fact, decided),
+    }
+
+
+def _funded(fact: f.FundingGiven, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    """Say that an activity is posted after all: what it was granted, as far as it was not returned since."""
+    wallet = decided.journal.wallet
+    released = {
+        part.name: part.amount
+        for each in decided.journal.facts
+        if type(each) is f.PendingReleased
+        for part in each.parts
+    }
+    lots = [lot for name, lot in sorted(wallet.lots.items()) if name.journal == fact.of_journal]
+    awards = [
+        _Award(
+            member=wallet.member,
+            activity=lot.activity,
+            rule=lot.rule,
+            unit=lot.unit,
+            amount=released.get(lot.name, lot.pending),
+            state="available" if lot.name in released else "pending",
+            available_at=lot.available_at if lot.name in released or lot.awaits == DATE else None,
+            expires_at=lot.expires_at,
+            lot=lot_id(lot.name),
+            funding=[_Funding(partner=lot.funder, amount=released.get(lot.name, lot.pending))],
+        )
+        for lot in lots
+        if released.get(lot.name, lot.pending)
+    ]
+    posting = wallet.postings[fact.partner, fact.activity]
+    return said.PointsAwarded, {
+        "activity": fact.activity,
+        "partner": fact.partner,
+        "awards": awards,
+        "decision": _decision(posting.decision),
+        "counters": (),
+        "tier": _TierSeen(name=fact.stands) if fact.stands else None,
+    }
+
+
+def _available(fact: f.PendingReleased) -> tuple[Any, dict[str, Any]]:
+    return said.PointsAvailable, {
+        "unit": fact.unit,
+        "amount": sum(part.amount for part in fact.parts),
+        "reason": fact.reason,
+        "lots": _lots(fact.parts),
+        "activity": fact.activity or None,
+        "partner": fact.partner or None,
     }
 
 
@@ -273,7 +344,7 @@ def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str
             rule=back.rule,
             unit=back.unit,
             amount=back.amount,
-            taken=sum(part.amount for part in back.taken),
+            taken=sum(part.amount for part in (*back.taken, *back.pending)),
             expired=back.expired,
             owed=back.owed,
         )
@@ -475,6 +546,7 @@ def _match_refused(fact: f.StatusMatchRefused, _decided: Decided) -> tuple[Any, 
 _EVENTS: dict[type, Any] = {
     f.MemberEnrolled: _enrolled,
     f.ActivityPosted: _posted,
+    f.FundingGiven: _funded,
     f.ActivityRefused: _refused,
     f.ActivityReturned: _returned,
     f.PointsHeld: _held,

@@ -26,6 +26,7 @@ from services.points.domain.asked import (
     PlaceTimedHold,
     ReleaseHold,
     Report,
+    TopUp,
     TurnClock,
 )
 from services.points.domain.cancelling import cancel
@@ -65,8 +66,9 @@ DECIDERS: dict[str, Decider] = {
     "adjustment.decision_requested.v1": Decider("adjustment", msgspec.json.Decoder(DecideAdjustment).decode, decide),
 }
 
-OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock]] = {
+OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock | TopUp]] = {
     "clock.turn_requested.v1": msgspec.json.Decoder(TurnClock).decode,
+    "block.top_up_requested.v1": msgspec.json.Decoder(TopUp).decode,
 }
 """What is asked of a whole program. It is noted, and done in steps that can stop and go on anywhere."""
 

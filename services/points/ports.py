@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
-from services.points.domain.shared import BudgetName, KeyName, Shared
+from services.points.domain.shared import Block, BlockName, BudgetName, KeyName, Shared
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import Shown
 
@@ -48,7 +48,8 @@ class Needs:
     what may be credited once, `budgets` what rules may draw from; `clocks` the programs whose now is needed.
     `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then. Of
     wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
-    on something may be counted.
+    on something may be counted. `blocks` may be drawn from; `unfunded` are journals that may wait for one; `awaiting`
+    names, by wallet, the types of activities that pending lots may have awaited.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -65,6 +66,9 @@ class Needs:
     budgets: set[BudgetName] = field(default_factory=set)
     tiers: dict[WalletKey, int] = field(default_factory=dict)
     counting: dict[WalletKey, date] = field(default_factory=dict)
+    blocks: set[BlockName] = field(default_factory=set)
+    unfunded: set[tuple[str, str, int]] = field(default_factory=set)
+    awaiting: set[tuple[str, str, str]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -95,6 +99,9 @@ class Journal:
     hash: str = ""
     code: str | None = None
     kept: bool = True
+    correlation: str = ""
+    traceparent: str = ""
+    funded_in: int | None = None
 
 
 class Incoming(Protocol):
@@ -156,6 +163,8 @@ class Decided:
     holds: dict[str, Hold] = field(default_factory=dict)
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     standing: Shown | None = None
+    funded: bool = False
+    """Whether what waited for a block then does no longer: said of answers that are given again."""
 
 
 class Turn(NamedTuple):
@@ -183,6 +192,60 @@ class Page(NamedTuple):
     is_last: bool
 
 
+class Payment(NamedTuple):
+    """What a partner paid in advance; `as_of` is the program's now where its clock is manual and was set.
+
+    `versions` is the version up to which is known what was said of partners.
+    """
+
+    program: str
+    partner: str
+    reference: str
+    unit: str
+    units: int
+    amount: int
+    currency: str
+    at: datetime
+    as_of: datetime | None
+    versions: int
+    message: str
+    correlation: str
+    traceparent: str
+
+
+class Remembered(NamedTuple):
+    """A message that was answered before, as far as a later answer to it has to name it."""
+
+    type: str
+    id: str
+    program: str
+    member: str
+    correlation: str
+    traceparent: str
+    body: bytes = b""
+
+
+class OpenPayment(NamedTuple):
+    """A payment whose queue was not gone through yet, and the number up to which it was."""
+
+    payment: Payment
+    after: int
+
+
+class Waiting(NamedTuple):
+    """An activity that waits for a block, with what its answer has to name."""
+
+    program: str
+    member: str
+    journal: int
+    number: int
+    partner: str
+    activity: str
+    message: str
+    correlation: str
+    traceparent: str
+
+
 class Store(Protocol):
     """Loads and writes in sets, inside the caller's transaction."""
 
@@ -194,6 +257,9 @@ class Store(Protocol):
 
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
         """Note that clocks are to be turned; one that was noted before stays as it is."""
+
+    async def pay(self, payment: Payment, limit: int) -> Block | None:
+        """Note what was paid in advance, once; None where that would make more units than `limit`."""
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         """Return journals that were written before, by (program, member, number), for answers given again."""

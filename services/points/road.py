@@ -17,6 +17,7 @@ import msgspec
 from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from laurel.errors import PROBLEMS
+from laurel.values import AMOUNT_MAX
 from services.points import announcing
 from services.points.deciders import DECIDERS, NOT_FOR_US, OF_PROGRAMS, Decider
 from services.points.domain.asked import (
@@ -31,14 +32,23 @@ from services.points.domain.asked import (
     PlaceTimedHold,
     ReleaseHold,
     Report,
+    TurnClock,
 )
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.expiring import due
-from services.points.domain.facts import ADJUSTING, HOLD_MOVING, ActivityRefused, AnyFact, PointsReleased
+from services.points.domain.facts import (
+    ADJUSTING,
+    HOLD_MOVING,
+    ActivityRefused,
+    AnyFact,
+    PendingReleased,
+    PointsReleased,
+)
+from services.points.domain.funding import give_funds
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
-from services.points.domain.shared import BudgetName, key_name
+from services.points.domain.shared import BlockName, BudgetName, key_name
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
 from services.points.ports import (
@@ -50,10 +60,21 @@ from services.points.ports import (
     Known,
     Loaded,
     Needs,
+    Payment,
     ProgramBook,
     Store,
     Turn,
+    Waiting,
     WalletKey,
+)
+from services.points.topping_up import (
+    BlockSeen,
+    funding_journal,
+    partners_of,
+    payment_of,
+    refused_payment,
+    seen_block,
+    time_of_funding,
 )
 
 
@@ -105,9 +126,9 @@ class Road:
         Raises `CannotProcessError` naming the messages that stand in the way (nothing of the batch may then be
         kept), such as those that carry a program version which does not come.
         """
-        turning = [message for message in messages if message.type in OF_PROGRAMS]
-        if turning:
-            await store.begin_turns([await self._turn(message) for message in turning])
+        of_programs = [await self._asked_of_program(each) for each in messages if each.type in OF_PROGRAMS]
+        if of_programs:
+            await store.begin_turns([each for each in of_programs if isinstance(each, Turn)])
             messages = [message for message in messages if message.type not in OF_PROGRAMS]
         steps = decode(messages)
         try:
@@ -117,20 +138,26 @@ class Road:
         announcements: list[Announcement] = []
         for part in parts(steps):
             announcements += await self._run(store, part)
+        # Blocks are locked after wallets.
+        for each in of_programs:
+            if isinstance(each, Payment):
+                announcements += refused_payment(each, await store.pay(each, AMOUNT_MAX))
         return announcements
 
-    async def _turn(self, message: Incoming) -> Turn:
-        """Read the request for a turn, and know the program by the versions that it was accepted under."""
+    async def _asked_of_program(self, message: Incoming) -> Turn | Payment:
+        """Read what is asked of a program, and know it by the versions that this was accepted under."""
         try:
             asked = OF_PROGRAMS[message.type](message.body)
         except msgspec.MsgspecError as error:
             raise CannotProcessError(message, "undecodable", str(error)) from error
         version = asked.versions.program
         try:
-            await self._programs.ensure({asked.program: version})
+            await self._programs.ensure({asked.program: version, partners_of(asked.program): asked.versions.partners})
         except TimeoutError as error:
             raise CannotProcessError(message, VERSION_UNKNOWN, version_unknown(asked.program, version)) from error
-        return Turn(asked.program, asked.as_of, message.id, message.correlation, message.traceparent)
+        if isinstance(asked, TurnClock):
+            return Turn(asked.program, asked.as_of, message.id, message.correlation, message.traceparent)
+        return payment_of(asked, message)
 
     def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
         """Name the messages that came before the version they carry; the others need not wait for it."""
@@ -138,6 +165,12 @@ class Road:
             CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(step.key.program, version))
             for step in steps
             if not self._programs.knows(step.key.program, version := step.asked.versions.program)
+        ]
+        wrong += [
+            CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(partners_of(step.key.program), version))
+            for step in steps
+            if self._programs.knows(step.key.program, step.asked.versions.program)
+            and not self._programs.knows(partners_of(step.key.program), version := step.asked.versions.partners)
         ]
         if wrong:
             wrong[0].also = tuple(wrong[1:])
@@ -180,6 +213,40 @@ class Road:
         _, announcements = await self.run_turn(store, wallets, until, turned_to=None)
         return announcements
 
+    async def run_funding(
+        self, store: Store, payment: Payment, waiting: Sequence[Waiting]
+    ) -> tuple[list[Announcement], BlockSeen]:
+        """Cover what waits for a block, in its order, as far as the block goes; tell how that stands then."""
+        needs = Needs(blocks={BlockName(payment.program, payment.partner, payment.unit)})
+        program = self._programs.in_force(payment.program, payment.at, ANY_VERSION)
+        for funder in self._programs.prepaying(payment.program):
+            needs.blocks |= {BlockName(payment.program, funder, unit) for unit in (program.units if program else ())}
+        runs_by_itself = self._programs.runs_by_itself(payment.program)
+        until = payment.at if runs_by_itself else payment.as_of
+        for each in waiting:
+            key = WalletKey(each.program, each.member)
+            needs.wallets.add(key)
+            needs.unfunded.add((*key, each.journal))
+            needs.originals[ActivityKey(each.program, each.partner, each.activity)] = key
+            self._need_tiers(needs, key)
+            if until is not None:
+                needs.until[key] = until
+        batch = Batch(await store.load(needs))
+        for each in waiting:
+            wallet = batch.loaded.wallets[WalletKey(each.program, each.member)]
+            if until is not None:
+                self._apply_due(batch, wallet, until)
+            at = time_of_funding(payment, wallet, runs_by_itself=runs_by_itself)
+            moment = self._moment(batch, wallet, at, None)
+            facts = give_funds(wallet, each.journal, payment.versions, moment, reference=payment.reference)
+            if facts:
+                self._enter(batch, None, wallet, at, facts, waiting=each)
+                if until is not None:
+                    self._apply_due(batch, wallet, until)
+        await store.write([decided.journal for decided in batch.decided], batch.touched.values())
+        block = batch.loaded.shared.block(payment.program, payment.partner, payment.unit)
+        return self._say(batch), seen_block(payment.unit, block)
+
     async def run_turn(
         self, store: Store, wallets: Sequence[WalletKey], until: datetime, *, turned_to: datetime | None
     ) -> tuple[list[AnyFact], list[Announcement]]:
@@ -221,10 +288,12 @@ class Road:
                 activity = step.activity
                 assert activity is not None  # decode() gives every report its activity
                 needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
+                self._need_blocks(needs, step.key, asked, activity)
                 if activity.type == "return":
                     if activity.of is not None:
                         needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
                 else:
+                    needs.awaiting.add((*step.key, activity.type))
                     self._need_more(needs, step.key, asked, activity)
             elif isinstance(asked, Enrol):
                 needs.enrolling.add(step.key)
@@ -264,6 +333,25 @@ class Road:
                 needs.budgets.add(BudgetName(key.program, rule.id))
         if activity.exclusive_key is not None:
             needs.keys.add(key_name(program, activity.exclusive_key))
+
+    def _need_blocks(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
+        """Name the blocks that an activity, or what a return refills, may draw from."""
+        prepaying = self._programs.prepaying(key.program)
+        if not prepaying:
+            return
+        program = self._programs.in_force(key.program, activity.occurred_at, asked.versions.program)
+        if program is None:
+            return
+        needs.blocks |= {
+            BlockName(key.program, rule.funder, rule.unit)
+            for rule in program.rules
+            if rule.funder in prepaying
+            and (
+                program.refill_on_return
+                if activity.type == "return"
+                else activity.type in rule.on and rule.is_for(asked.partner)
+            )
+        }
 
     def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
         """Say that a wallet's tier is needed, and its counts from the day before an activity on."""
@@ -360,6 +448,7 @@ class Road:
         facts: tuple[AnyFact, ...],
         *,
         due_at: datetime | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
         """Make the journal, move the wallet by its facts, and keep the balances as they stand then."""
         wallet.version += 1
@@ -367,15 +456,18 @@ class Road:
         for fact in facts:
             wallet.apply(wallet.version, fact)
             batch.loaded.shared.apply(wallet.program, wallet.member, wallet.version, fact)
-        journal = (
-            _journal(step, wallet, at, facts) if step is not None else _due_journal(wallet, at, facts, due_at or at)
-        )
+        message: Incoming | None = step.message if step is not None else None
+        if step is not None:
+            journal = _journal(step, wallet, at, facts)
+        elif waiting is not None:
+            journal, message = funding_journal(waiting, wallet, at, facts)
+        else:
+            journal = _due_journal(wallet, at, facts, due_at or at)
         key = WalletKey(wallet.program, wallet.member)
         batch.touched[key] = wallet
         if journal.hash:
             self._remember(batch, journal)
         balances = [_copy(balance) for balance in wallet.balances.values()]
-        message = step.message if step else None
         batch.decided.append(
             Decided(
                 message,
@@ -415,6 +507,7 @@ class Road:
                 name = (wallet.program, wallet.member, decided.journal.number)
                 decided.journal = recent.get(name) or old[name]
                 decided.journal.wallet = wallet
+                decided.funded = decided.journal.funded_in is not None
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
@@ -488,6 +581,9 @@ def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
         version = step.asked.versions.program
         if version > newest.get(step.key.program, 0):
             newest[step.key.program] = version
+        partners = step.asked.versions.partners
+        if partners and partners > newest.get(partners_of(step.key.program), 0):
+            newest[partners_of(step.key.program)] = partners
     return newest
 
 
@@ -517,7 +613,9 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 
 
 _ADJUSTING = frozenset({"adjustment", "correction"})
-_WITHOUT_HOLDS = frozenset({"activity", "return", "enrolment", "expiry", "tier_review", "status_match"})
+_WITHOUT_HOLDS = frozenset(
+    {"activity", "return", "enrolment", "expiry", "funding", "release_of_pending", "tier_review", "status_match"}
+)
 
 
 def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | DecideAdjustment) -> None:
@@ -545,7 +643,9 @@ def _due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_a
     """Make the row of what time alone brought about; it happened when it was due."""
     first = facts[0]
     kind, cause = "expiry", f"{due_at:%Y-%m-%dT%H:%M:%SZ}"
-    if isinstance(first, PointsReleased):
+    if isinstance(first, PendingReleased):
+        kind = "release_of_pending"
+    elif isinstance(first, PointsReleased):
         kind, cause = "hold_timeout", first.hold
     elif moves_tiers(facts):
         kind = "tier_review"
@@ -575,6 +675,8 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
         hash=asked.hash,
         code=code,
         kept=code is None or PROBLEMS[code].kept,
+        correlation=step.message.correlation,
+        traceparent=step.message.traceparent,
     )
 
 

@@ -20,6 +20,7 @@ from laurel.io.relay import Relay
 from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import PointsHandler
+from services.points.entry.funding import BlockFiller
 from services.points.entry.timers import ExpiryTimer
 from services.points.entry.turning import ClockTurner
 from services.points.road import Road
@@ -51,6 +52,7 @@ class Working:
     consumer: Consumer
     timer: ExpiryTimer
     turner: ClockTurner
+    filler: BlockFiller
     prune: Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -99,11 +101,23 @@ async def working(reading: Reading) -> Working:
         interval_seconds=settings.turn_interval_seconds,
         batch_max=settings.expiry_batch_max,
     )
+    filler = BlockFiller(
+        unit,
+        road,
+        Ledger,
+        interval_seconds=settings.turn_interval_seconds,
+        batch_max=settings.expiry_batch_max,
+    )
+
+    def wake() -> None:
+        turner.wake()
+        filler.wake()
+
     topics = [main_topic(service, settings.kafka_prefix) for service in ("gateway", "redemption")]
     consumer = Consumer(
         f"{settings.kafka_prefix}-{SERVICE}",
         topics,
-        PointsHandler(road, Ledger, turner.wake),
+        PointsHandler(road, Ledger, wake),
         unit,
         settings,
         reading.health,
@@ -121,4 +135,4 @@ async def working(reading: Reading) -> Working:
         interval_seconds=settings.expiry_interval_seconds,
         batch_max=settings.expiry_batch_max,
     )
-    return Working(relay, consumer, timer, turner, partial(keep_pruned, database, settings, SERVICE))
+    return Working(relay, consumer, timer, turner, filler, partial(keep_pruned, database, settings, SERVICE))

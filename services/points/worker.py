@@ -29,6 +29,7 @@ async def run(role: str) -> None:
                 "consumer": work.consumer.run,
                 "timer": work.timer.run,
                 "turner": work.turner.run,
+                "filler": work.filler.run,
                 "pruning": work.prune,
                 "relay": work.relay.run,
             }

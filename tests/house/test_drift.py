@@ -56,10 +56,10 @@ OTHERWISE = {
 WHOLE = {
     # What grows with programs, partners, rewards, files or mistakes, not with members.
     "gateway": {
-        "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "partners",
+        "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "partner_terms", "partners",
         "program_versions", "programs", "rewards",
     },
-    "points": {"budgets", "programs", "turns"},
+    "points": {"block_payments", "blocks", "budgets", "partner_terms", "programs", "turns"},
     "redemption": {"rewards", "stock"},
 }  # fmt: skip
 WHOLE_EVERYWHERE = {"broker_state", "consumer_logs", "parked", "parked_audit", "relay_positions", "schema_epoch"}

@@ -16,6 +16,7 @@ import msgspec
 from laurel.errors import PROBLEMS
 from services.gateway.naming import CLOCK, MEMBER, Correlation, RequestKey
 from services.gateway.outcomes import (
+    PENDING,
     POSTED,
     OperationSeen,
     Outcome,
@@ -83,6 +84,7 @@ def is_one_statement(told: Sequence[Told]) -> bool:
     """
     return all(
         each.redemption is None
+        and (each.outcome is None or each.outcome.state != PENDING)
         and each.operation is None
         and each.turned is None
         and each.reward is None
@@ -96,8 +98,13 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     """Write everything that these messages tell, in the caller's transaction; tell whether a batch got on."""
     outcomes: dict[Correlation, Outcome] = {}
     for each in told:
-        if each.outcome is not None:
+        if each.outcome is not None and each.outcome.state != PENDING:
             outcomes.setdefault(each.outcome.correlation, each.outcome)
+    waiting = {
+        each.outcome.correlation: each.outcome for each in told if each.outcome and each.outcome.state == PENDING
+    }
+    delayed = await _delayed(connection, {each.parked for each in told if each.parked is not None} | waiting.keys())
+    await _show(connection, list(waiting.values()))
     ordered = [outcomes[correlation] for correlation in sorted(outcomes)]
     rows = await connection.fetch(_RECORD, *_outcome_columns(ordered), *_summary_columns(told, at))
     await _disenrol(connection, [each for each in ordered if each.correlation.key.kind == MEMBER])
@@ -106,7 +113,6 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
     await _turned(connection, [each.turned for each in told if each.turned is not None])
     await _not_turned(connection, [each for each in ordered if each.correlation.key.kind == CLOCK])
-    delayed = await _delayed(connection, {each.parked for each in told if each.parked is not None})
     if rows or delayed:
         await _count(connection, rows, outcomes, delayed)
     return bool(rows or delayed)
@@ -305,6 +311,30 @@ _DELAYED = """
     where r.attempt = excluded.attempt and r.state = 'pending' and not r.delayed
     returning r.program, r.batch
 """
+
+
+_SHOW = """
+    insert into requests as r (program, kind, partner, id, attempt, hash, state, outcome, created_at)
+    select k.program, k.kind, k.partner, k.id, k.attempt, q.hash, q.state, k.outcome, q.created_at
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int4[], $6::bytea[])
+        as k(program, kind, partner, id, attempt, outcome)
+    cross join lateral (
+        select hash, state, created_at from requests p
+        where p.program = k.program and p.kind = k.kind and p.partner = k.partner and p.id = k.id
+            and p.attempt = k.attempt and p.state = 'pending' and p.outcome is null
+        offset 0
+    ) q
+    on conflict (program, kind, partner, id) do update set outcome = excluded.outcome
+    where r.attempt = excluded.attempt and r.state = 'pending' and r.outcome is null
+"""
+
+
+async def _show(connection: Connection, waiting: Sequence[Outcome]) -> None:
+    """Keep what is to be shown of requests whose outcome waits for something; they do not hold up their batch."""
+    if waiting:
+        ordered = sorted(waiting, key=lambda each: each.correlation)
+        rows = [(*each.correlation.key, each.correlation.attempt, each.body) for each in ordered]
+        await connection.execute(_SHOW, *_columns(rows))
 
 
 # An enrolment has no row among the requests.

@@ -87,9 +87,9 @@ _INSERT = """
     where r.state = 'freed' or (r.kind = 'reward' and r.hash <> excluded.hash)
     returning program, kind, partner, id, attempt
     )
-    select n.program, n.kind, n.partner, n.id, n.attempt, p.version, p.clock, p.as_of
+    select n.program, n.kind, n.partner, n.id, n.attempt, p.version, p.clock, p.as_of, p.partners
     from recorded n cross join lateral (
-        select h.version, h.clock, h.as_of from programs h where h.program = n.program limit 1
+        select h.version, h.clock, h.as_of, h.partners from programs h where h.program = n.program limit 1
     ) p
 """
 
@@ -117,8 +117,10 @@ async def insert(connection: Connection, asked: Sequence[NewRequest], at: dateti
         at,
     )
     return {
-        RequestKey(program, kind, partner, id_): Accepted(attempt, ProgramHead(program, version, clock, as_of))
-        for program, kind, partner, id_, attempt, version, clock, as_of in rows
+        RequestKey(program, kind, partner, id_): Accepted(
+            attempt, ProgramHead(program, version, clock, as_of, partners=partners)
+        )
+        for program, kind, partner, id_, attempt, version, clock, as_of, partners in rows
     }
 
 

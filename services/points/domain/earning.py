@@ -24,7 +24,10 @@ from services.points.domain.facts import (
     PointsGranted,
     RuleJudged,
 )
+from services.points.domain.funding import fund
 from services.points.domain.moment import Moment
+from services.points.domain.partnering import state_at
+from services.points.domain.pending import release_by_event
 from services.points.domain.shared import Credit, Shared, key_name
 from services.points.domain.state import Wallet
 from services.points.domain.tiering import Seen, counts_of, seen_for, stands
@@ -33,7 +36,7 @@ from services.points.domain.tiering import Seen, counts_of, seen_for, stands
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
     """Judge by the version in force when it happened; grant, then let debts be paid (S11)."""
     program = moment.programs.in_force(wallet.program, activity.occurred_at, asked.versions.program)
-    refusal = _refusal(wallet, activity, program, asked.at)
+    refusal = _refusal(wallet, activity, program, asked.at) or _not_from(wallet, asked, activity, moment)
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
@@ -43,7 +46,8 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         return (_already_credited(asked, activity, credit),)
     seen = seen_for(wallet, program, activity)
     outcomes, decision, counted = weigh(program, wallet, activity, asked.partner, moment.shared, seen)
-    grants = _grants(program, outcomes, decision, activity, asked.partner)
+    granted = _grants(program, outcomes, decision, activity, asked.partner)
+    grants, funded = fund(wallet, granted, activity.id, asked.partner, asked.versions.partners, moment)
     # What a cap cuts is told before it is cut, and what is counted is told though no lot is made of it.
     is_told = program.is_capped or program.tiers is not None
     if not fits(wallet, grants) or (is_told and any(each.computed > AMOUNT_MAX for each in decision)):
@@ -66,7 +70,10 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
     drawn = _drawn(program, decision) if program.budgeted else ()
     qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
-    return (posted, *taken, *drawn, *grants, *pay_debts(wallet, grants, moment.journal), *qualified)
+    of = (asked.partner, activity.of) if activity.of is not None else None
+    released = release_by_event(wallet, activity.type, of, moment.at, activity.id, asked.partner)
+    paid = pay(_owed_after(wallet, released), grants, moment.journal)
+    return (posted, *taken, *drawn, *funded, *released, *grants, *paid, *qualified)
 
 
 def weigh(
@@ -112,10 +119,11 @@ def fits(wallet: Wallet, grants: Sequence[PointsGranted]) -> bool:
     more: dict[str, int] = {}
     for grant in grants:
         more[grant.unit] = more.get(grant.unit, 0) + grant.amount
+    # What is pending will be there as well one day.
     for unit, amount in more.items():
         balance = wallet.balance(unit)
         # More can be available than was ever earned only where somebody adjusted it.
-        if amount + max(balance.earned, balance.available) > AMOUNT_MAX:
+        if amount + balance.pending + max(balance.earned, balance.available) > AMOUNT_MAX:
             return False
     return True
 
@@ -146,6 +154,15 @@ def _not_taken(program: CompiledProgram, activity: ReportedActivity, at: datetim
     if at >= program.claimable_until(activity.occurred_at):
         return "claim_too_late", f"It happened more than {program.late_claim_months} months ago"
     return None
+
+
+def _not_from(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[str, str] | None:
+    """Return why nothing is taken from the partner that reports: by its state when the thing happened (S9)."""
+    said = moment.programs.terms(wallet.program, asked.partner, asked.versions.partners)
+    state = state_at(said, activity.occurred_at)
+    if state == "approved":
+        return None
+    return "partner_not_active", f"{asked.partner} was {state} when this happened"
 
 
 def _judged(outcome: RuleOutcome) -> RuleJudged:
@@ -183,6 +200,7 @@ def _grants(
         if judged.amount <= 0 or outcome.rule.counts_only:
             continue
         rule = outcome.rule
+        pending = rule.pending
         grants.append(
             PointsGranted(
                 lot=len(grants) + 1,
@@ -192,25 +210,30 @@ def _grants(
                 activity=activity.id,
                 partner=partner,
                 earned_at=activity.occurred_at,
-                available_at=activity.occurred_at,
+                available_at=program.available_at(rule, activity.occurred_at),
                 funder=rule.funder,
                 version=program.version,
                 expires_at=program.expires_at(rule, activity.occurred_at),
+                awaits=pending.awaits if pending is not None else "",
             )
         )
     return grants
 
 
-def pay_debts(wallet: Wallet, grants: Sequence[PointsGranted], journal: int) -> list[DebtPaid]:
-    """Let what was just granted pay what is owed, first grant first (S11)."""
-    return pay({unit: balance.owed for unit, balance in wallet.balances.items() if balance.owed}, grants, journal)
+def _owed_after(wallet: Wallet, released: Sequence[AnyFact]) -> dict[str, int]:
+    """Return what is owed of each unit once what is released has paid."""
+    owed = {unit: balance.owed for unit, balance in wallet.balances.items() if balance.owed}
+    for fact in released:
+        if isinstance(fact, DebtPaid):
+            owed[fact.unit] -= sum(part.amount for part in fact.parts)
+    return owed
 
 
 def pay(owed: Mapping[str, int], grants: Sequence[PointsGranted], journal: int) -> list[DebtPaid]:
-    """Let grants of a journal pay what is owed of each unit."""
+    """Let grants of a journal pay what is owed of each unit, first grant first; pending ones do not count yet (S11)."""
     parts: dict[str, list[LotPart]] = {}
     left = dict(owed)
-    for grant in grants if left else ():
+    for grant in (grant for grant in grants if not grant.is_pending) if left else ():
         paid = min(left.get(grant.unit, 0), grant.amount)
         if paid > 0:
             parts.setdefault(grant.unit, []).append(LotPart(LotName(journal, grant.lot), paid))

@@ -1,4 +1,6 @@
-"""Time takes its due before a message is decided (S3): holds time out, lots expire, tiers are reviewed."""
+"""Time takes its due before a message is decided (S3): pending points are released, holds time out, lots expire,
+tiers are reviewed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from datetime import datetime
 
 from services.points.domain.facts import AnyFact, LotPart, LotsExpired
 from services.points.domain.moment import Programs
+from services.points.domain.pending import next_release, release_due
 from services.points.domain.releasing import give_back
 from services.points.domain.state import Hold, Wallet
 from services.points.domain.tiering import reviewed, tier_due_at
@@ -16,15 +19,20 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
     """Yield what is due up to and including `until`, in order of due time, as (instant, facts).
 
     The caller applies each before it asks for the next. Held points do not expire while held (S12). At one instant
-    holds come first, so that what they give back can expire with the rest, and tiers are reviewed after that (S3).
+    what is pending is released first, then holds, so that what they give back can expire with the rest, and tiers are
+    reviewed after that (S3).
     """
     while True:
         hold, expiry, review_at = _next_hold(wallet, until), _next_due(wallet, until), _next_review(wallet, until)
-        ends = [end for end in (hold[0] if hold is not None else None, expiry, review_at) if end is not None]
+        released_at = next_release(wallet, until)
+        named = (released_at, hold[0] if hold is not None else None, expiry, review_at)
+        ends = [end for end in named if end is not None]
         if not ends:
             return
         first = min(ends)
-        if hold is not None and hold[0] == first:
+        if released_at == first:
+            yield first, release_due(wallet, first)
+        elif hold is not None and hold[0] == first:
             yield first, give_back(wallet, hold[1], hold[1].parts, first, state="expired")
         elif expiry == first:
             yield first, tuple(_expire(wallet, first))

@@ -170,6 +170,8 @@ class PointsGranted(Fact, frozen=True, tag=True):
     """One earning component made one lot, usable from `available_at` until just before `expires_at`.
 
     With `of_journal` it is a refill: a return made room for what a cap had refused to the activity of that journal.
+    The lot is pending where it `awaits` something (a date, approval, or `event:` and a type) or its block does not
+    cover it yet; a pending lot counts in no sum but `pending`.
     """
 
     lot: int
@@ -184,6 +186,70 @@ class PointsGranted(Fact, frozen=True, tag=True):
     version: int
     expires_at: datetime | None = None
     of_journal: int = 0
+    awaits: str = ""
+    unfunded: bool = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Say whether the points do not count yet."""
+        return self.unfunded or bool(self.awaits)
+
+
+class PendingReleased(Fact, frozen=True, tag=True):
+    """Pending points became available, for `reason`: date, event, approval or funding; `funders` pay for the parts."""
+
+    unit: str
+    parts: tuple[LotPart, ...]
+    funders: tuple[str, ...]
+    reason: str
+    activity: str = ""
+    partner: str = ""
+
+
+class PendingGivenUp(Fact, frozen=True, tag=True):
+    """Pending points of one lot will not be granted: approval was refused."""
+
+    unit: str
+    rule: str
+    funder: str
+    part: LotPart
+
+
+class FundingAwaited(Fact, frozen=True, tag=True):
+    """An activity waits, as `number` in the queue of a prepaid block, until that covers what it was granted.
+
+    With `of_journal` it is that journal's, which waited elsewhere before.
+    """
+
+    activity: str
+    partner: str
+    funder: str
+    unit: str
+    number: int
+    of_journal: int = 0
+
+
+class FundingGiven(Fact, frozen=True, tag=True):
+    """What the activity of `of_journal` was granted is covered by its blocks; it has left the queue it was in.
+
+    `reference` names the payment that brought it about; `stands` is the tier that the member had then, empty where
+    there are none.
+    """
+
+    activity: str
+    partner: str
+    of_journal: int
+    version: int
+    reference: str
+    stands: str = ""
+
+
+class BlockDrawn(Fact, frozen=True, tag=True):
+    """Granted points were taken off what their funder has paid for in advance."""
+
+    funder: str
+    unit: str
+    amount: int
 
 
 class DebtPaid(Fact, frozen=True, tag=True):
@@ -196,9 +262,9 @@ class DebtPaid(Fact, frozen=True, tag=True):
 class PointsClawedBack(Fact, frozen=True, tag=True):
     """A return took back what `rule` had granted in the original (S10).
 
-    `amount` = taken + expired + owed: parts taken from lots, what had expired already and is not asked for, and
-    what the member now owes. `origin` is the lot of the original; where refills have made further lots of it, `excused`
-    says of which lots the expired part is.
+    `amount` = pending + taken + expired + owed: parts of pending lots, parts taken from others, what had expired
+    already and is not asked for, and what the member now owes. `origin` is the lot of the original; where refills have
+    made further lots of it, `excused` says of which lots the expired part is.
     """
 
     unit: str
@@ -210,6 +276,7 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     owed: int = 0
     origin: LotName | None = None
     excused: tuple[LotPart, ...] = ()
+    pending: tuple[LotPart, ...] = ()
 
 
 class PointsHeld(Fact, frozen=True, tag=True):
@@ -394,6 +461,7 @@ class PostingCorrected(Fact, frozen=True, tag=True):
     written_off: int = 0
     waiting: int = 0
     bonus: int = 0
+    pending: tuple[LotPart, ...] = ()
 
 
 class StatusMatchRefused(Fact, frozen=True, tag=True):
@@ -413,6 +481,11 @@ AnyFact = (
     | BudgetDrawn
     | KeyTaken
     | PointsGranted
+    | PendingReleased
+    | PendingGivenUp
+    | FundingAwaited
+    | FundingGiven
+    | BlockDrawn
     | DebtPaid
     | PointsClawedBack
     | PointsHeld

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.program.compiled import CompiledProgram
+from services.points.domain.partnering import Terms
 from services.points.domain.shared import Shared
 
 
@@ -26,6 +28,12 @@ class Programs(Protocol):
 
     def zone(self, program: str) -> ZoneInfo:
         """Return the time zone of a program."""
+
+    def terms(self, program: str, partner: str, newest: int) -> Sequence[Terms]:
+        """Return what was said of a partner in versions up to `newest`, in their order."""
+
+    def prepaying(self, program: str) -> Collection[str]:
+        """Return the partners of whom any version says that they pay in advance."""
 
     def runs_by_itself(self, program: str) -> bool:
         """Say whether time passes by the wall clock; in a sandbox it passes only when told."""

@@ -47,7 +47,7 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
     clawbacks = _claw_back(wallet, (asked.partner, activity.of or ""), points)
     counting = Counting(wallet)
     unrefused = unrefuse(program, wallet, posting, kept)
-    refilling = Refilling(wallet, moment, counting, clawbacks, unrefused)
+    refilling = Refilling(wallet, moment, counting, clawbacks, unrefused, asked.versions.partners)
     if posting.counted:
         freed = lower(program, posting, points, counting)
         if program.limited:
@@ -70,6 +70,7 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
             stands=stands(wallet, program),
         ),
         *clawbacks,
+        *refilling.drawn,
         *refilling.grants,
         *pay(_owed(wallet, clawbacks), refilling.grants, moment.journal),
         *counts_back(wallet, program, posting, back, moment.at, moment.journal),
@@ -116,7 +117,8 @@ def _claw_back(wallet: Wallet, of: tuple[str, str], back: Iterable[RuleJudged]) 
     out = []
     for judged in back:
         own = _own(wallet, of, judged.rule)
-        taken, missing = _take(own, judged.amount, used)
+        waiting, missing = _take_pending(own, judged.amount)
+        taken, missing = _take(own, missing, used)
         excused = _excuse(own, missing)
         expired = sum(part.amount for part in excused)
         others = [lot for lot in wallet.spendable(judged.unit) if lot not in own]
@@ -132,6 +134,7 @@ def _claw_back(wallet: Wallet, of: tuple[str, str], back: Iterable[RuleJudged]) 
                 owed=owed,
                 origin=own[0].name,
                 excused=tuple(excused) if len(own) > 1 else (),
+                pending=waiting,
             )
         )
     return out
@@ -141,6 +144,17 @@ def _own(wallet: Wallet, of: tuple[str, str], rule: str) -> list[Lot]:
     """Return the lots of one component: that of the activity, then those that refills made, in order of posting."""
     lots = [lot for lot in wallet.lots.values() if lot.rule == rule and (lot.partner, lot.activity) == of]
     return sorted(lots, key=lambda lot: lot.name)
+
+
+def _take_pending(own: Iterable[Lot], missing: int) -> tuple[tuple[LotPart, ...], int]:
+    """Take first what does not count yet: nobody could have spent it."""
+    parts = []
+    for lot in own:
+        part = min(lot.pending, missing)
+        if part > 0:
+            parts.append(LotPart(lot.name, part))
+            missing -= part
+    return tuple(parts), missing
 
 
 def _excuse(own: Iterable[Lot], missing: int) -> list[LotPart]:

@@ -1,4 +1,4 @@
-"""What many members share, and what is drawn from it: budgets of rules, and things that may be credited once.
+"""What many members share, and what is drawn from it: blocks, budgets of rules, things that may be credited once.
 
 It is loaded and locked like wallets, after them, and moves by facts like them. Nothing is ever given back.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from laurel.program import CompiledProgram
-from services.points.domain.facts import AnyFact, BudgetDrawn, KeyTaken
+from services.points.domain.facts import AnyFact, BlockDrawn, BudgetDrawn, FundingAwaited, KeyTaken
 
 
 class KeyName(NamedTuple):
@@ -24,6 +24,28 @@ class BudgetName(NamedTuple):
 
     program: str
     rule: str
+
+
+class BlockName(NamedTuple):
+    """Names what a partner has paid for in advance, of a unit of a program."""
+
+    program: str
+    partner: str
+    unit: str
+
+
+@dataclass(slots=True)
+class Block:
+    """How many points were paid for, how many are used, and the last number given out in its queue."""
+
+    units: int = 0
+    used: int = 0
+    queued: int = 0
+
+    @property
+    def left(self) -> int:
+        """Return what may still be drawn."""
+        return self.units - self.used
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +64,7 @@ class Shared:
     keys: dict[KeyName, Credit] = field(default_factory=dict)
     budgets: dict[BudgetName, int] = field(default_factory=dict)
     """What was drawn of each budget so far."""
+    blocks: dict[BlockName, Block] = field(default_factory=dict)
 
     def apply(self, program: str, member: str, journal: int, fact: AnyFact) -> None:
         """Move by one fact of a member's journal."""
@@ -50,6 +73,14 @@ class Shared:
         elif isinstance(fact, BudgetDrawn):
             name = BudgetName(program, fact.rule)
             self.budgets[name] = self.budgets.get(name, 0) + fact.amount
+        elif isinstance(fact, BlockDrawn):
+            self.block(program, fact.funder, fact.unit).used += fact.amount
+        elif isinstance(fact, FundingAwaited):
+            self.block(program, fact.funder, fact.unit).queued = fact.number
+
+    def block(self, program: str, partner: str, unit: str) -> Block:
+        """Return a partner's block; one that was never paid for is empty. It must have been loaded."""
+        return self.blocks.setdefault(BlockName(program, partner, unit), Block())
 
     def drawn(self, program: str, rule: str) -> int:
         """Return what was drawn of a rule's budget so far; it must have been loaded."""

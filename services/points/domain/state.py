@@ -15,6 +15,7 @@ from laurel.program import NOTHING_RETURNED, Returned
 from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
 from laurel.program.tiers import seen_as
 from services.points.domain import facts as f
+from services.points.domain import pending_state as pending
 from services.points.domain.facts import AnyFact, LotName, LotPart
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
@@ -39,12 +40,21 @@ class Balance:
     next_expiry_at: datetime | None = None
     next_expiry_amount: int = 0
 
+    def ends_with(self, expires_at: datetime | None, amount: int) -> None:
+        """Let what became available count to what ends next."""
+        if expires_at is not None:
+            if self.next_expiry_at is None or expires_at < self.next_expiry_at:
+                self.next_expiry_at, self.next_expiry_amount = expires_at, amount
+            elif expires_at == self.next_expiry_at:
+                self.next_expiry_amount += amount
+
 
 @dataclass(slots=True)
 class Lot:
     """Points of one grant that share funder, dates and fate. `remaining` includes `held`.
 
     `expired` counts the points that expired and that no return has excused since: a return does not ask for them.
+    `pending` are points that do not count yet: the lot `awaits` something, or its block does not cover it.
     """
 
     name: LotName
@@ -61,6 +71,9 @@ class Lot:
     funder: str
     version: int
     expired: int = 0
+    pending: int = 0
+    awaits: str = ""
+    unfunded: bool = False
 
     @property
     def free(self) -> int:
@@ -227,11 +240,17 @@ class Wallet:
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     hold_expires_at: datetime | None = None
     """When the first open hold with a time-out ends; may be too early, never too late."""
+    releases_at: datetime | None = None
+    """When the first pending lot that awaits a date becomes available; may be too early, never too late."""
     occurred_at: datetime | None = None
     """The latest time of a posted activity: what has no time of its own is not before it on a manual clock."""
     turned_to: datetime | None = None
     """Up to when a turn of the program's clock moved this wallet last."""
     drawn: dict[str, int] = field(default_factory=dict)
+    blocks: dict[tuple[str, str], int] = field(default_factory=dict)
+    """What was drawn from blocks, by funder and unit."""
+    unfunded: dict[int, f.FundingAwaited] = field(default_factory=dict)
+    """Where in which queue the activities of journals wait for their block."""
     tiers: TierBook | None = None
 
     @property
@@ -275,6 +294,8 @@ class Wallet:
         ]
         if self.hold_expires_at is not None:
             ends.append(self.hold_expires_at)
+        if self.releases_at is not None:
+            ends.append(self.releases_at)
         if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
             ends.append(self.tiers.standing.due_at)
         return min(ends, default=None)
@@ -361,7 +382,13 @@ def _granted(wallet: Wallet, journal: int, fact: f.PointsGranted) -> None:
         posting = wallet.postings.get((fact.partner, fact.activity))
         if posting is not None:
             posting.take(fact)
-    _new_lot(wallet, journal, fact).earned += fact.amount
+    if fact.is_pending:
+        lot = _make_lot(wallet, journal, fact)
+        lot.remaining, lot.pending = 0, fact.amount
+        lot.awaits, lot.unfunded = fact.awaits, fact.unfunded
+        pending.granted(wallet, lot)
+    else:
+        _new_lot(wallet, journal, fact).earned += fact.amount
 
 
 def _renewed(wallet: Wallet, journal: int, fact: f.LotRenewed) -> None:
@@ -420,6 +447,7 @@ def _corrected(wallet: Wallet, journal: int, fact: f.PostingCorrected) -> None:
         balance = wallet.moving(fact.unit)
         balance.available -= amount
         balance.adjusted -= amount
+    pending.take(wallet, fact.unit, fact.pending)
     note_correction(wallet, fact)
     if not fact.of_journal:
         wallet.adjustments[fact.of].corrected = True
@@ -450,8 +478,16 @@ def note_correction(wallet: Wallet, fact: f.PostingCorrected) -> None:
 
 def _new_lot(wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted) -> Balance:
     """Make the lot, and let its points be available; the caller says where they came from."""
+    _make_lot(wallet, journal, fact)
+    balance = wallet.moving(fact.unit)
+    balance.available += fact.amount
+    balance.ends_with(fact.expires_at, fact.amount)
+    return balance
+
+
+def _make_lot(wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted) -> Lot:
     name = LotName(journal, fact.lot)
-    wallet.lots[name] = Lot(
+    lot = wallet.lots[name] = Lot(
         name,
         fact.unit,
         fact.rule,
@@ -466,14 +502,7 @@ def _new_lot(wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed 
         fact.funder,
         fact.version,
     )
-    balance = wallet.moving(fact.unit)
-    balance.available += fact.amount
-    if fact.expires_at is not None:
-        if balance.next_expiry_at is None or fact.expires_at < balance.next_expiry_at:
-            balance.next_expiry_at, balance.next_expiry_amount = fact.expires_at, fact.amount
-        elif fact.expires_at == balance.next_expiry_at:
-            balance.next_expiry_amount += fact.amount
-    return balance
+    return lot
 
 
 def _take(wallet: Wallet, parts: tuple[LotPart, ...], *, held: int = 0, remaining: int = 0) -> int:
@@ -500,6 +529,7 @@ def _clawed_back(wallet: Wallet, _journal: int, fact: f.PointsClawedBack) -> Non
     balance.available -= amount
     balance.owed += fact.owed
     balance.reversed += amount + fact.owed
+    pending.take(wallet, fact.unit, fact.pending)
     for part in fact.excused:
         wallet.lots[part.name].expired -= part.amount
     if fact.expired and fact.origin is not None and not fact.excused:
@@ -604,6 +634,11 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.KeyTaken: _key_taken,
     f.HoldRefused: _hold_refused,
     f.PointsGranted: _granted,
+    f.PendingReleased: pending.released,
+    f.PendingGivenUp: pending.given_up,
+    f.FundingAwaited: pending.awaited,
+    f.FundingGiven: pending.funded,
+    f.BlockDrawn: pending.drawn,
     f.DebtPaid: _debt_paid,
     f.PointsClawedBack: _clawed_back,
     f.PointsHeld: _held,

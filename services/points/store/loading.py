@@ -22,9 +22,11 @@ from services.points.domain.facts import (
 from services.points.domain.shared import Shared
 from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
 from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
+from services.points.store.blocks import lock_blocks, read_queue
 from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
+from services.points.store.pending import LOT, awaiting_lots, due_lots
 from services.points.store.tiering import read_tiers
 
 LOTS_AT_ONCE = 32
@@ -44,7 +46,7 @@ _LOCK = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
-               turned_to
+               turned_to, releases_at
         from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
@@ -81,17 +83,14 @@ _RETURNS = """
         select program, member, journal, facts from journals
         where program = r.program and member = r.member and journal = r.journal offset 0) j"""
 
-_LOT = """l.program, l.member, l.journal, l.lot, l.unit, l.rule, l.activity, l.partner, l.granted, l.remaining,
-    l.held, l.expired, l.earned_at, l.available_at, l.expires_at, l.funder, l.version"""
-
 _LOTS_OF_JOURNALS = f"""
-    select {_LOT}
+    select {LOT}
     from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, member, journal)
     cross join lateral (
         select * from lots where program = k.program and member = k.member and journal = k.journal offset 0) l"""
 
 _LOTS_SPENDABLE = f"""
-    select {_LOT}
+    select {LOT}
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, unit)
     cross join lateral (
         select * from lots
@@ -100,7 +99,7 @@ _LOTS_SPENDABLE = f"""
 
 # Lots without a date of their own end with the member's inactivity; the caller decides, here they are all due.
 _LOTS_DUE = f"""
-    select {_LOT}
+    select {LOT}
     from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, member, until)
     cross join lateral (
         select * from lots
@@ -152,12 +151,16 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_holds(connection, needs, wallets)
     await _read_adjustments(connection, needs, wallets)
     await _read_due(connection, needs, wallets)
+    if needs.awaiting:
+        _add_lots(wallets, await awaiting_lots(connection, needs, wallets))
+    await read_queue(connection, needs, wallets)
     await _read_spendable(connection, needs, wallets)
     # What is shared is locked last, table by table in the order of their names.
+    blocks = await lock_blocks(connection, needs.blocks)
     budgets = await lock_budgets(connection, needs.budgets)
     keys = await lock_keys(connection, needs.keys)
     clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
-    return Loaded(wallets, known, Shared(keys, budgets), dict(clocks))
+    return Loaded(wallets, known, Shared(keys, budgets, blocks), dict(clocks))
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
@@ -182,7 +185,7 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
             msgspec.json.decode(attributes) if attributes else {},
         )
         wallet = wallets[WalletKey(program, member)]
-        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to = times
+        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.releases_at = times
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.
@@ -331,9 +334,15 @@ async def _read_due(connection: asyncpg.Connection[Any], needs: Needs, wallets: 
     ]
     if due:
         _add_lots(wallets, await connection.fetch(_LOTS_DUE, *_columns(due, 3)))
+        ripe = [each for each in due if _releases(wallets[WalletKey(*each[:2])], each[2])]
+        _add_lots(wallets, await due_lots(connection, ripe))
         holding = [each for each in due if _times_out(wallets[WalletKey(*each[:2])], each[2])]
         if holding:
             await _add_holds(connection, wallets, await connection.fetch(_HOLDS_DUE, *_columns(holding, 3)))
+
+
+def _releases(wallet: Wallet, until: datetime) -> bool:
+    return wallet.releases_at is not None and wallet.releases_at <= until
 
 
 def _times_out(wallet: Wallet, until: datetime) -> bool:
@@ -343,7 +352,7 @@ def _times_out(wallet: Wallet, until: datetime) -> bool:
 def _add_lots(wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]) -> None:
     for row in rows:
         program, member, journal, lot, unit, rule, activity, partner, granted, remaining, held, expired = row[:12]
-        earned_at, available_at, expires_at, funder, version = row[12:]
+        earned_at, available_at, expires_at, funder, version, pending, awaits, unfunded = row[12:]
         name = LotName(journal, lot)
         lots = wallets[WalletKey(program, member)].lots
         if name not in lots:
@@ -362,4 +371,7 @@ def _add_lots(wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]) -
                 funder,
                 version,
                 expired,
+                pending,
+                awaits,
+                unfunded,
             )

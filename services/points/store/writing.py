@@ -18,6 +18,7 @@ from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
 from services.points.domain.state import Adjustment, Hold, Lot, Wallet
 from services.points.ports import Journal
+from services.points.store.blocks import write_blocks
 from services.points.store.budgeting import draw_budgets
 from services.points.store.columns import (
     ACTIVITIES,
@@ -34,13 +35,14 @@ from services.points.store.columns import (
 )
 from services.points.store.counting import set_counters
 from services.points.store.crediting import take_keys
+from services.points.store.pending import refresh_next_release
 from services.points.store.tiering import write_tiers
 from services.points.store.writing_few import FEW, Rows, write_few
 
 # What these facts bring about are new rows and totals, and nothing that stood before but in tables of their own.
 _ONLY_ADDING = {
     f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted, f.QualifyingCounted,
-    f.TierChanged, f.TierKept, f.StatusMatchRefused,
+    f.TierChanged, f.TierKept, f.StatusMatchRefused, f.BlockDrawn, f.FundingAwaited,
 }  # fmt: skip
 
 _LOTS_MOVED = LOTS_MOVED.insert()
@@ -74,7 +76,7 @@ _NEXT_EXPIRY = """
 
 _SPENDING = (
     f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
-    f.PointsAdjusted, f.PostingCorrected,
+    f.PointsAdjusted, f.PostingCorrected, f.PendingReleased,
 )  # fmt: skip
 
 
@@ -84,6 +86,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await set_counters(connection, journals)
     await take_keys(connection, journals)
     await draw_budgets(connection, journals)
+    await write_blocks(connection, journals)
     if any(wallet.tiers is not None for wallet in wallets):
         await write_tiers(connection, journals)
     if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
@@ -99,6 +102,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _set_adjustments(connection, journals)
     await _refresh_next_expiry(connection, journals)
     await _refresh_next_timeout(connection, wallets)
+    await refresh_next_release(connection, wallets)
     await _set_wallets(connection, wallets)
     await _set_balances(connection, wallets)
 
@@ -185,7 +189,7 @@ def _lot_row(wallet: Wallet, lot: Lot) -> Sequence[Any]:
     return (
         wallet.program, wallet.member, lot.name.journal, lot.name.lot, lot.unit, lot.rule, lot.activity, lot.partner,
         lot.granted, lot.remaining, lot.held, lot.expired, lot.earned_at, lot.available_at, lot.expires_at,
-        lot.funder, lot.version,
+        lot.funder, lot.version, lot.pending, lot.awaits, lot.unfunded,
     )  # fmt: skip
 
 
@@ -200,16 +204,20 @@ def _moved(journals: Sequence[Journal]) -> list[tuple[Wallet, Lot]]:
     moved: dict[tuple[int, LotName], tuple[Wallet, Lot]] = {}
     for journal in journals:
         for fact in journal.facts:
-            for name in _names(fact):
+            for name in _names(fact, journal.wallet):
                 key = (id(journal.wallet), name)
                 if key not in made:
                     moved[key] = (journal.wallet, journal.wallet.lots[name])
     return list(moved.values())
 
 
-def _names(fact: f.AnyFact) -> Iterable[LotName]:
-    if isinstance(fact, f.PointsClawedBack):
-        yield from (part.name for part in fact.taken)
+def _names(fact: f.AnyFact, wallet: Wallet) -> Iterable[LotName]:
+    if isinstance(fact, f.FundingGiven):
+        yield from (name for name in wallet.lots if name.journal == fact.of_journal)
+    elif isinstance(fact, f.PendingGivenUp):
+        yield fact.part.name
+    elif isinstance(fact, f.PointsClawedBack):
+        yield from (part.name for part in (*fact.taken, *fact.pending))
         if fact.origin is not None:
             yield fact.origin
         yield from (part.name for part in fact.excused)
@@ -222,9 +230,12 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         | f.LotsExpired
         | f.PointsRestored
         | f.PointsAdjusted
-        | f.PostingCorrected,
+        | f.PostingCorrected
+        | f.PendingReleased,
     ):
         yield from (part.name for part in fact.parts)
+        if isinstance(fact, f.PostingCorrected):
+            yield from (part.name for part in fact.pending)
 
 
 async def _move_lots(connection: asyncpg.Connection[Any], moved: Sequence[tuple[Wallet, Lot]]) -> None:
@@ -308,7 +319,7 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
         (
             wallet.program, wallet.member, wallet.status, wallet.at, wallet.version, wallet.enrolled_at,
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
-            wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to,
+            wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.releases_at,
         )
         for wallet in wallets
     ]  # fmt: skip
