@@ -62,7 +62,10 @@ class Funding(Said):
 
 
 class Award(Said):
-    """Points that one rule gave, and the lot they lie in. Pending ones may not know their `available_at`."""
+    """Points that one rule gave, and the lot they lie in.
+
+    Of pending ones that await no date, `available_at` is the first instant at which they could have been available.
+    """
 
     member: Id
     activity: Id
@@ -70,7 +73,7 @@ class Award(Said):
     unit: Name
     amount: NotNegative
     state: Literal["available", "pending"] = "available"
-    available_at: Instant | None = None
+    available_at: Instant
     expires_at: Instant | None = None
     lot: Reference
     funding: list[Funding] = Field(default_factory=list)

@@ -16,7 +16,6 @@ from laurel.contracts.envelope import Cause
 from laurel.shapes import struct_of
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
-from services.points.domain.pending_state import DATE
 from services.points.domain.state import Balance
 from services.points.domain.tiering import Shown, changed
 from services.points.domain.turning import Counts
@@ -239,7 +238,7 @@ def _awards(decided: Decided) -> list[Any]:
             unit=fact.unit,
             amount=fact.amount,
             state="pending" if _is_pending(fact, decided) else "available",
-            available_at=_available_at(fact, decided),
+            available_at=fact.available_at,
             expires_at=fact.expires_at,
             lot=f"{journal.number}.{fact.lot}",
             funding=[_Funding(partner=fact.funder, amount=fact.amount)],
@@ -251,11 +250,6 @@ def _awards(decided: Decided) -> list[Any]:
 
 def _is_pending(fact: f.PointsGranted, decided: Decided) -> bool:
     return bool(fact.awaits) or (fact.unfunded and not decided.funded)
-
-
-def _available_at(fact: f.PointsGranted, decided: Decided) -> datetime | None:
-    """Say when points count; of those that await something else than a date nobody knows."""
-    return fact.available_at if not _is_pending(fact, decided) or fact.awaits == DATE else None
 
 
 def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, Any]]:
@@ -298,7 +292,7 @@ def _funded(fact: f.FundingGiven, decided: Decided) -> tuple[Any, dict[str, Any]
             unit=lot.unit,
             amount=released.get(lot.name, lot.pending),
             state="available" if lot.name in released else "pending",
-            available_at=lot.available_at if lot.name in released or lot.awaits == DATE else None,
+            available_at=lot.available_at,
             expires_at=lot.expires_at,
             lot=lot_id(lot.name),
             funding=[_Funding(partner=lot.funder, amount=released.get(lot.name, lot.pending))],

@@ -169,14 +169,6 @@ def _version_for(programs: NewestPrograms, program: str, activity: QuotedActivit
     return found
 
 
-def _available_at(judging: CompiledProgram, outcome: RuleOutcome, activity: QuotedActivity) -> datetime | None:
-    """Say when the points would count; of those that await something else than a date nobody knows."""
-    pending = outcome.rule.pending
-    if pending is not None and not pending.days:
-        return None
-    return judging.available_at(outcome.rule, activity.occurred_at)
-
-
 def _quoted(
     judging: CompiledProgram,
     outcomes: Sequence[RuleOutcome],
@@ -193,7 +185,7 @@ def _quoted(
                 "unit": outcome.rule.unit,
                 "amount": judged.amount,
                 "state": "available" if outcome.rule.pending is None else "pending",
-                "available_at": _available_at(judging, outcome, activity),
+                "available_at": judging.available_at(outcome.rule, activity.occurred_at),
                 "expires_at": judging.expires_at(outcome.rule, activity.occurred_at),
                 "funding": [{"partner": outcome.rule.funder, "amount": judged.amount}],
             }

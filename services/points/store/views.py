@@ -36,7 +36,7 @@ _ENTRIES = """
 
 _LOTS = """
     select journal, lot, unit, rule, activity, partner, granted, remaining, held, expired, earned_at, available_at,
-           expires_at, funder, version, pending, awaits
+           expires_at, funder, version, pending
     from lots
     where program = $1 and member = $2 and (journal, lot) > ($3, $4) and ($6::text is null or partner = $6)
     order by journal, lot limit $5"""
@@ -236,7 +236,7 @@ async def lots(
             "remaining": row["remaining"],
             "held": row["held"],
             "earned_at": row["earned_at"],
-            "available_at": row["available_at"] if not row["pending"] or row["awaits"] == "date" else None,
+            "available_at": row["available_at"],
             "expires_at": row["expires_at"],
             "funding": [{"partner": row["funder"], "amount": row["granted"]}],
             "version": row["version"],

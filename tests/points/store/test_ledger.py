@@ -154,6 +154,11 @@ DAMAGES = [
     ("update points.holds set captured = 2, cancelled = 2", "of a hold no more is spent or given back"),
     ("update points.adjustments set written_off = 1", "tables are folds of the journals"),
     ("update points.wallets set next_due_at = null", "holds that end by themselves are due"),
+    (
+        "update points.lots set pending = 1, awaits = 'date', available_at = '2020-01-01'",
+        "pending points that await a date are due",
+    ),
+    ("insert into points.blocks values ('clubcard', 'shop', 'point', 1, 0, 0)", "blocks are what was paid for them"),
     ("update points.lots set remaining = granted + 1", "lots stay within their grant"),
     ("update points.lots set held = remaining + 1", "lots stay within their grant"),
     ("update points.balances set spent = spent + 1", "available + held - owed = earned"),
