@@ -213,7 +213,10 @@ class MemberEnrolled(Event):
 
 
 class PointsAwarded(WalletEvent):
-    """An activity was judged and posted. It may have earned nothing; `decision` says why."""
+    """An activity was judged and posted. It may have earned nothing; `decision` says why.
+
+    `others` is what others got for it: each is told that by an event of its own, which names the member as `share_of`.
+    """
 
     TYPE: ClassVar[str] = "points.awarded.v1"
 
@@ -224,6 +227,8 @@ class PointsAwarded(WalletEvent):
     tier: TierSeen | None = None
     vouchers: list[JsonObject] = Field(default_factory=list)
     counters: list[CounterSeen] = Field(default_factory=list)
+    others: list[Award] = Field(default_factory=list)
+    share_of: Id | None = None
 
 
 class CappedAward(Said):
@@ -292,7 +297,10 @@ class PointsAvailable(WalletEvent):
 
 
 class PointsClawedBack(WalletEvent):
-    """A return, `activity`, took back `of`, or a part of it; `awards` are what a refill granted."""
+    """A return, `activity`, took back `of`, or a part of it; `awards` are what a refill granted.
+
+    `others` is what others gave back; each is told that by an event of its own, with `share_of`.
+    """
 
     TYPE: ClassVar[str] = "points.clawed_back.v1"
 
@@ -305,6 +313,8 @@ class PointsClawedBack(WalletEvent):
     tier: TierSeen | None = None
     vouchers: list[JsonObject] = Field(default_factory=list)
     counters: list[CounterSeen] = Field(default_factory=list)
+    others: list[Reversal] = Field(default_factory=list)
+    share_of: Id | None = None
 
 
 class HoldStanding(Said):

@@ -13,7 +13,7 @@ from laurel.program.document import Inactivity, NeverExpires
 from laurel.program.expiry import Expiry, lapses_on
 from laurel.program.places import Places
 from laurel.program.plans import Plan, unfired
-from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleOutcome, compile_rule
+from laurel.program.rules import NOBODY_THERE, REASONS, TYPE_NOT_COVERED, CompiledRule, RuleOutcome, compile_rule
 from laurel.program.tiers import CompiledTiers
 from laurel.program.windows import WindowFinder
 
@@ -66,6 +66,8 @@ class CompiledProgram:
     """Whether anything is counted: a cap over a window, or how often a rule earns."""
     is_capped: bool
     tiers: CompiledTiers | None
+    roles: frozenset[str]
+    """Whom rules give points to, or ask for, besides the member."""
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -104,6 +106,7 @@ class CompiledProgram:
             counts=bool(limited) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
+            roles=frozenset(rule.given for rule in rules if rule.given is not None),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )
@@ -134,6 +137,17 @@ class CompiledProgram:
         if self.places is not None:
             basis = self.places.located(basis)
         return plan.evaluate(basis, member_attributes, stacked=stacked, spent=spent)
+
+    def without(self, outcomes: Sequence[RuleOutcome], there: Collection[str]) -> Sequence[RuleOutcome]:
+        """Return the outcomes where only these others are there: what asks for somebody else does not earn."""
+        if not self.roles - set(there):
+            return outcomes
+        return [
+            outcome
+            if outcome.rule.given is None or outcome.rule.given in there or not outcome.fired
+            else RuleOutcome(rule=outcome.rule, fired=False, reason=NOBODY_THERE, computed=0)
+            for outcome in outcomes
+        ]
 
     def is_closed_at(self, occurred_at: datetime) -> bool:
         """Whether nothing that happens then earns any more."""

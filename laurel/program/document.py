@@ -42,6 +42,7 @@ TierName = Annotated[str, Field(pattern=WORD_PATTERN)]
 CounterName = Annotated[str, Field(pattern=NAME_PATTERN)]
 AmountName = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
 PayerPolicy = Literal["traveller_keeps", "return_to_payer"]
+Role = Literal["referrer", "payer", "employer", "agent"]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY_PATTERN)]
 
 
@@ -188,9 +189,14 @@ class RuleCaps(Part):
 
 
 class Limit(Part):
-    """How many times a member may earn by a rule within a window. A late night counts where it started."""
+    """How many times a member may earn by a rule within a window. A late night counts where it started.
+
+    With `counts: activities` every activity of the rule's types counts, whether it earned by it or not: the rule earns
+    on the first of them alone.
+    """
 
     times: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
+    counts: Literal["earned", "activities"] = "earned"
     per: Literal["day_part", "day", "month", "quarter", "year", "lifetime"]
 
 
@@ -217,7 +223,8 @@ class Rule(Part):
     `where` asks the activity and the member, `lines` picks lines; both are CEL. A multiplier takes no `lines`:
     its base has them. A rule with `starts_at` or `ends_at` earns on what happened from the one and before the other.
     `group` names rules that exclude each other, `priority` who of them comes first: the highest, then the order here.
-    `funding` is needed, but for a unit that only counts.
+    `funding` is needed, but for a unit that only counts. `to` names another than the member who gets the points,
+    `given` one without whom the rule does not earn; `to` is `given` as well.
     """
 
     rule: RuleId
@@ -238,6 +245,8 @@ class Rule(Part):
     limit: Limit | None = None
     budget: Budget | None = None
     pending: Pending | None = None
+    to: Role | None = None
+    given: Role | None = None
     group: RuleId | None = None
     priority: Annotated[int, Field(strict=True, ge=-1_000, le=1_000)] = 0
 

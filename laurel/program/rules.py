@@ -36,6 +36,7 @@ OUTSIDE_DATES: Final = "outside_dates"
 GAVE_WAY: Final = "gave_way"
 LIMIT_REACHED: Final = "limit_reached"
 NOT_FOR_TIER: Final = "not_for_tier"
+NOBODY_THERE: Final = "nobody_there"
 REASONS: Final = (
     EARNED,
     ROUNDS_TO_ZERO,
@@ -49,6 +50,7 @@ REASONS: Final = (
     GAVE_WAY,
     LIMIT_REACHED,
     NOT_FOR_TIER,
+    NOBODY_THERE,
 )
 """Why a rule earned what it did. The first three belong to rules that fired, the others to those that did not."""
 
@@ -60,6 +62,7 @@ class RuleLimit:
     counter: str
     times: int
     window: WindowKind
+    of_activities: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +106,9 @@ class CompiledRule:
     validity: Validity
     expiry: Expiry
     pending: CompiledPending | None = None
+    to: str | None = None
+    given: str | None = None
+    """Who gets the points, if it is not the member, and without whom the rule does not earn."""
 
     def is_for(self, partner: str | None) -> bool:
         """Say whether what a partner reports may earn by this rule, as far as its guard tells."""
@@ -203,6 +209,8 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         validity=validity,
         expiry=Expiry(validity, zone_named(document.time_zone)),
         pending=_pending(rule),
+        to=rule.to,
+        given=rule.to or rule.given,
     )
 
 
@@ -255,7 +263,8 @@ def _limit(rule: Rule) -> RuleLimit | None:
     if rule.limit is None:
         return None
     window: WindowKind = "calendar_year" if rule.limit.per == "year" else rule.limit.per
-    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window)
+    of_activities = rule.limit.counts == "activities"
+    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window, of_activities)
 
 
 def _numbers(rule: Rule) -> tuple[str | None, ...] | None:

@@ -222,6 +222,7 @@ class _Posted(_Wallet, kw_only=True):
     tier: msgspec.Raw = _NULL
     vouchers: msgspec.Raw = _EMPTY_LIST
     reversals: msgspec.Raw = _NULL
+    others: msgspec.Raw = _EMPTY_LIST
 
 
 class _Refused(_Wallet, kw_only=True):
@@ -253,6 +254,7 @@ _decode_wallet = msgspec.json.Decoder(_Wallet).decode
 _decode_posted = msgspec.json.Decoder(_Posted).decode
 _decode_refused = msgspec.json.Decoder(_Refused).decode
 _decode_enrolled = msgspec.json.Decoder(_Enrolled).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_awards = msgspec.json.Decoder(list[Award]).decode
 _decode_balances = msgspec.json.Decoder(list[_Balance]).decode
 _decode_tier = msgspec.json.Decoder(_Tier | None).decode
@@ -266,6 +268,7 @@ def _awarded(message: Heard) -> Told:
 
 def _clawed_back(message: Heard) -> Told:
     said = _read_posted(message)
+    said.reversals, said.others = _joined(said.reversals, said.others), _EMPTY_LIST
     return Told(outcome=_posted(message, said, said.reversals), summary=_summary(message, said))
 
 
@@ -275,15 +278,20 @@ def _read_posted(message: Heard) -> _Posted:
     return said
 
 
+def _joined(own: msgspec.Raw, others: msgspec.Raw) -> msgspec.Raw:
+    """Put what others got, or gave back, behind what the member did."""
+    more = _decode_list(others)
+    return msgspec.Raw(_encode([*_decode_list(own), *more])) if more else own
+
+
 def _posted(message: Heard, said: _Posted, reversals: msgspec.Raw | None) -> Outcome | None:
     correlation = parse_correlation(message.correlation)
     # One request may move several wallets; its outcome is the event of its own activity.
     if correlation is None or correlation.key.kind != ACTIVITY or correlation.key.id != said.activity:
         return None
-    answer = _Answer(
-        said.activity, POSTED, said.awards, said.balances, said.decision, said.tier, said.vouchers, reversals
-    )
-    return Outcome(correlation, POSTED, None, _encode(answer), _decode_awards(said.awards))
+    awards = _joined(said.awards, said.others)
+    answer = _Answer(said.activity, POSTED, awards, said.balances, said.decision, said.tier, said.vouchers, reversals)
+    return Outcome(correlation, POSTED, None, _encode(answer), _decode_awards(awards))
 
 
 class _Pending(_Wallet, kw_only=True):

@@ -271,6 +271,8 @@ def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, An
         "decision": _decision(fact.decision),
         "counters": fact.counted,
         "tier": _tier_seen(fact, decided),
+        "others": [award for shared in decided.shared for award in _awards(shared)],
+        "share_of": fact.share_of or None,
     }
 
 
@@ -333,7 +335,22 @@ def _refused(fact: f.ActivityRefused, _decided: Decided) -> tuple[Any, dict[str,
 
 
 def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str, Any]]:
-    reversals = [
+    return said.PointsClawedBack, {
+        "activity": fact.activity,
+        "of": fact.of,
+        "partner": fact.partner,
+        "reversals": _reversals(decided),
+        "awards": _awards(decided),
+        "decision": _decision(fact.decision),
+        "counters": fact.counted,
+        "tier": _tier_seen(fact, decided),
+        "others": [back for shared in decided.shared for back in _reversals(shared)],
+        "share_of": fact.share_of or None,
+    }
+
+
+def _reversals(decided: Decided) -> list[Any]:
+    return [
         _Reversal(
             rule=back.rule,
             unit=back.unit,
@@ -345,16 +362,6 @@ def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str
         for back in decided.journal.facts
         if type(back) is f.PointsClawedBack
     ]
-    return said.PointsClawedBack, {
-        "activity": fact.activity,
-        "of": fact.of,
-        "partner": fact.partner,
-        "reversals": reversals,
-        "awards": _awards(decided),
-        "decision": _decision(fact.decision),
-        "counters": fact.counted,
-        "tier": _tier_seen(fact, decided),
-    }
 
 
 def _held(fact: f.PointsHeld, decided: Decided) -> tuple[Any, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
@@ -49,7 +49,8 @@ class Needs:
     `counters` are named by wallet, counter and an instant: needed is the newest window that starts by then. Of
     wallets in programs with tiers, `tiers` says how many days their windows reach back, and `counting` from which day
     on something may be counted. `blocks` may be drawn from; `unfunded` are journals that may wait for one; `awaiting`
-    names, by wallet, the types of activities that pending lots may have awaited.
+    names, by wallet, the types of activities that pending lots may have awaited; `journals` are needed as originals
+    are, by wallet and number.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -69,6 +70,7 @@ class Needs:
     blocks: set[BlockName] = field(default_factory=set)
     unfunded: set[tuple[str, str, int]] = field(default_factory=set)
     awaiting: set[tuple[str, str, str]] = field(default_factory=set)
+    journals: set[tuple[str, str, int]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -163,6 +165,8 @@ class Decided:
     holds: dict[str, Hold] = field(default_factory=dict)
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     standing: Shown | None = None
+    shared: list[Decided] = field(default_factory=list)
+    """What the same message led to in the wallets of others."""
     funded: bool = False
     """Whether what waited for a block then does no longer: said of answers that are given again."""
 
@@ -190,6 +194,14 @@ class Page(NamedTuple):
     due: list[WalletKey]
     last: str
     is_last: bool
+
+
+class Relation(NamedTuple):
+    """Whom a member brings along: who referred it, and whom its attributes name."""
+
+    member: str
+    referred_by: str | None
+    attributes: dict[str, Any]
 
 
 class Payment(NamedTuple):
@@ -257,6 +269,9 @@ class Store(Protocol):
 
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
         """Note that clocks are to be turned; one that was noted before stays as it is."""
+
+    async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
+        """Return whom members bring along, without locking anything; those whom nobody enrolled are left out."""
 
     async def pay(self, payment: Payment, limit: int) -> Block | None:
         """Note what was paid in advance, once; None where that would make more units than `limit`."""

@@ -40,7 +40,9 @@ from services.points.domain.expiring import due
 from services.points.domain.facts import (
     ADJUSTING,
     HOLD_MOVING,
+    ActivityPosted,
     ActivityRefused,
+    ActivityReturned,
     AnyFact,
     PendingReleased,
     PointsReleased,
@@ -48,7 +50,9 @@ from services.points.domain.facts import (
 from services.points.domain.funding import give_funds
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
+from services.points.domain.returning import give_back_share
 from services.points.domain.shared import BlockName, BudgetName, key_name
+from services.points.domain.sharing import give_share, others_of, takes_part
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
 from services.points.ports import (
@@ -62,6 +66,7 @@ from services.points.ports import (
     Needs,
     Payment,
     ProgramBook,
+    Relation,
     Store,
     Turn,
     Waiting,
@@ -74,6 +79,8 @@ from services.points.topping_up import (
     payment_of,
     refused_payment,
     seen_block,
+    share_journal,
+    shares_named,
     time_of_funding,
 )
 
@@ -101,6 +108,8 @@ class Step:
     asked: Asked
     key: WalletKey
     activity: ReportedActivity | None = None
+    others: set[WalletKey] = field(default_factory=set)
+    shares: set[tuple[str, str, int]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -195,9 +204,98 @@ class Road:
         """Load what the messages can touch; begin again where what is returned turns out to lie in another wallet."""
         for step in steps:
             self._credit_payer(step)
+        await self._find_others(store, steps)
         loaded = await store.load(self._needs(steps))
         elsewhere = [step for step in steps if _follow_original(loaded, step)]
-        return await store.load(self._needs(steps)) if elsewhere else loaded
+        if elsewhere:
+            loaded = await store.load(self._needs(steps))
+        # Whom a return concerns is told by its original, and whom a member brings along may have moved meanwhile.
+        further = [step for step in steps if follow_shares(loaded, step) or self._moved_on(loaded, step)]
+        return await store.load(self._needs(steps)) if further else loaded
+
+    async def _find_others(self, store: Store, steps: Sequence[Step]) -> None:
+        """Name the wallets of those whom activities may concern besides, also by what comes just before them."""
+        asking = [(step, roles) for step in steps if (roles := self._roles(step))]
+        if not asking:
+            return
+        relations = await store.relations(sorted({step.key for step, _ in asking}))
+        named: dict[WalletKey, set[str]] = {}
+        for step in steps:
+            told = step.asked.referred_by if isinstance(step.asked, Enrol) else None
+            told = step.activity.referrer if step.activity is not None else told
+            if told is not None:
+                named.setdefault(step.key, set()).add(told)
+        for step, roles in asking:
+            assert step.activity is not None  # only activities have roles
+            related = relations.get(step.key) or Relation(step.key.member, None, {})
+            found = {*others_of(roles, step.activity, related).values(), *named.get(step.key, ())}
+            step.others = {WalletKey(step.key.program, other) for other in found - {step.key.member}}
+
+    def _roles(self, step: Step) -> frozenset[str]:
+        """Return whom the program of an activity may give points to besides the member."""
+        activity = step.activity
+        if activity is None or activity.type == "return" or not isinstance(step.asked, Report):
+            return frozenset()
+        program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
+        return program.roles if program is not None else frozenset()
+
+    def _moved_on(self, loaded: Loaded, step: Step) -> bool:
+        """Name those who turn out to be concerned once the wallet is locked; say if there are any."""
+        roles = self._roles(step)
+        if not roles or step.activity is None:
+            return False
+        wallet = loaded.wallets[step.key]
+        found = {WalletKey(wallet.program, other) for other in others_of(roles, step.activity, wallet).values()}
+        more = found - step.others
+        step.others |= found
+        return bool(more)
+
+    def _others(self, batch: Batch, step: Step, wallet: Wallet) -> dict[str, Wallet]:
+        """Return the wallets of those whom an activity concerns besides, by role, with what is due for them done."""
+        roles = self._roles(step)
+        if not roles or step.activity is None:
+            return {}
+        found: dict[str, Wallet] = {}
+        for role, member in others_of(roles, step.activity, wallet).items():
+            other = batch.loaded.wallets.get(WalletKey(wallet.program, member))
+            if other is not None and takes_part(wallet, other):
+                self._apply_due_of(batch, step, other)
+                found[role] = other
+        return found
+
+    def _apply_due_of(self, batch: Batch, step: Step, other: Wallet) -> None:
+        until = self._due_until(batch, step, other)
+        if until is not None:
+            self._apply_due(batch, other, until)
+
+    def _share(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...], others: dict[str, Wallet]) -> None:
+        """Enter what an activity, or its return, means for others, each in a journal of its own."""
+        first, key = facts[0], step.key
+        assert isinstance(step.asked, Report)
+        decided = batch.decided[-1]
+        posted = first if isinstance(first, ActivityPosted) else None
+        for share in posted.shares if posted is not None else ():
+            assert posted is not None
+            roles = [role for role, other in others.items() if other.member == share.member]
+            other = others[roles[0]]
+            moment = self._moment(batch, other, max(decided.journal.at, other.at), None)
+            given = give_share(other, key.member, posted, roles, step.asked.versions.partners, moment)
+            self._enter_share(batch, step, other, moment.at, given, decided)
+        if isinstance(first, ActivityReturned):
+            for program, member, journal in sorted(step.shares):
+                other = batch.loaded.wallets[WalletKey(program, member)]
+                self._apply_due_of(batch, step, other)
+                moment = self._moment(batch, other, max(decided.journal.at, other.at), None)
+                back = give_back_share(other, key.member, first, journal, moment)
+                if back:
+                    self._enter_share(batch, step, other, moment.at, back, decided)
+
+    def _enter_share(
+        self, batch: Batch, step: Step, other: Wallet, at: datetime, facts: tuple[AnyFact, ...], of: Decided
+    ) -> None:
+        self._enter(batch, step, other, at, facts, shared=True)
+        of.shared.append(batch.decided[-1])
+        self._apply_due_of(batch, step, other)
 
     def _credit_payer(self, step: Step) -> None:
         """Name the wallet of whoever paid, where that is who the activity is credited to."""
@@ -282,7 +380,12 @@ class Road:
         needs = Needs()
         for step in steps:
             needs.wallets.add(step.key)
+            needs.journals |= step.shares
             asked = step.asked
+            for other in (*step.others, *(WalletKey(*share[:2]) for share in sorted(step.shares))):
+                needs.wallets.add(other)
+                self._need_tiers(needs, other, step.activity)
+                self._need_due(needs, other, asked)
             self._need_tiers(needs, step.key, step.activity)
             if isinstance(asked, Report):
                 activity = step.activity
@@ -370,8 +473,10 @@ class Road:
         if due_until is not None:
             self._apply_due(batch, wallet, due_until)
         at = self._time_of(step, wallet, due_until)
+        others: dict[str, Wallet] = {}
         if isinstance(step.asked, Report):
-            facts = self._judge(batch, step, wallet, at)
+            others = self._others(batch, step, wallet)
+            facts = self._judge(batch, step, wallet, at, others)
         else:
             moment = self._moment(batch, wallet, at, None)
             try:
@@ -380,6 +485,8 @@ class Road:
                 raise CannotProcessError(step.message, "impossible", str(error)) from error
         if facts:
             self._enter(batch, step, wallet, at, facts)
+            if isinstance(step.asked, Report):
+                self._share(batch, step, facts, others)
             # What came late may have ended before it was granted.
             if due_until is not None:
                 self._apply_due(batch, wallet, due_until)
@@ -409,14 +516,17 @@ class Road:
     def _moment(self, batch: Batch, wallet: Wallet, at: datetime, activity: ReportedActivity | None) -> Moment:
         return Moment(at, wallet.version + 1, self._programs, activity, batch.loaded.shared)
 
-    def _judge(self, batch: Batch, step: Step, wallet: Wallet, at: datetime) -> tuple[AnyFact, ...]:
+    def _judge(
+        self, batch: Batch, step: Step, wallet: Wallet, at: datetime, others: dict[str, Wallet]
+    ) -> tuple[AnyFact, ...]:
         """Judge an activity whose id is new; an id that is known is answered as before (S8)."""
         asked, activity = step.asked, step.activity
         assert isinstance(asked, Report)
         assert activity is not None
         known = batch.loaded.known.get(ActivityKey(wallet.program, asked.partner, activity.id))
         if known is None:
-            return step.decider.decide(wallet, asked, self._moment(batch, wallet, at, activity))
+            moment = replace(self._moment(batch, wallet, at, activity), others=others)
+            return step.decider.decide(wallet, asked, moment)
         if known.hash == asked.hash and known.member == wallet.member:
             batch.again.append((*step.key, known.journal))
             balances = [_copy(balance) for balance in wallet.balances.values()]
@@ -449,6 +559,7 @@ class Road:
         *,
         due_at: datetime | None = None,
         waiting: Waiting | None = None,
+        shared: bool = False,
     ) -> None:
         """Make the journal, move the wallet by its facts, and keep the balances as they stand then."""
         wallet.version += 1
@@ -457,7 +568,9 @@ class Road:
             wallet.apply(wallet.version, fact)
             batch.loaded.shared.apply(wallet.program, wallet.member, wallet.version, fact)
         message: Incoming | None = step.message if step is not None else None
-        if step is not None:
+        if step is not None and shared:
+            journal, message = share_journal(step.message, _journal(step, wallet, at, facts))
+        elif step is not None:
             journal = _journal(step, wallet, at, facts)
         elif waiting is not None:
             journal, message = funding_journal(waiting, wallet, at, facts)
@@ -501,6 +614,7 @@ class Road:
             for journal in batch.recent.values()
         }
         old = await store.facts_of([name for name in set(batch.again) if name not in recent])
+        shares = await store.facts_of(sorted({name for each in old.values() for name in shares_named(each)}))
         for decided in batch.decided:
             if decided.again:
                 wallet = decided.journal.wallet
@@ -508,6 +622,9 @@ class Road:
                 decided.journal = recent.get(name) or old[name]
                 decided.journal.wallet = wallet
                 decided.funded = decided.journal.funded_in is not None
+                decided.shared = [
+                    Decided(None, shares[each], [], each[2]) for each in shares_named(decided.journal) if each in shares
+                ]
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
@@ -554,6 +671,18 @@ def _follow_original(loaded: Loaded, step: Step) -> bool:
     if known is None or known.code is not None or known.member == step.key.member:
         return False
     step.key = WalletKey(step.key.program, known.member)
+    return True
+
+
+def follow_shares(loaded: Loaded, step: Step) -> bool:
+    """Name the wallets in which others have a share of what a return takes back; say if there are any."""
+    activity = step.activity
+    if activity is None or activity.type != "return" or activity.of is None or not isinstance(step.asked, Report):
+        return False
+    posting = loaded.wallets[step.key].postings.get((step.asked.partner, activity.of))
+    if posting is None or not posting.shares:
+        return False
+    step.shares = {(step.key.program, share.member, share.journal) for share in posting.shares}
     return True
 
 
@@ -614,7 +743,18 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 
 _ADJUSTING = frozenset({"adjustment", "correction"})
 _WITHOUT_HOLDS = frozenset(
-    {"activity", "return", "enrolment", "expiry", "funding", "release_of_pending", "tier_review", "status_match"}
+    {
+        "share",
+        "return_of_share",
+        "activity",
+        "return",
+        "enrolment",
+        "expiry",
+        "funding",
+        "release_of_pending",
+        "tier_review",
+        "status_match",
+    }
 )
 
 

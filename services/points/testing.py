@@ -17,7 +17,7 @@ from services.points.domain.partnering import Billing, State, Terms
 from services.points.domain.posting import entries
 from services.points.domain.shared import Block, Shared
 from services.points.domain.state import Wallet
-from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Payment, Turn, WalletKey
+from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Payment, Relation, Turn, WalletKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,13 @@ class MemoryLedger:
 
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
         self.turns += turns
+
+    async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
+        found = [self.wallets[key] for key in wallets if key in self.wallets]
+        return {
+            WalletKey(wallet.program, wallet.member): Relation(wallet.member, wallet.referred_by, wallet.attributes)
+            for wallet in found
+        }
 
     async def pay(self, payment: Payment, limit: int) -> Block | None:
         block = self.shared.block(payment.program, payment.partner, payment.unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from laurel.contracts import points as said
 from laurel.contracts.envelope import Cause
 from laurel.shapes import struct_of
 from services.points.domain.asked import TopUp
-from services.points.domain.facts import AnyFact
+from services.points.domain.facts import ActivityPosted, AnyFact
 from services.points.domain.shared import Block
 from services.points.domain.state import Wallet
 from services.points.ports import Announcement, Incoming, Journal, Payment, Remembered, Waiting
@@ -82,6 +83,21 @@ def funding_journal(
         "", waiting.message, waiting.program, waiting.member, waiting.correlation, waiting.traceparent
     )
     return journal, answered
+
+
+def share_journal(message: Incoming, journal: Journal) -> tuple[Journal, Incoming]:
+    """Make the row of what a message meant for another: it is no activity of theirs, and answers nobody."""
+    kind = "return_of_share" if journal.kind == "return" else "share"
+    shared = dataclasses.replace(journal, kind=kind, body=None, hash="", correlation="", kept=True)
+    return shared, Remembered("", message.id, message.program, message.member, "", message.traceparent)
+
+
+def shares_named(journal: Journal) -> list[tuple[str, str, int]]:
+    """Return the journals in which others have a share of what a journal posted."""
+    first = journal.facts[0] if journal.facts else None
+    if not isinstance(first, ActivityPosted):
+        return []
+    return [(journal.wallet.program, share.member, share.journal) for share in first.shares]
 
 
 def seen_block(unit: str, block: Block) -> said.BlockSeen:

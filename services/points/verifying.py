@@ -141,6 +141,9 @@ _CREDITED = """
     select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
     where program is not null order by program, member, exclusive_group, exclusive_key"""
 
+_REFERRED = """
+    select program, member, referred_by from points.wallets
+    where referred_by is not null order by program, member"""
 _BLOCKS = "select program, partner, unit, used from points.blocks"
 _UNFUNDED = """
     select program, member, journal, funder, unit, number from points.funding_queue
@@ -204,6 +207,7 @@ class _Tables:
     tiers: _Merged
     counts: _Merged
     unfunded: _Merged
+    referred: _Merged
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -219,6 +223,7 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_TIERS, prefetch=2000)),
         _Merged(connection.cursor(_COUNTS, prefetch=2000)),
         _Merged(connection.cursor(_UNFUNDED, prefetch=2000)),
+        _Merged(connection.cursor(_REFERRED, prefetch=2000)),
     )
     wallet: Wallet | None = None
     drawn: dict[tuple[str, str], int] = {}
@@ -311,6 +316,9 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     }
     if decided != folded_decisions:
         findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
+    referrers = [row["referred_by"] for row in await tables.referred.of(key)]
+    if referrers != [name for name in (wallet.referred_by,) if name is not None]:
+        findings.append(Finding(_PROOF, where, f"referred by {referrers}, folded {wallet.referred_by}"))
     queue = {row["journal"]: tuple(row)[3:] for row in await tables.unfunded.of(key)}
     waiting = {journal: (each.funder, each.unit, each.number) for journal, each in wallet.unfunded.items()}
     if queue != waiting:

@@ -1,4 +1,4 @@
-"""Points that wait: pending lots, what partners pay for in advance, and who waits for it.
+"""Points that wait, and points with more than one side: pending lots, prepaid blocks, and who referred whom.
 
 Why: a lot may await a date, an event or approval, and must be found when it is due; a partner may pay for its points in
 advance, which is one row that whoever draws from it locks, with a queue of the activities that it does not cover yet.
@@ -20,6 +20,7 @@ KEY = 'text COLLATE "C" NOT NULL'
 def upgrade() -> None:
     """Widen wallets and lots, add terms, blocks, what was paid for them, and their queue."""
     op.execute("ALTER TABLE points.wallets ADD COLUMN releases_at timestamptz")
+    op.execute('ALTER TABLE points.wallets ADD COLUMN referred_by text COLLATE "C"')
     op.execute("""ALTER TABLE points.lots ADD COLUMN pending bigint NOT NULL DEFAULT 0,
         ADD COLUMN awaits text NOT NULL DEFAULT '', ADD COLUMN unfunded boolean NOT NULL DEFAULT false""")
     op.execute("CREATE INDEX lots_pending ON points.lots (program, member, awaits, available_at) WHERE pending > 0")

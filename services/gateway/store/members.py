@@ -176,7 +176,7 @@ async def _enrol_apart(connection: Connection, new: list[NewMember], at: datetim
         [each.attributes for each in ordered],
         at,
     )
-    added = {(row[0], row[1]): ProgramHead(*row[:1], *row[2:5], None, row[5]) for row in rows}
+    added = {(row[0], row[1]): ProgramHead(row[0], row[2], row[3], row[4], None, row[5]) for row in rows}
     losers = await _add_identifiers(connection, [each for each in ordered if (each.program, each.member) in added], at)
     for program, member in sorted(losers):
         await connection.execute(_DROP_IDENTIFIERS, program, member)

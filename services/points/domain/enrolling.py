@@ -12,4 +12,11 @@ def enrol(wallet: Wallet, asked: Enrol, _moment: Moment) -> tuple[AnyFact, ...]:
     """Open the wallet; one that is open already stays as it is (the gateway alone decides who exists)."""
     if wallet.exists:
         return ()
-    return (MemberEnrolled(enrolled_at=asked.enrolled_at, person=asked.person, attributes=asked.attributes),)
+    return (
+        MemberEnrolled(
+            enrolled_at=asked.enrolled_at,
+            person=asked.person,
+            attributes=asked.attributes,
+            referred_by=asked.referred_by if asked.referred_by != wallet.member else None,
+        ),
+    )

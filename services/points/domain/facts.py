@@ -86,6 +86,13 @@ class RuleJudged(msgspec.Struct, frozen=True, omit_defaults=True):
     capped_by: tuple[Cut, ...] = ()
 
 
+class Share(msgspec.Struct, frozen=True, array_like=True):
+    """What others got for an activity: whose wallet, and in which of its journals."""
+
+    member: str
+    journal: int
+
+
 class Fact(msgspec.Struct, frozen=True, tag_field="fact", omit_defaults=True):
     """The root of all facts."""
 
@@ -96,6 +103,13 @@ class MemberEnrolled(Fact, frozen=True, tag=True):
     enrolled_at: datetime
     person: str | None = None
     attributes: dict[str, str | int | bool] = {}
+    referred_by: str | None = None
+
+
+class ReferrerNamed(Fact, frozen=True, tag=True):
+    """It is known now who referred the member; the first who did counts."""
+
+    referrer: str
 
 
 class ActivityPosted(Fact, frozen=True, tag=True):
@@ -104,7 +118,7 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     `active_until` names, for units that expire by inactivity, how long this activity keeps them; `member` are the
     attributes that the rules saw, so that a return is judged by the same, and so are `tier` and `tenure`. `stands` is
     the tier that the member had when it was posted; empty where there are none. `counted` are the counters of caps and
-    limits that it moved.
+    limits that it moved. `shares` is what others got for it; with `share_of` this is such a share, of that member's.
     """
 
     activity: str
@@ -119,6 +133,8 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     tier: str = ""
     tenure: int = 0
     stands: str = ""
+    shares: tuple[Share, ...] = ()
+    share_of: str = ""
 
 
 class ActivityReturned(Fact, frozen=True, tag=True):
@@ -140,6 +156,7 @@ class ActivityReturned(Fact, frozen=True, tag=True):
     counted: tuple[Counted, ...] = ()
     unrefused: tuple[Unrefused, ...] = ()
     stands: str = ""
+    share_of: str = ""
 
 
 class ActivityRefused(Fact, frozen=True, tag=True):
@@ -475,6 +492,7 @@ class StatusMatchRefused(Fact, frozen=True, tag=True):
 
 AnyFact = (
     MemberEnrolled
+    | ReferrerNamed
     | ActivityPosted
     | ActivityReturned
     | ActivityRefused

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -12,6 +12,7 @@ from laurel.contracts.activity import ReportedActivity
 from laurel.program.compiled import CompiledProgram
 from services.points.domain.partnering import Terms
 from services.points.domain.shared import Shared
+from services.points.domain.state import Wallet
 
 
 class Programs(Protocol):
@@ -43,7 +44,8 @@ class Programs(Protocol):
 class Moment:
     """The instant of a decision, never earlier than the wallet's own, and the number its journal will get.
 
-    `activity` is what the message reports, decoded once for everybody; `shared` what is not the wallet's own.
+    `activity` is what the message reports, decoded once for everybody; `shared` what is not the wallet's own; `others`
+    are the wallets of those whom the activity concerns besides, by their role.
     """
 
     at: datetime
@@ -51,3 +53,4 @@ class Moment:
     programs: Programs
     activity: ReportedActivity | None = None
     shared: Shared = field(default_factory=Shared)
+    others: Mapping[str, Wallet] = field(default_factory=dict)

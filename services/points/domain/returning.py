@@ -8,7 +8,6 @@ from laurel.contracts.activity import ReportedActivity
 from laurel.errors import Refused
 from laurel.program import CompiledProgram, Returned, RuleOutcome, basis_less_returns, plus_return
 from services.points.domain.asked import Report, decode_activity
-from services.points.domain.earning import pay
 from services.points.domain.facts import (
     ActivityRefused,
     ActivityReturned,
@@ -18,6 +17,7 @@ from services.points.domain.facts import (
     PointsClawedBack,
     RuleJudged,
 )
+from services.points.domain.granting import pay
 from services.points.domain.moment import Moment
 from services.points.domain.paying import may_take_back
 from services.points.domain.refilling import Counting, Refilling, give_limits_back, lower, unrefuse
@@ -43,7 +43,8 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
         return _refused(asked, activity, refusal.code, refusal.detail)
     kept = _judge(program, asked.partner, original, posting, returned)
     back = _due_back(posting, kept)
-    points = [judged for judged in back if not program.units[judged.unit].counts_only]
+    theirs = {rule.id for rule in program.rules if rule.to is not None}
+    points = [judged for judged in back if not program.units[judged.unit].counts_only and judged.rule not in theirs]
     clawbacks = _claw_back(wallet, (asked.partner, activity.of or ""), points)
     counting = Counting(wallet)
     unrefused = unrefuse(program, wallet, posting, kept)
@@ -73,6 +74,40 @@ def take_back(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
         *refilling.drawn,
         *refilling.grants,
         *pay(_owed(wallet, clawbacks), refilling.grants, moment.journal),
+        *counts_back(wallet, program, posting, back, moment.at, moment.journal),
+    )
+
+
+def give_back_share(
+    wallet: Wallet, of: str, returned: ActivityReturned, journal: int, moment: Moment
+) -> tuple[AnyFact, ...]:
+    """Take back from another what the return of an activity, the member `of`'s, leaves it no reason to keep.
+
+    `journal` is the one of its share. Nothing is returned where nothing of the share is due back.
+    """
+    posting = wallet.postings.get((returned.partner, returned.of))
+    if posting is None or posting.journal != journal:
+        return ()
+    mine = {judged.rule for judged in posting.decision}
+    back = [judged for judged in returned.decision if judged.rule in mine]
+    program = moment.programs.version(wallet.program, posting.version)
+    if not back or program is None:
+        return ()
+    points = [judged for judged in back if not program.units[judged.unit].counts_only]
+    return (
+        ActivityReturned(
+            activity=returned.activity,
+            partner=returned.partner,
+            of=returned.of,
+            of_journal=journal,
+            version=posting.version,
+            occurred_at=returned.occurred_at,
+            returned=returned.returned,
+            decision=tuple(back),
+            stands=stands(wallet, program),
+            share_of=of,
+        ),
+        *_claw_back(wallet, (returned.partner, returned.of), points),
         *counts_back(wallet, program, posting, back, moment.at, moment.journal),
     )
 

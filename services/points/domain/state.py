@@ -181,6 +181,7 @@ class Posting:
     returned: Returned = NOTHING_RETURNED
     qualified: tuple[QualifyingCounted, ...] = ()
     """What it counted towards tiers."""
+    shares: tuple[f.Share, ...] = ()
     tier: str = ""
     tenure: int = 0
     corrected: bool = False
@@ -198,6 +199,7 @@ class Posting:
             fact.counted,
             tier=fact.tier,
             tenure=fact.tenure,
+            shares=fact.shares,
         )
 
     @property
@@ -230,6 +232,7 @@ class Wallet:
     enrolled_at: datetime | None = None
     person: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    referred_by: str | None = None
     balances: dict[str, Balance] = field(default_factory=dict)
     lots: dict[LotName, Lot] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
@@ -310,6 +313,11 @@ def _enrolled(wallet: Wallet, _journal: int, fact: f.MemberEnrolled) -> None:
     wallet.enrolled_at = fact.enrolled_at
     wallet.person = fact.person
     wallet.attributes = dict(fact.attributes)
+    wallet.referred_by = fact.referred_by
+
+
+def _referred(wallet: Wallet, _journal: int, fact: f.ReferrerNamed) -> None:
+    wallet.referred_by = fact.referrer
 
 
 def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
@@ -627,6 +635,7 @@ def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused) 
 
 _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.MemberEnrolled: _enrolled,
+    f.ReferrerNamed: _referred,
     f.ActivityPosted: _posted,
     f.ActivityReturned: _returned,
     f.ActivityRefused: _refused,

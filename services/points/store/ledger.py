@@ -20,12 +20,13 @@ from services.points.ports import (
     OpenTurn,
     Page,
     Payment,
+    Relation,
     Turn,
     Waiting,
     WalletKey,
 )
 from services.points.store import blocks, turning
-from services.points.store.loading import load
+from services.points.store.loading import load, relations
 from services.points.store.writing import write
 
 _JOURNALS = """
@@ -71,6 +72,9 @@ class Ledger:
 
     async def advance(self, turn: OpenTurn, after: str, counts: Counts, *, done: bool) -> Counts:
         return await turning.advance(self._connection, turn, after, counts, done=done)
+
+    async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
+        return await relations(self._connection, wallets)
 
     async def pay(self, payment: Payment, limit: int) -> Block | None:
         return await blocks.pay(self._connection, payment, limit)

@@ -21,7 +21,7 @@ from services.points.domain.facts import (
 )
 from services.points.domain.shared import Shared
 from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
-from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
+from services.points.ports import ActivityKey, Known, Loaded, Needs, Relation, WalletKey
 from services.points.store.blocks import lock_blocks, read_queue
 from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
@@ -46,7 +46,7 @@ _LOCK = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
-               turned_to, releases_at
+               turned_to, releases_at, referred_by
         from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
@@ -163,6 +163,23 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     return Loaded(wallets, known, Shared(keys, budgets, blocks), dict(clocks))
 
 
+_RELATIONS = """
+    select w.*
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    cross join lateral (
+        select program, member, referred_by, attributes from wallets
+        where program = k.program and member = k.member offset 0) w"""
+
+
+async def relations(connection: asyncpg.Connection[Any], wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
+    """Read whom members bring along, without locking anything."""
+    rows = await connection.fetch(_RELATIONS, *_columns(wallets, 2))
+    return {
+        WalletKey(program, member): Relation(member, referred_by, msgspec.json.decode(attributes) if attributes else {})
+        for program, member, referred_by, attributes in rows
+    }
+
+
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
     columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
     return columns or [[] for _ in range(width)]
@@ -185,7 +202,8 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
             msgspec.json.decode(attributes) if attributes else {},
         )
         wallet = wallets[WalletKey(program, member)]
-        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.releases_at = times
+        wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.releases_at = times[:4]
+        wallet.referred_by = times[4]
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.
@@ -225,6 +243,7 @@ async def _read_originals(
         for key, wallet in needs.originals.items()
         if key in known and known[key].code is None and known[key].member == wallet.member
     ]
+    found += sorted(needs.journals - set(found))
     if not found:
         return
     columns = _columns(found, 3)
