@@ -212,10 +212,20 @@ class MemberEnrolled(Event):
     version: Version = 0
 
 
+class WalletSeen(Said):
+    """How the wallet of another stands after an event: told beforehand, so that it can be shown in the same breath."""
+
+    member: Id
+    version: Version
+    balances: list[Balance] = Field(default_factory=list)
+    tier_standing: Standing | None = None
+
+
 class PointsAwarded(WalletEvent):
     """An activity was judged and posted. It may have earned nothing; `decision` says why.
 
-    `others` is what others got for it: each is told that by an event of its own, which names the member as `share_of`.
+    `others` is what others got for it, whose `wallets` stand so then: each is told that by an event of its own, which
+    names the member as `share_of`.
     """
 
     TYPE: ClassVar[str] = "points.awarded.v1"
@@ -228,6 +238,7 @@ class PointsAwarded(WalletEvent):
     vouchers: list[JsonObject] = Field(default_factory=list)
     counters: list[CounterSeen] = Field(default_factory=list)
     others: list[Award] = Field(default_factory=list)
+    wallets: list[WalletSeen] = Field(default_factory=list)
     share_of: Id | None = None
 
 
@@ -314,6 +325,7 @@ class PointsClawedBack(WalletEvent):
     vouchers: list[JsonObject] = Field(default_factory=list)
     counters: list[CounterSeen] = Field(default_factory=list)
     others: list[Reversal] = Field(default_factory=list)
+    wallets: list[WalletSeen] = Field(default_factory=list)
     share_of: Id | None = None
 
 

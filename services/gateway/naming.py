@@ -20,6 +20,7 @@ ADJUSTMENT: Final = "adjustment"
 ADJUSTMENT_DECISION: Final = "adjustment_decision"
 MATCH: Final = "match"
 BLOCK: Final = "block"
+CLAIM: Final = "claim"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -35,6 +36,7 @@ _LETTERS: Final = {
     ADJUSTMENT_DECISION: "jd",
     MATCH: "s",
     BLOCK: "b",
+    CLAIM: "c",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

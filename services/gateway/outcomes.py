@@ -21,6 +21,7 @@ from services.gateway.naming import (
     ADJUSTMENT,
     ADJUSTMENT_DECISION,
     BLOCK,
+    CLAIM,
     HOLD,
     HOLD_CANCEL,
     HOLD_CAPTURE,
@@ -105,6 +106,17 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareSeen:
+    """How the wallet of another stands after an event of a member: known before that one's own event comes."""
+
+    program: str
+    member: str
+    version: int
+    balances: bytes
+    tier: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class RedemptionSeen:
     """How a redemption stands after an event."""
 
@@ -157,6 +169,7 @@ class Told:
     parked: Correlation | None = None
     operation: OperationSeen | None = None
     turned: TurnSeen | None = None
+    shares: tuple[ShareSeen, ...] = ()
 
 
 NOTHING: Final = Told()
@@ -215,6 +228,13 @@ class _TierStanding(msgspec.Struct):
     progress: list[_Progress] = msgspec.field(default_factory=list)
 
 
+class _WalletOf(msgspec.Struct):
+    member: str
+    version: int
+    balances: msgspec.Raw = _EMPTY_LIST
+    tier_standing: msgspec.Raw = _NULL
+
+
 class _Posted(_Wallet, kw_only=True):
     activity: str
     awards: msgspec.Raw = _EMPTY_LIST
@@ -223,6 +243,7 @@ class _Posted(_Wallet, kw_only=True):
     vouchers: msgspec.Raw = _EMPTY_LIST
     reversals: msgspec.Raw = _NULL
     others: msgspec.Raw = _EMPTY_LIST
+    wallets: list[_WalletOf] = msgspec.field(default_factory=list)
 
 
 class _Refused(_Wallet, kw_only=True):
@@ -263,19 +284,38 @@ _decode_standing = msgspec.json.Decoder(_TierStanding | None).decode
 
 def _awarded(message: Heard) -> Told:
     said = _read_posted(message)
-    return Told(outcome=_posted(message, said, None), summary=_summary(message, said))
+    return Told(outcome=_posted(message, said, None), summary=_summary(message, said), shares=_shares(message, said))
 
 
 def _clawed_back(message: Heard) -> Told:
     said = _read_posted(message)
     said.reversals, said.others = _joined(said.reversals, said.others), _EMPTY_LIST
-    return Told(outcome=_posted(message, said, said.reversals), summary=_summary(message, said))
+    outcome = _posted(message, said, said.reversals)
+    return Told(outcome=outcome, summary=_summary(message, said), shares=_shares(message, said))
+
+
+def _shares(message: Heard, said: _Posted) -> tuple[ShareSeen, ...]:
+    return tuple(
+        ShareSeen(
+            message.program,
+            each.member,
+            each.version,
+            _read_balances(each.balances),
+            _read_standing(each.tier_standing),
+        )
+        for each in said.wallets
+    )
 
 
 def _read_posted(message: Heard) -> _Posted:
     said = _decode_posted(message.body)
     _decode_tier(said.tier)
     return said
+
+
+def _is_of(correlation: Correlation, activity: str) -> bool:
+    """Say whether a request reported an activity, or claimed it."""
+    return correlation.key.kind in {ACTIVITY, CLAIM} and correlation.key.id == activity
 
 
 def _joined(own: msgspec.Raw, others: msgspec.Raw) -> msgspec.Raw:
@@ -287,7 +327,7 @@ def _joined(own: msgspec.Raw, others: msgspec.Raw) -> msgspec.Raw:
 def _posted(message: Heard, said: _Posted, reversals: msgspec.Raw | None) -> Outcome | None:
     correlation = parse_correlation(message.correlation)
     # One request may move several wallets; its outcome is the event of its own activity.
-    if correlation is None or correlation.key.kind != ACTIVITY or correlation.key.id != said.activity:
+    if correlation is None or not _is_of(correlation, said.activity):
         return None
     awards = _joined(said.awards, said.others)
     answer = _Answer(said.activity, POSTED, awards, said.balances, said.decision, said.tier, said.vouchers, reversals)
@@ -322,7 +362,7 @@ def _pending(message: Heard) -> Told:
     _decode_awards(said.awards)
     correlation = parse_correlation(message.correlation)
     outcome = None
-    if correlation is not None and correlation.key.kind == ACTIVITY and correlation.key.id == said.activity:
+    if correlation is not None and _is_of(correlation, said.activity):
         shown = {
             "id": said.activity,
             "state": PENDING,
@@ -352,7 +392,7 @@ def _refused(message: Heard) -> Told:
     said = _decode_refused(message.body)
     correlation = parse_correlation(message.correlation)
     outcome = None
-    if correlation is not None and correlation.key.kind == ACTIVITY and correlation.key.id == said.activity:
+    if correlation is not None and _is_of(correlation, said.activity):
         body = _refusal_body({"id": said.activity}, said.code, said.detail, said.facts)
         outcome = _refusal(correlation, said.code, body)
     return Told(outcome=outcome, summary=_summary(message, said))
@@ -770,7 +810,7 @@ def _message_discarded(message: Heard) -> Told:
     return Told(outcome=_refusal(correlation, "discarded", _refusal_body(named, "discarded", "", {})))
 
 
-_NAMED: Final = {ACTIVITY: "id", MEMBER: "id", REWARD: "id", MATCH: "match"}
+_NAMED: Final = {ACTIVITY: "id", CLAIM: "id", MEMBER: "id", REWARD: "id", MATCH: "match"}
 
 
 def _refusal(correlation: Correlation, code: str, body: bytes) -> Outcome:

@@ -35,6 +35,7 @@ _NextTier: Any = struct_of(said.NextTier)
 _Progress: Any = struct_of(said.Progress)
 _Standing: Any = struct_of(said.Standing)
 _TierSeen: Any = struct_of(said.TierSeen)
+_WalletSeen: Any = struct_of(said.WalletSeen)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
 _Funding: Any = struct_of(said.Funding)
 _Lifetime: Any = struct_of(said.Lifetime)
@@ -61,6 +62,8 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
     for contract, fields in _said(decided, zone):
         if "counters" in fields:
             fields["counters"] = [_counter(counted, zone) for counted in fields["counters"] if counted.unit]
+        if decided.shared and "others" in fields:
+            fields["wallets"] = [_wallet_seen(shared, zone) for shared in decided.shared if shared.balances]
         if contract is not said.MemberEnrolled:
             fields["balances"] = balances
             if decided.standing is not None:
@@ -132,6 +135,17 @@ def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any
                     "capped": [_capped(judged) for judged in fact.decision if judged.capped_by],
                 },
             )
+
+
+def _wallet_seen(shared: Decided, zone: ZoneInfo) -> said.WalletSeen:
+    wallet = shared.journal.wallet
+    seen: said.WalletSeen = _WalletSeen(
+        member=wallet.member,
+        version=shared.version,
+        balances=[_balance(balance, wallet.balances[balance.unit], zone) for balance in shared.balances],
+        tier_standing=None if shared.standing is None else _tier_standing(shared.standing, zone),
+    )
+    return seen
 
 
 def _counter(counted: f.Counted, zone: ZoneInfo) -> Any:  # noqa: ANN401  # a Struct made from the contract

@@ -28,6 +28,7 @@ BASE = f"/v1/programs/{PROGRAM}"
 JSON = {"content-type": "application/json"}
 KEY = {"idempotency-key": '"k-1"'}
 HUGE = 10**15 + 1
+CARD = {"scheme": "card"}
 LINE = {"id": "1", "amount": 500}
 SCORES = {"brand_fit": 4, "customers": 4, "information_system": 4, "service": 4, "database_marketing": 4}
 
@@ -60,6 +61,12 @@ ROUTES = [
             ("/expires_at", {"expires_at": "2030-01-01T00:00:00"}),
             ("/limits/adjust", {"limits": {"adjust": 0}}),
         ),
+    ),
+    Route(
+        "POST",
+        f"{BASE}/activities/t-1/claim",
+        {"member": "m-1"},
+        bad=(("/member", {"member": None}), ("/member", {"member": "-x"}), ("/member/value", {"member": CARD})),
     ),
     Route(
         "PUT",

@@ -6,6 +6,7 @@ from services.gateway.routes import (
     activities,
     adjustments,
     batches,
+    claims,
     clocks,
     copies,
     holds,
@@ -24,6 +25,7 @@ from services.gateway.routes import (
 # A path is looked for in this order, so what is asked most comes first.
 ROUTERS: tuple[APIRouter, ...] = (
     activities.router,
+    claims.router,
     members.router,
     matches.router,
     programs.router,

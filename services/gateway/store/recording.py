@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from laurel.errors import PROBLEMS
-from services.gateway.naming import CLOCK, MEMBER, Correlation, RequestKey
+from services.gateway.naming import CLAIM, CLOCK, MEMBER, Correlation, RequestKey
 from services.gateway.outcomes import (
     PENDING,
     POSTED,
@@ -22,6 +22,7 @@ from services.gateway.outcomes import (
     Outcome,
     RedemptionSeen,
     RewardSeen,
+    ShareSeen,
     Summary,
     Told,
     TurnSeen,
@@ -68,8 +69,13 @@ _RECORD = """
             offset 0
         ) q
         on conflict (program, member) do update
-        set epoch = excluded.epoch, sequence = excluded.sequence, version = excluded.version,
-            balances = coalesce(excluded.balances, m.balances), tier = coalesce(excluded.tier, m.tier),
+        set epoch = excluded.epoch, sequence = excluded.sequence,
+            version = case when m.epoch < excluded.epoch then excluded.version
+                else greatest(m.version, excluded.version) end,
+            balances = case when m.epoch < excluded.epoch or m.version <= excluded.version
+                then coalesce(excluded.balances, m.balances) else m.balances end,
+            tier = case when m.epoch < excluded.epoch or m.version <= excluded.version
+                then coalesce(excluded.tier, m.tier) else m.tier end,
             status = case when m.status = 'pending' and excluded.version > 0 then 'active' else m.status end
         where (m.epoch, m.sequence) < (excluded.epoch, excluded.sequence)
     )
@@ -84,6 +90,8 @@ def is_one_statement(told: Sequence[Told]) -> bool:
     """
     return all(
         each.redemption is None
+        and not each.shares
+        and (each.outcome is None or each.outcome.correlation.key.kind != CLAIM)
         and (each.outcome is None or each.outcome.state != PENDING)
         and each.operation is None
         and each.turned is None
@@ -107,6 +115,8 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     await _show(connection, list(waiting.values()))
     ordered = [outcomes[correlation] for correlation in sorted(outcomes)]
     rows = await connection.fetch(_RECORD, *_outcome_columns(ordered), *_summary_columns(told, at))
+    await _claimed(connection, [each.correlation for each in ordered if each.correlation.key.kind == CLAIM])
+    await _show_shares(connection, [share for each in told for share in each.shares])
     await _disenrol(connection, [each for each in ordered if each.correlation.key.kind == MEMBER])
     await _redemptions(connection, [each.redemption for each in told if each.redemption is not None])
     await _operations(connection, [each.operation for each in told if each.operation is not None])
@@ -168,6 +178,33 @@ def _over(before: Summary, summary: Summary) -> Summary:
         before.balances if summary.balances is None else summary.balances,
         before.tier if summary.tier is None else summary.tier,
     )
+
+
+# What was reported without a member is the claimer's from now on, and shows what it earned.
+_CLAIMED = """
+    update requests a set member = c.member, outcome = c.outcome
+    from requests c
+    where c.program = $1 and c.kind = 'claim' and c.partner = $2 and c.id = $3 and c.state = 'posted'
+      and a.program = c.program and a.kind = 'activity' and a.partner = c.partner and a.id = c.id and a.member is null
+"""
+
+
+async def _claimed(connection: Connection, claims: Sequence[Correlation]) -> None:
+    for each in claims:
+        await connection.execute(_CLAIMED, each.key.program, each.key.partner, each.key.id)
+
+
+# The place stays: the member's own event is still to come, and says the same or more.
+_SHARES = """
+    update members set balances = $4, tier = coalesce($5, tier), version = $3
+    where program = $1 and member = $2 and version < $3
+"""
+
+
+async def _show_shares(connection: Connection, shares: Sequence[ShareSeen]) -> None:
+    """Show how the wallets of others stand, of whom an event of a member has told beforehand."""
+    for each in sorted(shares, key=lambda share: (share.program, share.member, share.version)):
+        await connection.execute(_SHARES, each.program, each.member, each.version, each.balances, each.tier)
 
 
 _DISENROL = "delete from members where program = $1 and member = $2 and status = 'pending' returning member"

@@ -150,6 +150,18 @@ async def find(connection: Connection, key: RequestKey) -> RequestRow | None:
     return (await find_all(connection, [key])).get(key)
 
 
+_UNCLAIMED = """
+    select program, kind, partner, id, attempt, hash, state, member, subject, code, outcome, delayed, body
+    from requests where program = $1 and kind = $2 and partner = $3 and id = $4
+"""
+
+
+async def find_unclaimed(connection: Connection, key: RequestKey) -> tuple[RequestRow, bytes | None] | None:
+    """Read one request with what was kept of it until somebody claims it."""
+    row = await connection.fetchrow(_UNCLAIMED, *key)
+    return None if row is None else (RequestRow(RequestKey(*row[:4]), *row[4:12]), row[12])
+
+
 _DROP = "delete from requests where program = $1 and kind = $2 and partner = $3 and id = $4"
 
 
