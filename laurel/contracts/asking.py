@@ -147,6 +147,18 @@ class AdjustmentDecisionRequested(Event):
     versions: Versions
 
 
+class PendingDecisionRequested(Event):
+    """The points of an activity that await approval are to be available, or given up."""
+
+    TYPE: ClassVar[str] = "pending.decision_requested.v1"
+
+    activity: Id
+    partner: PartnerId
+    approve: bool
+    limit: Positive | None = None
+    versions: Versions
+
+
 class TimedHoldRequested(Event):
     """Points are to be set aside until a caller captures or releases them, or the time is over."""
 

@@ -307,6 +307,18 @@ class PointsAvailable(WalletEvent):
     partner: PartnerId | None = None
 
 
+class PendingDecided(WalletEvent):
+    """Somebody decided about the pending points of an activity, or could not: `code` says why."""
+
+    TYPE: ClassVar[str] = "points.pending_decided.v1"
+
+    activity: Id
+    partner: PartnerId
+    approved: bool
+    amount: NotNegative = 0
+    code: Name | None = None
+
+
 class PointsClawedBack(WalletEvent):
     """A return, `activity`, took back `of`, or a part of it; `awards` are what a refill granted.
 

@@ -21,6 +21,7 @@ ADJUSTMENT_DECISION: Final = "adjustment_decision"
 MATCH: Final = "match"
 BLOCK: Final = "block"
 CLAIM: Final = "claim"
+PENDING_DECISION: Final = "pending_decision"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -37,6 +38,7 @@ _LETTERS: Final = {
     MATCH: "s",
     BLOCK: "b",
     CLAIM: "c",
+    PENDING_DECISION: "pd",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

@@ -28,6 +28,7 @@ from services.gateway.naming import (
     HOLD_RELEASE,
     MATCH,
     MEMBER,
+    PENDING_DECISION,
     REDEMPTION,
     REWARD,
     Correlation,
@@ -372,6 +373,31 @@ def _pending(message: Heard) -> Told:
             "decision": said.decision,
         }
         outcome = Outcome(correlation, PENDING, said.code, _encode(shown))
+    return Told(outcome=outcome, summary=_summary(message, said))
+
+
+class _Decided(_Wallet, kw_only=True):
+    activity: str
+    partner: str
+    approved: bool
+    amount: int = 0
+    code: str | None = None
+
+
+_decode_decided = msgspec.json.Decoder(_Decided).decode
+
+
+def _pending_decided(message: Heard) -> Told:
+    said = _decode_decided(message.body)
+    correlation = parse_correlation(message.correlation)
+    outcome = None
+    if correlation is not None and correlation.key.kind == PENDING_DECISION:
+        if said.code is not None:
+            body = _refusal_body({"id": said.activity}, said.code, "", {"amount": said.amount})
+            outcome = _refusal(correlation, said.code, body)
+        else:
+            shown = {"id": said.activity, "state": POSTED, "approved": said.approved, "amount": said.amount}
+            outcome = Outcome(correlation, POSTED, None, _encode({**shown, "balances": said.balances}))
     return Told(outcome=outcome, summary=_summary(message, said))
 
 
@@ -838,6 +864,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.ActivityRefused.TYPE: _refused,
     points.PointsAvailable.TYPE: _moved,
     points.BlockToppedUp.TYPE: _topped_up,
+    points.PendingDecided.TYPE: _pending_decided,
     points.PointsClawedBack.TYPE: _clawed_back,
     points.PointsHeld.TYPE: _points_held,
     points.HoldRefused.TYPE: _hold_refused,
@@ -870,6 +897,7 @@ ANSWERS: Final = frozenset(
         points.ActivityPending.TYPE,
         points.ActivityRefused.TYPE,
         points.BlockToppedUp.TYPE,
+        points.PendingDecided.TYPE,
         points.PointsClawedBack.TYPE,
         points.PointsHeld.TYPE,
         points.HoldRefused.TYPE,

@@ -14,6 +14,7 @@ from laurel.contracts.asking import (
     ClockTurnRequested,
     CorrectionRequested,
     EnrolmentRequested,
+    PendingDecisionRequested,
     RedemptionRequested,
     RewardPublishRequested,
     StatusMatchRequested,
@@ -205,6 +206,14 @@ def adjustment_decision_requested(
     """Somebody decides about an adjustment that waits."""
     fields = {"adjustment": name, "approve": approve, "limit": limit}
     return _to_points(AdjustmentDecisionRequested, stamp, member, traceparent, **fields)
+
+
+def pending_decision_requested(
+    stamp: Stamp, activity: str, member: str, partner: str, limit: int | None, traceparent: str, *, approve: bool
+) -> Saying:
+    """Somebody decides about points that await approval."""
+    fields = {"activity": activity, "partner": partner, "approve": approve, "limit": limit}
+    return _to_points(PendingDecisionRequested, stamp, member, traceparent, **fields)
 
 
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:

@@ -222,6 +222,17 @@ class RewardShown(Shown):
     kind: str
 
 
+class PendingDecisionShown(Shown):
+    """What became of points that awaited approval."""
+
+    id: str
+    state: Literal["pending", "posted", "refused"]
+    approved: bool | None = None
+    amount: int = 0
+    balances: list[Balance] = []
+    code: str | None = None
+
+
 class BlockShown(Shown):
     """What a partner has paid for in advance of a unit, and what is used of it."""
 

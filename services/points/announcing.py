@@ -327,6 +327,16 @@ def _funded(fact: f.FundingGiven, decided: Decided) -> tuple[Any, dict[str, Any]
     }
 
 
+def _pending_decided(fact: f.PendingDecided, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.PendingDecided, {
+        "activity": fact.activity,
+        "partner": fact.partner,
+        "approved": fact.approved,
+        "amount": fact.amount,
+        "code": fact.code or None,
+    }
+
+
 def _available(fact: f.PendingReleased) -> tuple[Any, dict[str, Any]]:
     return said.PointsAvailable, {
         "unit": fact.unit,
@@ -562,6 +572,7 @@ _EVENTS: dict[type, Any] = {
     f.MemberEnrolled: _enrolled,
     f.ActivityPosted: _posted,
     f.FundingGiven: _funded,
+    f.PendingDecided: _pending_decided,
     f.ActivityRefused: _refused,
     f.ActivityReturned: _returned,
     f.PointsHeld: _held,

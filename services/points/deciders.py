@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.points.domain.adjusting import adjust, decide
+from services.points.domain.approving import decide_pending
 from services.points.domain.asked import (
     Adjust,
     Asked,
@@ -20,6 +21,7 @@ from services.points.domain.asked import (
     CaptureHold,
     Correct,
     DecideAdjustment,
+    DecidePending,
     Enrol,
     MatchStatus,
     PlaceHold,
@@ -63,6 +65,7 @@ DECIDERS: dict[str, Decider] = {
     "timed_hold.cancel_requested.v1": Decider("cancel", msgspec.json.Decoder(CancelHold).decode, cancel),
     "adjustment.requested.v1": Decider("adjustment", msgspec.json.Decoder(Adjust).decode, adjust),
     "adjustment.correction_requested.v1": Decider("correction", msgspec.json.Decoder(Correct).decode, correct),
+    "pending.decision_requested.v1": Decider("approval", msgspec.json.Decoder(DecidePending).decode, decide_pending),
     "adjustment.decision_requested.v1": Decider("adjustment", msgspec.json.Decoder(DecideAdjustment).decode, decide),
 }
 

@@ -27,6 +27,7 @@ from services.points.domain.asked import (
     CaptureHold,
     Correct,
     DecideAdjustment,
+    DecidePending,
     Enrol,
     PlaceHold,
     PlaceTimedHold,
@@ -404,6 +405,8 @@ class Road:
                 want = (*step.key, asked.unit)
                 needs.spending[want] = needs.spending.get(want, 0) + asked.amount
                 needs.holds.add((*step.key, asked.hold))
+            elif isinstance(asked, DecidePending):
+                needs.originals[ActivityKey(step.key.program, asked.partner, asked.activity)] = step.key
             elif isinstance(asked, Adjust | Correct | DecideAdjustment):
                 _need_for_adjusting(needs, step.key, asked)
             elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
@@ -821,7 +824,7 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
 
 
 def _cause(asked: Asked) -> str:
-    for name in ("hold", "adjustment", "match"):
+    for name in ("hold", "adjustment", "match", "activity"):
         named = getattr(asked, name, None)
         if named:
             return str(named)

@@ -294,6 +294,8 @@ async def _say_of_partners(door: Door) -> None:
     paid = {"unit": "point", "units": 1_000, "amount": 1_000, "currency": "USD", "reference": "r-1"}
     await door.call("POST", f"{partner}/blocks", paid, 201)
     assert await door.available(program, "m-1") == points_of(AMOUNT)
+    asked = f"programs/{program}/activities/waits/approve"
+    assert (await door.call("POST", asked, None, 409))["code"] == "nothing_pending"
 
 
 async def _say_everything(town: Town, door: Door, wire: Wire) -> None:

@@ -84,6 +84,7 @@ async def test_a_block_that_is_used_up_and_topped_up(town: Town, door: Door) -> 
     waits = await door.call("GET", where)
     assert (waits["state"], waits["awards"][0]["amount"], waits["awards"][0]["state"]) == ("pending", 99, "pending")
     assert await miles(door, program) == (99_950, 99)
+    await town.prove()
     again = await door.ask("POST", f"programs/{program}/activities", bought("a", "shop", 9_999))
     assert (again.status_code, again.json()["reason"]) == (202, "pending_funding")
     lots = (await door.call("GET", f"programs/{program}/members/m-1/lots"))["data"]

@@ -68,6 +68,8 @@ ROUTES = [
         {"member": "m-1"},
         bad=(("/member", {"member": None}), ("/member", {"member": "-x"}), ("/member/value", {"member": CARD})),
     ),
+    Route("POST", f"{BASE}/activities/t-1/approve", {}),
+    Route("POST", f"{BASE}/activities/t-1/reject", {}),
     Route(
         "PUT",
         f"{BASE}/partners/operator",

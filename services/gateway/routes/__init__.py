@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from services.gateway.routes import (
     activities,
     adjustments,
+    approvals,
     batches,
     claims,
     clocks,
@@ -26,6 +27,7 @@ from services.gateway.routes import (
 ROUTERS: tuple[APIRouter, ...] = (
     activities.router,
     claims.router,
+    approvals.router,
     members.router,
     matches.router,
     programs.router,

@@ -138,6 +138,15 @@ class DecideAdjustment(Asked, frozen=True, kw_only=True):
     limit: int | None = None
 
 
+class DecidePending(Asked, frozen=True, kw_only=True):
+    """Approve or reject the points of an activity that await it."""
+
+    activity: str
+    partner: str
+    approve: bool
+    limit: int | None = None
+
+
 class PlaceTimedHold(Asked, frozen=True, kw_only=True):
     """Set points aside for a caller who captures or releases them in time."""
 

@@ -232,6 +232,16 @@ class PendingGivenUp(Fact, frozen=True, tag=True):
     part: LotPart
 
 
+class PendingDecided(Fact, frozen=True, tag=True):
+    """Somebody decided about the pending points of an activity, or could not: `code` says why."""
+
+    activity: str
+    partner: str
+    approved: bool
+    amount: int = 0
+    code: str = ""
+
+
 class FundingAwaited(Fact, frozen=True, tag=True):
     """An activity waits, as `number` in the queue of a prepaid block, until that covers what it was granted.
 
@@ -501,6 +511,7 @@ AnyFact = (
     | PointsGranted
     | PendingReleased
     | PendingGivenUp
+    | PendingDecided
     | FundingAwaited
     | FundingGiven
     | BlockDrawn

@@ -46,9 +46,21 @@ def released(wallet: Wallet, _journal: int, fact: f.PendingReleased) -> None:
 
 
 def given_up(wallet: Wallet, _journal: int, fact: f.PendingGivenUp) -> None:
-    """Take the points away; the lot awaits nothing any more."""
+    """Take the points away; the lot awaits nothing any more, and a return does not take them again."""
     take(wallet, fact.unit, (fact.part,))
     wallet.lots[fact.part.name].awaits = ""
+    note_given_up(wallet, fact)
+
+
+def note_given_up(wallet: Wallet, fact: f.PendingGivenUp) -> None:
+    """Let the posting know, if it is at hand."""
+    for posting in wallet.postings.values():
+        if posting.journal == fact.part.name.journal:
+            posting.clawed_back[fact.rule] = posting.clawed_back.get(fact.rule, 0) + fact.part.amount
+
+
+def decided(_wallet: Wallet, _journal: int, _fact: f.PendingDecided) -> None:
+    """Move nothing: what was decided moves what follows."""
 
 
 def awaited(wallet: Wallet, journal: int, fact: f.FundingAwaited) -> None:

@@ -645,6 +645,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.PointsGranted: _granted,
     f.PendingReleased: pending.released,
     f.PendingGivenUp: pending.given_up,
+    f.PendingDecided: pending.decided,
     f.FundingAwaited: pending.awaited,
     f.FundingGiven: pending.funded,
     f.BlockDrawn: pending.drawn,

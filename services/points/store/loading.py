@@ -14,11 +14,13 @@ from services.points.domain.facts import (
     ActivityReturned,
     LotName,
     LotPart,
+    PendingGivenUp,
     PointsGranted,
     PostingCorrected,
     QualifyingCounted,
     decode_facts,
 )
+from services.points.domain.pending_state import note_given_up
 from services.points.domain.shared import Shared
 from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
 from services.points.ports import ActivityKey, Known, Loaded, Needs, Relation, WalletKey
@@ -261,6 +263,8 @@ async def _read_originals(
                 posting.take(fact)
             elif isinstance(fact, PostingCorrected):
                 note_correction(wallets[WalletKey(program, member)], fact)
+            elif isinstance(fact, PendingGivenUp):
+                note_given_up(wallets[WalletKey(program, member)], fact)
             elif isinstance(fact, PointsGranted) and fact.of_journal == of_journal:
                 posting.take(fact)
                 lots.add((program, member, journal))

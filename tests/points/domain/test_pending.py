@@ -164,6 +164,34 @@ async def test_a_correction_takes_what_waits_and_writes_nothing_off() -> None:
     assert sums(till) == (4, 0, 0, 4)
 
 
+async def test_points_come_when_somebody_approves() -> None:
+    till = await waiting({"approval": True})
+    await till.buy("a", 1000)
+    said = await _decide(till, "a", approve=True, limit=9)
+    assert (said[0]["type"], said[0]["code"]) == ("points.pending_decided.v1", "needs_approval")
+    said = await _decide(till, "a", approve=True)
+    assert [one["type"] for one in said] == ["points.pending_decided.v1", "points.available.v1"]
+    assert sums(till) == (10, 0, 0, 10)
+    assert (await _decide(till, "a", approve=False))[0]["code"] == "nothing_pending"
+    assert sums(till) == (10, 0, 0, 10)
+
+
+async def test_points_that_are_given_up_are_not_taken_back_again() -> None:
+    till = await waiting({"approval": True}, STAY)
+    await till.buy("a", 1000)
+    await till.report({**_bought("s", 500), "type": "stay"})
+    await _decide(till, "a", approve=False)
+    assert sums(till) == (10, 0, 0, 10)
+    back = await till.give_back("r", "a")
+    assert back["reversals"] == []
+    assert sums(till) == (10, 0, 0, 10)
+
+
+async def _decide(till: Till, activity: str, *, approve: bool, limit: int | None = None) -> list[dict[str, Any]]:
+    fields = {"activity": activity, "partner": "shop", "approve": approve, "limit": limit, "versions": {"program": 1}}
+    return await till.ask("pending.decision_requested.v1", **fields)
+
+
 def _bought(id_: str, amount: int) -> dict[str, Any]:
     return {
         "id": id_,
