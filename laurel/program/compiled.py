@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from laurel.calendars import days_after, local_date, local_midnight, months_after, zone_named
 from laurel.program.bases import Basis, basis_of
+from laurel.program.birthdays import CompiledBirthdays
 from laurel.program.caps import CompiledCap, compile_caps
 from laurel.program.document import Inactivity, NeverExpires
 from laurel.program.expiry import Expiry, lapses_on
@@ -66,6 +67,7 @@ class CompiledProgram:
     """Whether anything is counted: a cap over a window, or how often a rule earns."""
     is_capped: bool
     tiers: CompiledTiers | None
+    birthdays: CompiledBirthdays | None
     roles: frozenset[str]
     """Whom rules give points to, or ask for, besides the member."""
     _plans: Mapping[str, Plan] = field(repr=False)
@@ -106,6 +108,7 @@ class CompiledProgram:
             counts=bool(limited) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
+            birthdays=None if document.birthdays is None else CompiledBirthdays.from_document(document.birthdays, zone),
             roles=frozenset(rule.given for rule in rules if rule.given is not None),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),

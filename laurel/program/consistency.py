@@ -15,9 +15,11 @@ from pydantic import ValidationError
 from laurel.calendars import zone_named
 from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
+from laurel.program.birthdays import BIRTHDAY, faults_of
 from laurel.program.conditions import condition_faults
 from laurel.program.document import (
     Attributes,
+    Birthdays,
     Cap,
     DayPart,
     Group,
@@ -59,6 +61,7 @@ class Outline:
     caps: Mapping[int, Cap]
     tiers: Tiers | None = None
     has_tiers: bool = False
+    birthdays: Birthdays | None = None
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -76,6 +79,7 @@ def outline_of(document: ProgramDocument) -> Outline:
         caps=dict(enumerate(document.caps)),
         tiers=document.tiers,
         has_tiers=document.tiers is not None,
+        birthdays=document.birthdays,
     )
 
 
@@ -100,6 +104,7 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         caps=_readable(Cap, dict(enumerate(caps)) if isinstance(caps, list) else {}),
         tiers=_readable(Tiers, {"": data.get("tiers")}).get(""),
         has_tiers=data.get("tiers") is not None,
+        birthdays=_readable(Birthdays, {"": data.get("birthdays")}).get(""),
     )
 
 
@@ -119,6 +124,10 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
     for index, cap in outline.caps.items():
         for path, code, detail in _cap(index, cap, outline):
             yield Fault(pointer_to(("caps", index, *path)), code, detail)
+    on_birthdays = {place: rule.budget is not None for place, rule in outline.rules.items() if BIRTHDAY in rule.on}
+    member = outline.attributes.member if outline.attributes is not None else None
+    for path, code, detail in faults_of(outline.birthdays, member, on_birthdays):
+        yield Fault(pointer_to(path), code, detail)
     if outline.tiers is not None:
         yield from tier_faults(outline.tiers, outline.units, outline.attributes)
 

@@ -382,6 +382,17 @@ class LateClaim(Part):
     months: Annotated[int, Field(strict=True, ge=0, le=1_200)] = 6
 
 
+class Birthdays(Part):
+    """Each year a member has an activity of type `birthday`, at a time of the day of the program's zone.
+
+    `attribute` is the member's, a text such as "1990-02-28". Who was born on 29 February has it on the 28th of a
+    shorter February.
+    """
+
+    attribute: AttributeName = "born"
+    at: TimeOfDay = "09:00"
+
+
 class Returns(Part):
     """What a return does besides taking back what the activity earned."""
 
@@ -420,4 +431,5 @@ class ProgramDocument(Part):
     caps: Annotated[tuple[Cap, ...], Field(max_length=100)] = ()
     payers: Annotated[dict[ActivityType, PayerPolicy], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)] = {}
     returns: Returns = Returns()
+    birthdays: Birthdays | None = None
     tiers: Tiers | None = None

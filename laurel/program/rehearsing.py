@@ -133,6 +133,8 @@ class _Stage:
         self._funded: dict[CompiledRule, int] = {}
         self.town: dict[str, _Stage] = {}
         self.referred_by: str | None = None
+        birthdays = program.birthdays
+        self._birthday = birthdays.next_after(member.attributes, enrolled_at) if birthdays is not None else None
         self._received = _Seen()
         self._shares: dict[str, _Posted] = {}
 
@@ -539,7 +541,24 @@ class _Stage:
             lot.remaining -= part
             amount -= part
 
+    def _celebrate(self, until: datetime) -> None:
+        """Let every birthday come in its turn."""
+        birthdays = self._program.birthdays
+        while birthdays is not None and self._birthday is not None and self._birthday <= until:
+            at, self._birthday = self._birthday, birthdays.next_after(self._attributes, self._birthday)
+            self._lapse(at)
+            said = {"id": f"birthday-{at.year}", "type": "birthday", "occurred_at": at.isoformat()}
+            activity = _decode(msgspec.json.encode(said))
+            posted = _Posted(activity, member=self._seen_for(activity))
+            for outcome in self._program.evaluate(basis_of(activity), posted.member):
+                if outcome.computed and not outcome.rule.counts_only:
+                    self._grant(outcome.rule, outcome.computed, posted, _Seen())
+
     def _expire(self, at: datetime) -> None:
+        self._celebrate(at)
+        self._lapse(at)
+
+    def _lapse(self, at: datetime) -> None:
         self._release(lambda lot: lot.awaits == "date" and lot.available_at is not None and lot.available_at <= at)
         for lot in self._lots:
             lapse_at = self._lapse_at.get(lot.rule.unit)

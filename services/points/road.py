@@ -45,6 +45,7 @@ from services.points.domain.facts import (
     ActivityRefused,
     ActivityReturned,
     AnyFact,
+    BirthdayAwaited,
     PendingReleased,
     PointsReleased,
 )
@@ -747,6 +748,7 @@ def _adjustments_of(wallet: Wallet, facts: tuple[AnyFact, ...], kind: str) -> di
 _ADJUSTING = frozenset({"adjustment", "correction"})
 _WITHOUT_HOLDS = frozenset(
     {
+        "birthday",
         "share",
         "return_of_share",
         "activity",
@@ -788,6 +790,8 @@ def _due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_a
     kind, cause = "expiry", f"{due_at:%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(first, PendingReleased):
         kind = "release_of_pending"
+    elif isinstance(first, BirthdayAwaited):
+        kind = "birthday"
     elif isinstance(first, PointsReleased):
         kind, cause = "hold_timeout", first.hold
     elif moves_tiers(facts):

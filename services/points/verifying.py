@@ -142,8 +142,8 @@ _CREDITED = """
     where program is not null order by program, member, exclusive_group, exclusive_key"""
 
 _REFERRED = """
-    select program, member, referred_by from points.wallets
-    where referred_by is not null order by program, member"""
+    select program, member, referred_by, birthday_at from points.wallets
+    where referred_by is not null or birthday_at is not null order by program, member"""
 _BLOCKS = "select program, partner, unit, used from points.blocks"
 _UNFUNDED = """
     select program, member, journal, funder, unit, number from points.funding_queue
@@ -316,9 +316,10 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     }
     if decided != folded_decisions:
         findings.append(Finding(_PROOF, where, f"adjustments {decided}, folded {folded_decisions}"))
-    referrers = [row["referred_by"] for row in await tables.referred.of(key)]
-    if referrers != [name for name in (wallet.referred_by,) if name is not None]:
-        findings.append(Finding(_PROOF, where, f"referred by {referrers}, folded {wallet.referred_by}"))
+    known = [tuple(row)[2:] for row in await tables.referred.of(key)]
+    folded_as = (wallet.referred_by, wallet.birthday_at)
+    if known != ([folded_as] if folded_as != (None, None) else []):
+        findings.append(Finding(_PROOF, where, f"referrer and birthday {known}, folded {folded_as}"))
     queue = {row["journal"]: tuple(row)[3:] for row in await tables.unfunded.of(key)}
     waiting = {journal: (each.funder, each.unit, each.number) for journal, each in wallet.unfunded.items()}
     if queue != waiting:

@@ -20,7 +20,7 @@ KEY = 'text COLLATE "C" NOT NULL'
 def upgrade() -> None:
     """Widen wallets and lots, add terms, blocks, what was paid for them, and their queue."""
     op.execute("ALTER TABLE points.wallets ADD COLUMN releases_at timestamptz")
-    op.execute('ALTER TABLE points.wallets ADD COLUMN referred_by text COLLATE "C"')
+    op.execute('ALTER TABLE points.wallets ADD COLUMN referred_by text COLLATE "C", ADD COLUMN birthday_at timestamptz')
     op.execute("""ALTER TABLE points.lots ADD COLUMN pending bigint NOT NULL DEFAULT 0,
         ADD COLUMN awaits text NOT NULL DEFAULT '', ADD COLUMN unfunded boolean NOT NULL DEFAULT false""")
     op.execute("CREATE INDEX lots_pending ON points.lots (program, member, awaits, available_at) WHERE pending > 0")

@@ -10,6 +10,7 @@ from laurel.program import CompiledProgram, RuleOutcome, basis_of
 from laurel.program.bases import ActivityLike
 from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import Report
+from services.points.domain.birthdays import await_birthday
 from services.points.domain.capping import cap, spent_limits
 from services.points.domain.facts import (
     ActivityPosted,
@@ -75,7 +76,7 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         stands=stands(wallet, program),
         shares=shares_of(program, decision, others),
     )
-    named = name_referrer(wallet, activity, others)
+    named = [*name_referrer(wallet, activity, others), *await_birthday(wallet, program, moment.at)]
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
     drawn = _drawn(program, decision) if program.budgeted else ()
     qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from services.points.domain.birthdays import birthday_due, celebrate
 from services.points.domain.facts import AnyFact, LotPart, LotsExpired
 from services.points.domain.moment import Programs
 from services.points.domain.pending import next_release, release_due
@@ -20,12 +21,13 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
 
     The caller applies each before it asks for the next. Held points do not expire while held (S12). At one instant
     what is pending is released first, then holds, so that what they give back can expire with the rest, and tiers are
-    reviewed after that (S3).
+    reviewed after that (S3); a birthday comes last.
     """
     while True:
         hold, expiry, review_at = _next_hold(wallet, until), _next_due(wallet, until), _next_review(wallet, until)
         released_at = next_release(wallet, until)
-        named = (released_at, hold[0] if hold is not None else None, expiry, review_at)
+        birthday = birthday_due(wallet, until)
+        named = (released_at, hold[0] if hold is not None else None, expiry, review_at, birthday)
         ends = [end for end in named if end is not None]
         if not ends:
             return
@@ -36,8 +38,10 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
             yield first, give_back(wallet, hold[1], hold[1].parts, first, state="expired")
         elif expiry == first:
             yield first, tuple(_expire(wallet, first))
-        else:
+        elif review_at == first:
             yield first, _review(wallet, first, programs)
+        else:
+            yield first, celebrate(wallet, first, programs)
 
 
 def _next_review(wallet: Wallet, until: datetime) -> datetime | None:

@@ -112,6 +112,12 @@ class ReferrerNamed(Fact, frozen=True, tag=True):
     referrer: str
 
 
+class BirthdayAwaited(Fact, frozen=True, tag=True):
+    """The member's next birthday is known."""
+
+    at: datetime
+
+
 class ActivityPosted(Fact, frozen=True, tag=True):
     """An activity was judged by `version` of its program and credited, perhaps with nothing.
 
@@ -503,6 +509,7 @@ class StatusMatchRefused(Fact, frozen=True, tag=True):
 AnyFact = (
     MemberEnrolled
     | ReferrerNamed
+    | BirthdayAwaited
     | ActivityPosted
     | ActivityReturned
     | ActivityRefused

@@ -243,6 +243,8 @@ class Wallet:
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     hold_expires_at: datetime | None = None
     """When the first open hold with a time-out ends; may be too early, never too late."""
+    birthday_at: datetime | None = None
+    """When the member's next birthday is, in programs that care."""
     releases_at: datetime | None = None
     """When the first pending lot that awaits a date becomes available; may be too early, never too late."""
     occurred_at: datetime | None = None
@@ -297,8 +299,7 @@ class Wallet:
         ]
         if self.hold_expires_at is not None:
             ends.append(self.hold_expires_at)
-        if self.releases_at is not None:
-            ends.append(self.releases_at)
+        ends += [at for at in (self.releases_at, self.birthday_at) if at is not None]
         if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
             ends.append(self.tiers.standing.due_at)
         return min(ends, default=None)
@@ -314,6 +315,10 @@ def _enrolled(wallet: Wallet, _journal: int, fact: f.MemberEnrolled) -> None:
     wallet.person = fact.person
     wallet.attributes = dict(fact.attributes)
     wallet.referred_by = fact.referred_by
+
+
+def _awaits_birthday(wallet: Wallet, _journal: int, fact: f.BirthdayAwaited) -> None:
+    wallet.birthday_at = fact.at
 
 
 def _referred(wallet: Wallet, _journal: int, fact: f.ReferrerNamed) -> None:
@@ -636,6 +641,7 @@ def _match_refused(_wallet: Wallet, _journal: int, _fact: f.StatusMatchRefused) 
 _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.MemberEnrolled: _enrolled,
     f.ReferrerNamed: _referred,
+    f.BirthdayAwaited: _awaits_birthday,
     f.ActivityPosted: _posted,
     f.ActivityReturned: _returned,
     f.ActivityRefused: _refused,

@@ -93,12 +93,12 @@ WALLETS = Written(
         **_MEMBER, "status": "text", "at": "timestamptz", "version": "bigint", "enrolled_at": "timestamptz",
         "person": "text", "attributes": "bytea", "next_due_at": "timestamptz", "hold_expires_at": "timestamptz",
         "occurred_at": "timestamptz", "turned_to": "timestamptz", "releases_at": "timestamptz",
-        "referred_by": "text",
+        "referred_by": "text", "birthday_at": "timestamptz",
     },
     key=("program", "member"),
     totals=(
         "status", "at", "version", "enrolled_at", "person", "attributes", "next_due_at", "hold_expires_at",
-        "occurred_at", "turned_to", "releases_at", "referred_by",
+        "occurred_at", "turned_to", "releases_at", "referred_by", "birthday_at",
     ),
 )  # fmt: skip
 BALANCES = Written(

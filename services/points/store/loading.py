@@ -48,7 +48,7 @@ _LOCK = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
-               turned_to, releases_at, referred_by
+               turned_to, releases_at, referred_by, birthday_at
         from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
@@ -205,7 +205,7 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
         )
         wallet = wallets[WalletKey(program, member)]
         wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.releases_at = times[:4]
-        wallet.referred_by = times[4]
+        wallet.referred_by, wallet.birthday_at = times[4:]
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.

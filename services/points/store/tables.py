@@ -67,6 +67,7 @@ wallets = hash_partitioned(
     _instant("turned_to", nullable=True),
     _instant("releases_at", nullable=True),
     Column("referred_by", Text(collation="C")),
+    _instant("birthday_at", nullable=True),
     PrimaryKeyConstraint("program", "member"),
     Index("wallets_due", "next_due_at", postgresql_where=text("next_due_at is not null")),
     schema="points",

@@ -43,7 +43,7 @@ from services.points.store.writing_few import FEW, Rows, write_few
 _ONLY_ADDING = {
     f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted, f.QualifyingCounted,
     f.TierChanged, f.TierKept, f.StatusMatchRefused, f.BlockDrawn, f.FundingAwaited,
-    f.ReferrerNamed,
+    f.ReferrerNamed, f.BirthdayAwaited,
 }  # fmt: skip
 
 _LOTS_MOVED = LOTS_MOVED.insert()
@@ -322,7 +322,7 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
             wallet.program, wallet.member, wallet.status, wallet.at, wallet.version, wallet.enrolled_at,
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
             wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.releases_at,
-            wallet.referred_by,
+            wallet.referred_by, wallet.birthday_at,
         )
         for wallet in wallets
     ]  # fmt: skip
