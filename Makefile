@@ -31,7 +31,7 @@ demo: $(INSTALLED) ## real baskets through the gateway, and what they earned (BA
 	@exec $(BIN)/laurel demo --data-dir $(DATA_DIR) --port $(PORT) $(if $(BASKETS),--baskets $(BASKETS))
 
 test: $(INSTALLED) ## everything that must pass
-	@exec $(BIN)/pytest
+	@exec $(BIN)/pytest --numprocesses auto --dist loadfile
 
 test-kafka: $(INSTALLED) ## flow, crash and rebalance tests against a real Apache Kafka (Maven and Java 17)
 	@exec $(BIN)/python scripts/test_kafka.py

@@ -58,8 +58,18 @@ def rates(samples: Sequence[Counted], window_seconds: float) -> Rates:
     )
 
 
+def stretches(samples: Sequence[Counted], seconds: float) -> list[float]:
+    """Return the rate of each whole stretch of so many seconds, from the first sample on."""
+    if not samples:
+        return []
+    counts = [count_at(samples, end * seconds) for end in range(int(samples[-1].seconds // seconds) + 1)]
+    return [(after - before) / seconds for before, after in pairwise(counts)]
+
+
 def count_at(samples: Sequence[Counted], seconds: float) -> float:
     """Return how many were done at a moment, taking the pace between two samples as even."""
+    if seconds < samples[0].seconds:
+        return float(samples[0].count)
     for before, after in pairwise(samples):
         if before.seconds <= seconds <= after.seconds:
             span = after.seconds - before.seconds

@@ -23,6 +23,7 @@ import httptools
 
 from benchmarks.numbers import percentile
 
+STRETCH_SECONDS = 5.0
 CONNECTIONS_MAX = 256
 GRACE_SECONDS = 30.0
 
@@ -200,6 +201,7 @@ async def _send_all(pool: Pool, requests: Sequence[bytes], rate: float) -> float
 
 def _told(pool: Pool, rate: float, seconds: float, late: float, unanswered: int) -> dict[str, Any]:
     ordered = sorted(pool.latencies)
+    size = int(rate * STRETCH_SECONDS)
 
     def ms(share: float) -> float:
         return round(percentile(ordered, share) * 1_000, 2)
@@ -216,7 +218,14 @@ def _told(pool: Pool, rate: float, seconds: float, late: float, unanswered: int)
         "p999_ms": ms(0.999),
         "max_ms": ms(1.0),
         "sender_late_ms_max": round(late * 1_000, 2),
+        "stretches": [_stretch(pool.latencies[at : at + size]) for at in range(0, len(ordered) - size + 1, size)],
     }
+
+
+def _stretch(latencies: Sequence[float]) -> dict[str, float]:
+    """Tell of some requests that were answered one after the other, to show whether it grows slower."""
+    part = sorted(latencies)
+    return {f"p{share}_ms": round(percentile(part, share / 100) * 1_000, 1) for share in (50, 99)}
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from aiokafka import TopicPartition
 from benchmarks import tpcb
 from benchmarks.feed import Event, Feed, enrolments, household_ids, one_liners, real_baskets
 from benchmarks.machine import ROOT
-from benchmarks.numbers import Counted, rates
+from benchmarks.numbers import Counted, rates, stretches
 from benchmarks.results import bar
 from benchmarks.servers import Servers, servers
 from benchmarks.watching import Watch
@@ -37,6 +37,7 @@ PROGRAM = "grocery"
 WORKERS = 2
 WINDOW_SECONDS = 10.0
 SHORTEST_SECONDS = 30.0
+STRETCH_SECONDS = 5.0
 _EVERY_SECONDS = 0.25
 _QUIET_SECONDS = 1.0
 _STALLED_SECONDS = 60.0
@@ -129,6 +130,12 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
         "tpcb_after": round(after, 1),
         "ratio": round(ratio, 3),
         "processes": watch.document(),
+        "timeline": [
+            {"rate": round(rate), **processors}
+            for rate, processors in zip(
+                stretches(samples, STRETCH_SECONDS), watch.timeline(STRETCH_SECONDS), strict=False
+            )
+        ],
         "cpu_seconds_a_thousand": _cpu_a_thousand(watch, count),
         "journals": journals,
         "refused": refused,
@@ -229,11 +236,11 @@ async def _until_done(
 
 
 async def _all_marked(place: Servers) -> None:
-    """Wait until every outbox row is marked as published, which the relay gathers for a moment."""
+    """Wait until everything is marked as published, which the relay gathers for a moment."""
     connection = await asyncpg.connect(place.databases.auditor)
     try:
         for _ in range(200):
-            left = await connection.fetchval("select true from points.outbox where published_at is null limit 1")
+            left = await connection.fetchval("select true from points.outbox_open limit 1")
             if not left:
                 return
             await asyncio.sleep(0.1)

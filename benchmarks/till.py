@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks import tpcb
 from benchmarks.machine import ROOT
+from benchmarks.openloop import STRETCH_SECONDS
 from benchmarks.results import bar
 from benchmarks.running import Running, running
 from benchmarks.servers import bench_dir
@@ -50,20 +51,34 @@ LOADS = (
 )
 
 
-async def run(seconds: int, tpcb_seconds: int, tell: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Measure every load on one `laurel up`."""
+async def run(
+    seconds: int, tpcb_seconds: int, tell: Callable[[str], None], *, real_kafka: bool = False
+) -> list[dict[str, Any]]:
+    """Measure every load, each on a `laurel up` of its own, with the embedded broker or beside a real Apache Kafka."""
     rows = []
-    with bench_dir() as data_dir:
-        async with running(data_dir) as place:
-            tell("TPC-B before")
-            await tpcb.prepare(place.admin_url, place.pgbench)
-            before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
-            tell("enrolling")
-            await _enrol(place)
-            for number, load in enumerate(LOADS):
+    for number, load in enumerate(LOADS):
+        with bench_dir() as data_dir, _broker(data_dir, real=real_kafka) as arguments:
+            async with running(data_dir, *arguments) as place:
+                tell(f"{load.name}, TPC-B before")
+                await tpcb.prepare(place.admin_url, place.pgbench)
+                before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+                tell(f"{load.name}, enrolling")
+                await _enrol(place)
                 tell(load.name)
                 rows.append({**await _measure(place, load, number, seconds), "tpcb_before": round(before, 1)})
     return rows
+
+
+@contextmanager
+def _broker(data_dir: Path, *, real: bool) -> Iterator[Sequence[str]]:
+    """Give what `laurel up` is to be told of its broker."""
+    if not real:
+        yield ()
+        return
+    from laurel.testing.real_kafka import RealKafka, fetch_jars
+
+    with RealKafka(fetch_jars(ROOT / ".laurel-cache"), data_dir / "kafka") as broker:
+        yield ("--kafka", broker.bootstrap)
 
 
 async def _measure(place: Running, load: Load, number: int, seconds: int) -> dict[str, Any]:
@@ -85,6 +100,7 @@ async def _measure(place: Running, load: Load, number: int, seconds: int) -> dic
         **told,
         "batch_ran_to_the_end": ran_beside if load.beside_batch else None,
         "processes": watch.document(),
+        "timeline": watch.timeline(STRETCH_SECONDS),
         "bars": bars,
     }
 

@@ -25,6 +25,8 @@ class Watched:
     """Whether its children count too, as with Postgres."""
     memory_mb: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
+    cpu_at: list[tuple[float, float]] = field(default_factory=list)
+    """Processor time used so far, by the seconds since the start."""
     cpu_before: float = 0.0
     cpu_after: float = 0.0
 
@@ -78,6 +80,14 @@ class Watch:
     def document(self) -> list[dict[str, Any]]:
         return [process.document() for process in self.watched]
 
+    def timeline(self, seconds: float) -> list[dict[str, float]]:
+        """Say how many processors each used, in stretches of so many seconds."""
+        ends = [seconds * (number + 1) for number in range(int(self.seconds // seconds))]
+        return [
+            {process.name: round(_used(process, end - seconds, end) / seconds, 2) for process in self.watched}
+            for end in ends
+        ]
+
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._every_seconds)
@@ -87,10 +97,17 @@ class Watch:
         for process in self.watched:
             used = cpu_seconds(process.pid, family=process.family)
             process.cpu_after = max(process.cpu_after, used)
+            process.cpu_at.append((time.monotonic() - self._started, process.cpu_seconds))
             now, peak = memory_mb(process.pid)
             if now:
                 process.memory_mb.append(now)
                 process.peak_mb = max(process.peak_mb, peak)
+
+
+def _used(process: Watched, begin: float, end: float) -> float:
+    """Return the processor time used between two moments, from the samples nearest before them."""
+    used = [max((cpu for at, cpu in process.cpu_at if at <= moment), default=0.0) for moment in (begin, end)]
+    return used[1] - used[0]
 
 
 def cpu_seconds(pid: int, *, family: bool = False) -> float:

@@ -32,7 +32,7 @@ _NUMBERS = """
 
 _UNPUBLISHED = """
     select program || ':' || member || stream as place, min(number) || ' and on are not published' as what
-    from {speaker}.outbox where published_at is null group by program, member, stream limit {limit}"""
+    from {speaker}.outbox join {speaker}.outbox_open using (work) group by program, member, stream limit {limit}"""
 
 # From both sides: a listener that applied what nobody said is as wrong as one that has not heard what was. A key that
 # stands still because something of it is parked is told of by `parked`.

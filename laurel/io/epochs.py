@@ -9,15 +9,18 @@ if TYPE_CHECKING:
 
 # What was published under the old epoch is done with. What was not, and the programs, begin anew: 1, 2, 3 per key.
 _STATEMENTS = (
-    "delete from outbox where published_at is not null and stream <> 'programs'",
+    """delete from outbox o
+       where stream <> 'programs' and not exists (select from outbox_open w where w.work = o.work)""",
     """create temporary table renumbered on commit drop as
        select program, member, stream, number as before,
               row_number() over (partition by program, member, stream order by number) as number
        from outbox""",
     # Two steps, by way of negative numbers, since a number may be another row's until that has moved as well.
-    """update outbox o set number = -r.number, published_at = null from renumbered r
+    """update outbox o set number = -r.number, work = coalesce(o.work, gen_random_uuid()) from renumbered r
        where o.program = r.program and o.member = r.member and o.stream = r.stream and o.number = r.before""",
     "update outbox set number = -number where number < 0",
+    "delete from outbox_open",
+    "insert into outbox_open (work, events) select work, count(*) from outbox group by work",
     "delete from outbox_keys",
     """insert into outbox_keys (program, member, stream, number)
        select program, member, stream, max(number) from outbox group by program, member, stream""",

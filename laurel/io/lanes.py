@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logger(__name__)
 
-_KNOWN_MAX = 50_000
+_KNOWN_MAX = 100_000
 _PATIENCE_ATTEMPTS_MAX = 6
 
 Position = tuple[str, int]

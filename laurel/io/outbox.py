@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from laurel.io.database import copy_rows
 from laurel.io.saying import Saying
+from laurel.io.works import new_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     import asyncpg
 
@@ -34,12 +36,18 @@ class OutboxRow:
     causation: str
     correlation: str
     traceparent: str
+    work: UUID | None
+    """The transaction that said it; none for what was published before there were works."""
 
 
-ROW_COLUMNS = "program, member, stream, number, aggregateid, type, payload, at, causation, correlation, traceparent"
+ROW_COLUMNS = (
+    "program, member, stream, number, aggregateid, type, payload, at, causation, correlation, traceparent, work"
+)
 """What `row_from` reads, in its order."""
 
+# The work is opened by the way, which costs no round trip of its own.
 _TAKE_NUMBERS = """
+with opened as (insert into outbox_open (work, events) values ($5, $6))
 insert into outbox_keys as k (program, member, stream, number)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
 on conflict (program, member, stream) do update set number = k.number + excluded.number
@@ -47,15 +55,16 @@ returning program, member, stream, number
 """
 # Both in one: `after` says how many of the key's rows come after this one.
 _NUMBER_AND_INSERT = """
-with taken as (
+with opened as (insert into outbox_open (work, events) values ($17, $18)),
+taken as (
     insert into outbox_keys as k (program, member, stream, number)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
     on conflict (program, member, stream) do update set number = k.number + excluded.number
     returning program, member, stream, number)
 insert into outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at,
-                    causation, correlation, traceparent)
+                    causation, correlation, traceparent, work)
 select r.program, r.member, r.stream, t.number - r.after, r.aggregatetype, r.aggregateid, r.type, r.payload, r.at,
-       r.causation, r.correlation, r.traceparent
+       r.causation, r.correlation, r.traceparent, $17
 from unnest($5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::text[],
             $12::bytea[], $13::timestamptz[], $14::text[], $15::text[], $16::text[])
      as r (program, member, stream, after, aggregatetype, aggregateid, type, payload, at,
@@ -65,7 +74,7 @@ returning program, member, stream, number
 """
 _COLUMNS = (
     "program", "member", "stream", "number", "aggregatetype", "aggregateid", "type", "payload", "at",
-    "causation", "correlation", "traceparent",
+    "causation", "correlation", "traceparent", "work",
 )  # fmt: skip
 # COPY needs more round trips than an insert that numbers as it goes, and pays from about this many rows.
 _COPY_ROWS_MIN = 24
@@ -105,25 +114,30 @@ class Outbox:
         )
         if len(sayings) < _COPY_ROWS_MIN:
             return await self._add_few(connection, sayings, counts, columns)
+        work = new_work()
         following: dict[Key, int] = {}
-        for program, member, stream, number in await connection.fetch(_TAKE_NUMBERS, *columns):
+        taken = await connection.fetch(_TAKE_NUMBERS, *columns, work, len(sayings))
+        for program, member, stream, number in taken:
             key = (program, member, stream)
             following[key] = number - counts[key] + 1
-        rows = _rows(sayings, following)
-        await copy_rows(connection, "outbox", _COLUMNS, [self._record(row, row.number) for row in rows])
+        rows = _rows(sayings, following, work)
+        records = [(*self._record(row, row.number), work) for row in rows]
+        await copy_rows(connection, "outbox", _COLUMNS, records)
         return rows
 
     async def _add_few(
         self, connection: Connection, sayings: Sequence[Saying], counts: dict[Key, int], columns: Columns
     ) -> list[OutboxRow]:
         left = dict(counts)
-        rows = _rows(sayings, dict.fromkeys(counts, 1))
+        work = new_work()
+        rows = _rows(sayings, dict.fromkeys(counts, 1), work)
         records = []
         for row in rows:
             left[row.key] -= 1
             records.append(self._record(row, left[row.key]))
         last: dict[Key, int] = {}
-        stored = await connection.fetch(_NUMBER_AND_INSERT, *columns, *zip(*records, strict=True))
+        columns_of_rows = zip(*records, strict=True)
+        stored = await connection.fetch(_NUMBER_AND_INSERT, *columns, *columns_of_rows, work, len(rows))
         for program, member, stream, number in stored:
             key = (program, member, stream)
             last[key] = max(last.get(key, 0), number)
@@ -146,7 +160,7 @@ class Outbox:
         )
 
 
-def _rows(sayings: Sequence[Saying], following: dict[Key, int]) -> list[OutboxRow]:
+def _rows(sayings: Sequence[Saying], following: dict[Key, int], work: UUID) -> list[OutboxRow]:
     """Make rows of sayings, each key counted from what `following` says."""
     rows: list[OutboxRow] = []
     for saying in sayings:
@@ -164,6 +178,7 @@ def _rows(sayings: Sequence[Saying], following: dict[Key, int]) -> list[OutboxRo
                 saying.causation,
                 saying.correlation,
                 saying.traceparent,
+                work,
             )
         )
     return rows
@@ -181,4 +196,5 @@ def row_from(record: asyncpg.Record) -> OutboxRow:
         record[8] or "",
         record[9] or "",
         record[10] or "",
+        record[11],
     )

@@ -15,7 +15,7 @@ from laurel.io.topics import dead_topic, main_topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from uuid import UUID
 
     from laurel.io.database import Database
     from laurel.io.settings import KafkaSettings, ServiceSettings
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 _ROWS_MAX = 1000
+_OPEN_MAX = 10_000
 _PAUSE_SECONDS = 0.05
 _CAUGHT_UP_SECONDS = 30.0
 # In the order of the keys, so that a key loses its earliest numbers first and never shows a hole. A transaction that
 # began first may have taken the later number, so a row that looks old enough stays while the one before it stays.
 _OLD = """
 select program, member, stream, number from outbox o
-where published_at < $1 and created_at < now() - $2::interval and stream <> 'programs'
+where (work is null or work <> all ($1::uuid[])) and created_at < now() - $2::interval and stream <> 'programs'
   and (program, member, stream, number) > ($3, $4, $5, $6::bigint)
   and not exists (
     select from outbox b where b.program = o.program and b.member = o.member and b.stream = o.stream
       and b.number = o.number - 1
-      and (b.published_at is null or b.published_at >= $1 or b.created_at >= now() - $2::interval))
+      and (b.work = any ($1::uuid[]) or b.created_at >= now() - $2::interval))
 order by program, member, stream, number
 limit $7
 """
-_DELETE = """
-delete from outbox where program = $1 and member = $2 and stream = $3 and number = $4 and published_at is not null
-"""
+_DELETE = "delete from outbox where program = $1 and member = $2 and stream = $3 and number = $4"
+_OPEN = "select work from outbox_open limit $1"
 _TOLD = "select topic, partition, next_offset from relay_positions where topic = any ($1::text[])"
 
 
@@ -57,14 +57,18 @@ async def prune(
     Where a group cannot be seen to have committed behind what is published now, nothing is dropped.
     """
     async with database.connection() as connection:
-        moment = await connection.fetchval("select now()")
+        # What is open now may be published only after the groups were looked at.
+        unpublished = [row[0] for row in await connection.fetch(_OPEN, _OPEN_MAX + 1)]
         told = await connection.fetch(_TOLD, list(readers))
+    if len(unpublished) > _OPEN_MAX:
+        log.info("outbox kept, much of it is not published")
+        return 0
     if not await _all_have_read(kafka, readers, {(row[0], row[1]): row[2] for row in told}, caught_up_seconds):
         return 0
     dropped = 0
     after: tuple[str, str, str, int] = ("", "", "", 0)
     while True:
-        places = await _drop_some(database, moment, retention, after)
+        places = await _drop_some(database, unpublished, retention, after)
         if not places:
             return dropped
         dropped += len(places)
@@ -126,10 +130,10 @@ async def _all_have_read(
 
 
 async def _drop_some(
-    database: Database, moment: datetime, retention: timedelta, after: tuple[str, str, str, int]
+    database: Database, unpublished: Sequence[UUID], retention: timedelta, after: tuple[str, str, str, int]
 ) -> list[tuple[str, str, str, int]]:
     async with database.transaction() as connection:
-        found = await connection.fetch(_OLD, moment, retention, *after, _ROWS_MAX)
+        found = await connection.fetch(_OLD, unpublished, retention, *after, _ROWS_MAX)
         places = [(row[0], row[1], row[2], row[3]) for row in found]
         if places:
             await connection.executemany(_DELETE, places)

@@ -2,7 +2,7 @@
 
 A number is published only when the one before it is known to be, so the first publication of a key's events is in
 order whatever number of relays work on one schema. Rows come two ways: handed over right after their commit, which
-is quick, and found by sweeping the table, which is certain. A row that is published and not yet marked may be
+is quick, and found by sweeping the works that lie open, which is certain. What is published and not yet marked may be
 published again; consumers count, so repeats are harmless.
 """
 
@@ -12,12 +12,13 @@ import asyncio
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from laurel.io import failpoints
 from laurel.io.kafka import BROKER_ERRORS, Backoff, ClusterWatch, ensure_topics, start_producer, stop_quietly
 from laurel.io.lanes import Lane, Lanes
-from laurel.io.marking import Marker, mark
+from laurel.io.marking import Marker, close_works
 from laurel.io.outbox import ROW_COLUMNS, Key, Outbox, OutboxRow, row_from
 from laurel.io.recovery import Recovery
 from laurel.io.telemetry import RELAY_SECONDS, RELAY_WAITING, SWEPT, logger
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 _BATCH_ROWS_MAX = 1000
+_SWEEP_WORKS_MAX = 1000
 _SWEEP_ROWS_MAX = 1000
 _PENDING_MAX = 20_000
 _ASIDE_SECONDS_MAX = 0.25
@@ -40,22 +42,35 @@ _ASIDE_PAUSE_SECONDS = 0.02
 _ENDS_SECONDS = 1.0
 _WATCH_SECONDS = 1.0
 
-Place = tuple[str, str, str, int]
-"""(program, member, stream, number): one row."""
-
-_START: Place = ("", "", "", 0)
-_SWEEP = f"""
-select {ROW_COLUMNS} from outbox
-where published_at is null and created_at <= now() - make_interval(secs => $1)
-  and (program, member, stream, number) > ($2, $3, $4, $5::bigint)
-order by program, member, stream, number
-limit $6
+_START = UUID(int=0)
+_SWEEP = """
+select work, events from outbox_open
+where work > $2 and created_at <= now() - make_interval(secs => $1)
+order by work
+limit $3
 for update skip locked
 """
+_SWEPT = f"""
+select r.* from unnest($1::uuid[]) as w (work)
+cross join lateral (select {ROW_COLUMNS} from outbox o where o.work = w.work offset 0) r
+order by r.program, r.member, r.stream, r.number
+"""
+# The cheap question: whether the number before is published is all that a row waits for.
+_OPEN_BEFORE = """
+select k.program, k.member, k.stream,
+       (select (select true from outbox_open w where w.work = o.work) from outbox o
+        where o.program = k.program and o.member = k.member and o.stream = k.stream and o.number = k.before) as open
+from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as k (program, member, stream, before)
+"""
+# A key is published in order, so everything up to its last event of a closed work is; the next one may not be.
 _FIRST_UNPUBLISHED = """
 select k.program, k.member, k.stream,
        (select o.number from outbox o
-        where o.program = k.program and o.member = k.member and o.stream = k.stream and o.published_at is null
+        where o.program = k.program and o.member = k.member and o.stream = k.stream and o.number > coalesce(
+            (select p.number from outbox p
+             where p.program = k.program and p.member = k.member and p.stream = k.stream
+               and (select true from outbox_open w where w.work = p.work) is null
+             order by p.number desc limit 1), 0)
         order by o.number limit 1) as number
 from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, stream)
 """
@@ -82,12 +97,11 @@ class Relay:
         self.topics = topics or Topics(outbox.service, prefix=kafka.kafka_prefix, partitions=kafka.kafka_partitions)
         self._sweep_seconds = sweep_seconds
         self._lanes = Lanes(outbox, self.topics, health)
-        self._marker = Marker(database, gather_seconds=mark_seconds, marked=self._marked)
+        # Works in hand, until they are marked as published; the sweep leaves these alone.
+        self._marker = Marker(database, gather_seconds=mark_seconds)
         self._running = False
         self._cluster = ""
         self._connected = asyncio.Event()
-        # Handed over and not yet marked; the sweep leaves these alone.
-        self._pending: set[tuple[Key, int]] = set()
         # How many are handed over and not yet published.
         self._unpublished = 0
         self._drained = asyncio.Event()
@@ -102,19 +116,18 @@ class Relay:
     # Handing over. -------------------------------------------------------------------------------------------
 
     def hand(self, rows: Sequence[OutboxRow]) -> None:
-        """Take note of committed rows. Never waits: what is too much now, the sweep finds later."""
-        if not self._running:
+        """Take note of the committed rows of one work. Never waits: what is too much now, the sweep finds later."""
+        if not self._running or not rows or self._marker.events + len(rows) > _PENDING_MAX:
             return
-        pending = self._pending
+        work = rows[0].work
+        lanes = [self._lanes.of(row) for row in rows]
+        if work is not None and not any(lane.failed for lane in lanes):
+            self._marker.take(work, len(rows))
         now = time.perf_counter()
-        for row in rows:
-            if len(pending) >= _PENDING_MAX:
-                break
-            lane = self._lanes.of(row)
-            place = (row.key, row.number)
-            if lane.failed or place in pending:
+        for row, lane in zip(rows, lanes, strict=True):
+            # Where a lane has failed, the sweep goes before, and closes the work.
+            if lane.failed:
                 continue
-            pending.add(place)
             self._unpublished += 1
             lane.queue.append((row, now))
             lane.wake.set()
@@ -169,7 +182,7 @@ class Relay:
             if sent.published:
                 self._seconds.observe(time.perf_counter() - started)
                 await failpoints.reach(failpoints.AFTER_PUBLISH)
-                self._marker.add(sent.published)
+                self._marker.published(sent.published)
             if sent.aside:
                 deadline = time.monotonic() + _ASIDE_SECONDS_MAX
                 self._aside.extend((row, deadline) for row in sent.aside)
@@ -182,10 +195,6 @@ class Relay:
             else:
                 lane.queue.extendleft((row, started) for row in reversed(sent.left))
 
-    def _marked(self, rows: Sequence[OutboxRow]) -> None:
-        for row in rows:
-            self._pending.discard((row.key, row.number))
-
     def _settle(self, count: int) -> None:
         self._unpublished = max(0, self._unpublished - count)
         self._waiting.set(self._unpublished)
@@ -194,7 +203,7 @@ class Relay:
 
     def _drop(self, rows: Sequence[OutboxRow]) -> None:
         """Leave rows to the sweep."""
-        self._marked(rows)
+        self._marker.leave(rows)
         self._settle(len(rows))
 
     # Rows whose predecessor somebody else may have published. -------------------------------------------------
@@ -207,7 +216,7 @@ class Relay:
                 waiting = list(self._aside)
                 self._aside.clear()
                 try:
-                    first = await self._first_unpublished(row.key for row, _ in waiting)
+                    first = await self._first_of(row for row, _ in waiting)
                 except Exception as error:  # noqa: BLE001 - without the database, the sweep has to do it later
                     log.info("predecessors not known", error=repr(error))
                     self._drop([row for row, _ in waiting])
@@ -245,16 +254,25 @@ class Relay:
             self._drop(dropped)
         return again
 
-    async def _first_unpublished(
-        self, keys: Iterable[Key], connection: Connection | None = None
-    ) -> dict[Key, int | None]:
+    async def _first_of(self, rows: Iterable[OutboxRow]) -> dict[Key, int | None]:
+        """Return from which number on the key of each row is not published."""
+        least: dict[Key, int] = {}
+        for row in rows:
+            least[row.key] = min(row.number, least.get(row.key, row.number))
+        keys = sorted(least)
+        columns = [[key[index] for key in keys] for index in range(3)]
+        async with self._database.connection() as connection:
+            found = await connection.fetch(_OPEN_BEFORE, *columns, [least[key] - 1 for key in keys])
+            behind = [(row[0], row[1], row[2]) for row in found if row[3]]
+            first: dict[Key, int | None] = dict(least)
+            if behind:
+                first |= await self._first_unpublished(behind, connection)
+        return first
+
+    async def _first_unpublished(self, keys: Iterable[Key], connection: Connection) -> dict[Key, int | None]:
         wanted = sorted(set(keys))
         columns = [[key[index] for key in wanted] for index in range(3)]
-        if connection is not None:
-            rows = await connection.fetch(_FIRST_UNPUBLISHED, *columns)
-        else:
-            async with self._database.connection() as own:
-                rows = await own.fetch(_FIRST_UNPUBLISHED, *columns)
+        rows = await connection.fetch(_FIRST_UNPUBLISHED, *columns)
         return {(row[0], row[1], row[2]): row[3] for row in rows}
 
     # Rows that nobody was handed, or nobody could publish. ----------------------------------------------------
@@ -282,26 +300,36 @@ class Relay:
                 # A sweep that has become slow, as behind a long snapshot, may not become the load itself.
                 await asyncio.sleep(max(self._sweep_seconds, 10 * (time.perf_counter() - started)))
 
-    async def _sweep(self, age: float, cursor: Place) -> tuple[Place, bool]:
-        """Publish some unpublished rows behind the cursor; returns where to go on, and whether any would not go."""
+    async def _sweep(self, age: float, cursor: UUID) -> tuple[UUID, bool]:
+        """Publish some open works behind the cursor; returns where to go on, and whether any would not go."""
         async with self._database.transaction() as connection:
-            found = await connection.fetch(_SWEEP, age, *cursor, _SWEEP_ROWS_MAX)
-            if not found:
-                return _START, False
-            rows = [row for row in map(row_from, found) if (row.key, row.number) not in self._pending]
-            rows = await self._in_turn(connection, rows)
-            lanes = self._lanes.by_lane(rows)
+            found = await connection.fetch(_SWEEP, age, cursor, _SWEEP_WORKS_MAX)
+            works, last = self._some(found)
+            rows = [row_from(record) for record in await connection.fetch(_SWEPT, works)] if works else []
+            turn = await self._in_turn(connection, rows)
+            lanes = self._lanes.by_lane(turn)
             outcomes = await asyncio.gather(*(self._sweep_lane(lane, part) for lane, part in lanes.items()))
             published = [row for outcome in outcomes for row in outcome]
             if published:
                 await failpoints.reach(failpoints.AFTER_PUBLISH)
-                await mark(connection, published)
                 SWEPT.labels(self._service).inc(len(published))
-        troubled = len(published) < len(rows)
-        if len(found) < _SWEEP_ROWS_MAX:
-            return _START, troubled
-        last = found[-1]
-        return (last[0], last[1], last[2], last[3]), troubled
+            done = {(row.key, row.number) for row in published}
+            open_still = {row.work for row in rows if (row.key, row.number) not in done}
+            await close_works(connection, [work for work in works if work not in open_still])
+        return last, bool(len(published) < len(turn))
+
+    def _some(self, found: Sequence[Any]) -> tuple[list[UUID], UUID]:
+        """Choose works that make about one page of rows, leaving out those in hand; say where the next page begins."""
+        works: list[UUID] = []
+        events = 0
+        for work, count in found:
+            if self._marker.has(work):
+                continue
+            if works and events + count > _SWEEP_ROWS_MAX:
+                return works, works[-1]
+            works.append(work)
+            events += count
+        return works, found[-1][0] if len(found) == _SWEEP_WORKS_MAX else _START
 
     async def _in_turn(self, connection: Connection, rows: list[OutboxRow]) -> list[OutboxRow]:
         """Leave out keys of which somebody else is publishing an earlier number right now."""

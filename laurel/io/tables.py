@@ -73,17 +73,18 @@ def messaging_tables(metadata: sa.MetaData, schema: str) -> None:
         sa.Column("correlation", sa.Text),
         sa.Column("traceparent", sa.Text),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
-        sa.Column("published_at", sa.DateTime(timezone=True)),
+        sa.Column("work", sa.Uuid),
         sa.PrimaryKeyConstraint("program", "member", "stream", "number"),
         schema=schema,
     )
-    sa.Index(
-        "outbox_unpublished",
-        outbox.c.program,
-        outbox.c.member,
-        outbox.c.stream,
-        outbox.c.number,
-        postgresql_where=outbox.c.published_at.is_(None),
+    sa.Index("outbox_work", outbox.c.work)
+    sa.Table(
+        "outbox_open",
+        metadata,
+        sa.Column("work", sa.Uuid, primary_key=True),
+        sa.Column("events", sa.Integer, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        schema=schema,
     )
     hash_partitioned(
         "inbox",

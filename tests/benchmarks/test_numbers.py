@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks.numbers import Counted, percentile, rates
+from benchmarks.numbers import Counted, percentile, rates, stretches
 
 
 def test_percentiles_by_nearest_rank() -> None:
@@ -37,3 +37,10 @@ def test_windows_between_two_samples() -> None:
 @pytest.mark.parametrize("samples", [[], [Counted(0, 0)], [Counted(1, 5)], [Counted(1, 5), Counted(2, 5)]])
 def test_nothing_to_divide_by(samples: list[Counted]) -> None:
     assert rates(samples, 10).mean == 0
+
+
+def test_the_rate_of_each_stretch() -> None:
+    samples = [Counted(0, 0), Counted(4, 400), Counted(6, 1_400), Counted(12, 2_000)]
+    assert stretches(samples, 5) == [pytest.approx(180), pytest.approx(180)]
+    assert stretches([Counted(3, 70), Counted(10, 770)], 5) == [pytest.approx(40), pytest.approx(100)]
+    assert stretches([], 5) == []

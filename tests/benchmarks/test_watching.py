@@ -23,6 +23,9 @@ async def test_this_process_is_seen_to_work() -> None:
     assert this["peak_mb"] >= this["late_mb"] > 10
     assert (nobody["cpu_seconds"], nobody["peak_mb"]) == (0, 0)
     assert watch.seconds >= 0.2
+    first, *_ = watch.timeline(0.1)
+    assert 0 < first["this"] < 3
+    assert first["nobody"] == 0
 
 
 def test_children_count_with_their_family() -> None:

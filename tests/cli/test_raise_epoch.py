@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from laurel.cli.app import app_of
 from laurel.io.migrating import SCHEMAS, DatabaseUrls
 
+DONE, WORK = "01800000-0000-7000-8000-000000000001", "01800000-0000-7000-8000-000000000002"
 ROW = "'activity', 'p:m', 'activity.reported.v1', '', now()"
 
 
@@ -31,9 +32,11 @@ async def ask(url: str, statement: str) -> Any:
 def test_unpublished_events_are_counted_anew_under_the_next_epoch(database_urls: DatabaseUrls, service: str) -> None:
     statements = (
         f"insert into {service}.outbox_keys values ('p', 'm', '', 9)",
+        f"insert into {service}.outbox_open (work, events) values ('{WORK}', 2)",
         f"""insert into {service}.outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload,
-                                          at, published_at)
-            values ('p', 'm', '', 7, {ROW}, now()), ('p', 'm', '', 8, {ROW}, null), ('p', 'm', '', 9, {ROW}, null)""",
+                                          at, work)
+            values ('p', 'm', '', 7, {ROW}, '{DONE}'), ('p', 'm', '', 8, {ROW}, '{WORK}'),
+                   ('p', 'm', '', 9, {ROW}, '{WORK}')""",
     )
     for statement in statements:
         asyncio.run(ask(database_urls.of(service), statement))

@@ -12,9 +12,8 @@ from laurel.io.migrating import DatabaseUrls
 
 SAID = """
     insert into gateway.outbox_keys (program, member, stream, number) values ('p', 'm', '', 1);
-    insert into gateway.outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at,
-                                published_at)
-        values ('p', 'm', '', 1, 'activity', 'p:m', 'activity.reported.v1', '', now(), now());
+    insert into gateway.outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at)
+        values ('p', 'm', '', 1, 'activity', 'p:m', 'activity.reported.v1', '', now());
     insert into redemption.inbox (program, member, source, number) values ('p', 'm', 'laurel/gateway/1', 1);
 """
 APPLIED = "insert into points.inbox select * from redemption.inbox"

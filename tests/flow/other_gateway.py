@@ -29,10 +29,7 @@ from services.gateway.store.requests import NewRequest
 
 PARTNER = "operator"
 
-_HOLD_UP = """
-    update outbox set published_at = now()
-    where (program, member, stream, number) in (select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]))
-"""
+_HOLD_UP = "delete from outbox_open where work = $1"
 
 
 class HeldUp(Outbox):
@@ -44,8 +41,8 @@ class HeldUp(Outbox):
 
     async def add(self, connection: Connection, sayings: Sequence[Saying]) -> list[OutboxRow]:
         rows = await super().add(connection, sayings)
-        columns = zip(*((*row.key, row.number) for row in rows), strict=True)
-        await connection.execute(_HOLD_UP, *(list(column) for column in columns))
+        for work in {row.work for row in rows}:
+            await connection.execute(_HOLD_UP, work)
         self.rows += rows
         return rows
 

@@ -257,7 +257,7 @@ async def _others_have(town: Town, worth: int) -> None:
 
 
 async def _all_published(town: Town, service: str) -> bool:
-    return await _counts(town, 0, f"select count(*) from {service}.outbox where published_at is null")
+    return await _counts(town, 0, f"select count(*) from {service}.outbox_open")
 
 
 async def _counts(town: Town, wanted: int, query: str, *arguments: Any) -> bool:

@@ -28,6 +28,7 @@ from laurel.io.settings import KafkaSettings
 from laurel.io.topics import Topics
 from laurel.io.unit import UnitOfWork
 from migrations.messaging import create_messaging_tables
+from migrations.works import note_works
 from tests.databases import Copies
 
 TEMPLATE = "io_template"
@@ -47,6 +48,7 @@ class _Statements:
 def _messaging_sql(schema: str) -> str:
     statements = _Statements()
     create_messaging_tables(statements, schema)
+    note_works(statements, schema)
     return ";\n".join(statements.all)
 
 
@@ -366,4 +368,4 @@ def first_publications(records: Sequence[Any]) -> dict[str, list[int]]:
 
 
 async def all_published(database: Database) -> bool:
-    return bool(await value(database, "select not exists (select from outbox where published_at is null)"))
+    return bool(await value(database, "select not exists (select from outbox_open)"))

@@ -10,12 +10,12 @@ from laurel.io.migrating import DatabaseUrls
 
 pytestmark = pytest.mark.anyio
 
-ROW = "'activity', 'p:m', 'activity.reported.v1', '', now(), now()"
+ROW = "'activity', 'p:m', 'activity.reported.v1', '', now(), null"
 GOOD = f"""
     insert into gateway.outbox_keys (program, member, stream, number) values
         ('p', 'm', '', 3), ('p', 'n', '', 1), ('p', '', 'programs', 1), ('p', 'pruned', '', 9);
     insert into gateway.outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at,
-                                published_at)
+                                work)
         values ('p', 'm', '', 1, {ROW}), ('p', 'm', '', 2, {ROW}), ('p', 'm', '', 3, {ROW}), ('p', 'n', '', 1, {ROW}),
                ('p', '', 'programs', 1, {ROW});
     insert into points.inbox (program, member, source, number) values
@@ -40,7 +40,8 @@ DAMAGES = {
         ["the outbox of gateway has no gap: p:programs: number 2 given out, rows from 1 to 1, 1 of them"],
     ),
     "two are not published": (
-        "update gateway.outbox set published_at = null where member = 'm' and number > 1",
+        """update gateway.outbox set work = gen_random_uuid() where member = 'm' and number > 1;
+           insert into gateway.outbox_open (work, events) select work, 1 from gateway.outbox where work is not null""",
         ["all that gateway said is published: p:m: 2 and on are not published (on its way)"],
     ),
     "one listener is behind": (

@@ -15,17 +15,20 @@ STATEMENTS = {
     "lock": inbox._LOCK,
     "parked": inbox._PARKED,
     "any parked": inbox._ANY_PARKED,
-    "mark": marking.MARK,
+    "close": marking.CLOSE,
     "sweep": relay._SWEEP,
+    "swept": relay._SWEPT,
+    "open before": relay._OPEN_BEFORE,
     "first unpublished": relay._FIRST_UNPUBLISHED,
     "republish": recovery._PAGE,
     "delete": pruning._DELETE,
 }
-BY_KEY = {"lock", "parked", "first unpublished", "mark", "delete"}
+BY_KEY = {"lock", "parked", "open before", "first unpublished", "close", "delete"}
 FILL = """
-insert into outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at, published_at)
-select 'g', 'm' || (i % 2500), '', i / 2500 + 1, 'a', 'a', 't', 'x', now(), case when i < 19000 then now() end
+insert into outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at, work)
+select 'g', 'm' || (i % 2500), '', i / 2500 + 1, 'a', 'a', 't', 'x', now(), md5((i / 10)::text)::uuid
 from generate_series(0, 19999) i;
+insert into outbox_open (work, events) select md5(i::text)::uuid, 10 from generate_series(1900, 1999) i;
 insert into inbox select 'g', 'm' || i, 's', 1 from generate_series(0, 9999) i;
 """
 
@@ -46,7 +49,7 @@ async def test_no_hot_statement_walks_a_table(listener_database: Database, name:
         if state != "empty":
             await connection.execute(FILL)
         if state == "full":
-            await connection.execute("analyze outbox, inbox, parked")
+            await connection.execute("analyze outbox, outbox_open, inbox, parked")
     plan = await _plan(listener_database, STATEMENTS[name])
     assert "Seq Scan" not in plan
     assert "Hash Join" not in plan

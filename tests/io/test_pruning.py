@@ -102,7 +102,8 @@ async def test_a_key_never_shows_a_hole(speaker_database: Database, kafka: Kafka
     speaker = make_service(speaker_database, kafka, "speaker")
     await speaker.say(*(say("a") for _ in range(3)))
     async with speaker_database.connection() as connection:
-        await connection.execute("update outbox set published_at = now(), created_at = now() - interval '3 hours'")
+        await connection.execute("delete from outbox_open")
+        await connection.execute("update outbox set created_at = now() - interval '3 hours'")
         await connection.execute("update outbox set created_at = now() where number = 2")
     await prune(speaker_database, kafka, {}, timedelta(hours=1))
     assert await rows(speaker_database, "select number from outbox order by number") == [(2,), (3,)]
