@@ -74,6 +74,18 @@ async def test_two_who_claim_at_once(town: Town, door: Door) -> None:
     await town.prove()
 
 
+async def test_what_came_back_before_it_was_claimed_is_nobodys(town: Town, door: Door) -> None:
+    program = "claim-back"
+    await door.publish(grocery(program))
+    await door.enrol(program, "m-1")
+    await door.report(program, unclaimed("b-1"))
+    assert (await door.report(program, giving_back("r-1", "b-1")))["state"] == "posted"
+    refused = await door.call("POST", f"programs/{program}/activities/b-1/claim", {"member": "m-1"}, 409)
+    assert refused["code"] == "over_returned"
+    assert await door.available(program, "m-1") == 0
+    await town.prove()
+
+
 async def test_what_cannot_be_claimed(town: Town, door: Door) -> None:
     program = "claim-late"
     await door.publish(grocery(program))

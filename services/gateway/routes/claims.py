@@ -58,6 +58,8 @@ async def claim_activity(request: Request) -> Response:
         raise Problem("activity_unknown")
     reported, raw = found
     is_ours = claimed is not None and claimed.state != requests.FREED and claimed.member == member
+    if reported.member is None and raw is None and claimed is None:
+        raise Problem("over_returned", "It came back before anybody had claimed it")
     if (reported.member is not None or raw is None) and not is_ours:
         raise Problem("already_credited", "The purchase has its member")
     if claimed is not None and claimed.state != requests.FREED and not is_ours:

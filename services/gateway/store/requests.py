@@ -162,6 +162,17 @@ async def find_unclaimed(connection: Connection, key: RequestKey) -> tuple[Reque
     return None if row is None else (RequestRow(RequestKey(*row[:4]), *row[4:12]), row[12])
 
 
+_GIVE_UP = """
+    update requests set body = null
+    where program = $1 and kind = $2 and partner = $3 and id = $4 and member is null
+"""
+
+
+async def give_up_claims(connection: Connection, key: RequestKey) -> None:
+    """Let nobody claim what has no member yet: something of it came back."""
+    await connection.execute(_GIVE_UP, *key)
+
+
 _DROP = "delete from requests where program = $1 and kind = $2 and partner = $3 and id = $4"
 
 
