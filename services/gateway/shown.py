@@ -163,10 +163,11 @@ class FoundShown(Shown):
 
 
 class ActivityShown(Shown):
-    """What an activity earned, and why."""
+    """What an activity earned, and why; what is pending may say the `reason` that it waits for."""
 
     id: str
     state: Literal["posted", "pending", "refused"]
+    reason: str | None = None
     awards: list[Award] = []
     reversals: list[Reversal] = []
     balances: list[Balance] = []
@@ -178,9 +179,10 @@ class ActivityShown(Shown):
 
 
 class PendingShown(Shown):
-    """A request whose outcome is not known yet; look again at `Location`."""
+    """A request whose outcome is not known yet; look again at `Location`. An activity may say its `reason`."""
 
     state: Literal["pending"]
+    reason: str | None = None
     delayed: bool = False
 
 

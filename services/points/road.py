@@ -238,6 +238,8 @@ class Road:
         activity = step.activity
         if activity is None or activity.type == "return" or not isinstance(step.asked, Report):
             return frozenset()
+        if not self._programs.gives_to_others(step.key.program):
+            return frozenset()
         program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
         return program.roles if program is not None else frozenset()
 

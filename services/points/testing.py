@@ -106,6 +106,9 @@ class FixedPrograms:
         said = self._terms.setdefault(program, [])
         said.append(Terms(len(said) + 1, partner, state, since, billing))
 
+    def gives_to_others(self, program: str) -> bool:
+        return any(version.roles for version in self._versions.get(program, ()))
+
     def terms(self, program: str, partner: str, newest: int) -> Sequence[Terms]:
         del newest
         return [each for each in self._terms.get(program, ()) if each.partner == partner]

@@ -7,7 +7,7 @@ is published like the versions of programs. Only a table and a column with a con
 from alembic import op
 
 revision = "gateway_0007"
-down_revision = "gateway_0004"
+down_revision = "gateway_0010"
 branch_labels = None
 depends_on = None
 

@@ -9,7 +9,7 @@ disturbed.
 from alembic import op
 
 revision = "points_0007"
-down_revision = "points_0004"
+down_revision = "points_0010"
 branch_labels = None
 depends_on = None
 

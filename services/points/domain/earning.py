@@ -49,7 +49,11 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     outcomes, decision, counted = weigh(program, wallet, activity, asked.partner, moment.shared, seen, others)
     granted = points_of(
         program,
-        [(rule, judged.amount) for rule, judged in zip(program.rules, decision, strict=True) if rule.to is None],
+        [
+            (rule, judged.amount)
+            for rule, judged in zip(program.rules, decision, strict=True)
+            if judged.amount > 0 and rule.to is None
+        ],
         activity=activity.id,
         partner=asked.partner,
         occurred_at=activity.occurred_at,

@@ -36,6 +36,9 @@ class Programs(Protocol):
     def prepaying(self, program: str) -> Collection[str]:
         """Return the partners of whom any version says that they pay in advance."""
 
+    def gives_to_others(self, program: str) -> bool:
+        """Say whether by any version others than the member may get points."""
+
     def runs_by_itself(self, program: str) -> bool:
         """Say whether time passes by the wall clock; in a sandbox it passes only when told."""
 

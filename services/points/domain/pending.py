@@ -51,6 +51,8 @@ def release_by_event(
     wallet: Wallet, type_: str, of: tuple[str, str] | None, at: datetime, activity: str, partner: str
 ) -> list[AnyFact]:
     """Release what awaits an activity of a type: that of the activity it is `of`, else all."""
+    if not any(balance.pending for balance in wallet.balances.values()):
+        return []
     ripe = [
         lot
         for lot in wallet.lots.values()

@@ -49,6 +49,7 @@ class KnownPrograms:
         version that is missing could be the one in force."""
         self._starts: dict[str, list[tuple[datetime, int]]] = {}
         self._tiers_reach: dict[str, int] = {}
+        self._giving: set[str] = set()
         self._partners = KnownTerms(database, self._aside)
 
     async def load(self) -> None:
@@ -108,6 +109,8 @@ class KnownPrograms:
         versions[compiled.version] = compiled
         if compiled.tiers is not None:
             self._tiers_reach[program] = max(self._tiers_reach.get(program, 0), compiled.tiers.days_back)
+        if compiled.roles:
+            self._giving.add(program)
         starts = self._starts.setdefault(program, [])
         starts.append((effective_from, compiled.version))
         starts.sort()
@@ -149,6 +152,10 @@ class KnownPrograms:
     def tiers_reach(self, program: str) -> int | None:
         """Return how many days back any version's tiers look; None where no version has tiers."""
         return self._tiers_reach.get(program)
+
+    def gives_to_others(self, program: str) -> bool:
+        """Say whether by any version others than the member may get points."""
+        return program in self._giving
 
     def terms(self, program: str, partner: str, newest: int) -> Sequence[Terms]:
         """Return what was said of a partner in versions up to `newest`, in their order."""
