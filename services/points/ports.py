@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from services.points.domain.facts import AnyFact
 from services.points.domain.moment import Programs
@@ -237,6 +237,13 @@ class Remembered(NamedTuple):
     body: bytes = b""
 
 
+class Paid(NamedTuple):
+    """How a block stands after a payment that is new, was noted before, or is beyond its limit."""
+
+    block: Block
+    outcome: Literal["new", "known", "beyond"]
+
+
 class OpenPayment(NamedTuple):
     """A payment whose queue was not gone through yet, and the number up to which it was."""
 
@@ -273,8 +280,8 @@ class Store(Protocol):
     async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
         """Return whom members bring along, without locking anything; those whom nobody enrolled are left out."""
 
-    async def pay(self, payment: Payment, limit: int) -> Block | None:
-        """Note what was paid in advance, once; None where that would make more units than `limit`."""
+    async def pay(self, payment: Payment, limit: int) -> Paid:
+        """Note what was paid in advance, once, unless that would make more units than `limit`."""
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         """Return journals that were written before, by (program, member, number), for answers given again."""

@@ -76,10 +76,10 @@ from services.points.ports import (
 )
 from services.points.topping_up import (
     BlockSeen,
+    answer_payment,
     funding_journal,
     partners_of,
     payment_of,
-    refused_payment,
     seen_block,
     share_journal,
     shares_named,
@@ -152,7 +152,7 @@ class Road:
         # Blocks are locked after wallets.
         for each in of_programs:
             if isinstance(each, Payment):
-                announcements += refused_payment(each, await store.pay(each, AMOUNT_MAX))
+                announcements += answer_payment(each, await store.pay(each, AMOUNT_MAX))
         return announcements
 
     async def _asked_of_program(self, message: Incoming) -> Turn | Payment:

@@ -15,9 +15,9 @@ import msgspec
 from laurel.program import CompiledProgram, ProgramDocument
 from services.points.domain.partnering import Billing, State, Terms
 from services.points.domain.posting import entries
-from services.points.domain.shared import Block, Shared
+from services.points.domain.shared import Shared
 from services.points.domain.state import Wallet
-from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Payment, Relation, Turn, WalletKey
+from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Paid, Payment, Relation, Turn, WalletKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,15 @@ class MemoryLedger:
             for wallet in found
         }
 
-    async def pay(self, payment: Payment, limit: int) -> Block | None:
+    async def pay(self, payment: Payment, limit: int) -> Paid:
         block = self.shared.block(payment.program, payment.partner, payment.unit)
+        if any(each[:3] == payment[:3] for each in self.payments):
+            return Paid(block, "known")
         if block.units + payment.units > limit:
-            return None
+            return Paid(block, "beyond")
         self.payments.append(payment)
         block.units += payment.units
-        return block
+        return Paid(block, "new")
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         found = {(j.wallet.program, j.wallet.member, j.number): j for j in self.journals}

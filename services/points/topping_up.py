@@ -15,7 +15,7 @@ from services.points.domain.asked import TopUp
 from services.points.domain.facts import ActivityPosted, AnyFact
 from services.points.domain.shared import Block
 from services.points.domain.state import Wallet
-from services.points.ports import Announcement, Incoming, Journal, Payment, Remembered, Waiting
+from services.points.ports import Announcement, Incoming, Journal, Paid, Payment, Remembered, Waiting
 
 _encode = msgspec.json.Encoder().encode
 _Block: Any = struct_of(said.BlockSeen)
@@ -134,8 +134,9 @@ def topped_up(payment: Payment, block: said.BlockSeen, code: str | None = None) 
     )
 
 
-def refused_payment(payment: Payment, block: Block | None) -> list[Announcement]:
-    """Say that a payment would make more units than there can be; of any other is told when its queue is done."""
-    if block is not None:
+def answer_payment(payment: Payment, paid: Paid) -> list[Announcement]:
+    """Answer a payment at once that was noted before, or is beyond the limit; a new one when its queue is done."""
+    if paid.outcome == "new":
         return []
-    return [topped_up(payment, seen_block(payment.unit, Block()), "limit_reached")]
+    code = "limit_reached" if paid.outcome == "beyond" else None
+    return [topped_up(payment, seen_block(payment.unit, paid.block), code)]

@@ -13,7 +13,7 @@ import asyncpg
 from services.points.domain.facts import BlockDrawn, FundingAwaited, FundingGiven
 from services.points.domain.shared import Block, BlockName
 from services.points.domain.state import Wallet
-from services.points.ports import Journal, Needs, OpenPayment, Payment, Waiting, WalletKey
+from services.points.ports import Journal, Needs, OpenPayment, Paid, Payment, Waiting, WalletKey
 
 _ENSURE = """
     insert into blocks (program, partner, unit)
@@ -64,7 +64,9 @@ _READ = """
 _PAY = """
     insert into block_payments (program, partner, reference, unit, units, amount, currency, at, as_of, versions,
         message, correlation, traceparent, done)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) on conflict do nothing returning true"""
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"""
+
+_PAID = "select true from block_payments where program = $1 and partner = $2 and reference = $3"
 
 _ADD = """
     insert into blocks as b (program, partner, unit, units) values ($1, $2, $3, $4)
@@ -143,16 +145,16 @@ async def write_blocks(connection: asyncpg.Connection[Any], journals: Iterable[J
         await connection.execute(_LEAVE, *_columns(left))
 
 
-async def pay(connection: asyncpg.Connection[Any], payment: Payment, limit: int) -> Block | None:
-    """Note a payment and add it to its block, once; None where that would make more units than there can be."""
+async def pay(connection: asyncpg.Connection[Any], payment: Payment, limit: int) -> Paid:
+    """Note a payment and add it to its block, once, unless that would make more units than there can be."""
     name = (payment.program, payment.partner, payment.unit)
     block = (await lock_blocks(connection, {BlockName(*name)}))[BlockName(*name)]
+    if await connection.fetchval(_PAID, payment.program, payment.partner, payment.reference):
+        return Paid(block, "known")
     if block.units + payment.units > limit:
-        return None
-    is_new = await connection.fetchval(_PAY, *payment, False)
-    if is_new:
-        return Block(*(await connection.fetchrow(_ADD, *name, payment.units) or ()))
-    return block
+        return Paid(block, "beyond")
+    await connection.execute(_PAY, *payment, False)
+    return Paid(Block(*(await connection.fetchrow(_ADD, *name, payment.units) or ())), "new")
 
 
 async def any_open(connection: asyncpg.Connection[Any]) -> bool:

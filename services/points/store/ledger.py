@@ -19,6 +19,7 @@ from services.points.ports import (
     OpenPayment,
     OpenTurn,
     Page,
+    Paid,
     Payment,
     Relation,
     Turn,
@@ -76,7 +77,7 @@ class Ledger:
     async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
         return await relations(self._connection, wallets)
 
-    async def pay(self, payment: Payment, limit: int) -> Block | None:
+    async def pay(self, payment: Payment, limit: int) -> Paid:
         return await blocks.pay(self._connection, payment, limit)
 
     async def has_payments(self) -> bool:
