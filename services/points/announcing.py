@@ -267,8 +267,8 @@ def _is_pending(fact: f.PointsGranted, decided: Decided) -> bool:
 
 
 def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, Any]]:
-    waits = not decided.funded and any(type(each) is f.FundingAwaited for each in decided.journal.facts)
-    if waits:
+    grants = [each for each in decided.journal.facts if type(each) is f.PointsGranted]
+    if grants and grants[0].unfunded and not decided.funded:
         return said.ActivityPending, {
             "activity": fact.activity,
             "partner": fact.partner,

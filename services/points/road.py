@@ -7,7 +7,7 @@ applied before, and those of one key are in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -85,6 +85,8 @@ from services.points.topping_up import (
     shares_named,
     time_of_funding,
 )
+
+_NOBODY: Mapping[str, Wallet] = {}
 
 
 class CannotProcessError(Exception):
@@ -217,6 +219,8 @@ class Road:
 
     async def _find_others(self, store: Store, steps: Sequence[Step]) -> None:
         """Name the wallets of those whom activities may concern besides, also by what comes just before them."""
+        if not any(self._programs.gives_to_others(program) for program in {step.key.program for step in steps}):
+            return
         asking = [(step, roles) for step in steps if (roles := self._roles(step))]
         if not asking:
             return
@@ -245,6 +249,8 @@ class Road:
 
     def _moved_on(self, loaded: Loaded, step: Step) -> bool:
         """Name those who turn out to be concerned once the wallet is locked; say if there are any."""
+        if not self._programs.gives_to_others(step.key.program):
+            return False
         roles = self._roles(step)
         if not roles or step.activity is None:
             return False
@@ -384,12 +390,9 @@ class Road:
         needs = Needs()
         for step in steps:
             needs.wallets.add(step.key)
-            needs.journals |= step.shares
             asked = step.asked
-            for other in (*step.others, *(WalletKey(*share[:2]) for share in sorted(step.shares))):
-                needs.wallets.add(other)
-                self._need_tiers(needs, other, step.activity)
-                self._need_due(needs, other, asked)
+            if step.others or step.shares:
+                self._need_others(needs, step)
             self._need_tiers(needs, step.key, step.activity)
             if isinstance(asked, Report):
                 activity = step.activity
@@ -443,6 +446,14 @@ class Road:
         if activity.exclusive_key is not None:
             needs.keys.add(key_name(program, activity.exclusive_key))
 
+    def _need_others(self, needs: Needs, step: Step) -> None:
+        """Name the wallets of others whom an activity or its return concerns, and where they have a share."""
+        needs.journals |= step.shares
+        for other in (*step.others, *(WalletKey(*share[:2]) for share in sorted(step.shares))):
+            needs.wallets.add(other)
+            self._need_tiers(needs, other, step.activity)
+            self._need_due(needs, other, step.asked)
+
     def _need_blocks(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
         """Name the blocks that an activity, or what a return refills, may draw from."""
         prepaying = self._programs.prepaying(key.program)
@@ -481,7 +492,8 @@ class Road:
         at = self._time_of(step, wallet, due_until)
         others: dict[str, Wallet] = {}
         if isinstance(step.asked, Report):
-            others = self._others(batch, step, wallet)
+            if step.others:
+                others = self._others(batch, step, wallet)
             facts = self._judge(batch, step, wallet, at, others)
         else:
             moment = self._moment(batch, wallet, at, None)
@@ -491,7 +503,7 @@ class Road:
                 raise CannotProcessError(step.message, "impossible", str(error)) from error
         if facts:
             self._enter(batch, step, wallet, at, facts)
-            if isinstance(step.asked, Report):
+            if step.others or step.shares:
                 self._share(batch, step, facts, others)
             # What came late may have ended before it was granted.
             if due_until is not None:
@@ -519,8 +531,15 @@ class Road:
             own = max(told, default=wallet.enrolled_at or own)
         return max(own, wallet.at)
 
-    def _moment(self, batch: Batch, wallet: Wallet, at: datetime, activity: ReportedActivity | None) -> Moment:
-        return Moment(at, wallet.version + 1, self._programs, activity, batch.loaded.shared)
+    def _moment(
+        self,
+        batch: Batch,
+        wallet: Wallet,
+        at: datetime,
+        activity: ReportedActivity | None,
+        others: Mapping[str, Wallet] = _NOBODY,
+    ) -> Moment:
+        return Moment(at, wallet.version + 1, self._programs, activity, batch.loaded.shared, others)
 
     def _judge(
         self, batch: Batch, step: Step, wallet: Wallet, at: datetime, others: dict[str, Wallet]
@@ -531,8 +550,7 @@ class Road:
         assert activity is not None
         known = batch.loaded.known.get(ActivityKey(wallet.program, asked.partner, activity.id))
         if known is None:
-            moment = replace(self._moment(batch, wallet, at, activity), others=others)
-            return step.decider.decide(wallet, asked, moment)
+            return step.decider.decide(wallet, asked, self._moment(batch, wallet, at, activity, others))
         if known.hash == asked.hash and known.member == wallet.member:
             batch.again.append((*step.key, known.journal))
             balances = [_copy(balance) for balance in wallet.balances.values()]

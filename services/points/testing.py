@@ -113,7 +113,8 @@ class FixedPrograms:
 
     def terms(self, program: str, partner: str, newest: int) -> Sequence[Terms]:
         del newest
-        return [each for each in self._terms.get(program, ()) if each.partner == partner]
+        said = self._terms.get(program)
+        return () if said is None else [each for each in said if each.partner == partner]
 
     def prepaying(self, program: str) -> Collection[str]:
         return {each.partner for each in self._terms.get(program, ()) if each.billing == "prepaid"}

@@ -78,9 +78,11 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         tier=seen.tier,
         tenure=seen.tenure,
         stands=stands(wallet, program),
-        shares=shares_of(program, decision, others),
+        shares=shares_of(program, decision, others) if others else (),
     )
-    named = [*name_referrer(wallet, activity, others), *await_birthday(wallet, program, moment.at)]
+    named: list[AnyFact] = [*name_referrer(wallet, activity, others)] if others else []
+    if program.birthdays is not None:
+        named += await_birthday(wallet, program, moment.at)
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
     drawn = _drawn(program, decision) if program.budgeted else ()
     qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
@@ -162,6 +164,8 @@ def _not_taken(program: CompiledProgram, activity: ReportedActivity, at: datetim
 def _not_from(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[str, str] | None:
     """Return why nothing is taken from the partner that reports: by its state when the thing happened (S9)."""
     said = moment.programs.terms(wallet.program, asked.partner, asked.versions.partners)
+    if not said:
+        return None
     state = state_at(said, activity.occurred_at)
     if state == "approved":
         return None

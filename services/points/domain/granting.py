@@ -70,7 +70,9 @@ def pay(owed: Mapping[str, int], grants: Sequence[PointsGranted], journal: int) 
     """Let grants of a journal pay what is owed of each unit, first grant first; pending ones do not count yet (S11)."""
     parts: dict[str, list[LotPart]] = {}
     left = dict(owed)
-    for grant in (grant for grant in grants if not grant.is_pending) if left else ():
+    for grant in grants if left else ():
+        if grant.is_pending:
+            continue
         paid = min(left.get(grant.unit, 0), grant.amount)
         if paid > 0:
             parts.setdefault(grant.unit, []).append(LotPart(LotName(journal, grant.lot), paid))

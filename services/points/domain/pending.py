@@ -51,7 +51,10 @@ def release_by_event(
     wallet: Wallet, type_: str, of: tuple[str, str] | None, at: datetime, activity: str, partner: str
 ) -> list[AnyFact]:
     """Release what awaits an activity of a type: that of the activity it is `of`, else all."""
-    if not any(balance.pending for balance in wallet.balances.values()):
+    for balance in wallet.balances.values():
+        if balance.pending:
+            break
+    else:
         return []
     ripe = [
         lot

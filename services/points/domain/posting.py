@@ -42,7 +42,7 @@ def _move(unit: str, source: str, target: str, amount: int) -> list[Entry]:
 
 
 def _granted(fact: f.PointsGranted) -> list[Entry]:
-    if fact.is_pending:
+    if fact.awaits or fact.unfunded:
         # What is pending is promised, not issued: it stands beside the books until it is released.
         return _move(fact.unit, f"promised:{fact.funder}", "pending", fact.amount)
     return _move(fact.unit, f"issued:{fact.funder}", "available", fact.amount)

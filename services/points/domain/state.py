@@ -299,7 +299,10 @@ class Wallet:
         ]
         if self.hold_expires_at is not None:
             ends.append(self.hold_expires_at)
-        ends += [at for at in (self.releases_at, self.birthday_at) if at is not None]
+        if self.releases_at is not None:
+            ends.append(self.releases_at)
+        if self.birthday_at is not None:
+            ends.append(self.birthday_at)
         if self.tiers is not None and self.tiers.standing is not None and self.tiers.standing.due_at is not None:
             ends.append(self.tiers.standing.due_at)
         return min(ends, default=None)
@@ -395,7 +398,7 @@ def _granted(wallet: Wallet, journal: int, fact: f.PointsGranted) -> None:
         posting = wallet.postings.get((fact.partner, fact.activity))
         if posting is not None:
             posting.take(fact)
-    if fact.is_pending:
+    if fact.awaits or fact.unfunded:
         lot = _make_lot(wallet, journal, fact)
         lot.remaining, lot.pending = 0, fact.amount
         lot.awaits, lot.unfunded = fact.awaits, fact.unfunded

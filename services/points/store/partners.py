@@ -85,7 +85,8 @@ class KnownTerms:
 
     def terms(self, program: str, partner: str, newest: int) -> Sequence[Terms]:
         """Return what was said of a partner in versions up to `newest`, in their order."""
-        return [each for each in self._of.get((program, partner), ()) if each.version <= newest]
+        said = self._of.get((program, partner))
+        return () if said is None else [each for each in said if each.version <= newest]
 
     def prepaying(self, program: str) -> Collection[str]:
         """Return the partners of whom any version says that they pay in advance."""
