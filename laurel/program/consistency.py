@@ -16,6 +16,7 @@ from laurel.calendars import zone_named
 from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
 from laurel.program.birthdays import BIRTHDAY, faults_of
+from laurel.program.concerning_faults import concerning_faults
 from laurel.program.conditions import condition_faults
 from laurel.program.document import (
     Attributes,
@@ -36,7 +37,6 @@ from laurel.program.parsing import RESERVED
 from laurel.program.pending_faults import pending_faults
 from laurel.program.places import overlapping
 from laurel.program.scopes import lines_scope, member_scope, where_scope
-from laurel.program.sharing_faults import sharing_faults
 from laurel.program.tier_faults import rule_tier_faults, tier_faults, unit_faults
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
     yield from _dates(rule)
     yield from _limit(rule, outline)
     yield from pending_faults(rule, (outline.units or {}).get(rule.unit))
-    yield from sharing_faults(rule, outline.rules, outline.attributes)
+    yield from concerning_faults(rule, outline.rules, outline.attributes)
     yield from _group(rule, outline)
     yield from _measure(rule)
     if rule.multiplier is not None:

@@ -37,6 +37,7 @@ from services.points.domain.asked import (
 )
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
+from services.points.domain.concerning import give_share, others_of, takes_part
 from services.points.domain.expiring import due
 from services.points.domain.facts import (
     ADJUSTING,
@@ -54,7 +55,6 @@ from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
 from services.points.domain.returning import give_back_share
 from services.points.domain.shared import BlockName, BudgetName, key_name
-from services.points.domain.sharing import give_share, others_of, takes_part
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
 from services.points.ports import (

@@ -12,6 +12,7 @@ from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import Report
 from services.points.domain.birthdays import await_birthday
 from services.points.domain.capping import cap, spent_limits
+from services.points.domain.concerning import have_room, name_referrer, shares_of
 from services.points.domain.facts import (
     ActivityPosted,
     ActivityRefused,
@@ -28,7 +29,6 @@ from services.points.domain.moment import Moment
 from services.points.domain.partnering import state_at
 from services.points.domain.pending import release_by_event
 from services.points.domain.shared import Credit, Shared, key_name
-from services.points.domain.sharing import have_room, name_referrer, shares_of
 from services.points.domain.state import Wallet
 from services.points.domain.tiering import Seen, counts_of, seen_for, stands
 

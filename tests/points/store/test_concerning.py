@@ -10,7 +10,7 @@ import pytest
 from laurel.io.database import Database, is_conflict
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import load_program
-from tests.points.domain.test_sharing import MINE, SAID, THEIRS, paid
+from tests.points.domain.test_concerning import MINE, SAID, THEIRS, paid
 from tests.points.store.test_capping import StoredTill, findings
 from tests.points.till import enrolment, report
 from tests.program.samples import a_document

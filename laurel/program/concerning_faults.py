@@ -13,7 +13,7 @@ _DECLARED = {"employer": "member", "agent": "activity"}
 """Who is named by an attribute of its role's name, and whose attribute that is."""
 
 
-def sharing_faults(
+def concerning_faults(
     rule: Rule, rules: Mapping[int, Rule], attributes: Attributes | None
 ) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
     """Yield faults as (path within the rule, code, detail)."""
