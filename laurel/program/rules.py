@@ -110,7 +110,7 @@ class CompiledRule:
     given: str | None = None
     """Who gets the points, if it is not the member, and without whom the rule does not earn."""
 
-    def is_for(self, partner: str | None) -> bool:
+    def may_be_by(self, partner: str | None) -> bool:
         """Say whether what a partner reports may earn by this rule, as far as its guard tells."""
         guard = self.where.guard if self.where is not None else None
         return guard is None or guard.field.path != "activity.partner" or partner in guard.values
@@ -264,7 +264,7 @@ def _limit(rule: Rule) -> RuleLimit | None:
         return None
     window: WindowKind = "calendar_year" if rule.limit.per == "year" else rule.limit.per
     of_activities = rule.limit.counts == "activities"
-    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window, of_activities)
+    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window, of_activities=of_activities)
 
 
 def _numbers(rule: Rule) -> tuple[str | None, ...] | None:

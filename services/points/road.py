@@ -112,7 +112,8 @@ class Step:
     asked: Asked
     key: WalletKey
     activity: ReportedActivity | None = None
-    others: set[WalletKey] = field(default_factory=set)
+    concerned: set[WalletKey] = field(default_factory=set)
+    """The wallets of those whom an activity may concern besides."""
     shares: set[tuple[str, str, int]] = field(default_factory=set)
 
 
@@ -210,12 +211,14 @@ class Road:
             self._credit_payer(step)
         await self._find_others(store, steps)
         loaded = await store.load(self._needs(steps))
-        elsewhere = [step for step in steps if _follow_original(loaded, step)]
-        if elsewhere:
-            loaded = await store.load(self._needs(steps))
         # Whom a return concerns is told by its original, and whom a member brings along may have moved meanwhile.
-        further = [step for step in steps if follow_shares(loaded, step) or self._moved_on(loaded, step)]
-        return await store.load(self._needs(steps)) if further else loaded
+        while [
+            step
+            for step in steps
+            if _follow_original(loaded, step) or follow_shares(loaded, step) or self._moved_on(loaded, step)
+        ]:
+            loaded = await store.load(self._needs(steps))
+        return loaded
 
     async def _find_others(self, store: Store, steps: Sequence[Step]) -> None:
         """Name the wallets of those whom activities may concern besides, also by what comes just before them."""
@@ -235,7 +238,7 @@ class Road:
             assert step.activity is not None  # only activities have roles
             related = relations.get(step.key) or Relation(step.key.member, None, {})
             found = {*others_of(roles, step.activity, related).values(), *named.get(step.key, ())}
-            step.others = {WalletKey(step.key.program, other) for other in found - {step.key.member}}
+            step.concerned = {WalletKey(step.key.program, other) for other in found - {step.key.member}}
 
     def _roles(self, step: Step) -> frozenset[str]:
         """Return whom the program of an activity may give points to besides the member."""
@@ -256,11 +259,11 @@ class Road:
             return False
         wallet = loaded.wallets[step.key]
         found = {WalletKey(wallet.program, other) for other in others_of(roles, step.activity, wallet).values()}
-        more = found - step.others
-        step.others |= found
+        more = found - step.concerned
+        step.concerned |= found
         return bool(more)
 
-    def _others(self, batch: Batch, step: Step, wallet: Wallet) -> dict[str, Wallet]:
+    def _concerned(self, batch: Batch, step: Step, wallet: Wallet) -> dict[str, Wallet]:
         """Return the wallets of those whom an activity concerns besides, by role, with what is due for them done."""
         roles = self._roles(step)
         if not roles or step.activity is None:
@@ -391,8 +394,8 @@ class Road:
         for step in steps:
             needs.wallets.add(step.key)
             asked = step.asked
-            if step.others or step.shares:
-                self._need_others(needs, step)
+            if step.concerned or step.shares:
+                self._need_concerned(needs, step)
             self._need_tiers(needs, step.key, step.activity)
             if isinstance(asked, Report):
                 activity = step.activity
@@ -446,10 +449,10 @@ class Road:
         if activity.exclusive_key is not None:
             needs.keys.add(key_name(program, activity.exclusive_key))
 
-    def _need_others(self, needs: Needs, step: Step) -> None:
+    def _need_concerned(self, needs: Needs, step: Step) -> None:
         """Name the wallets of others whom an activity or its return concerns, and where they have a share."""
         needs.journals |= step.shares
-        for other in (*step.others, *(WalletKey(*share[:2]) for share in sorted(step.shares))):
+        for other in (*step.concerned, *(WalletKey(*share[:2]) for share in sorted(step.shares))):
             needs.wallets.add(other)
             self._need_tiers(needs, other, step.activity)
             self._need_due(needs, other, step.asked)
@@ -469,7 +472,7 @@ class Road:
             and (
                 program.refill_on_return
                 if activity.type == "return"
-                else activity.type in rule.on and rule.is_for(asked.partner)
+                else activity.type in rule.on and rule.may_be_by(asked.partner)
             )
         }
 
@@ -492,8 +495,8 @@ class Road:
         at = self._time_of(step, wallet, due_until)
         others: dict[str, Wallet] = {}
         if isinstance(step.asked, Report):
-            if step.others:
-                others = self._others(batch, step, wallet)
+            if step.concerned:
+                others = self._concerned(batch, step, wallet)
             facts = self._judge(batch, step, wallet, at, others)
         else:
             moment = self._moment(batch, wallet, at, None)
@@ -503,7 +506,7 @@ class Road:
                 raise CannotProcessError(step.message, "impossible", str(error)) from error
         if facts:
             self._enter(batch, step, wallet, at, facts)
-            if step.others or step.shares:
+            if step.concerned or step.shares:
                 self._share(batch, step, facts, others)
             # What came late may have ended before it was granted.
             if due_until is not None:
@@ -699,15 +702,15 @@ def _follow_original(loaded: Loaded, step: Step) -> bool:
 
 
 def follow_shares(loaded: Loaded, step: Step) -> bool:
-    """Name the wallets in which others have a share of what a return takes back; say if there are any."""
+    """Name the wallets in which others have a share of what a return takes back; say if they were not named yet."""
     activity = step.activity
     if activity is None or activity.type != "return" or activity.of is None or not isinstance(step.asked, Report):
         return False
     posting = loaded.wallets[step.key].postings.get((step.asked.partner, activity.of))
     if posting is None or not posting.shares:
         return False
-    step.shares = {(step.key.program, share.member, share.journal) for share in posting.shares}
-    return True
+    before, step.shares = step.shares, {(step.key.program, share.member, share.journal) for share in posting.shares}
+    return step.shares != before
 
 
 def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
