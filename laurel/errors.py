@@ -115,6 +115,7 @@ _REFUSED = {
     "needs_approval": "This is above the caller's limit and waits for approval",
     "already_corrected": "This was corrected already",
     "adjustment_decided": "There is nothing to decide about",
+    "nothing_pending": "Nothing of this awaits approval",
     "match_limit": "The member has used its status matches",
     "proof_expired": "The proof is too old",
     "hold_released": "The hold was released",

@@ -10,6 +10,7 @@ from laurel.contracts.rewards import Money, Reward
 from laurel.values import (
     Amount,
     Attributes,
+    Currency,
     Day,
     Id,
     Instant,
@@ -111,6 +112,20 @@ class ClockTurnRequested(Event):
     versions: Versions
 
 
+class BlockTopUpRequested(Event):
+    """A partner has paid for so many points in advance."""
+
+    TYPE: ClassVar[str] = "block.top_up_requested.v1"
+
+    partner: PartnerId
+    reference: Reference
+    unit: Name
+    units: Positive
+    amount: NotNegative
+    currency: Currency
+    versions: Versions
+
+
 class AdjustmentRequested(Event):
     """Points are to be given or taken by a person's decision; above `limit` it is to wait."""
 
@@ -148,6 +163,18 @@ class AdjustmentDecisionRequested(Event):
     TYPE: ClassVar[str] = "adjustment.decision_requested.v1"
 
     adjustment: Id
+    approve: bool
+    limit: Positive | None = None
+    versions: Versions
+
+
+class PendingDecisionRequested(Event):
+    """The points of an activity that await approval are to be available, or given up."""
+
+    TYPE: ClassVar[str] = "pending.decision_requested.v1"
+
+    activity: Id
+    partner: PartnerId
     approve: bool
     limit: Positive | None = None
     versions: Versions

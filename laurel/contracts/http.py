@@ -11,6 +11,7 @@ from laurel.values import (
     NO_NUL_PATTERN,
     Amount,
     Attributes,
+    Currency,
     Day,
     Id,
     Instant,
@@ -62,7 +63,7 @@ class CreateKey(Body):
     limits: KeyLimits | None = None
 
 
-Score = Annotated[int, Field(ge=0, le=100)]
+Score = Annotated[int, Field(ge=1, le=5)]
 
 
 class Scores(Body):
@@ -82,6 +83,16 @@ class JoinPartner(Body):
     since: Instant | None = None
     scores: Scores | None = None
     billing: Literal["netting", "prepaid"] | None = None
+
+
+class TopUpBlock(Body):
+    """Points that a partner pays for in advance. `reference` is the caller's own name of the payment."""
+
+    unit: Name
+    units: Positive
+    amount: NotNegative
+    currency: Currency
+    reference: Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL_PATTERN)]
 
 
 class EnrolMember(Body):

@@ -63,7 +63,10 @@ class Funding(Said):
 
 
 class Award(Said):
-    """Points that one rule gave, and the lot they lie in."""
+    """Points that one rule gave, and the lot they lie in.
+
+    Of pending ones that await no date, `available_at` is the first instant at which they could have been available.
+    """
 
     member: Id
     activity: Id
@@ -250,8 +253,21 @@ class MemberChangeRefused(WalletEvent):
     detail: Text = ""
 
 
+class WalletSeen(Said):
+    """How the wallet of another stands after an event: told beforehand, so that it can be shown in the same breath."""
+
+    member: Id
+    version: Version
+    balances: list[Balance] = Field(default_factory=list)
+    tier_standing: Standing | None = None
+
+
 class PointsAwarded(WalletEvent):
-    """An activity was judged and posted. It may have earned nothing; `decision` says why."""
+    """An activity was judged and posted. It may have earned nothing; `decision` says why.
+
+    `others` is what others got for it, whose `wallets` stand so then: each is told that by an event of its own, which
+    names the member as `share_of`.
+    """
 
     TYPE: ClassVar[str] = "points.awarded.v1"
 
@@ -262,6 +278,9 @@ class PointsAwarded(WalletEvent):
     tier: TierSeen | None = None
     vouchers: list[JsonObject] = Field(default_factory=list)
     counters: list[CounterSeen] = Field(default_factory=list)
+    others: list[Award] = Field(default_factory=list)
+    wallets: list[WalletSeen] = Field(default_factory=list)
+    share_of: Id | None = None
 
 
 class CappedAward(Said):
@@ -296,8 +315,56 @@ class ActivityRefused(WalletEvent):
     facts: JsonObject = Field(default_factory=dict)
 
 
+class ActivityPending(WalletEvent):
+    """An activity was judged and cannot be posted yet; `code` says why, `awards` what is pending meanwhile.
+
+    Once it is posted a `points.awarded` says so.
+    """
+
+    TYPE: ClassVar[str] = "activity.pending.v1"
+
+    activity: Id
+    partner: PartnerId
+    code: Name
+    awards: list[Award] = Field(default_factory=list)
+    decision: list[RuleDecision] = Field(default_factory=list)
+    tier: TierSeen | None = None
+    counters: list[CounterSeen] = Field(default_factory=list)
+
+
+class PointsAvailable(WalletEvent):
+    """Pending points became available, for `reason`: date, event, approval or funding.
+
+    `activity` is the one that brought it about, where one did.
+    """
+
+    TYPE: ClassVar[str] = "points.available.v1"
+
+    unit: Name
+    amount: NotNegative
+    reason: Name
+    lots: list[LotAmount] = Field(default_factory=list)
+    activity: Id | None = None
+    partner: PartnerId | None = None
+
+
+class PendingDecided(WalletEvent):
+    """Somebody decided about the pending points of an activity, or could not: `code` says why."""
+
+    TYPE: ClassVar[str] = "points.pending_decided.v1"
+
+    activity: Id
+    partner: PartnerId
+    approved: bool
+    amount: NotNegative = 0
+    code: Name | None = None
+
+
 class PointsClawedBack(WalletEvent):
-    """A return, `activity`, took back `of`, or a part of it; `awards` are what a refill granted."""
+    """A return, `activity`, took back `of`, or a part of it; `awards` are what a refill granted.
+
+    `others` is what others gave back; each is told that by an event of its own, with `share_of`.
+    """
 
     TYPE: ClassVar[str] = "points.clawed_back.v1"
 
@@ -310,6 +377,9 @@ class PointsClawedBack(WalletEvent):
     tier: TierSeen | None = None
     vouchers: list[JsonObject] = Field(default_factory=list)
     counters: list[CounterSeen] = Field(default_factory=list)
+    others: list[Reversal] = Field(default_factory=list)
+    wallets: list[WalletSeen] = Field(default_factory=list)
+    share_of: Id | None = None
 
 
 class HoldStanding(Said):
@@ -433,6 +503,30 @@ class ClockTurned(Event):
     lots_expired: NotNegative = 0
     tiers_changed: NotNegative = 0
     converted: NotNegative = 0
+
+
+class BlockSeen(Said):
+    """How a block of prepaid points stands."""
+
+    unit: Name
+    units: NotNegative
+    used: NotNegative
+    left: NotNegative
+
+
+class BlockToppedUp(Event):
+    """A partner has paid for points in advance, and what waited for that was gone through; `code`: it was refused."""
+
+    TYPE: ClassVar[str] = "block.topped_up.v1"
+
+    partner: PartnerId
+    reference: Reference
+    unit: Name
+    units: NotNegative
+    amount: NotNegative
+    currency: Currency
+    block: BlockSeen
+    code: Name | None = None
 
 
 class PointsExpired(WalletEvent):

@@ -49,7 +49,9 @@ class CompiledCap:
     zone: ZoneInfo
 
     def covers(self, rule: CompiledRule) -> bool:
-        """Whether what a rule grants counts here."""
+        """Whether what a rule grants counts here; what others get does not, unless the cap is of one transaction."""
+        if rule.to is not None and self.reason != TRANSACTION_CAP:
+            return False
         return rule.unit == self.unit and (self.rules is None or rule.id in self.rules)
 
     def limit(self, member: Mapping[str, Any], window: Window | None = None) -> int | None:

@@ -20,7 +20,7 @@ from laurel.program.document import CounterName, ProgramDocument, RuleId, UnitNa
 from laurel.program.faults import ProgramFaults, faults_of
 from laurel.program.loading import dump_program, load_program
 from laurel.program.reading import read_yaml
-from laurel.values import Amount, Attributes, Day, Instant, NotNegative, PartnerId, Positive, ProgramId
+from laurel.values import Amount, Attributes, Day, Id, Instant, NotNegative, PartnerId, Positive, ProgramId
 
 
 class CasePart(BaseModel):
@@ -42,6 +42,7 @@ class Balance(CasePart):
     """What a member has of a unit."""
 
     available: Amount | None = None
+    pending: Amount | None = None
     owed: Amount | None = None
 
 
@@ -147,11 +148,15 @@ class Member(CasePart):
 
 
 class Case(CasePart):
-    """One worked example. `changes` are made to a copy of the program first: values by JSON Pointer, null removes."""
+    """One worked example. `changes` are made to a copy of the program first: values by JSON Pointer, null removes.
+
+    `friends` are others whom the member of the case has referred. An activity may be theirs: then it says `member`.
+    """
 
     case: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")]
     says: Annotated[str, Field(min_length=1)]
     member: Member = Member()
+    friends: tuple[Id, ...] = ()
     changes: dict[str, Any] = {}
     steps: Annotated[tuple[Annotated[Step, AfterValidator(_one_deed)], ...], Field(min_length=1)]
 

@@ -6,15 +6,24 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from laurel.calendars import local_date, local_midnight, months_after, zone_named
+from laurel.calendars import days_after, local_date, local_midnight, months_after, zone_named
 from laurel.program.bases import Basis, basis_of
+from laurel.program.birthdays import CompiledBirthdays
 from laurel.program.caps import CompiledCap, compile_caps
 from laurel.program.converting import CompiledConversion
 from laurel.program.document import Inactivity, NeverExpires
 from laurel.program.expiry import Expiry, lapses_on
 from laurel.program.places import Places
 from laurel.program.plans import Plan, unfired
-from laurel.program.rules import REASONS, TYPE_NOT_COVERED, CompiledRule, RuleLimit, RuleOutcome, compile_rule
+from laurel.program.rules import (
+    NOBODY_THERE,
+    REASONS,
+    TYPE_NOT_COVERED,
+    CompiledRule,
+    RuleLimit,
+    RuleOutcome,
+    compile_rule,
+)
 from laurel.program.segments import CompiledSegments
 from laurel.program.sharing import CompiledExchange, CompiledTransfers, compile_exchanges, compile_transfers
 from laurel.program.tiers import CompiledTiers
@@ -78,6 +87,9 @@ class CompiledProgram:
     """By unit: what members may give each other; empty where they may not."""
     exchanges: Mapping[tuple[str, str], CompiledExchange]
     """By unit and the other program: at which rate it takes them."""
+    birthdays: CompiledBirthdays | None
+    roles: frozenset[str]
+    """Whom rules give points to, or ask for, besides the member."""
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Sequence[RuleOutcome] = field(repr=False)
 
@@ -122,6 +134,8 @@ class CompiledProgram:
             closing=frozenset(name for rule in rules for name in rule.taken_back_on),
             transfers=compile_transfers(document),
             exchanges=compile_exchanges(document),
+            birthdays=None if document.birthdays is None else CompiledBirthdays.from_document(document.birthdays, zone),
+            roles=frozenset(rule.given for rule in rules if rule.given is not None),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
         )
@@ -162,6 +176,17 @@ class CompiledProgram:
             if activity_type in rule.taken_back_on and (day - first).days < rule.taken_back_days
         )
 
+    def without(self, outcomes: Sequence[RuleOutcome], there: Collection[str]) -> Sequence[RuleOutcome]:
+        """Return the outcomes where only these others are there: what asks for somebody else does not earn."""
+        if not self.roles - set(there):
+            return outcomes
+        return [
+            outcome
+            if outcome.rule.given is None or outcome.rule.given in there or not outcome.fired
+            else RuleOutcome(rule=outcome.rule, fired=False, reason=NOBODY_THERE, computed=0)
+            for outcome in outcomes
+        ]
+
     def is_closed_at(self, occurred_at: datetime) -> bool:
         """Whether nothing that happens then earns any more."""
         return self.closes_at is not None and occurred_at >= self.closes_at
@@ -169,6 +194,12 @@ class CompiledProgram:
     def expires_at(self, rule: CompiledRule, earned_at: datetime) -> datetime | None:
         """Return the first moment at which points of a rule are no longer good; None where none is fixed."""
         return rule.expiry.of(local_date(earned_at, self.zone))
+
+    def available_at(self, rule: CompiledRule, earned_at: datetime) -> datetime:
+        """Return when points of a rule count, where that is a date; else when they were earned."""
+        if rule.pending is None or not rule.pending.days:
+            return earned_at
+        return local_midnight(days_after(local_date(earned_at, self.zone), rule.pending.days), self.zone)
 
     def unit_expires_at(self, unit: str, earned_at: datetime) -> datetime | None:
         """Return the same for points that no rule earned, by the validity of their unit."""

@@ -16,10 +16,13 @@ from pydantic import ValidationError
 from laurel.calendars import zone_named
 from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
+from laurel.program.birthdays import BIRTHDAY, faults_of
+from laurel.program.concerning_faults import concerning_faults
 from laurel.program.conditions import condition_faults
 from laurel.program.conversion_faults import conversion_faults
 from laurel.program.document import (
     Attributes,
+    Birthdays,
     Cap,
     Conversion,
     DayPart,
@@ -37,6 +40,7 @@ from laurel.program.document import (
     Validity,
 )
 from laurel.program.parsing import RESERVED
+from laurel.program.pending_faults import pending_faults
 from laurel.program.places import overlapping
 from laurel.program.scopes import lines_scope, member_scope, where_scope
 from laurel.program.segment_faults import rule_segment_faults, segment_faults
@@ -71,6 +75,7 @@ class Outline:
     program: str | None = None
     transfers: Mapping[str, Transfers | None] = field(default_factory=dict)
     exchanges: Mapping[int, Exchange] = field(default_factory=dict)
+    birthdays: Birthdays | None = None
 
 
 def outline_of(document: ProgramDocument) -> Outline:
@@ -94,6 +99,7 @@ def outline_of(document: ProgramDocument) -> Outline:
         program=document.program,
         transfers=document.transfers,
         exchanges=dict(enumerate(document.exchanges)),
+        birthdays=document.birthdays,
     )
 
 
@@ -128,6 +134,7 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
         program=data["program"] if isinstance(data.get("program"), str) else None,
         transfers=_readable_named(Transfers, data.get("transfers")),
         exchanges=_readable(Exchange, dict(enumerate(exchanges)) if isinstance(exchanges, list) else {}),
+        birthdays=_readable(Birthdays, {"": data.get("birthdays")}).get(""),
     )
 
 
@@ -147,6 +154,10 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
     for index, cap in outline.caps.items():
         for path, code, detail in _cap(index, cap, outline):
             yield Fault(pointer_to(("caps", index, *path)), code, detail)
+    on_birthdays = {place: rule.budget is not None for place, rule in outline.rules.items() if BIRTHDAY in rule.on}
+    member = outline.attributes.member if outline.attributes is not None else None
+    for path, code, detail in faults_of(outline.birthdays, member, on_birthdays):
+        yield Fault(pointer_to(path), code, detail)
     if outline.tiers is not None:
         yield from tier_faults(outline.tiers, outline.units, outline.attributes)
     for index, conversion in outline.conversions.items():
@@ -173,6 +184,8 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
         yield from _numbers(rule, outline.attributes)
     yield from _dates(rule)
     yield from _limit(rule, outline)
+    yield from pending_faults(rule, (outline.units or {}).get(rule.unit))
+    yield from concerning_faults(rule, outline.rules, outline.attributes)
     yield from _group(rule, outline)
     yield from _measure(rule)
     if rule.multiplier is not None:

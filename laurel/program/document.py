@@ -43,6 +43,7 @@ CounterName = Annotated[str, Field(pattern=NAME_PATTERN)]
 AmountName = Annotated[str, Field(pattern=AMOUNT_PATTERN)]
 GiftWindow = Literal["day", "month", "quarter", "calendar_year", "account_year", "lifetime"]
 PayerPolicy = Literal["traveller_keeps", "return_to_payer"]
+Role = Literal["referrer", "payer", "employer", "agent"]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY_PATTERN)]
 
 
@@ -192,9 +193,13 @@ class Limit(Part):
     """How many times a member may earn by a rule within a window. A late night counts where it started.
 
     `by: person` counts all members of one person together; a member without a person counts alone.
+
+    With `counts: activities` every activity of the rule's types counts, whether it earned by it or not: the rule earns
+    on the first of them alone.
     """
 
     times: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
+    counts: Literal["earned", "activities"] = "earned"
     per: Literal["day_part", "day", "month", "quarter", "year", "lifetime"]
     by: Literal["member", "person"] = "member"
 
@@ -217,6 +222,17 @@ class TakenBack(Part):
     within_days: Annotated[int, Field(strict=True, ge=1, le=4_000)]
 
 
+class Pending(Part):
+    """Until when points do not count: so many days, until an activity of a type, or until somebody approves.
+
+    Exactly one of them. Days end at the local midnight so many days after the day of the activity.
+    """
+
+    days: Annotated[int, Field(strict=True, ge=1, le=4_000)] | None = None
+    until_event: ActivityType | None = None
+    approval: Literal[True] | None = None
+
+
 class Rule(Part):
     """One component of what an activity earns. Exactly one of `rate`, `multiplier` and `fixed` says how much.
 
@@ -224,6 +240,8 @@ class Rule(Part):
     its base has them. A rule with `starts_at` or `ends_at` earns on what happened from the one and before the other.
     `group` names rules that exclude each other, `priority` who of them comes first: the highest, then the order here.
     `segments` are those of which a member must belong to one. `funding` is needed, but for a unit that only counts.
+    `to` names another than the member who gets the points, `given` one without whom the rule does not earn; `to` is
+    `given` as well.
     """
 
     rule: RuleId
@@ -243,6 +261,9 @@ class Rule(Part):
     caps: RuleCaps | None = None
     limit: Limit | None = None
     budget: Budget | None = None
+    pending: Pending | None = None
+    to: Role | None = None
+    given: Role | None = None
     group: RuleId | None = None
     priority: Annotated[int, Field(strict=True, ge=-1_000, le=1_000)] = 0
     segments: Annotated[tuple[RuleId, ...], Field(max_length=16)] = ()
@@ -501,6 +522,17 @@ class LateClaim(Part):
     months: Annotated[int, Field(strict=True, ge=0, le=1_200)] = 6
 
 
+class Birthdays(Part):
+    """Each year a member has an activity of type `birthday`, at a time of the day of the program's zone.
+
+    `attribute` is the member's, a text such as "1990-02-28". Who was born on 29 February has it on the 28th of a
+    shorter February.
+    """
+
+    attribute: AttributeName = "born"
+    at: TimeOfDay = "09:00"
+
+
 class Returns(Part):
     """What a return does besides taking back what the activity earned."""
 
@@ -539,6 +571,7 @@ class ProgramDocument(Part):
     caps: Annotated[tuple[Cap, ...], Field(max_length=100)] = ()
     payers: Annotated[dict[ActivityType, PayerPolicy], Field(max_length=100, json_schema_extra=_NO_OTHER_KEYS)] = {}
     returns: Returns = Returns()
+    birthdays: Birthdays | None = None
     tiers: Tiers | None = None
     conversions: Annotated[tuple[Conversion, ...], Field(max_length=32)] = ()
     segments: Annotated[tuple[Segment, ...], Field(max_length=50)] = ()

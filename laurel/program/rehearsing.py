@@ -7,7 +7,7 @@ asks the same functions of `climbing` as the service does, and would only copy t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from laurel.program.windows import Window, WindowKind
 
 _decode = decoder_of(Activity).decode
+MEMBER = "m-1"
+"""The member of a case, as its friends know it."""
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -46,11 +48,15 @@ def rehearse(program: CompiledProgram, case: Case) -> list[str]:
     """Play a case; return where it came out otherwise than expected, a sentence each."""
     if case.changes:
         program = CompiledProgram.from_document(changed(program.document, case.changes), program.version)
-    stage = _Stage(program, case.member, case.member.enrolled_at or instant_of(case.steps[0]))
+    enrolled_at = case.member.enrolled_at or instant_of(case.steps[0])
+    stage = _Stage(program, case.member, enrolled_at)
+    friends = {name: _Stage(program, type(case.member)(), enrolled_at) for name in case.friends}
+    for friend in friends.values():
+        friend.town, friend.referred_by = {MEMBER: stage}, MEMBER
     return [
         f"{case.case}, step {number}: {said}"
         for number, step in enumerate(case.steps, 1)
-        for said in _differences(stage.play(step), step.expect)
+        for said in _differences(stage.play(step, friends.get(str((step.activity or {}).get("member")))), step.expect)
     ]
 
 
@@ -75,6 +81,9 @@ class _Lot:
     earned_at: datetime
     expires_at: datetime | None
     expired: int = 0
+    pending: int = 0
+    available_at: datetime | None = None
+    awaits: str = ""
 
 
 @dataclass(slots=True)
@@ -88,6 +97,7 @@ class _Posted:
     member: Mapping[str, Any] = field(default_factory=dict)
     counted: dict[str, QualifyingCounted] = field(default_factory=dict)
     counted_in: int = 0
+    shares: list[tuple[str, _Stage]] = field(default_factory=list)
 
     def counted_by(self, rule: str, amount: int) -> list[tuple[QualifyingCounted, int]]:
         """Return what comes back of what a rule counted towards tiers, if it did."""
@@ -131,19 +141,27 @@ class _Stage:
         self._funded: dict[CompiledRule, int] = {}
         self._vouchers = Vouchers(program, enrolled_at)
         self._segments = SegmentsOnPaper(program, enrolled_at, self._by_day)
+        self.town: dict[str, _Stage] = {}
+        self.referred_by: str | None = None
+        birthdays = program.birthdays
+        self._birthday = birthdays.next_after(member.attributes, enrolled_at) if birthdays is not None else None
+        self._received = _Seen()
+        self._shares: dict[str, _Posted] = {}
 
-    def play(self, step: Step) -> _Seen:
-        """Do what a step says; return what came of it."""
-        seen = _Seen()
+    def play(self, step: Step, friend: _Stage | None = None) -> _Seen:
+        """Do what a step says, or have a friend do it; return what came of it for the member."""
+        seen = self._received = _Seen()
+        if friend is not None:
+            self._at = max(self._at, instant_of(step))
+            self._pass_time()
+            self._expire(self._at)
+            self._look(self._at)
+            seen.refused = friend.play(step).refused
+            self._tell(seen)
+            return seen
         self._steps += 1
         self._at = max(self._at, instant_of(step))
-        for due_at in self._vouchers.dates(self._at):
-            self._expire(due_at)
-            self._look(due_at)
-            for unit in self._program.units:
-                self._vouchers.convert(unit, self._in_order(unit), due_at)
-        self._look(self._at)
-        self._segments.pass_time(self._at)
+        self._pass_time()
         try:
             if step.activity is not None:
                 self._report(step.activity, step.reported_at, seen)
@@ -161,23 +179,44 @@ class _Stage:
                 self._expire(step.wait_until)
         except Refused as refusal:
             seen.refused = refusal.code
+        self._tell(seen)
+        return seen
+
+    def _pass_time(self) -> None:
+        """Convert, look at the tier and judge segments, up to now."""
+        for due_at in self._vouchers.dates(self._at):
+            self._expire(due_at)
+            self._look(due_at)
+            for unit in self._program.units:
+                self._vouchers.convert(unit, self._in_order(unit), due_at)
+        self._look(self._at)
+        self._segments.pass_time(self._at)
+
+    def _tell(self, seen: _Seen) -> None:
+        """Say how the member stands."""
         seen.balances = {
-            unit: {"available": self._available(unit), "owed": self._owed[unit]} for unit in self._program.units
+            unit: {
+                "available": self._available(unit),
+                "owed": self._owed[unit],
+                "pending": sum(lot.pending for lot in self._lots if lot.rule.unit == unit),
+            }
+            for unit in self._program.units
         }
         seen.billed = self._billed()
         self._look(self._at)
         seen.tier = self._stands()
         seen.vouchers = self._vouchers.seen(self._at)
         seen.segments = self._segments.seen()
-        return seen
 
     def _by_day(self) -> dict[tuple[str, date], int]:
         """Add up what counts towards segments, less what came back."""
-        units = {rule.id: rule.unit for rule in self._program.rules}
+        units = {rule.id: rule.unit for rule in self._program.rules if rule.to is None}
         found: dict[tuple[str, date], int] = {}
         for posted in self._posted.values():
             day = local_date(posted.activity.occurred_at, self._program.zone)
             for rule, amount in posted.granted.items():
+                if rule not in units:
+                    continue
                 found[units[rule], day] = found.get((units[rule], day), 0) + amount
         return found
 
@@ -225,7 +264,7 @@ class _Stage:
         counted = [
             Counted(outcome.rule.id, outcome.rule.unit, outcome.computed)
             for outcome in outcomes
-            if outcome.rule.counts_only and outcome.computed
+            if outcome.rule.counts_only and outcome.computed and outcome.rule.to is None
         ]
         climber = self._climber()
         if climber is not None:
@@ -271,10 +310,22 @@ class _Stage:
                 return
         posted = _Posted(activity, member=self._seen_for(activity))
         outcomes = self._program.evaluate(basis_of(activity), posted.member, spent=self._spent(activity))
+        others = self._others(activity)
+        outcomes = self._program.without(outcomes, others)
+        self._release(lambda lot: lot.awaits == f"event:{activity.type}" and self._is_awaited(lot, activity))
+        if activity.type == "referral" and self.referred_by is None:
+            self.referred_by = others.get("referrer")
         self._qualify(activity, outcomes, posted)
         for outcome in outcomes:
             seen.reasons[outcome.rule.id] = outcome.reason
-            if outcome.computed:
+            if outcome.computed and outcome.rule.to is not None:
+                posted.used.add(outcome.rule.id)
+                posted.granted[outcome.rule.id] = outcome.computed
+                other = self.town.get(others[outcome.rule.to])
+                if other is not None:
+                    posted.shares.append((outcome.rule.id, other))
+                    other.receive(outcome.rule, outcome.computed, activity, self._at)
+            elif outcome.computed:
                 posted.used.add(outcome.rule.id)
                 if outcome.rule.counts_only:
                     posted.granted[outcome.rule.id] = outcome.computed
@@ -315,6 +366,9 @@ class _Stage:
         earned_at = posted.activity.occurred_at
         expires_at = self._program.expires_at(rule, earned_at)
         lot = _Lot(rule, amount, amount, earned_at, expires_at)
+        if rule.pending is not None:
+            lot.pending, lot.remaining, lot.awaits = amount, 0, rule.pending.awaits
+            lot.available_at = self._program.available_at(rule, earned_at)
         self._lots.append(lot)
         posted.granted[rule.id] = posted.granted.get(rule.id, 0) + amount
         posted.lots.setdefault(rule.id, []).append(lot)
@@ -322,9 +376,61 @@ class _Stage:
         zone = self._program.zone
         seen.good_through[rule.id] = None if expires_at is None else local_date(expires_at, zone) - timedelta(days=1)
         self._funded[rule] = self._funded.get(rule, 0) + amount
-        paid = min(self._owed[rule.unit], amount)
+        self._pay(lot)
+
+    def _pay(self, lot: _Lot) -> None:
+        paid = min(self._owed[lot.rule.unit], lot.remaining)
         lot.remaining -= paid
-        self._owed[rule.unit] -= paid
+        self._owed[lot.rule.unit] -= paid
+
+    def _release(self, ripe: Callable[[_Lot], bool]) -> None:
+        """Let pending points count, which pays what is owed first."""
+        for lot in self._lots:
+            if lot.pending and ripe(lot):
+                lot.remaining, lot.pending = lot.remaining + lot.pending, 0
+                self._pay(lot)
+
+    def _is_awaited(self, lot: _Lot, activity: Activity) -> bool:
+        """Say whether an activity is the one that a lot awaits: the one it names, or any of its type."""
+        of = self._posted.get(activity.of or "")
+        return activity.of is None or (of is not None and any(lot in lots for lots in of.lots.values()))
+
+    def _others(self, activity: Activity) -> dict[str, str]:
+        named = {
+            "referrer": self.referred_by or activity.referrer,
+            "payer": activity.payer.id if activity.payer is not None else None,
+            "employer": self._attributes.get("employer"),
+            "agent": activity.attributes.get("agent"),
+        }
+        return {role: other for role, other in named.items() if isinstance(other, str)}
+
+    def receive(self, rule: CompiledRule, amount: int, activity: Activity, at: datetime) -> None:
+        """Take what a rule gives to this member for the activity of another."""
+        self._steps += 1
+        self._at = max(self._at, at)
+        share = self._shares.setdefault(activity.id, _Posted(activity))
+        if not rule.counts_only:
+            self._grant(rule, amount, share, self._received)
+            return
+        climber = self._climber()
+        if climber is not None:
+            counted = [Counted(rule.id, rule.unit, amount)]
+            facts = count(climber, counted, activity.id, "", activity.occurred_at, self._at)
+            share.counted |= {fact.rule: fact for fact in facts if isinstance(fact, QualifyingCounted)}
+            share.counted_in = self._steps
+            self._move(facts)
+
+    def give_back(self, rule: CompiledRule, amount: int, activity: Activity, at: datetime) -> None:
+        """Give back what a return leaves no reason to keep."""
+        self._at = max(self._at, at)
+        share = self._shares[activity.id]
+        if not rule.counts_only:
+            self._funded[rule] -= amount
+            self._received.reversals[rule.id] = self._claw_back(share.lots[rule.id], amount)
+            return
+        climber = self._climber()
+        if climber is not None:
+            self._move(take_back(climber, [(share.counted[rule.id], amount)], share.counted_in, self._at))
 
     def _room(self, cap: CompiledCap, posted: _Posted) -> int | None:
         """What a cap leaves, by adding up everything that was granted and not taken back."""
@@ -359,10 +465,12 @@ class _Stage:
         for rule in self._program.limited:
             assert rule.limit is not None
             window = self._window(rule.limit.window, activity)
+            counts = rule.limit.of_activities
             same = [
                 each
                 for each in self._posted.values()
-                if rule.id in each.used and self._window(rule.limit.window, each.activity) == window
+                if (each.activity.type in rule.on if counts else rule.id in each.used)
+                and self._window(rule.limit.window, each.activity) == window
             ]
             if len(same) >= rule.limit.times:
                 spent.append(rule.index)
@@ -404,6 +512,9 @@ class _Stage:
                 posted.used.discard(rule.id)
             if amount:
                 posted.granted[rule.id] = granted - amount
+                if rule.to is not None:
+                    self._have_given_back(rule, amount, posted)
+                    continue
                 if rule.counts_only:
                     taken += posted.counted_by(rule.id, amount)
                     continue
@@ -412,10 +523,7 @@ class _Stage:
                 for cap in self._program.caps:
                     if cap.window is not None and cap.covers(rule):
                         freed[cap.name] = freed.get(cap.name, 0) + amount
-            if rule.id in posted.refused:
-                cap, left = posted.refused[rule.id]
-                wanted = min(outcome.computed, rule.per_transaction or outcome.computed)
-                posted.refused[rule.id] = (cap, max(min(left, wanted - posted.granted.get(rule.id, 0)), 0))
+            self._unrefuse(outcome, posted)
         for cap in self._program.caps:
             if freed.get(cap.name) and self._program.refill_on_return:
                 self._refill(cap, posted, freed[cap.name], seen)
@@ -424,6 +532,20 @@ class _Stage:
         climber = self._climber()
         if climber is not None and taken:
             self._move(take_back(climber, taken, posted.counted_in, self._at))
+
+    def _unrefuse(self, outcome: RuleOutcome, posted: _Posted) -> None:
+        """Forget what was refused to what came back."""
+        rule = outcome.rule
+        if rule.id in posted.refused:
+            cap, left = posted.refused[rule.id]
+            wanted = min(outcome.computed, rule.per_transaction or outcome.computed)
+            posted.refused[rule.id] = (cap, max(min(left, wanted - posted.granted.get(rule.id, 0)), 0))
+
+    def _have_given_back(self, rule: CompiledRule, amount: int, posted: _Posted) -> None:
+        """Have others give back what they got by a rule."""
+        for name, other in posted.shares:
+            if name == rule.id:
+                other.give_back(rule, amount, posted.activity, self._at)
 
     def _refill(self, cap: CompiledCap, back: _Posted, room: int, seen: _Seen) -> None:
         """Grant what the cap had refused in the window of what came back, oldest first, then by rule."""
@@ -446,6 +568,10 @@ class _Stage:
     def _claw_back(self, own: Sequence[_Lot], amount: int) -> dict[str, int]:
         unit = own[0].rule.unit
         missing, expired = amount, 0
+        for source in own:
+            part = min(source.pending, missing)
+            source.pending -= part
+            missing -= part
         for source in own:
             part = min(source.remaining, missing)
             source.remaining -= part
@@ -470,7 +596,25 @@ class _Stage:
             lot.remaining -= part
             amount -= part
 
+    def _celebrate(self, until: datetime) -> None:
+        """Let every birthday come in its turn."""
+        birthdays = self._program.birthdays
+        while birthdays is not None and self._birthday is not None and self._birthday <= until:
+            at, self._birthday = self._birthday, birthdays.next_after(self._attributes, self._birthday)
+            self._lapse(at)
+            said = {"id": f"birthday-{at.year}", "type": "birthday", "occurred_at": at.isoformat()}
+            activity = _decode(msgspec.json.encode(said))
+            posted = _Posted(activity, member=self._seen_for(activity))
+            for outcome in self._program.evaluate(basis_of(activity), posted.member):
+                if outcome.computed and not outcome.rule.counts_only:
+                    self._grant(outcome.rule, outcome.computed, posted, _Seen())
+
     def _expire(self, at: datetime) -> None:
+        self._celebrate(at)
+        self._lapse(at)
+
+    def _lapse(self, at: datetime) -> None:
+        self._release(lambda lot: lot.awaits == "date" and lot.available_at is not None and lot.available_at <= at)
         for lot in self._lots:
             lapse_at = self._lapse_at.get(lot.rule.unit)
             gone_at = lot.expires_at if lapse_at is None else lapse_at

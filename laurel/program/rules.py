@@ -37,6 +37,7 @@ GAVE_WAY: Final = "gave_way"
 LIMIT_REACHED: Final = "limit_reached"
 NOT_FOR_TIER: Final = "not_for_tier"
 NOT_IN_SEGMENT: Final = "not_in_segment"
+NOBODY_THERE: Final = "nobody_there"
 REASONS: Final = (
     EARNED,
     ROUNDS_TO_ZERO,
@@ -51,6 +52,7 @@ REASONS: Final = (
     LIMIT_REACHED,
     NOT_FOR_TIER,
     NOT_IN_SEGMENT,
+    NOBODY_THERE,
 )
 """Why a rule earned what it did. The first three belong to rules that fired, the others to those that did not."""
 
@@ -63,6 +65,7 @@ class RuleLimit:
     times: int
     window: WindowKind
     by_person: bool = False
+    of_activities: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,10 +111,19 @@ class CompiledRule:
     segments: frozenset[str] = frozenset()
     taken_back_on: frozenset[str] = frozenset()
     taken_back_days: int = 0
+    pending: CompiledPending | None = None
+    to: str | None = None
+    given: str | None = None
+    """Who gets the points, if it is not the member, and without whom the rule does not earn."""
 
     def is_for(self, member: Member) -> bool:
         """Whether the member belongs to one of the segments that the rule is for."""
         return not self.segments or not self.segments.isdisjoint(member.get(SEGMENTS, ()))
+
+    def may_be_by(self, partner: str | None) -> bool:
+        """Say whether what a partner reports may earn by this rule, as far as its guard tells."""
+        guard = self.where.guard if self.where is not None else None
+        return guard is None or guard.field.path != "activity.partner" or partner in guard.values
 
     def runs_at(self, occurred_at: datetime | None) -> bool:
         """Whether an instant lies within the rule's dates; no instant lies within all."""
@@ -120,6 +132,14 @@ class CompiledRule:
         if self.starts_at is not None and occurred_at < self.starts_at:
             return False
         return self.ends_at is None or occurred_at < self.ends_at
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPending:
+    """What the points of a rule await before they count: `date`, `approval`, or `event:` and a type."""
+
+    awaits: str
+    days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +221,21 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         segments=frozenset(rule.segments),
         taken_back_on=frozenset(rule.taken_back.on if rule.taken_back is not None else ()),
         taken_back_days=rule.taken_back.within_days if rule.taken_back is not None else 0,
+        pending=_pending(rule),
+        to=rule.to,
+        given=rule.to or rule.given,
     )
+
+
+def _pending(rule: Rule) -> CompiledPending | None:
+    pending = rule.pending
+    if pending is None:
+        return None
+    if pending.days is not None:
+        return CompiledPending("date", pending.days)
+    if pending.until_event is not None:
+        return CompiledPending(f"event:{pending.until_event}")
+    return CompiledPending("approval")
 
 
 def _measure(rule: Rule) -> tuple[RuleKind, Fraction]:
@@ -250,7 +284,9 @@ def _limit(rule: Rule) -> RuleLimit | None:
     if rule.limit is None:
         return None
     window: WindowKind = "calendar_year" if rule.limit.per == "year" else rule.limit.per
-    return RuleLimit(f"limit/{rule.rule}/{window}", rule.limit.times, window, rule.limit.by == "person")
+    of_activities, by_person = rule.limit.counts == "activities", rule.limit.by == "person"
+    name = f"limit/{rule.rule}/{window}"
+    return RuleLimit(name, rule.limit.times, window, of_activities=of_activities, by_person=by_person)
 
 
 def _numbers(rule: Rule) -> tuple[str | None, ...] | None:

@@ -73,6 +73,11 @@ class Settler:
                 recorded.waiter.close()
             return Settled(recorded, before.state, before.code, before.outcome, replayed=True)
         replayed = before is not None
+        if before is not None and before.outcome is not None:
+            # It waits for something that may take long, and that is what there is to tell.
+            if recorded.waiter is not None:
+                recorded.waiter.close()
+            return Settled(recorded, before.state, before.code, before.outcome, replayed=True)
         if ask.request.outcome is not None and not replayed:
             if recorded.waiter is not None:
                 recorded.waiter.close()
@@ -101,7 +106,7 @@ class Settler:
             if told is None:
                 # The tail may have missed it, the projector has not: the row is read before anybody is told 202.
                 settled = await self._look(recorded, replayed=replayed)
-                if settled.state != requests.PENDING or seconds <= 0:
+                if settled.state != requests.PENDING or settled.outcome is not None or seconds <= 0:
                     return settled
         if told is None or told.outcome is None:
             return await self._look(recorded, replayed=replayed)
@@ -141,7 +146,7 @@ def answer(
     """Turn what is known into the answer; `pending` is shown while nothing is known yet."""
     headers = {**wish.headers, **(_REPLAYED if settled.replayed else {})}
     if settled.state == requests.PENDING:
-        shown = msgspec.json.encode({**pending, "state": requests.PENDING})
+        shown = settled.outcome or msgspec.json.encode({**pending, "state": requests.PENDING})
         return Response(shown, 202, {**headers, "Location": location}, JSON)
     if settled.is_refused:
         response = problem_response(refusal(settled.code, settled.outcome), instance)

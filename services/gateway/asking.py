@@ -278,7 +278,8 @@ class Asking:
 
 
 def _versions(head: ProgramHead) -> Versions:
-    versions: Versions = _Versions(program=head.version, as_of=head.as_of if head.is_manual else None)
+    as_of = head.as_of if head.is_manual else None
+    versions: Versions = _Versions(program=head.version, partners=head.partners, as_of=as_of)
     return versions
 
 

@@ -28,6 +28,9 @@ EXCHANGE: Final = "exchange"
 MERGE: Final = "merge"
 UNMERGE: Final = "unmerge"
 HOUSEHOLD: Final = "household"
+BLOCK: Final = "block"
+CLAIM: Final = "claim"
+PENDING_DECISION: Final = "pending_decision"
 
 _LETTERS: Final = {
     ACTIVITY: "a",
@@ -51,6 +54,9 @@ _LETTERS: Final = {
     MERGE: "mg",
     UNMERGE: "mu",
     HOUSEHOLD: "hh",
+    BLOCK: "b",
+    CLAIM: "c",
+    PENDING_DECISION: "pd",
 }
 _KINDS: Final = {letter: kind for kind, letter in _LETTERS.items()}
 _PARTS: Final = 4

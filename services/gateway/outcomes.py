@@ -22,6 +22,8 @@ from services.gateway.naming import (
     ACTIVITY,
     ADJUSTMENT,
     ADJUSTMENT_DECISION,
+    BLOCK,
+    CLAIM,
     HOLD,
     HOLD_CANCEL,
     HOLD_CAPTURE,
@@ -30,6 +32,7 @@ from services.gateway.naming import (
     MEMBER,
     MEMBER_CHANGE,
     MEMBER_CLOSE,
+    PENDING_DECISION,
     REDEMPTION,
     REWARD,
     VOUCHER_REDEEM,
@@ -39,6 +42,8 @@ from services.gateway.naming import (
 )
 from services.gateway.told_sharing import OTHER, SHARED, read_shared
 
+PENDING: Final = "pending"
+"""Not final: what a GET shows of a request whose outcome waits for something."""
 POSTED: Final = "posted"
 REFUSED: Final = "refused"
 FREED: Final = "freed"
@@ -109,6 +114,17 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareSeen:
+    """How the wallet of another stands after an event of a member: known before that one's own event comes."""
+
+    program: str
+    member: str
+    version: int
+    balances: bytes
+    tier: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class RedemptionSeen:
     """How a redemption stands after an event."""
 
@@ -175,6 +191,7 @@ class Told:
     closed: tuple[str, str] | None = None
     """The program and member whom an event closes."""
     merged: MergeSeen | None = None
+    shares: tuple[ShareSeen, ...] = ()
 
 
 NOTHING: Final = Told()
@@ -241,6 +258,13 @@ class _TierStanding(msgspec.Struct):
     progress: list[_Progress] = msgspec.field(default_factory=list)
 
 
+class _WalletOf(msgspec.Struct):
+    member: str
+    version: int
+    balances: msgspec.Raw = _EMPTY_LIST
+    tier_standing: msgspec.Raw = _NULL
+
+
 class _Posted(_Wallet, kw_only=True):
     activity: str
     awards: msgspec.Raw = _EMPTY_LIST
@@ -249,6 +273,8 @@ class _Posted(_Wallet, kw_only=True):
     vouchers: msgspec.Raw = _EMPTY_LIST
     reversals: msgspec.Raw = _NULL
     counters: list[CounterTold] = msgspec.field(default_factory=list)
+    others: msgspec.Raw = _EMPTY_LIST
+    wallets: list[_WalletOf] = msgspec.field(default_factory=list)
 
 
 class _Refused(_Wallet, kw_only=True):
@@ -280,6 +306,7 @@ _decode_wallet = msgspec.json.Decoder(_Wallet).decode
 _decode_posted = msgspec.json.Decoder(_Posted).decode
 _decode_refused = msgspec.json.Decoder(_Refused).decode
 _decode_enrolled = msgspec.json.Decoder(_Enrolled).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_awards = msgspec.json.Decoder(list[Award]).decode
 _decode_balances = msgspec.json.Decoder(list[_Balance]).decode
 _decode_tier = msgspec.json.Decoder(_Tier | None).decode
@@ -288,12 +315,15 @@ _decode_standing = msgspec.json.Decoder(_TierStanding | None).decode
 
 def _awarded(message: Heard) -> Told:
     said = _read_posted(message)
-    return Told(_posted(message, said, None), _summary(message, said), details=_details(message, said))
+    outcome, summary = _posted(message, said, None), _summary(message, said)
+    return Told(outcome, summary, details=_details(message, said), shares=_shares(message, said))
 
 
 def _clawed_back(message: Heard) -> Told:
     said = _read_posted(message)
-    return Told(_posted(message, said, said.reversals), _summary(message, said), details=_details(message, said))
+    said.reversals, said.others = _joined(said.reversals, said.others), _EMPTY_LIST
+    outcome, summary = _posted(message, said, said.reversals), _summary(message, said)
+    return Told(outcome, summary, details=_details(message, said), shares=_shares(message, said))
 
 
 def _details(message: Heard, said: _Posted) -> tuple[DetailSeen, ...]:
@@ -311,28 +341,130 @@ def _segments(message: Heard, said: _Wallet) -> tuple[DetailSeen, ...]:
     return (DetailSeen(message.program, message.member, SEGMENTS, body, place.epoch, place.sequence),)
 
 
+def _shares(message: Heard, said: _Posted) -> tuple[ShareSeen, ...]:
+    return tuple(
+        ShareSeen(
+            message.program,
+            each.member,
+            each.version,
+            _read_balances(each.balances),
+            _read_standing(each.tier_standing),
+        )
+        for each in said.wallets
+    )
+
+
 def _read_posted(message: Heard) -> _Posted:
     said = _decode_posted(message.body)
     _decode_tier(said.tier)
     return said
 
 
+def _is_of(correlation: Correlation, activity: str) -> bool:
+    """Say whether a request reported an activity, or claimed it."""
+    return correlation.key.kind in {ACTIVITY, CLAIM} and correlation.key.id == activity
+
+
+def _joined(own: msgspec.Raw, others: msgspec.Raw) -> msgspec.Raw:
+    """Put what others got, or gave back, behind what the member did."""
+    more = _decode_list(others)
+    return msgspec.Raw(_encode([*_decode_list(own), *more])) if more else own
+
+
 def _posted(message: Heard, said: _Posted, reversals: msgspec.Raw | None) -> Outcome | None:
     correlation = parse_correlation(message.correlation)
     # One request may move several wallets; its outcome is the event of its own activity.
-    if correlation is None or correlation.key.kind != ACTIVITY or correlation.key.id != said.activity:
+    if correlation is None or not _is_of(correlation, said.activity):
         return None
-    answer = _Answer(
-        said.activity, POSTED, said.awards, said.balances, said.decision, said.tier, said.vouchers, reversals
-    )
-    return Outcome(correlation, POSTED, None, _encode(answer), _decode_awards(said.awards))
+    awards = _joined(said.awards, said.others)
+    answer = _Answer(said.activity, POSTED, awards, said.balances, said.decision, said.tier, said.vouchers, reversals)
+    return Outcome(correlation, POSTED, None, _encode(answer), _decode_awards(awards))
+
+
+class _Pending(_Wallet, kw_only=True):
+    activity: str
+    code: str
+    awards: msgspec.Raw = _EMPTY_LIST
+    decision: msgspec.Raw = _EMPTY_LIST
+
+
+class _ToppedUp(msgspec.Struct):
+    partner: str
+    reference: str
+    unit: str
+    units: int
+    amount: int
+    currency: str
+    block: dict[str, Any]
+    code: str | None = None
+
+
+_decode_pending = msgspec.json.Decoder(_Pending).decode
+_decode_topped_up = msgspec.json.Decoder(_ToppedUp).decode
+
+
+def _pending(message: Heard) -> Told:
+    """An activity waits; what was asked has no outcome yet, but something to show."""
+    said = _decode_pending(message.body)
+    _decode_awards(said.awards)
+    correlation = parse_correlation(message.correlation)
+    outcome = None
+    if correlation is not None and _is_of(correlation, said.activity):
+        shown = {
+            "id": said.activity,
+            "state": PENDING,
+            "reason": said.code,
+            "awards": said.awards,
+            "balances": said.balances,
+            "decision": said.decision,
+        }
+        outcome = Outcome(correlation, PENDING, said.code, _encode(shown))
+    return Told(outcome=outcome, summary=_summary(message, said))
+
+
+class _Decided(_Wallet, kw_only=True):
+    activity: str
+    partner: str
+    approved: bool
+    amount: int = 0
+    code: str | None = None
+
+
+_decode_decided = msgspec.json.Decoder(_Decided).decode
+
+
+def _pending_decided(message: Heard) -> Told:
+    said = _decode_decided(message.body)
+    correlation = parse_correlation(message.correlation)
+    outcome = None
+    if correlation is not None and correlation.key.kind == PENDING_DECISION:
+        if said.code is not None:
+            body = _refusal_body({"id": said.activity}, said.code, "", {"amount": said.amount})
+            outcome = _refusal(correlation, said.code, body)
+        else:
+            shown = {"id": said.activity, "state": POSTED, "approved": said.approved, "amount": said.amount}
+            outcome = Outcome(correlation, POSTED, None, _encode({**shown, "balances": said.balances}))
+    return Told(outcome=outcome, summary=_summary(message, said))
+
+
+def _topped_up(message: Heard) -> Told:
+    said = _decode_topped_up(message.body)
+    correlation = parse_correlation(message.correlation)
+    if correlation is None or correlation.key.kind != BLOCK:
+        return NOTHING
+    named = {"partner": said.partner, "reference": said.reference}
+    if said.code is not None:
+        return Told(outcome=_refusal(correlation, said.code, _refusal_body(named, said.code, "", {"unit": said.unit})))
+    paid = {"unit": said.unit, "units": said.units, "amount": said.amount, "currency": said.currency}
+    body = _encode({**named, "state": POSTED, **paid, "block": said.block})
+    return Told(outcome=Outcome(correlation, POSTED, None, body))
 
 
 def _refused(message: Heard) -> Told:
     said = _decode_refused(message.body)
     correlation = parse_correlation(message.correlation)
     outcome = None
-    if correlation is not None and correlation.key.kind == ACTIVITY and correlation.key.id == said.activity:
+    if correlation is not None and _is_of(correlation, said.activity):
         body = _refusal_body({"id": said.activity}, said.code, said.detail, said.facts)
         outcome = _refusal(correlation, said.code, body)
     return Told(outcome=outcome, summary=_summary(message, said))
@@ -845,7 +977,7 @@ def _message_discarded(message: Heard) -> Told:
     return Told(outcome=_refusal(correlation, "discarded", _refusal_body(named, "discarded", "", {})))
 
 
-_NAMED: Final = {ACTIVITY: "id", MEMBER: "id", REWARD: "id", MATCH: "match"}
+_NAMED: Final = {ACTIVITY: "id", CLAIM: "id", MEMBER: "id", REWARD: "id", MATCH: "match"}
 
 
 def _refusal(correlation: Correlation, code: str, body: bytes) -> Outcome:
@@ -872,7 +1004,11 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.MemberChangeRefused.TYPE: _change_refused,
     points.PointsAwarded.TYPE: _awarded,
     points.PointsCapped.TYPE: _moved,
+    points.ActivityPending.TYPE: _pending,
     points.ActivityRefused.TYPE: _refused,
+    points.PointsAvailable.TYPE: _moved,
+    points.BlockToppedUp.TYPE: _topped_up,
+    points.PendingDecided.TYPE: _pending_decided,
     points.PointsClawedBack.TYPE: _clawed_back,
     points.PointsHeld.TYPE: _points_held,
     points.HoldRefused.TYPE: _hold_refused,
@@ -912,7 +1048,10 @@ ANSWERS: Final = frozenset(
         points.MemberClosed.TYPE,
         points.MemberChangeRefused.TYPE,
         points.PointsAwarded.TYPE,
+        points.ActivityPending.TYPE,
         points.ActivityRefused.TYPE,
+        points.BlockToppedUp.TYPE,
+        points.PendingDecided.TYPE,
         points.PointsClawedBack.TYPE,
         points.PointsHeld.TYPE,
         points.HoldRefused.TYPE,

@@ -10,6 +10,7 @@ from laurel.contracts.asking import (
     ActivityReported,
     AdjustmentDecisionRequested,
     AdjustmentRequested,
+    BlockTopUpRequested,
     ClockTurnRequested,
     CorrectionRequested,
     EnrolmentRequested,
@@ -18,6 +19,7 @@ from laurel.contracts.asking import (
     MemberChangeRequested,
     MemberCloseRequested,
     MergeRequested,
+    PendingDecisionRequested,
     RedemptionRequested,
     RewardPublishRequested,
     StatusMatchRequested,
@@ -31,7 +33,7 @@ from laurel.contracts.asking import (
     VoucherVoidRequested,
 )
 from laurel.contracts.envelope import Cause
-from laurel.contracts.programs import ProgramPublished
+from laurel.contracts.programs import PartnerPublished, ProgramPublished
 from laurel.io.saying import MAIN, PROGRAMS, Saying
 from laurel.shapes import encode, struct_of
 
@@ -49,11 +51,13 @@ if TYPE_CHECKING:
         PlaceHold,
         PublishReward,
         RedeemVoucher,
+        TopUpBlock,
         TransferPoints,
     )
     from services.gateway.asking import Stamp
     from services.gateway.store.households import NewHousehold
     from services.gateway.store.members import NewMember
+    from services.gateway.store.partner_terms import TermsRow
     from services.gateway.store.programs import VersionRow
 
 _Cause: Any = struct_of(Cause)
@@ -63,6 +67,7 @@ _StatusMatch: Any = struct_of(StatusMatchRequested)
 _Redemption: Any = struct_of(RedemptionRequested)
 _Turn: Any = struct_of(ClockTurnRequested)
 _Published: Any = struct_of(ProgramPublished)
+_Terms: Any = struct_of(PartnerPublished)
 
 
 class _Reported(msgspec.Struct, frozen=True):
@@ -281,6 +286,14 @@ def household_set_requested(stamp: Stamp, new: NewHousehold, traceparent: str) -
     return _to_points(HouseholdSetRequested, stamp, "", traceparent, **fields, **members)
 
 
+def pending_decision_requested(
+    stamp: Stamp, activity: str, member: str, partner: str, limit: int | None, traceparent: str, *, approve: bool
+) -> Saying:
+    """Somebody decides about points that await approval."""
+    fields = {"activity": activity, "partner": partner, "approve": approve, "limit": limit}
+    return _to_points(PendingDecisionRequested, stamp, member, traceparent, **fields)
+
+
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:
     """Say what has no time of its own: points knows when it happens where the program's clock is manual."""
     at = stamp.at(stamp.now)
@@ -316,6 +329,38 @@ def program_published(row: VersionRow, document: dict[str, Any], traceparent: st
         traceparent=traceparent,
         key=f"{row.program}:{row.version}",
     )
+
+
+def partner_published(row: TermsRow, traceparent: str) -> Saying:
+    """What is said of a partner, on the same topic; versions are counted over all partners of a program."""
+    body = _Terms(
+        program=row.program,
+        member=None,
+        at=row.published_at,
+        cause=_Cause(kind="partner", id=f"{row.program}:{row.partner}:{row.version}"),
+        version=row.version,
+        partner=row.partner,
+        state=row.state,
+        since=row.since,
+        billing=row.billing,
+        published_at=row.published_at,
+    )
+    return Saying(
+        PROGRAMS,
+        row.program,
+        "",
+        PartnerPublished.TYPE,
+        encode(body),
+        row.published_at,
+        traceparent=traceparent,
+        key=f"{row.program}:{row.partner}:{row.version}",
+    )
+
+
+def block_top_up_requested(stamp: Stamp, partner: str, body: TopUpBlock, traceparent: str) -> Saying:
+    """A partner has paid for points in advance."""
+    paid = {"unit": body.unit, "units": body.units, "amount": body.amount, "currency": body.currency}
+    return _to_points(BlockTopUpRequested, stamp, "", traceparent, partner=partner, reference=body.reference, **paid)
 
 
 def _cause(stamp: Stamp) -> Cause:

@@ -172,10 +172,11 @@ class IdentifierShown(Shown):
 
 
 class ActivityShown(Shown):
-    """What an activity earned, and why."""
+    """What an activity earned, and why; what is pending may say the `reason` that it waits for."""
 
     id: str
     state: Literal["posted", "pending", "refused"]
+    reason: str | None = None
     awards: list[Award] = []
     reversals: list[Reversal] = []
     balances: list[Balance] = []
@@ -187,9 +188,10 @@ class ActivityShown(Shown):
 
 
 class PendingShown(Shown):
-    """A request whose outcome is not known yet; look again at `Location`."""
+    """A request whose outcome is not known yet; look again at `Location`. An activity may say its `reason`."""
 
     state: Literal["pending"]
+    reason: str | None = None
     delayed: bool = False
 
 
@@ -229,6 +231,61 @@ class RewardShown(Shown):
     reward: str
     name: str
     kind: str
+
+
+class PendingDecisionShown(Shown):
+    """What became of points that awaited approval."""
+
+    id: str
+    state: Literal["pending", "posted", "refused"]
+    approved: bool | None = None
+    amount: int = 0
+    balances: list[Balance] = []
+    code: str | None = None
+
+
+class BlockShown(Shown):
+    """What a partner has paid for in advance of a unit, and what is used of it."""
+
+    unit: str
+    units: int
+    used: int
+    left: int
+
+
+class VettingShown(Shown):
+    """What a partner's scores come to, and each reason for which they do not suffice."""
+
+    total: int | None
+    passed: bool
+    reasons: list[str]
+
+
+class PartnershipShown(Shown):
+    """On what terms a partner takes part in a program; without `since` from the beginning."""
+
+    partner: str
+    state: Literal["applicant", "approved", "suspended", "terminated"]
+    since: Instant | None
+    vetting: VettingShown
+    billing: Literal["netting", "prepaid"]
+    block: BlockShown | None = None
+    blocks: list[BlockShown] = []
+
+
+class PaymentShown(Shown):
+    """Points that a partner paid for in advance, and how its block stood when all was posted that waited for it."""
+
+    partner: str
+    reference: str | None = None
+    state: Literal["pending", "posted", "refused"]
+    unit: str | None = None
+    units: int | None = None
+    amount: int | None = None
+    currency: str | None = None
+    block: BlockShown | None = None
+    code: str | None = None
+    delayed: bool = False
 
 
 class RewardStanding(Shown):

@@ -102,7 +102,11 @@ _PROOFS: Final = {
         from points.activities a
         left join gateway.requests r on r.program = a.program and r.kind = 'activity' and r.partner = a.partner
           and r.id = a.activity
-        where r.id is null or (a.code is null) <> (r.state = 'posted') or r.hash <> a.hash""",
+        where r.id is null or r.hash <> a.hash
+          or case when a.code is not null then r.state = 'posted' and r.member is not null
+             else r.state <> 'posted' and not (r.state = 'pending' and exists (
+               select from points.funding_queue q where q.program = a.program and q.member = a.member
+                 and q.journal = a.journal and q.funded_in is null)) end""",
     "nothing is shown as posted that points does not know": """
         select r.program || ' ' || r.partner || ' ' || r.id, 'shown as posted'
         from gateway.requests r

@@ -37,6 +37,7 @@ _Progress: Any = struct_of(said.Progress)
 _SegmentSeen: Any = struct_of(said.SegmentSeen)
 _Standing: Any = struct_of(said.Standing)
 _TierSeen: Any = struct_of(said.TierSeen)
+_WalletSeen: Any = struct_of(said.WalletSeen)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
 _Funding: Any = struct_of(said.Funding)
 _Lifetime: Any = struct_of(said.Lifetime)
@@ -65,6 +66,8 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
     for contract, fields in _said(decided, zone):
         if "counters" in fields:
             fields["counters"] = [_counter(counted, zone) for counted in fields["counters"] if counted.unit]
+        if decided.shared and "others" in fields:
+            fields["wallets"] = [_wallet_seen(shared, zone) for shared in decided.shared if shared.balances]
         if contract is not said.MemberEnrolled:
             fields["balances"] = balances
             if decided.standing is not None:
@@ -123,6 +126,8 @@ def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any
             yield _tier_changed(fact, decided, zone)
         elif isinstance(fact, f.SegmentsChanged) and not decided.again:
             yield _segments_changed(fact)
+        elif isinstance(fact, f.PendingReleased) and not decided.again:
+            yield _available(fact)
         # What an activity keeps is said with the activity; what time keeps is said by itself.
         elif isinstance(fact, f.TierKept) and decided.message is None:
             yield _tier_kept(fact, zone)
@@ -140,6 +145,17 @@ def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any
                     "capped": [_capped(judged) for judged in fact.decision if judged.capped_by],
                 },
             )
+
+
+def _wallet_seen(shared: Decided, zone: ZoneInfo) -> said.WalletSeen:
+    wallet = shared.journal.wallet
+    seen: said.WalletSeen = _WalletSeen(
+        member=wallet.member,
+        version=shared.version,
+        balances=[_balance(balance, wallet.balances[balance.unit], zone) for balance in shared.balances],
+        tier_standing=None if shared.standing is None else _tier_standing(shared.standing, zone),
+    )
+    return seen
 
 
 def _counter(counted: f.Counted, zone: ZoneInfo) -> Any:  # noqa: ANN401  # a Struct made from the contract
@@ -262,7 +278,7 @@ def _awards(decided: Decided) -> list[Any]:
             rule=fact.rule,
             unit=fact.unit,
             amount=fact.amount,
-            state="available",
+            state="pending" if _is_pending(fact, decided) else "available",
             available_at=fact.available_at,
             expires_at=fact.expires_at,
             lot=f"{journal.number}.{fact.lot}",
@@ -273,7 +289,22 @@ def _awards(decided: Decided) -> list[Any]:
     ]
 
 
+def _is_pending(fact: f.PointsGranted, decided: Decided) -> bool:
+    return bool(fact.awaits) or (fact.unfunded and not decided.funded)
+
+
 def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    grants = [each for each in decided.journal.facts if type(each) is f.PointsGranted]
+    if grants and grants[0].unfunded and not decided.funded:
+        return said.ActivityPending, {
+            "activity": fact.activity,
+            "partner": fact.partner,
+            "code": "pending_funding",
+            "awards": _awards(decided),
+            "decision": _decision(fact.decision),
+            "counters": fact.counted,
+            "tier": _tier_seen(fact, decided),
+        }
     return said.PointsAwarded, {
         "activity": fact.activity,
         "partner": fact.partner,
@@ -281,6 +312,66 @@ def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, An
         "decision": _decision(fact.decision),
         "counters": fact.counted,
         "tier": _tier_seen(fact, decided),
+        "others": [award for shared in decided.shared for award in _awards(shared)],
+        "share_of": fact.share_of or None,
+    }
+
+
+def _funded(fact: f.FundingGiven, decided: Decided) -> tuple[Any, dict[str, Any]]:
+    """Say that an activity is posted after all: what it was granted, as far as it was not returned since."""
+    wallet = decided.journal.wallet
+    released = {
+        part.name: part.amount
+        for each in decided.journal.facts
+        if type(each) is f.PendingReleased
+        for part in each.parts
+    }
+    lots = [lot for name, lot in sorted(wallet.lots.items()) if name.journal == fact.of_journal]
+    awards = [
+        _Award(
+            member=wallet.member,
+            activity=lot.activity,
+            rule=lot.rule,
+            unit=lot.unit,
+            amount=released.get(lot.name, lot.pending),
+            state="available" if lot.name in released else "pending",
+            available_at=lot.available_at,
+            expires_at=lot.expires_at,
+            lot=lot_id(lot.name),
+            funding=[_Funding(partner=lot.funder, amount=released.get(lot.name, lot.pending))],
+        )
+        for lot in lots
+        if released.get(lot.name, lot.pending)
+    ]
+    posting = wallet.postings[fact.partner, fact.activity]
+    return said.PointsAwarded, {
+        "activity": fact.activity,
+        "partner": fact.partner,
+        "awards": awards,
+        "decision": _decision(posting.decision),
+        "counters": (),
+        "tier": _TierSeen(name=fact.stands) if fact.stands else None,
+    }
+
+
+def _pending_decided(fact: f.PendingDecided, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.PendingDecided, {
+        "activity": fact.activity,
+        "partner": fact.partner,
+        "approved": fact.approved,
+        "amount": fact.amount,
+        "code": fact.code or None,
+    }
+
+
+def _available(fact: f.PendingReleased) -> tuple[Any, dict[str, Any]]:
+    return said.PointsAvailable, {
+        "unit": fact.unit,
+        "amount": sum(part.amount for part in fact.parts),
+        "reason": fact.reason,
+        "lots": _lots(fact.parts),
+        "activity": fact.activity or None,
+        "partner": fact.partner or None,
     }
 
 
@@ -295,28 +386,33 @@ def _refused(fact: f.ActivityRefused, _decided: Decided) -> tuple[Any, dict[str,
 
 
 def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str, Any]]:
-    reversals = [
+    return said.PointsClawedBack, {
+        "activity": fact.activity,
+        "of": fact.of,
+        "partner": fact.partner,
+        "reversals": _reversals(decided),
+        "awards": _awards(decided),
+        "decision": _decision(fact.decision),
+        "counters": fact.counted,
+        "tier": _tier_seen(fact, decided),
+        "others": [back for shared in decided.shared for back in _reversals(shared)],
+        "share_of": fact.share_of or None,
+    }
+
+
+def _reversals(decided: Decided) -> list[Any]:
+    return [
         _Reversal(
             rule=back.rule,
             unit=back.unit,
             amount=back.amount,
-            taken=sum(part.amount for part in back.taken),
+            taken=sum(part.amount for part in (*back.taken, *back.pending)),
             expired=back.expired,
             owed=back.owed,
         )
         for back in decided.journal.facts
         if type(back) is f.PointsClawedBack
     ]
-    return said.PointsClawedBack, {
-        "activity": fact.activity,
-        "of": fact.of,
-        "partner": fact.partner,
-        "reversals": reversals,
-        "awards": _awards(decided),
-        "decision": _decision(fact.decision),
-        "counters": fact.counted,
-        "tier": _tier_seen(fact, decided),
-    }
 
 
 def _held(fact: f.PointsHeld, decided: Decided) -> tuple[Any, dict[str, Any]]:
@@ -541,6 +637,8 @@ _EVENTS: dict[type, Any] = {
     f.MemberClosed: _member_closed,
     f.MemberChangeRefused: _change_refused,
     f.ActivityPosted: _posted,
+    f.FundingGiven: _funded,
+    f.PendingDecided: _pending_decided,
     f.ActivityRefused: _refused,
     f.ActivityReturned: _returned,
     f.PointsHeld: _held,

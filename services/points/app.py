@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from laurel.io.http import service_app
+from services.points.entry.blocks import block_routes
 from services.points.entry.http import routes
 from services.points.wiring import Reading
 
@@ -12,4 +13,5 @@ def points_app(reading: Reading, *, answers: bool = True) -> FastAPI:
     app = service_app("Laurel points", reading.settings, None, reading.health, docs_url=None, redoc_url=None)
     if answers:
         app.include_router(routes(reading.views, reading.programs))
+        app.include_router(block_routes(reading.views))
     return app

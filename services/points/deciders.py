@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.points.domain.adjusting import adjust, decide
+from services.points.domain.approving import decide_pending
 from services.points.domain.asked import (
     Adjust,
     Asked,
@@ -22,6 +23,7 @@ from services.points.domain.asked import (
     CloseMember,
     Correct,
     DecideAdjustment,
+    DecidePending,
     Enrol,
     Exchange,
     MatchStatus,
@@ -31,6 +33,7 @@ from services.points.domain.asked import (
     ReleaseHold,
     Report,
     SetHousehold,
+    TopUp,
     Transfer,
     TurnClock,
     Unmerge,
@@ -76,6 +79,7 @@ DECIDERS: dict[str, Decider] = {
     "timed_hold.cancel_requested.v1": Decider("cancel", msgspec.json.Decoder(CancelHold).decode, cancel),
     "adjustment.requested.v1": Decider("adjustment", msgspec.json.Decoder(Adjust).decode, adjust),
     "adjustment.correction_requested.v1": Decider("correction", msgspec.json.Decoder(Correct).decode, correct),
+    "pending.decision_requested.v1": Decider("approval", msgspec.json.Decoder(DecidePending).decode, decide_pending),
     "adjustment.decision_requested.v1": Decider("adjustment", msgspec.json.Decoder(DecideAdjustment).decode, decide),
 }
 
@@ -120,8 +124,9 @@ AMONG: dict[str, Among] = {
     ),
 }
 
-OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock]] = {
+OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock | TopUp]] = {
     "clock.turn_requested.v1": msgspec.json.Decoder(TurnClock).decode,
+    "block.top_up_requested.v1": msgspec.json.Decoder(TopUp).decode,
 }
 """What is asked of a whole program. It is noted, and done in steps that can stop and go on anywhere."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from laurel.program.segments import Cut
 from services.points.domain.facts import AnyFact, Household
 from services.points.domain.moment import Programs
-from services.points.domain.shared import BudgetName, KeyName, Shared
+from services.points.domain.shared import Block, BlockName, BudgetName, KeyName, Shared
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import Shown
 
@@ -52,7 +52,9 @@ class Needs:
     on something may be counted; `segments` are wallets in programs with segments. `people`
     are named like counters, with the start of their window, and counted of the wallet's person, or of `persons` that a
     message names for it. `whole` names wallets of which everything is needed that is open.
-    `converting` are wallets whose points may become vouchers by `until`.
+    `converting` are wallets whose points may become vouchers by `until`. `blocks` may be drawn from; `unfunded` are
+    journals that may wait for one; `awaiting` names, by wallet, the types of activities that pending lots may have
+    awaited; `journals` are needed as originals are, by wallet and number.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -74,6 +76,10 @@ class Needs:
     people: set[tuple[str, str, str, datetime]] = field(default_factory=set)
     persons: dict[WalletKey, set[str]] = field(default_factory=dict)
     whole: set[WalletKey] = field(default_factory=set)
+    blocks: set[BlockName] = field(default_factory=set)
+    unfunded: set[tuple[str, str, int]] = field(default_factory=set)
+    awaiting: set[tuple[str, str, str]] = field(default_factory=set)
+    journals: set[tuple[str, str, int]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -104,6 +110,9 @@ class Journal:
     hash: str = ""
     code: str | None = None
     kept: bool = True
+    correlation: str = ""
+    traceparent: str = ""
+    funded_in: int | None = None
 
 
 class Incoming(Protocol):
@@ -166,6 +175,10 @@ class Decided:
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     standing: Shown | None = None
     turned_to: datetime | None = None
+    shared: list[Decided] = field(default_factory=list)
+    """What the same message led to in the wallets of others."""
+    funded: bool = False
+    """Whether what waited for a block then does no longer: said of answers that are given again."""
 
 
 class Turn(NamedTuple):
@@ -203,6 +216,75 @@ class Page(NamedTuple):
     is_last: bool
 
 
+class Relation(NamedTuple):
+    """Whom a member brings along: who referred it, and whom its attributes name."""
+
+    member: str
+    referred_by: str | None
+    attributes: dict[str, Any]
+
+
+class Payment(NamedTuple):
+    """What a partner paid in advance; `as_of` is the program's now where its clock is manual and was set.
+
+    `versions` is the version up to which is known what was said of partners.
+    """
+
+    program: str
+    partner: str
+    reference: str
+    unit: str
+    units: int
+    amount: int
+    currency: str
+    at: datetime
+    as_of: datetime | None
+    versions: int
+    message: str
+    correlation: str
+    traceparent: str
+
+
+class Remembered(NamedTuple):
+    """A message that was answered before, as far as a later answer to it has to name it."""
+
+    type: str
+    id: str
+    program: str
+    member: str
+    correlation: str
+    traceparent: str
+    body: bytes = b""
+
+
+class Paid(NamedTuple):
+    """How a block stands after a payment that is new, was noted before, or is beyond its limit."""
+
+    block: Block
+    outcome: Literal["new", "known", "beyond"]
+
+
+class OpenPayment(NamedTuple):
+    """A payment whose queue was not gone through yet, and the number up to which it was."""
+
+    payment: Payment
+    after: int
+
+
+class Waiting(NamedTuple):
+    """An activity that waits for a block, with what its answer has to name."""
+
+    program: str
+    member: str
+    journal: int
+    number: int
+    partner: str
+    activity: str
+    message: str
+    correlation: str
+    traceparent: str
+
+
 class Store(Protocol):
     """Loads and writes in sets, inside the caller's transaction."""
 
@@ -217,6 +299,12 @@ class Store(Protocol):
 
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
         """Note that clocks are to be turned; one that was noted before stays as it is."""
+
+    async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
+        """Return whom members bring along, without locking anything; those whom nobody enrolled are left out."""
+
+    async def pay(self, payment: Payment, limit: int) -> Paid:
+        """Note what was paid in advance, once, unless that would make more units than `limit`."""
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         """Return journals that were written before, by (program, member, number), for answers given again."""

@@ -17,6 +17,7 @@ import msgspec
 from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from laurel.errors import PROBLEMS
+from laurel.values import AMOUNT_MAX
 from services.points import announcing
 from services.points.deciders import AMONG, DECIDERS, NOT_FOR_US, OF_PROGRAMS, Among, Decider
 from services.points.domain.asked import (
@@ -27,6 +28,7 @@ from services.points.domain.asked import (
     ChangeMember,
     Correct,
     DecideAdjustment,
+    DecidePending,
     Enrol,
     Exchange,
     Merge,
@@ -36,28 +38,35 @@ from services.points.domain.asked import (
     Report,
     SetHousehold,
     Transfer,
+    TurnClock,
     Versions,
 )
 from services.points.domain.capping import counters_at
 from services.points.domain.capturing import ImpossibleRequestError
+from services.points.domain.concerning import give_share, others_of, takes_part
 from services.points.domain.converting import earliest, look_ahead, next_date
 from services.points.domain.expiring import due
 from services.points.domain.facts import (
     ADJUSTING,
     HOLD_MOVING,
+    ActivityPosted,
     ActivityRefused,
     ActivityReturned,
     AnyFact,
+    BirthdayAwaited,
     Household,
+    PendingReleased,
     PointsConverted,
     PointsReleased,
 )
+from services.points.domain.funding import give_funds
 from services.points.domain.joining import pass_on
 from services.points.domain.moment import Moment
 from services.points.domain.paying import credited_to
 from services.points.domain.pooling import drawn, lend, short_of, with_pool
+from services.points.domain.returning import give_back_share
 from services.points.domain.segmenting import Judgement, changes_segments, judged
-from services.points.domain.shared import BudgetName, key_name
+from services.points.domain.shared import BlockName, BudgetName, key_name
 from services.points.domain.state import Adjustment, Balance, Hold, Wallet
 from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
 from services.points.needing import need_between
@@ -70,11 +79,27 @@ from services.points.ports import (
     Known,
     Loaded,
     Needs,
+    Payment,
     ProgramBook,
+    Relation,
     Store,
     Turn,
+    Waiting,
     WalletKey,
 )
+from services.points.topping_up import (
+    BlockSeen,
+    answer_payment,
+    funding_journal,
+    partners_of,
+    payment_of,
+    seen_block,
+    share_journal,
+    shares_named,
+    time_of_funding,
+)
+
+_NOBODY: Mapping[str, Wallet] = {}
 
 
 class CannotProcessError(Exception):
@@ -107,6 +132,9 @@ class Step:
     """Of which account the wallet is a part: what the decision leaves in it goes there."""
     pool: tuple[WalletKey, ...] = ()
     """The others of the household that pay together with the member."""
+    concerned: set[WalletKey] = field(default_factory=set)
+    """The wallets of those whom an activity may concern besides."""
+    shares: set[tuple[str, str, int]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -132,9 +160,9 @@ class Road:
         Raises `CannotProcessError` naming the messages that stand in the way (nothing of the batch may then be
         kept), such as those that carry a program version which does not come.
         """
-        turning = [message for message in messages if message.type in OF_PROGRAMS]
-        if turning:
-            await store.begin_turns([await self._turn(message) for message in turning])
+        of_programs = [await self._asked_of_program(each) for each in messages if each.type in OF_PROGRAMS]
+        if of_programs:
+            await store.begin_turns([each for each in of_programs if isinstance(each, Turn)])
             messages = [message for message in messages if message.type not in OF_PROGRAMS]
         steps = decode(messages)
         try:
@@ -147,20 +175,26 @@ class Road:
         for part in parts(steps):
             for between in between_conversions(part, self._programs):
                 announcements += await self._run(store, between)
+        # Blocks are locked after wallets.
+        for each in of_programs:
+            if isinstance(each, Payment):
+                announcements += answer_payment(each, await store.pay(each, AMOUNT_MAX))
         return announcements
 
-    async def _turn(self, message: Incoming) -> Turn:
-        """Read the request for a turn, and know the program by the versions that it was accepted under."""
+    async def _asked_of_program(self, message: Incoming) -> Turn | Payment:
+        """Read what is asked of a program, and know it by the versions that this was accepted under."""
         try:
             asked = OF_PROGRAMS[message.type](message.body)
         except msgspec.MsgspecError as error:
             raise CannotProcessError(message, "undecodable", str(error)) from error
         version = asked.versions.program
         try:
-            await self._programs.ensure({asked.program: version})
+            await self._programs.ensure({asked.program: version, partners_of(asked.program): asked.versions.partners})
         except TimeoutError as error:
             raise CannotProcessError(message, VERSION_UNKNOWN, version_unknown(asked.program, version)) from error
-        return Turn(asked.program, asked.as_of, message.id, message.correlation, message.traceparent)
+        if isinstance(asked, TurnClock):
+            return Turn(asked.program, asked.as_of, message.id, message.correlation, message.traceparent)
+        return payment_of(asked, message)
 
     def _takes_back(self, step: Step) -> bool:
         activity = step.activity
@@ -177,6 +211,12 @@ class Road:
             CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(*early[0]))
             for step in steps
             if (early := [each for each in _versions_of(step) if not self._programs.knows(*each)])
+        ]
+        wrong += [
+            CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(partners_of(step.key.program), version))
+            for step in steps
+            if self._programs.knows(step.key.program, step.asked.versions.program)
+            and not self._programs.knows(partners_of(step.key.program), version := step.asked.versions.partners)
         ]
         if wrong:
             wrong[0].also = tuple(wrong[1:])
@@ -202,11 +242,17 @@ class Road:
         for step in steps:
             self._credit_payer(step)
         await self._name_pools(store, steps)
+        await self._find_others(store, steps)
         loaded = await store.load(self._needs(steps))
+        # Whom a return concerns is told by its original, and whom a member brings along may have moved meanwhile.
         while [
             step
             for step in steps
-            if _follow_original(loaded, step) or follow_merged(loaded, step) or follow_household(loaded, step)
+            if _follow_original(loaded, step)
+            or follow_merged(loaded, step)
+            or follow_household(loaded, step)
+            or follow_shares(loaded, step)
+            or self._moved_on(loaded, step)
         ]:
             loaded = await store.load(self._needs(steps))
         return loaded
@@ -222,6 +268,96 @@ class Road:
             for step in spending:
                 step.pool = pool_of(step.key, households.get(step.key))
 
+    async def _find_others(self, store: Store, steps: Sequence[Step]) -> None:
+        """Name the wallets of those whom activities may concern besides, also by what comes just before them."""
+        if not any(self._programs.gives_to_others(program) for program in {step.key.program for step in steps}):
+            return
+        asking = [(step, roles) for step in steps if (roles := self._roles(step))]
+        if not asking:
+            return
+        relations = await store.relations(sorted({step.key for step, _ in asking}))
+        named: dict[WalletKey, set[str]] = {}
+        for step in steps:
+            told = step.asked.referred_by if isinstance(step.asked, Enrol) else None
+            told = step.activity.referrer if step.activity is not None else told
+            if told is not None:
+                named.setdefault(step.key, set()).add(told)
+        for step, roles in asking:
+            assert step.activity is not None  # only activities have roles
+            related = relations.get(step.key) or Relation(step.key.member, None, {})
+            found = {*others_of(roles, step.activity, related).values(), *named.get(step.key, ())}
+            step.concerned = {WalletKey(step.key.program, other) for other in found - {step.key.member}}
+
+    def _roles(self, step: Step) -> frozenset[str]:
+        """Return whom the program of an activity may give points to besides the member."""
+        activity = step.activity
+        if activity is None or activity.type == "return" or not isinstance(step.asked, Report):
+            return frozenset()
+        if not self._programs.gives_to_others(step.key.program):
+            return frozenset()
+        program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
+        return program.roles if program is not None else frozenset()
+
+    def _moved_on(self, loaded: Loaded, step: Step) -> bool:
+        """Name those who turn out to be concerned once the wallet is locked; say if there are any."""
+        if not self._programs.gives_to_others(step.key.program):
+            return False
+        roles = self._roles(step)
+        if not roles or step.activity is None:
+            return False
+        wallet = loaded.wallets[step.key]
+        found = {WalletKey(wallet.program, other) for other in others_of(roles, step.activity, wallet).values()}
+        more = found - step.concerned
+        step.concerned |= found
+        return bool(more)
+
+    def _concerned(self, batch: Batch, step: Step, wallet: Wallet) -> dict[str, Wallet]:
+        """Return the wallets of those whom an activity concerns besides, by role, with what is due for them done."""
+        roles = self._roles(step)
+        if not roles or step.activity is None:
+            return {}
+        found: dict[str, Wallet] = {}
+        for role, member in others_of(roles, step.activity, wallet).items():
+            other = batch.loaded.wallets.get(WalletKey(wallet.program, member))
+            if other is not None and takes_part(wallet, other):
+                self._apply_due_of(batch, step, other)
+                found[role] = other
+        return found
+
+    def _apply_due_of(self, batch: Batch, step: Step, other: Wallet) -> None:
+        until = self._due_until(batch, step, other)
+        if until is not None:
+            self._apply_due(batch, other, until)
+
+    def _share(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...], others: dict[str, Wallet]) -> None:
+        """Enter what an activity, or its return, means for others, each in a journal of its own."""
+        first, key = facts[0], step.key
+        assert isinstance(step.asked, Report)
+        decided = batch.decided[-1]
+        posted = first if isinstance(first, ActivityPosted) else None
+        for share in posted.shares if posted is not None else ():
+            assert posted is not None
+            roles = [role for role, other in others.items() if other.member == share.member]
+            other = others[roles[0]]
+            moment = self._moment(batch, other, max(decided.journal.at, other.at), None)
+            given = give_share(other, key.member, posted, roles, step.asked.versions.partners, moment)
+            self._enter_share(batch, step, other, moment.at, given, decided)
+        if isinstance(first, ActivityReturned):
+            for program, member, journal in sorted(step.shares):
+                other = batch.loaded.wallets[WalletKey(program, member)]
+                self._apply_due_of(batch, step, other)
+                moment = self._moment(batch, other, max(decided.journal.at, other.at), None)
+                back = give_back_share(other, key.member, first, journal, moment)
+                if back:
+                    self._enter_share(batch, step, other, moment.at, back, decided)
+
+    def _enter_share(
+        self, batch: Batch, step: Step, other: Wallet, at: datetime, facts: tuple[AnyFact, ...], of: Decided
+    ) -> None:
+        self._enter(batch, step, other, at, facts, shared=True)
+        of.shared.append(batch.decided[-1])
+        self._apply_due_of(batch, step, other)
+
     def _credit_payer(self, step: Step) -> None:
         """Name the wallet of whoever paid, where that is who the activity is credited to."""
         asked, activity = step.asked, step.activity
@@ -235,6 +371,40 @@ class Road:
         """Apply what is due by `until` to members whom nobody touched; the same as a message would do first."""
         _, announcements = await self.run_turn(store, wallets, until, turned_to=None)
         return announcements
+
+    async def run_funding(
+        self, store: Store, payment: Payment, waiting: Sequence[Waiting]
+    ) -> tuple[list[Announcement], BlockSeen]:
+        """Cover what waits for a block, in its order, as far as the block goes; tell how that stands then."""
+        needs = Needs(blocks={BlockName(payment.program, payment.partner, payment.unit)})
+        program = self._programs.in_force(payment.program, payment.at, ANY_VERSION)
+        for funder in self._programs.prepaying(payment.program):
+            needs.blocks |= {BlockName(payment.program, funder, unit) for unit in (program.units if program else ())}
+        runs_by_itself = self._programs.runs_by_itself(payment.program)
+        until = payment.at if runs_by_itself else payment.as_of
+        for each in waiting:
+            key = WalletKey(each.program, each.member)
+            needs.wallets.add(key)
+            needs.unfunded.add((*key, each.journal))
+            needs.originals[ActivityKey(each.program, each.partner, each.activity)] = key
+            self._need_tiers(needs, key)
+            if until is not None:
+                needs.until[key] = until
+        batch = Batch(await store.load(needs))
+        for each in waiting:
+            wallet = batch.loaded.wallets[WalletKey(each.program, each.member)]
+            if until is not None:
+                self._apply_due(batch, wallet, until)
+            at = time_of_funding(payment, wallet, runs_by_itself=runs_by_itself)
+            moment = self._moment(batch, wallet, at, None)
+            facts = give_funds(wallet, each.journal, payment.versions, moment, reference=payment.reference)
+            if facts:
+                self._enter(batch, None, wallet, at, facts, waiting=each)
+                if until is not None:
+                    self._apply_due(batch, wallet, until)
+        await store.write([decided.journal for decided in batch.decided], batch.touched.values())
+        block = batch.loaded.shared.block(payment.program, payment.partner, payment.unit)
+        return self._say(batch), seen_block(payment.unit, block)
 
     async def run_turn(
         self, store: Store, wallets: Sequence[WalletKey], until: datetime, *, turned_to: datetime | None
@@ -306,21 +476,19 @@ class Road:
         for step in steps:
             needs.wallets.add(step.key)
             asked = step.asked
+            if step.concerned or step.shares:
+                self._need_concerned(needs, step)
             self._need_tiers(needs, step.key, step.activity)
             if isinstance(asked, Report):
-                activity = step.activity
-                assert activity is not None  # decode() gives every report its activity
-                needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
-                if step.takes_back and activity.of is not None:
-                    needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
-                if activity.type != "return":
-                    self._need_more(needs, step.key, asked, activity)
+                self._need_reported(needs, step, asked)
             elif isinstance(asked, Enrol):
                 needs.enrolling.add(step.key)
             elif isinstance(asked, PlaceHold | PlaceTimedHold):
                 want = (*step.key, asked.unit)
                 needs.spending[want] = needs.spending.get(want, 0) + asked.amount
                 needs.holds.add((*step.key, asked.hold))
+            elif isinstance(asked, DecidePending):
+                needs.originals[ActivityKey(step.key.program, asked.partner, asked.activity)] = step.key
             elif isinstance(asked, Adjust | Correct | DecideAdjustment):
                 _need_for_adjusting(needs, step.key, asked)
             elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
@@ -337,6 +505,17 @@ class Road:
                 self._need_tiers(needs, other)
                 self._need_due(needs, other, asked)
         return needs
+
+    def _need_reported(self, needs: Needs, step: Step, asked: Report) -> None:
+        activity = step.activity
+        assert activity is not None  # decode() gives every report its activity
+        needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
+        self._need_blocks(needs, step.key, asked, activity)
+        if step.takes_back and activity.of is not None:
+            needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+        if activity.type != "return":
+            needs.awaiting.add((*step.key, activity.type))
+            self._need_more(needs, step.key, asked, activity)
 
     def _need_due(self, needs: Needs, key: WalletKey, asked: Asked) -> None:
         """Name up to when time takes its due; redemption does not say where a sandbox's clock stands."""
@@ -369,6 +548,33 @@ class Road:
         if activity.exclusive_key is not None:
             needs.keys.add(key_name(program, activity.exclusive_key))
 
+    def _need_concerned(self, needs: Needs, step: Step) -> None:
+        """Name the wallets of others whom an activity or its return concerns, and where they have a share."""
+        needs.journals |= step.shares
+        for other in (*step.concerned, *(WalletKey(*share[:2]) for share in sorted(step.shares))):
+            needs.wallets.add(other)
+            self._need_tiers(needs, other, step.activity)
+            self._need_due(needs, other, step.asked)
+
+    def _need_blocks(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
+        """Name the blocks that an activity, or what a return refills, may draw from."""
+        prepaying = self._programs.prepaying(key.program)
+        if not prepaying:
+            return
+        program = self._programs.in_force(key.program, activity.occurred_at, asked.versions.program)
+        if program is None:
+            return
+        needs.blocks |= {
+            BlockName(key.program, rule.funder, rule.unit)
+            for rule in program.rules
+            if rule.funder in prepaying
+            and (
+                program.refill_on_return
+                if activity.type == "return"
+                else activity.type in rule.on and rule.may_be_by(asked.partner)
+            )
+        }
+
     def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
         """Say that a wallet's tier and segments are needed, and its counts from the day before an activity on."""
         if self._programs.has_segments(key.program):
@@ -391,8 +597,11 @@ class Road:
         if due_until is not None:
             self._apply_due(batch, wallet, due_until)
         at = self._time_of(step, wallet, due_until)
+        others: dict[str, Wallet] = {}
         if isinstance(step.asked, Report):
-            facts = self._judge(batch, step, step.decider, wallet, at)
+            if step.concerned:
+                others = self._concerned(batch, step, wallet)
+            facts = self._judge(batch, step, step.decider, wallet, at, others)
         else:
             moment = self._moment(batch, wallet, at, None)
             try:
@@ -405,6 +614,8 @@ class Road:
             facts = self._with_pool(batch, step, facts)
         if facts:
             self._enter(batch, step, wallet, at, facts)
+            if step.concerned or step.shares:
+                self._share(batch, step, facts, others)
             if step.survivor is not None:
                 self._pass_on(batch, step, wallet, facts)
             # What came late may have ended before it was granted.
@@ -500,17 +711,26 @@ class Road:
             own = max(told, default=wallet.enrolled_at or own)
         return max(own, wallet.at)
 
-    def _moment(self, batch: Batch, wallet: Wallet, at: datetime, activity: ReportedActivity | None) -> Moment:
-        return Moment(at, wallet.version + 1, self._programs, activity, batch.loaded.shared)
+    def _moment(
+        self,
+        batch: Batch,
+        wallet: Wallet,
+        at: datetime,
+        activity: ReportedActivity | None,
+        others: Mapping[str, Wallet] = _NOBODY,
+    ) -> Moment:
+        return Moment(at, wallet.version + 1, self._programs, activity, batch.loaded.shared, others)
 
-    def _judge(self, batch: Batch, step: Step, decider: Decider, wallet: Wallet, at: datetime) -> tuple[AnyFact, ...]:
+    def _judge(
+        self, batch: Batch, step: Step, decider: Decider, wallet: Wallet, at: datetime, others: Mapping[str, Wallet]
+    ) -> tuple[AnyFact, ...]:
         """Judge an activity whose id is new; an id that is known is answered as before (S8)."""
         asked, activity = step.asked, step.activity
         assert isinstance(asked, Report)
         assert activity is not None
         known = batch.loaded.known.get(ActivityKey(wallet.program, asked.partner, activity.id))
         if known is None:
-            return decider.decide(wallet, asked, self._moment(batch, wallet, at, activity))
+            return decider.decide(wallet, asked, self._moment(batch, wallet, at, activity, others))
         if known.hash == asked.hash and known.member == wallet.member:
             batch.again.append((*step.key, known.journal))
             balances = [_copy(balance) for balance in wallet.balances.values()]
@@ -550,6 +770,8 @@ class Road:
         *,
         due_at: datetime | None = None,
         kind: str = "",
+        waiting: Waiting | None = None,
+        shared: bool = False,
     ) -> None:
         """Make the journal, move the wallet by its facts, and keep the balances as they stand then."""
         wallet.version += 1
@@ -560,18 +782,22 @@ class Road:
         done_until = self._due_until(batch, step, wallet) or earliest(facts) if step is not None else None
         if done_until is not None:
             look_ahead(wallet, done_until, self._programs)
-        if step is None:
-            journal = _due_journal(wallet, at, facts, due_at or at)
-        elif kind:
+        message: Incoming | None = step.message if step is not None else None
+        if step is not None and shared:
+            journal, message = share_journal(step.message, _journal(step, wallet, at, facts))
+        elif step is not None and kind:
             journal = Journal(wallet, wallet.version, kind, _cause_of(step), at, facts, at, message=step.message.id)
-        else:
+        elif step is not None:
             journal = _journal(step, wallet, at, facts)
+        elif waiting is not None:
+            journal, message = funding_journal(waiting, wallet, at, facts)
+        else:
+            journal = _due_journal(wallet, at, facts, due_at or at)
         key = WalletKey(wallet.program, wallet.member)
         batch.touched[key] = wallet
         if journal.hash:
             self._remember(batch, journal)
         balances = [_copy(balance) for balance in wallet.balances.values()]
-        message = step.message if step else None
         batch.decided.append(
             Decided(
                 message,
@@ -605,12 +831,17 @@ class Road:
             for journal in batch.recent.values()
         }
         old = await store.facts_of([name for name in set(batch.again) if name not in recent])
+        shares = await store.facts_of(sorted({name for each in old.values() for name in shares_named(each)}))
         for decided in batch.decided:
             if decided.again:
                 wallet = decided.journal.wallet
                 name = (wallet.program, wallet.member, decided.journal.number)
                 decided.journal = recent.get(name) or old[name]
                 decided.journal.wallet = wallet
+                decided.funded = decided.journal.funded_in is not None
+                decided.shared = [
+                    Decided(None, shares[each], [], each[2]) for each in shares_named(decided.journal) if each in shares
+                ]
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
@@ -724,6 +955,18 @@ def _is_new_activity(loaded: Loaded, step: Step) -> bool:
     return known is None or known.member != step.key.member
 
 
+def follow_shares(loaded: Loaded, step: Step) -> bool:
+    """Name the wallets in which others have a share of what a return takes back; say if they were not named yet."""
+    activity = step.activity
+    if activity is None or activity.type != "return" or activity.of is None or not isinstance(step.asked, Report):
+        return False
+    posting = loaded.wallets[step.key].postings.get((step.asked.partner, activity.of))
+    if posting is None or not posting.shares:
+        return False
+    before, step.shares = step.shares, {(step.key.program, share.member, share.journal) for share in posting.shares}
+    return step.shares != before
+
+
 def parts(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
     """Cut a batch before a return whose original is in it: what it takes back is loaded once that is written.
 
@@ -779,7 +1022,12 @@ def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
 
 
 def _versions_of(step: Step) -> list[tuple[str, int]]:
-    return [(program, versions.program) for program, versions in step.asked.judged_by().items()]
+    found: list[tuple[str, int]] = []
+    for program, versions in step.asked.judged_by().items():
+        found.append((program, versions.program))
+        if versions.partners:
+            found.append((partners_of(program), versions.partners))
+    return found
 
 
 def _judged_by(asked: Asked, program: str) -> Versions:
@@ -815,18 +1063,23 @@ _ADJUSTING = frozenset({"adjustment", "correction"})
 _WITHOUT_HOLDS = frozenset(
     {
         "activity",
-        "return",
-        "enrolment",
+        "birthday",
         "change",
         "close",
         "conversion",
-        "expiry",
-        "tier_review",
-        "segment",
-        "status_match",
-        "transfer",
+        "enrolment",
         "exchange",
+        "expiry",
+        "funding",
         "merge",
+        "release_of_pending",
+        "return",
+        "return_of_share",
+        "segment",
+        "share",
+        "status_match",
+        "tier_review",
+        "transfer",
         "unmerge",
     }
 )
@@ -857,7 +1110,11 @@ def _due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_a
     """Make the row of what time alone brought about; it happened when it was due."""
     first = facts[0]
     kind, cause = "expiry", f"{due_at:%Y-%m-%dT%H:%M:%SZ}"
-    if isinstance(first, PointsReleased):
+    if isinstance(first, PendingReleased):
+        kind = "release_of_pending"
+    elif isinstance(first, BirthdayAwaited):
+        kind = "birthday"
+    elif isinstance(first, PointsReleased):
         kind, cause = "hold_timeout", first.hold
     elif isinstance(first, PointsConverted):
         kind = "conversion"
@@ -891,6 +1148,8 @@ def _journal(step: Step, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...
         hash=asked.hash,
         code=code,
         kept=code is None or PROBLEMS[code].kept,
+        correlation=step.message.correlation,
+        traceparent=step.message.traceparent,
     )
 
 
@@ -899,7 +1158,7 @@ def _cause_of(step: Step) -> str:
 
 
 def _cause(asked: Asked) -> str:
-    for name in ("hold", "adjustment", "match", "change", "transfer", "exchange", "merge", "household"):
+    for name in ("hold", "adjustment", "match", "change", "transfer", "exchange", "merge", "household", "activity"):
         named = getattr(asked, name, None)
         if named:
             return str(named)

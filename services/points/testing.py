@@ -15,10 +15,11 @@ import msgspec
 from laurel.program import CompiledProgram, ProgramDocument
 from laurel.program.converting import CompiledConversion
 from services.points.domain.facts import Household
+from services.points.domain.partnering import Billing, State, Terms
 from services.points.domain.posting import entries
 from services.points.domain.shared import Shared
 from services.points.domain.state import Wallet
-from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Turn, WalletKey
+from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Paid, Payment, Relation, Turn, WalletKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class MemoryLedger:
     known: dict[ActivityKey, Known] = field(default_factory=dict)
     journals: list[Journal] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
+    payments: list[Payment] = field(default_factory=list)
     shared: Shared = field(default_factory=Shared)
 
     async def load(self, needs: Needs) -> Loaded:
@@ -69,6 +71,23 @@ class MemoryLedger:
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
         self.turns += turns
 
+    async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
+        found = [self.wallets[key] for key in wallets if key in self.wallets]
+        return {
+            WalletKey(wallet.program, wallet.member): Relation(wallet.member, wallet.referred_by, wallet.attributes)
+            for wallet in found
+        }
+
+    async def pay(self, payment: Payment, limit: int) -> Paid:
+        block = self.shared.block(payment.program, payment.partner, payment.unit)
+        if any(each[:3] == payment[:3] for each in self.payments):
+            return Paid(block, "known")
+        if block.units + payment.units > limit:
+            return Paid(block, "beyond")
+        self.payments.append(payment)
+        block.units += payment.units
+        return Paid(block, "new")
+
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         found = {(j.wallet.program, j.wallet.member, j.number): j for j in self.journals}
         return {name: found[name] for name in journals}
@@ -78,6 +97,7 @@ class FixedPrograms:
     """A book that holds the programs it was given, each as version 1 and on."""
 
     def __init__(self, *documents: ProgramDocument) -> None:
+        self._terms: dict[str, list[Terms]] = {}
         self._versions: dict[str, list[CompiledProgram]] = {}
         for document in documents:
             self.publish(document)
@@ -87,13 +107,31 @@ class FixedPrograms:
         versions = self._versions.setdefault(document.program, [])
         versions.append(CompiledProgram.from_document(document, len(versions) + 1))
 
+    def say(
+        self, program: str, partner: str, state: State, since: datetime | None = None, *, billing: Billing = "netting"
+    ) -> None:
+        """Say something of a partner, as the next version."""
+        said = self._terms.setdefault(program, [])
+        said.append(Terms(len(said) + 1, partner, state, since, billing))
+
+    def gives_to_others(self, program: str) -> bool:
+        return any(version.roles for version in self._versions.get(program, ()))
+
+    def terms(self, program: str, partner: str, newest: int) -> Sequence[Terms]:
+        del newest
+        said = self._terms.get(program)
+        return () if said is None else [each for each in said if each.partner == partner]
+
+    def prepaying(self, program: str) -> Collection[str]:
+        return {each.partner for each in self._terms.get(program, ()) if each.billing == "prepaid"}
+
     async def ensure(self, versions: Mapping[str, int]) -> None:
         for program, version in versions.items():
-            if version > len(self._versions.get(program, ())):
+            if "/" not in program and version > len(self._versions.get(program, ())):
                 raise TimeoutError(f"version {version} of {program} was never published")
 
     def knows(self, program: str, version: int) -> bool:
-        return version <= len(self._versions.get(program, ()))
+        return "/" in program or version <= len(self._versions.get(program, ()))
 
     def in_force(self, program: str, occurred_at: datetime, newest: int) -> CompiledProgram | None:
         versions = self._versions.get(program, [])[:newest]

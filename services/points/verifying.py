@@ -15,7 +15,7 @@ from msgspec.json import decode, encode
 
 from laurel.program.standing import TierBook
 from services.points.domain.facts import decode_facts
-from services.points.domain.state import Balance, Wallet
+from services.points.domain.state import Balance, Lot, Wallet
 
 FAULTS_MAX = 100
 """How many faults of one kind are named; more would not be read."""
@@ -44,24 +44,29 @@ _SETS = {
         where w.version <> coalesce(j.n, 0) or w.version <> coalesce(j.last, 0)""",
     "balances are the sums of the entries": """
         select b.program || '/' || b.member || ' ' || b.unit,
-               'available ' || b.available || ' held ' || b.held || ' owed ' || b.owed || ', entries say '
-               || coalesce(e.available, 0) || ', ' || coalesce(e.held, 0) || ', ' || coalesce(e.owed, 0)
+               'available ' || b.available || ' held ' || b.held || ' owed ' || b.owed || ' pending ' || b.pending
+               || ', entries say ' || coalesce(e.available, 0) || ', ' || coalesce(e.held, 0) || ', '
+               || coalesce(e.owed, 0) || ', ' || coalesce(e.pending, 0)
         from points.balances b
         full join (select program, member, unit,
                      coalesce(sum(amount) filter (where account = 'available'), 0) as available,
                      coalesce(sum(amount) filter (where account = 'held'), 0) as held,
-                     coalesce(-sum(amount) filter (where account = 'owed'), 0) as owed
+                     coalesce(-sum(amount) filter (where account = 'owed'), 0) as owed,
+                     coalesce(sum(amount) filter (where account = 'pending'), 0) as pending
                    from points.entries group by program, member, unit) e using (program, member, unit)
         where coalesce(b.available, 0) <> coalesce(e.available, 0) or coalesce(b.held, 0) <> coalesce(e.held, 0)
-           or coalesce(b.owed, 0) <> coalesce(e.owed, 0)""",
+           or coalesce(b.owed, 0) <> coalesce(e.owed, 0) or coalesce(b.pending, 0) <> coalesce(e.pending, 0)""",
     "balances are what lots hold": """
         select b.program || '/' || b.member || ' ' || b.unit,
-               'available ' || b.available || ' held ' || b.held || ', lots say '
-               || coalesce(l.remaining, 0) || ' of which held ' || coalesce(l.held, 0)
+               'available ' || b.available || ' held ' || b.held || ' pending ' || b.pending || ', lots say '
+               || coalesce(l.remaining, 0) || ' of which held ' || coalesce(l.held, 0) || ', pending '
+               || coalesce(l.pending, 0)
         from points.balances b
-        left join (select program, member, unit, sum(remaining) as remaining, sum(held) as held
+        left join (select program, member, unit, sum(remaining) as remaining, sum(held) as held,
+                     sum(pending) as pending
                    from points.lots group by program, member, unit) l using (program, member, unit)
-        where b.available + b.held <> coalesce(l.remaining, 0) or b.held <> coalesce(l.held, 0)""",
+        where b.available + b.held <> coalesce(l.remaining, 0) or b.held <> coalesce(l.held, 0)
+           or b.pending <> coalesce(l.pending, 0)""",
     "available + held - owed = earned - spent - expired - reversed + adjusted": """
         select program || '/' || member || ' ' || unit,
                (available + held - owed) || ' against ' || (earned - spent - expired - reversed + adjusted)
@@ -97,8 +102,23 @@ _SETS = {
         from points.holds where captured < 0 or cancelled < 0 or captured + cancelled > amount""",
     "lots stay within their grant": """
         select program || '/' || member || ' lot ' || journal || '.' || lot,
-               'granted ' || granted || ' remaining ' || remaining || ' held ' || held
-        from points.lots where remaining < 0 or held < 0 or held > remaining or remaining > granted""",
+               'granted ' || granted || ' remaining ' || remaining || ' held ' || held || ' pending ' || pending
+        from points.lots
+        where remaining < 0 or held < 0 or held > remaining or pending < 0 or remaining + pending > granted""",
+    "pending points that await a date are due on it": """
+        select l.program || '/' || l.member || ' lot ' || l.journal || '.' || l.lot,
+               'available at ' || l.available_at || ', the wallet is looked at '
+               || coalesce(w.next_due_at::text, 'never')
+        from points.lots l left join points.wallets w using (program, member)
+        where l.pending > 0 and l.awaits = 'date' and not l.unfunded
+          and (w.next_due_at is null or w.next_due_at > l.available_at)""",
+    "blocks are what was paid for them, and never overdrawn": """
+        select b.program || '/' || b.partner || ' ' || b.unit,
+               'units ' || b.units || ', paid for ' || coalesce(p.units, 0) || ', used ' || b.used
+        from points.blocks b
+        left join (select program, partner, unit, sum(units) as units from points.block_payments
+                   group by program, partner, unit) p using (program, partner, unit)
+        where b.units <> coalesce(p.units, 0) or b.used < 0 or b.used > b.units""",
     "what is measured waits for a judgement": """
         select m.program || '/' || m.member, m.segment || ' was measured at ' || m.measure
         from points.measured m
@@ -152,7 +172,7 @@ _BALANCES = """
     select program, member, unit, available, pending, held, owed, earned, spent, expired, reversed, adjusted
     from points.balances order by program, member, unit"""
 _LOTS = """
-    select program, member, journal, lot, remaining, held, expired
+    select program, member, journal, lot, remaining, held, expired, pending, awaits, unfunded
     from points.lots order by program, member, journal, lot"""
 _COUNTERS = """
     select program, member, counter, window_start, counted
@@ -168,6 +188,14 @@ _BUDGETS = "select program, rule, drawn from points.budgets"
 _CREDITED = """
     select program, member, exclusive_group, exclusive_key, journal from points.exclusive_keys
     where program is not null order by program, member, exclusive_group, exclusive_key"""
+
+_REFERRED = """
+    select program, member, referred_by, birthday_at from points.wallets
+    where referred_by is not null or birthday_at is not null order by program, member"""
+_BLOCKS = "select program, partner, unit, used from points.blocks"
+_UNFUNDED = """
+    select program, member, journal, funder, unit, number from points.funding_queue
+    where funded_in is null order by program, member, journal"""
 
 _HOLDS = """
     select program, member, hold, state, amount, captured, cancelled
@@ -229,6 +257,8 @@ class _Tables:
     counts: _Merged
     segments: _Merged
     merged: _Merged
+    unfunded: _Merged
+    referred: _Merged
 
 
 async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding | int]:
@@ -246,16 +276,19 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         _Merged(connection.cursor(_COUNTS, prefetch=2000)),
         _Merged(connection.cursor(_SEGMENTS, prefetch=2000)),
         _Merged(connection.cursor(_MERGED, prefetch=2000)),
+        _Merged(connection.cursor(_UNFUNDED, prefetch=2000)),
+        _Merged(connection.cursor(_REFERRED, prefetch=2000)),
     )
     wallet: Wallet | None = None
     drawn: dict[tuple[str, str], int] = {}
     people: dict[tuple[Any, ...], int] = {}
+    used: dict[tuple[str, str, str], int] = {}
     broken = False
     count = 0
     async for program, member, journal, facts in connection.cursor(_FOLD, prefetch=500):
         if wallet is None or (wallet.program, wallet.member) != (program, member):
             if wallet is not None and not broken:
-                _draw(drawn, people, wallet)
+                _draw(drawn, people, used, wallet)
                 for finding in await _compare(wallet, tables):
                     yield finding
             wallet = Wallet(program, member)
@@ -271,21 +304,30 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
         if count % 10_000 == 0:
             yield count
     if wallet is not None and not broken:
-        _draw(drawn, people, wallet)
+        _draw(drawn, people, used, wallet)
         for finding in await _compare(wallet, tables):
             yield finding
-    stored = {(row["program"], row["rule"]): row["drawn"] for row in await connection.fetch(_BUDGETS)}
-    for said in _unlike("budget", stored, drawn):
-        yield Finding(_PROOF, "budgets", said)
-    kept = {tuple(row)[:4]: row["counted"] for row in await connection.fetch(_PEOPLE)}
-    for said in _unlike("person", kept, people):
-        yield Finding(_PROOF, "people", said)
+    budgets = {(row["program"], row["rule"]): row["drawn"] for row in await connection.fetch(_BUDGETS)}
+    persons = {tuple(row)[:4]: row["counted"] for row in await connection.fetch(_PEOPLE)}
+    blocks = {(row["program"], row["partner"], row["unit"]): row["used"] for row in await connection.fetch(_BLOCKS)}
+    shared = (("budget", "budgets", budgets, drawn), ("person", "people", persons, people))
+    for what, where, stored, folded in (*shared, ("block", "blocks", blocks, used)):
+        for said in _unlike(what, stored, folded):
+            yield Finding(_PROOF, where, said)
     yield count
 
 
-def _draw(drawn: dict[tuple[str, str], int], people: dict[tuple[Any, ...], int], wallet: Wallet) -> None:
+def _draw(
+    drawn: dict[tuple[str, str], int],
+    people: dict[tuple[Any, ...], int],
+    used: dict[tuple[str, str, str], int],
+    wallet: Wallet,
+) -> None:
     for name, counted in wallet.people.items():
         people[wallet.program, *name] = people.get((wallet.program, *name), 0) + counted
+    for (funder, unit), amount in wallet.blocks.items():
+        block = (wallet.program, funder, unit)
+        used[block] = used.get(block, 0) + amount
     for rule, amount in wallet.drawn.items():
         drawn[wallet.program, rule] = drawn.get((wallet.program, rule), 0) + amount
 
@@ -298,6 +340,10 @@ def _totals(balance: Balance) -> tuple[int, ...]:
         balance.available, balance.pending, balance.held, balance.owed, balance.earned, balance.spent,
         balance.expired, balance.reversed, balance.adjusted,
     )  # fmt: skip
+
+
+def _lot(lot: Lot) -> tuple[Any, ...]:
+    return (lot.remaining, lot.held, lot.expired, lot.pending, lot.awaits, lot.unfunded)
 
 
 async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
@@ -313,7 +359,7 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     if stored != folded:
         findings.append(Finding(_PROOF, where, f"balances {stored}, folded {folded}"))
     rows = {(row["journal"], row["lot"]): tuple(row)[4:] for row in await tables.lots.of(key)}
-    fold = {(name.journal, name.lot): (lot.remaining, lot.held, lot.expired) for name, lot in wallet.lots.items()}
+    fold = {(name.journal, name.lot): _lot(lot) for name, lot in wallet.lots.items()}
     if rows != fold:
         wrong = [name for name in rows.keys() | fold.keys() if rows.get(name) != fold.get(name)]
         findings.append(Finding(_PROOF, where, f"lots {sorted(wrong)[:5]} differ"))
@@ -341,6 +387,14 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     household = encode(wallet.household) if wallet.household is not None else None
     if belongs != [(wallet.merged_into, wallet.merged_in, household)]:
         findings.append(Finding(_PROOF, where, f"belongs to {belongs}, folded {wallet.merged_into}, {household!r}"))
+    known = [tuple(row)[2:] for row in await tables.referred.of(key)]
+    folded_as = (wallet.referred_by, wallet.birthday_at)
+    if known != ([folded_as] if folded_as != (None, None) else []):
+        findings.append(Finding(_PROOF, where, f"referrer and birthday {known}, folded {folded_as}"))
+    queue = {row["journal"]: tuple(row)[3:] for row in await tables.unfunded.of(key)}
+    waiting = {journal: (each.funder, each.unit, each.number) for journal, each in wallet.unfunded.items()}
+    if queue != waiting:
+        findings.append(Finding(_PROOF, where, f"waiting for blocks {queue}, folded {waiting}"))
     tier_faults = _tier_faults(wallet, await tables.tiers.of(key), await tables.counts.of(key))
     findings += [Finding(_PROOF, where, said) for said in tier_faults]
     books = [tuple(row)[2:] for row in await tables.segments.of(key)]

@@ -20,6 +20,7 @@ from laurel.io.relay import Relay
 from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import PointsHandler
+from services.points.entry.funding import BlockFiller
 from services.points.entry.judging import Judge, JudgementTimer
 from services.points.entry.timers import ExpiryTimer
 from services.points.entry.turning import ClockTurner
@@ -53,6 +54,7 @@ class Working:
     timer: ExpiryTimer
     turner: ClockTurner
     judging: JudgementTimer
+    filler: BlockFiller
     prune: Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -104,11 +106,23 @@ async def working(reading: Reading) -> Working:
         batch_max=settings.expiry_batch_max,
         at_once=settings.expiry_at_once,
     )
+    filler = BlockFiller(
+        unit,
+        road,
+        Ledger,
+        interval_seconds=settings.turn_interval_seconds,
+        batch_max=settings.expiry_batch_max,
+    )
+
+    def wake() -> None:
+        turner.wake()
+        filler.wake()
+
     topics = [main_topic(service, settings.kafka_prefix) for service in ("gateway", "redemption")]
     consumer = Consumer(
         f"{settings.kafka_prefix}-{SERVICE}",
         topics,
-        PointsHandler(road, Ledger, turner.wake),
+        PointsHandler(road, Ledger, wake),
         unit,
         settings,
         reading.health,
@@ -130,4 +144,4 @@ async def working(reading: Reading) -> Working:
     judging = JudgementTimer(
         unit, judge, reading.programs, Ledger, reading.health, interval_seconds=settings.expiry_interval_seconds
     )
-    return Working(relay, consumer, timer, turner, judging, partial(keep_pruned, database, settings, SERVICE))
+    return Working(relay, consumer, timer, turner, judging, filler, partial(keep_pruned, database, settings, SERVICE))

@@ -30,6 +30,7 @@ async def run(role: str) -> None:
                 "timer": work.timer.run,
                 "turner": work.turner.run,
                 "judge": work.judging.run,
+                "filler": work.filler.run,
                 "pruning": work.prune,
                 "relay": work.relay.run,
             }

@@ -69,7 +69,8 @@ def test_what_readers_can_bear(change: Change) -> None:
     ],
 )
 def test_what_they_cannot(change: Change, said: str) -> None:
-    assert changed(change) == [said]
+    # What others got has the shape of what the member did, and changes with it.
+    assert [each for each in changed(change) if not each.startswith("/others/")] == [said]
 
 
 def test_a_class_within_itself_comes_to_an_end() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from laurel.calendars import local_date, zone_named
@@ -13,7 +13,7 @@ from laurel.program import rehearsing
 from laurel.program.cases import Case, Step, Using
 from tests.flow.stage import Door
 
-MEMBER = "m-1"
+MEMBER = rehearsing.MEMBER
 _ONE_DAY = timedelta(days=1)
 
 
@@ -44,8 +44,13 @@ class Played:
             seen.balances, seen.segments = await self._balances(document["units"])
             if step.expect.vouchers is not None:
                 seen.vouchers = [self._voucher(each) for each in await self._vouchers()]
+            seen.tier = await self._tier()
             # What funders owe is told by settlement, which has no door yet.
-            expected = step.expect.model_copy(update={"billed": None})
+            # A read shows counters as they were with the last event; the other tests look at them.
+            tier = step.expect.tier.model_copy(update={"counters": None}) if step.expect.tier is not None else None
+            if tier is not None:
+                tier.model_fields_set.discard("counters")
+            expected = step.expect.model_copy(update={"billed": None, "tier": tier})
             said = rehearsing._differences(seen, expected)
             found += [f"{self._case.case}, step {number}: {each}" for each in said]
         return found
@@ -54,6 +59,9 @@ class Played:
         joined_at = self._case.member.enrolled_at or _time_of(self._case.steps[0])
         body = {"member": MEMBER, "enrolled_at": joined_at.isoformat(), "attributes": self._case.member.attributes}
         await self._door.call("POST", f"programs/{self._copy}/members", body, 201)
+        for friend in self._case.friends:
+            joined = {"member": friend, "enrolled_at": joined_at.isoformat(), "referred_by": MEMBER}
+            await self._door.call("POST", f"programs/{self._copy}/members", joined, 201)
 
     async def _step(self, step: Step) -> rehearsing._Seen:
         seen = rehearsing._Seen()
@@ -83,6 +91,8 @@ class Played:
         assert answer.status_code == 201, answer.text
         seen.reasons = {each["rule"]: each["reason"] for each in told["decision"]}
         for award in told["awards"]:
+            if award["member"] != MEMBER:
+                continue
             seen.awards[award["rule"]] = seen.awards.get(award["rule"], 0) + award["amount"]
             ends = award["expires_at"]
             last = local_date(datetime.fromisoformat(ends), self._zone) - _ONE_DAY if ends is not None else None
@@ -118,11 +128,23 @@ class Played:
         last = local_date(datetime.fromisoformat(ends), self._zone) - _ONE_DAY if ends is not None else None
         return {"value": shown["value"], "state": shown["state"], "good_through": last}
 
+    async def _tier(self) -> dict[str, Any]:
+        tier = (await self._door.call("GET", f"programs/{self._copy}/members/{MEMBER}"))["tier"]
+        if tier is None:
+            return {}
+        days = {name: date.fromisoformat(tier[name]) if tier[name] else None for name in ("since", "until")}
+        return {
+            "name": tier["name"],
+            **days,
+            "years": tier["years"],
+            "benefits": tuple(each["name"] for each in tier["benefits"]),
+        }
+
     async def _balances(self, units: Mapping[str, Any]) -> tuple[dict[str, dict[str, int]], dict[str, bool]]:
         shown = await self._door.call("GET", f"programs/{self._copy}/members/{MEMBER}")
-        found = {unit: {"available": 0, "owed": 0} for unit in units}
+        found = {unit: {"available": 0, "owed": 0, "pending": 0} for unit in units}
         for balance in shown["balances"]:
-            found[balance["unit"]] = {"available": balance["available"], "owed": balance["owed"]}
+            found[balance["unit"]] = {name: balance[name] for name in ("available", "owed", "pending")}
         return found, {each["name"]: each["primary"] for each in shown["segments"]}
 
 

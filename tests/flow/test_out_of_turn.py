@@ -351,6 +351,22 @@ async def _say_of_sharing(door: Door) -> None:
     await door.call("PUT", f"programs/{here}/households/home", {"members": ["m-1", "m-2"]}, 201)
 
 
+async def _say_of_partners(door: Door) -> None:
+    """Have a partner pay in advance, and a purchase wait until it has."""
+    program = "prepaid"
+    earning = [{**rule, "funding": {"funder": "operator"}} for rule in grocery(program)["earning"]]
+    await door.publish(grocery(program, earning=earning))
+    await door.enrol(program, "m-1")
+    partner = f"programs/{program}/partners/operator"
+    await door.call("PUT", partner, {"state": "approved", "billing": "prepaid"}, 201)
+    await door.report(program, purchase("waits", "m-1", AMOUNT), 202)
+    paid = {"unit": "point", "units": 1_000, "amount": 1_000, "currency": "USD", "reference": "r-1"}
+    await door.call("POST", f"{partner}/blocks", paid, 201)
+    assert await door.available(program, "m-1") == points_of(AMOUNT)
+    asked = f"programs/{program}/activities/waits/approve"
+    assert (await door.call("POST", asked, None, 409))["code"] == "nothing_pending"
+
+
 async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     """Have every type of event said that this version says."""
     await _say_of_wallets(door)
@@ -358,6 +374,7 @@ async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     await _say_of_vouchers(door)
     await _say_of_members(door)
     await _say_of_sharing(door)
+    await _say_of_partners(door)
     program = "everything"
     # Points are good for a day, so those of a purchase of the day before yesterday expire at once.
     units = {"point": {"scale": 0, "validity": {"kind": "rolling", "months": 1}}}

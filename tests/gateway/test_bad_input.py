@@ -29,7 +29,9 @@ JSON = {"content-type": "application/json"}
 CODE = "7GQ2-7GQ2-7GQ2-7GQ2"
 KEY = {"idempotency-key": '"k-1"'}
 HUGE = 10**15 + 1
+CARD = {"scheme": "card"}
 LINE = {"id": "1", "amount": 500}
+SCORES = {"brand_fit": 4, "customers": 4, "information_system": 4, "service": 4, "database_marketing": 4}
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,41 @@ ROUTES = [
             ("/programs/0", {"programs": ["a:b"]}),
             ("/expires_at", {"expires_at": "2030-01-01T00:00:00"}),
             ("/limits/adjust", {"limits": {"adjust": 0}}),
+        ),
+    ),
+    Route(
+        "POST",
+        f"{BASE}/activities/t-1/claim",
+        {"member": "m-1"},
+        bad=(("/member", {"member": None}), ("/member", {"member": "-x"}), ("/member/value", {"member": CARD})),
+    ),
+    Route("POST", f"{BASE}/activities/t-1/approve", {}),
+    Route("POST", f"{BASE}/activities/t-1/reject", {}),
+    Route(
+        "PUT",
+        f"{BASE}/partners/operator",
+        {"state": "approved"},
+        bad=(
+            ("/state", {"state": "friend"}),
+            ("/since", {"since": "2026-03-14T09:26:53"}),
+            ("/billing", {"billing": "later"}),
+            ("/scores/service", {"scores": {**SCORES, "service": 6}}),
+            ("/scores/service", {"scores": {**SCORES, "service": 0}}),
+            ("/scores/service", {"scores": {name: 4 for name in SCORES if name != "service"}}),
+        ),
+    ),
+    Route(
+        "POST",
+        f"{BASE}/partners/operator/blocks",
+        {"unit": "point", "units": 5, "amount": 10, "currency": "USD", "reference": "r-1"},
+        bad=(
+            ("/unit", {"unit": "mile"}),
+            ("/units", {"units": 0}),
+            ("/units", {"units": HUGE}),
+            ("/amount", {"amount": -1}),
+            ("/currency", {"currency": "dollars"}),
+            ("/reference", {"reference": ""}),
+            ("/reference", {"reference": "a\x00b"}),
         ),
     ),
     Route(

@@ -168,7 +168,7 @@ async def at_work(settings: PointsSettings) -> AsyncIterator[Health]:
     """Run a worker in this process, as `python -m services.points worker` would; yields its health."""
     async with reading(settings) as read:
         joined = await working(read)
-        parts = [joined.timer.run, joined.consumer.run, read.topic.run, joined.relay.run]
+        parts = [joined.timer.run, joined.consumer.run, read.topic.run, joined.relay.run, joined.filler.run]
         tasks = [asyncio.create_task(run()) for run in parts]
         try:
             yield read.health

@@ -94,7 +94,7 @@ class Till:
         fields.setdefault("as_of", self.as_of)
         said = await self.send(report(self.program, self.member, activity, self.at, **fields))
         # What caps cut is said beside the answer, and what the activity led to, such as another tier, after it.
-        answers = [one for one in said if one["type"] != "points.capped.v1"]
+        answers = [one for one in said if one["type"] != "points.capped.v1" and not one.get("share_of")]
         return next((one for one in reversed(answers) if "activity" in one), answers[-1])
 
     async def buy(self, id_: str, amount: int, **fields: Any) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from fastapi import APIRouter
 from services.gateway.routes import (
     activities,
     adjustments,
+    approvals,
     batches,
     changes,
+    claims,
     clocks,
     copies,
     exchanges,
@@ -18,6 +20,7 @@ from services.gateway.routes import (
     members,
     merges,
     partners,
+    partnerships,
     programs,
     quotes,
     redemptions,
@@ -30,6 +33,8 @@ from services.gateway.routes import (
 # A path is looked for in this order, so what is asked most comes first.
 ROUTERS: tuple[APIRouter, ...] = (
     activities.router,
+    claims.router,
+    approvals.router,
     members.router,
     matches.router,
     identifiers.router,
@@ -38,6 +43,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     households.router,
     programs.router,
     partners.router,
+    partnerships.router,
     keys.router,
     quotes.router,
     batches.router,

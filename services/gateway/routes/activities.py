@@ -116,6 +116,9 @@ async def member_of(api: Api, program: str, reported: Reported) -> str | None:
         key = RequestKey(program, ACTIVITY, reported.partner, reported.of)
         async with api.database.connection() as connection:
             row = await requests.find(connection, key)
+            if row is not None and row.member is None:
+                # Whoever claimed it later would be credited with what came back.
+                await requests.give_up_claims(connection, key)
         if row is None or row.state == requests.FREED:
             raise Problem("activity_unknown")
         return row.member

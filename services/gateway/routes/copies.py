@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,12 +19,13 @@ from laurel.shapes import decoder_of
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PREFER, described
 from services.gateway.naming import REWARD, Correlation, RequestKey
+from services.gateway.partnering import publish_terms
 from services.gateway.preferring import Preference
 from services.gateway.publishing import publish
 from services.gateway.reading import api_of, body_of, in_program, query_of, wish_of
 from services.gateway.saying import reward_publish_requested
 from services.gateway.shown import PendingShown, ProgramShown
-from services.gateway.store import programs, redemptions, requests
+from services.gateway.store import partner_terms, programs, redemptions, requests
 from services.gateway.store.programs import ProgramHead
 from services.gateway.store.requests import PENDING, NewRequest
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from laurel.io.saying import Saying
     from laurel.io.unit import Work
     from laurel.program.document import ProgramDocument
+    from services.gateway.store.partner_terms import TermsRow
     from services.gateway.store.programs import VersionRow
     from services.gateway.wiring import Api
 
@@ -54,7 +57,7 @@ _decode_reward = decoder_of(PublishReward).decode
     )
 )
 async def copy_program(request: Request) -> Response:
-    """With its rewards, on a manual clock that is not set. Nothing of its members comes along."""
+    """With its rewards and the terms of its partners, on a manual clock that is not set. No member comes along."""
     caller, head = await in_program(request, "admin")
     query_of(request)
     wish = wish_of(request)
@@ -64,6 +67,7 @@ async def copy_program(request: Request) -> Response:
     api = api_of(request)
     document = await _document(api, head, body.to, body.changes)
     asks = [_ask(body.to, *reward, traceparent(request)) for reward in await _rewards(api, head.program)]
+    terms = await _terms(api, head.program)
 
     async def with_rewards(work: Work, row: VersionRow) -> None:
         # They are asked for in the transaction that makes the program, so that no copy is without them.
@@ -72,6 +76,9 @@ async def copy_program(request: Request) -> Response:
             attempt, new = accepted[ask.request.key]
             assert ask.say is not None
             work.say(ask.say(Stamp(Correlation(ask.request.key, attempt), new, row.published_at)))
+        for version, each in enumerate(terms, 1):
+            copied = replace(each, program=body.to, version=version, published_at=row.published_at)
+            await publish_terms(work, copied, traceparent(request))
 
     publication = await publish(api.unit, document, api.clock, traceparent(request), first_with=with_rewards)
     for ask in asks:
@@ -102,6 +109,12 @@ def _blamed(pointer: str, changes: Mapping[str, Any]) -> str:
         if f"{pointer}/".startswith(f"{change}/") or f"{change}/".startswith(f"{pointer}/"):
             return pointer_of_change(change)
     return pointer
+
+
+async def _terms(api: Api, program: str) -> list[TermsRow]:
+    """Return what was said last of each partner."""
+    async with api.database.connection() as connection:
+        return await partner_terms.of_program(connection, program)
 
 
 async def _rewards(api: Api, program: str) -> list[tuple[str, bytes]]:

@@ -105,8 +105,8 @@ _ADD = """
     on conflict (program, member) do nothing
     returning program, member
     )
-    select n.program, n.member, p.version, p.clock, p.as_of from added n cross join lateral (
-        select h.version, h.clock, h.as_of from programs h where h.program = n.program limit 1
+    select n.program, n.member, p.version, p.clock, p.as_of, p.partners from added n cross join lateral (
+        select h.version, h.clock, h.as_of, h.partners from programs h where h.program = n.program limit 1
     ) p
 """
 _ADD_IDENTIFIERS = """
@@ -202,7 +202,7 @@ async def _enrol_apart(connection: Connection, new: list[NewMember], at: datetim
         [each.attributes for each in ordered],
         at,
     )
-    added = {(row[0], row[1]): ProgramHead(row[0], *row[2:]) for row in rows}
+    added = {(row[0], row[1]): ProgramHead(row[0], row[2], row[3], row[4], None, row[5]) for row in rows}
     losers = await _add_identifiers(connection, [each for each in ordered if (each.program, each.member) in added], at)
     for program, member in sorted(losers):
         await connection.execute(_DROP_IDENTIFIERS, program, member)

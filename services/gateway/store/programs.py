@@ -21,6 +21,8 @@ class ProgramHead:
     clock: str
     as_of: datetime | None
     turning_to: datetime | None = None
+    partners: int = 0
+    """The newest version of what is said of its partners."""
 
     @property
     def is_manual(self) -> bool:
@@ -39,10 +41,11 @@ class VersionRow:
     published_at: datetime
 
 
-_HEADS = "select program, version, clock, as_of, turning_to from programs where program = any($1::text[])"
-_LOCK = "select program, version, clock, as_of, turning_to from programs where program = $1 for update"
-_KEEP = """
-    select program, version, clock, as_of, turning_to from programs where program = any($1::text[])
+_HEAD = "program, version, clock, as_of, turning_to, partners"
+_HEADS = f"select {_HEAD} from programs where program = any($1::text[])"
+_LOCK = f"select {_HEAD} from programs where program = $1 for update"
+_KEEP = f"""
+    select {_HEAD} from programs where program = any($1::text[])
     order by program for share
 """
 _BEGIN_TURN = "update programs set turning_to = $2, turned = null where program = $1"

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from laurel.errors import PROBLEMS
-from services.gateway.naming import CLOCK, MEMBER, Correlation, RequestKey
+from services.gateway.naming import CLAIM, CLOCK, MEMBER, Correlation, RequestKey
 from services.gateway.outcomes import (
+    PENDING,
     POSTED,
     MergeSeen,
     OperationSeen,
     Outcome,
     RedemptionSeen,
     RewardSeen,
+    ShareSeen,
     Summary,
     Told,
     TurnSeen,
@@ -69,8 +71,13 @@ _RECORD = """
             offset 0
         ) q
         on conflict (program, member) do update
-        set epoch = excluded.epoch, sequence = excluded.sequence, version = excluded.version,
-            balances = coalesce(excluded.balances, m.balances), tier = coalesce(excluded.tier, m.tier),
+        set epoch = excluded.epoch, sequence = excluded.sequence,
+            version = case when m.epoch < excluded.epoch then excluded.version
+                else greatest(m.version, excluded.version) end,
+            balances = case when m.epoch < excluded.epoch or m.version <= excluded.version
+                then coalesce(excluded.balances, m.balances) else m.balances end,
+            tier = case when m.epoch < excluded.epoch or m.version <= excluded.version
+                then coalesce(excluded.tier, m.tier) else m.tier end,
             status = case when m.status = 'pending' and excluded.version > 0 then 'active' else m.status end
         where (m.epoch, m.sequence) < (excluded.epoch, excluded.sequence)
     )
@@ -85,6 +92,9 @@ def is_one_statement(told: Sequence[Told]) -> bool:
     """
     return all(
         each.redemption is None
+        and not each.shares
+        and (each.outcome is None or each.outcome.correlation.key.kind != CLAIM)
+        and (each.outcome is None or each.outcome.state != PENDING)
         and each.operation is None
         and each.merged is None
         and each.turned is None
@@ -101,10 +111,17 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     """Write everything that these messages tell, in the caller's transaction; tell whether a batch got on."""
     outcomes: dict[Correlation, Outcome] = {}
     for each in told:
-        if each.outcome is not None:
+        if each.outcome is not None and each.outcome.state != PENDING:
             outcomes.setdefault(each.outcome.correlation, each.outcome)
+    waiting = {
+        each.outcome.correlation: each.outcome for each in told if each.outcome and each.outcome.state == PENDING
+    }
+    delayed = await _delayed(connection, {each.parked for each in told if each.parked is not None} | waiting.keys())
+    await _show(connection, list(waiting.values()))
     ordered = [outcomes[correlation] for correlation in sorted(outcomes)]
     rows = await connection.fetch(_RECORD, *_outcome_columns(ordered), *_summary_columns(told, at))
+    await _claimed(connection, [each.correlation for each in ordered if each.correlation.key.kind == CLAIM])
+    await _show_shares(connection, [share for each in told for share in each.shares])
     await _disenrol(connection, [each for each in ordered if each.correlation.key.kind == MEMBER])
     await details.close(connection, [each.closed for each in told if each.closed is not None])
     await details.keep(connection, [detail for each in told for detail in each.details])
@@ -114,7 +131,6 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
     await _turned(connection, [each.turned for each in told if each.turned is not None])
     await _not_turned(connection, [each for each in ordered if each.correlation.key.kind == CLOCK])
-    delayed = await _delayed(connection, {each.parked for each in told if each.parked is not None})
     if rows or delayed:
         await _count(connection, rows, outcomes, delayed)
     return bool(rows or delayed)
@@ -170,6 +186,33 @@ def _over(before: Summary, summary: Summary) -> Summary:
         before.balances if summary.balances is None else summary.balances,
         before.tier if summary.tier is None else summary.tier,
     )
+
+
+# What was reported without a member is the claimer's from now on, and shows what it earned.
+_CLAIMED = """
+    update requests a set member = c.member, outcome = c.outcome
+    from requests c
+    where c.program = $1 and c.kind = 'claim' and c.partner = $2 and c.id = $3 and c.state = 'posted'
+      and a.program = c.program and a.kind = 'activity' and a.partner = c.partner and a.id = c.id and a.member is null
+"""
+
+
+async def _claimed(connection: Connection, claims: Sequence[Correlation]) -> None:
+    for each in claims:
+        await connection.execute(_CLAIMED, each.key.program, each.key.partner, each.key.id)
+
+
+# The place stays: the member's own event is still to come, and says the same or more.
+_SHARES = """
+    update members set balances = $4, tier = coalesce($5, tier), version = $3
+    where program = $1 and member = $2 and version < $3
+"""
+
+
+async def _show_shares(connection: Connection, shares: Sequence[ShareSeen]) -> None:
+    """Show how the wallets of others stand, of whom an event of a member has told beforehand."""
+    for each in sorted(shares, key=lambda share: (share.program, share.member, share.version)):
+        await connection.execute(_SHARES, each.program, each.member, each.version, each.balances, each.tier)
 
 
 _DISENROL = "delete from members where program = $1 and member = $2 and status = 'pending' returning member"
@@ -327,6 +370,30 @@ _DELAYED = """
     where r.attempt = excluded.attempt and r.state = 'pending' and not r.delayed
     returning r.program, r.batch
 """
+
+
+_SHOW = """
+    insert into requests as r (program, kind, partner, id, attempt, hash, state, outcome, created_at)
+    select k.program, k.kind, k.partner, k.id, k.attempt, q.hash, q.state, k.outcome, q.created_at
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int4[], $6::bytea[])
+        as k(program, kind, partner, id, attempt, outcome)
+    cross join lateral (
+        select hash, state, created_at from requests p
+        where p.program = k.program and p.kind = k.kind and p.partner = k.partner and p.id = k.id
+            and p.attempt = k.attempt and p.state = 'pending' and p.outcome is null
+        offset 0
+    ) q
+    on conflict (program, kind, partner, id) do update set outcome = excluded.outcome
+    where r.attempt = excluded.attempt and r.state = 'pending' and r.outcome is null
+"""
+
+
+async def _show(connection: Connection, waiting: Sequence[Outcome]) -> None:
+    """Keep what is to be shown of requests whose outcome waits for something; they do not hold up their batch."""
+    if waiting:
+        ordered = sorted(waiting, key=lambda each: each.correlation)
+        rows = [(*each.correlation.key, each.correlation.attempt, each.body) for each in ordered]
+        await connection.execute(_SHOW, *_columns(rows))
 
 
 # An enrolment has no row among the requests.

@@ -94,9 +94,9 @@ _INSERT = """
     where r.state = 'freed' or (r.kind = 'reward' and r.hash <> excluded.hash)
     returning program, kind, partner, id, attempt
     )
-    select n.program, n.kind, n.partner, n.id, n.attempt, p.version, p.clock, p.as_of
+    select n.program, n.kind, n.partner, n.id, n.attempt, p.version, p.clock, p.as_of, p.partners
     from recorded n cross join lateral (
-        select h.version, h.clock, h.as_of from programs h where h.program = n.program limit 1
+        select h.version, h.clock, h.as_of, h.partners from programs h where h.program = n.program limit 1
     ) p
 """
 
@@ -126,8 +126,10 @@ async def insert(connection: Connection, asked: Sequence[NewRequest], at: dateti
         [request.code for request in ordered],
     )
     return {
-        RequestKey(program, kind, partner, id_): Accepted(attempt, ProgramHead(program, version, clock, as_of))
-        for program, kind, partner, id_, attempt, version, clock, as_of in rows
+        RequestKey(program, kind, partner, id_): Accepted(
+            attempt, ProgramHead(program, version, clock, as_of, partners=partners)
+        )
+        for program, kind, partner, id_, attempt, version, clock, as_of, partners in rows
     }
 
 
@@ -155,6 +157,29 @@ async def find_all(connection: Connection, keys: Iterable[RequestKey]) -> dict[R
 async def find(connection: Connection, key: RequestKey) -> RequestRow | None:
     """Read one request."""
     return (await find_all(connection, [key])).get(key)
+
+
+_UNCLAIMED = """
+    select program, kind, partner, id, attempt, hash, state, member, subject, code, outcome, delayed, body
+    from requests where program = $1 and kind = $2 and partner = $3 and id = $4
+"""
+
+
+async def find_unclaimed(connection: Connection, key: RequestKey) -> tuple[RequestRow, bytes | None] | None:
+    """Read one request with what was kept of it until somebody claims it."""
+    row = await connection.fetchrow(_UNCLAIMED, *key)
+    return None if row is None else (RequestRow(RequestKey(*row[:4]), *row[4:12]), row[12])
+
+
+_GIVE_UP = """
+    update requests set body = null
+    where program = $1 and kind = $2 and partner = $3 and id = $4 and member is null
+"""
+
+
+async def give_up_claims(connection: Connection, key: RequestKey) -> None:
+    """Let nobody claim what has no member yet: something of it came back."""
+    await connection.execute(_GIVE_UP, *key)
 
 
 _DROP = "delete from requests where program = $1 and kind = $2 and partner = $3 and id = $4"

@@ -87,11 +87,30 @@ programs = Table(
     _instant("changed_at"),
     _instant("turning_to", nullable=True),
     Column("turned", LargeBinary),
+    Column("partners", Integer, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("program"),
     schema="gateway",
 )
 """The newest version of each program and, on a manual clock, its now. While the clock is being turned, turning_to
-says where to; turned is what points told of the last turn."""
+says where to; turned is what points told of the last turn. partners is the newest version of their terms."""
+
+partner_terms = Table(
+    "partner_terms",
+    metadata,
+    _key("program"),
+    Column("version", Integer, nullable=False),
+    _key("partner"),
+    Column("state", Text, nullable=False),
+    _instant("since", nullable=True),
+    Column("billing", Text, nullable=False),
+    Column("scores", LargeBinary),
+    _instant("published_at"),
+    PrimaryKeyConstraint("program", "version"),
+    Index("partner_terms_partner", "program", "partner", "version"),
+    schema="gateway",
+)
+"""Append-only: what is said of the partners of each program, counted over all of them. Without since it holds from the
+beginning."""
 
 program_versions = Table(
     "program_versions",

@@ -112,6 +112,17 @@ class TurnClock(Asked, frozen=True, kw_only=True):
     as_of: datetime
 
 
+class TopUp(Asked, frozen=True, kw_only=True):
+    """Add to what a partner has paid for in advance."""
+
+    partner: str
+    reference: str
+    unit: str
+    units: Points
+    amount: int
+    currency: str
+
+
 class Adjust(Asked, frozen=True, kw_only=True):
     """Give points or take them; `limit` is what the caller may do without somebody else's approval."""
 
@@ -141,6 +152,15 @@ class DecideAdjustment(Asked, frozen=True, kw_only=True):
     """Approve or reject what waits."""
 
     adjustment: str
+    approve: bool
+    limit: int | None = None
+
+
+class DecidePending(Asked, frozen=True, kw_only=True):
+    """Approve or reject the points of an activity that await it."""
+
+    activity: str
+    partner: str
     approve: bool
     limit: int | None = None
 

@@ -28,6 +28,8 @@ class Happened(Protocol):
     def occurred_at(self) -> datetime: ...
     @property
     def store(self) -> str | None: ...
+    @property
+    def type(self) -> str: ...
 
 
 def windows_of(
@@ -101,6 +103,10 @@ def cap(
         amount, cuts = rooms.grant(outcome.rule, outcome.computed)
         judged.append(msgspec.structs.replace(plain, amount=amount, capped_by=cuts) if cuts else plain)
         rooms.use(outcome.rule)
+    for rule in program.limited:
+        # The first of its activities is over with the first, whether the rule earned or not.
+        if rule.limit is not None and rule.limit.of_activities and happened.type in rule.on:
+            rooms.pass_by(rule.limit)
     return judged, rooms.counted(refused=any(cut.refill for each in judged for cut in each.capped_by))
 
 
@@ -156,8 +162,13 @@ class Rooms:
 
     def use(self, rule: CompiledRule) -> None:
         """Count that a rule earned, where that has a limit; what caps refuse is used all the same."""
-        if rule.limit is not None:
+        if rule.limit is not None and not rule.limit.of_activities:
             self._moved[rule.limit.counter] = self._moved.get(rule.limit.counter, 0) + 1
+
+    def pass_by(self, limit: RuleLimit) -> None:
+        """Count an activity, as long as that makes a difference."""
+        if self._wallet.counted(limit.counter, self._window[limit.counter].start) < limit.times:
+            self._moved[limit.counter] = self._moved.get(limit.counter, 0) + 1
 
     def counted(self, *, refused: bool) -> tuple[Counted, ...]:
         """Return the counters that moved; where something was refused, all that a refill would have to ask."""

@@ -40,7 +40,7 @@ def correct(wallet: Wallet, asked: Correct, moment: Moment) -> tuple[AnyFact, ..
     stands = sum(component.stands for component in components)
     excess = stands - asked.should_be
     bonus = REPORTED_BONUS if asked.reported_by == "member" else 0
-    parts, by_rule, spent = _take_back(components, excess)
+    parts, pending, by_rule, spent = _take_back(components, excess)
     written_off = min(spent, WRITTEN_OFF_MAX)
     fact = PostingCorrected(
         adjustment=asked.adjustment,
@@ -57,6 +57,7 @@ def correct(wallet: Wallet, asked: Correct, moment: Moment) -> tuple[AnyFact, ..
         written_off=written_off,
         waiting=spent - written_off,
         bonus=bonus,
+        pending=pending,
         funder=components[0].lot.funder if components else asked.partner,
     )
     wanted = Adjustment(asked.adjustment, asked.unit, 0, "posted", asked.reason, asked.partner)
@@ -74,25 +75,33 @@ def _components(wallet: Wallet, unit: str, posting: Posting | None, known: Adjus
             continue
         back = posting.clawed_back.get(lot.rule, 0) if posting is not None else 0
         found.append(_Component(lot, lot.granted - back))
-    return sorted(found, key=lambda component: (-component.lot.free, component.lot.name))
+    return sorted(found, key=lambda component: (-component.lot.pending, -component.lot.free, component.lot.name))
 
 
-def _take_back(components: list[_Component], excess: int) -> tuple[tuple[LotPart, ...], dict[str, int], int]:
-    """Lay the excess over the components; return what is taken, how much of each rule falls, and what was spent."""
+def _take_back(
+    components: list[_Component], excess: int
+) -> tuple[tuple[LotPart, ...], tuple[LotPart, ...], dict[str, int], int]:
+    """Lay the excess over the components; return what is taken, what of it does not count yet, how much of each rule
+    falls, and what was spent.
+    """
     parts: list[LotPart] = []
+    pending: list[LotPart] = []
     by_rule: dict[str, int] = {}
     spent = 0
     for lot, stands in components:
         falls = min(stands, excess)
         if falls <= 0:
             continue
-        taken = min(lot.free, falls)
+        waiting = min(lot.pending, falls)
+        if waiting:
+            pending.append(LotPart(lot.name, waiting))
+        taken = min(lot.free, falls - waiting)
         if taken:
             parts.append(LotPart(lot.name, taken))
-        spent += max(0, falls - taken - lot.expired)
+        spent += max(0, falls - waiting - taken - lot.expired)
         by_rule[lot.rule] = by_rule.get(lot.rule, 0) + falls
         excess -= falls
-    return tuple(parts), by_rule, spent
+    return tuple(parts), tuple(pending), by_rule, spent
 
 
 def _refused(asked: Correct, code: str) -> AdjustmentRefused:

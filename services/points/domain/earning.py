@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from laurel.contracts.activity import ReportedActivity
@@ -10,7 +10,9 @@ from laurel.program import CompiledProgram, RuleOutcome, basis_of
 from laurel.program.bases import ActivityLike
 from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import Report
+from services.points.domain.birthdays import await_birthday
 from services.points.domain.capping import cap, spent_limits
+from services.points.domain.concerning import have_room, name_referrer, shares_of
 from services.points.domain.facts import (
     ActivityPosted,
     ActivityRefused,
@@ -19,13 +21,14 @@ from services.points.domain.facts import (
     Counted,
     DebtPaid,
     KeyTaken,
-    LotName,
-    LotPart,
-    PointsGranted,
     RuleJudged,
 )
+from services.points.domain.funding import fund
+from services.points.domain.granting import fits, pay, points_of, summed
 from services.points.domain.limiting import people_counted
 from services.points.domain.moment import Moment
+from services.points.domain.partnering import state_at
+from services.points.domain.pending import release_by_event
 from services.points.domain.segmenting import joined
 from services.points.domain.shared import Credit, Shared, key_name
 from services.points.domain.state import Wallet
@@ -35,7 +38,7 @@ from services.points.domain.tiering import Seen, counts_of, seen_for, stands
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
     """Judge by the version in force when it happened; grant, then let debts be paid (S11)."""
     program = moment.programs.in_force(wallet.program, activity.occurred_at, asked.versions.program)
-    refusal = _refusal(wallet, activity, program, asked.at)
+    refusal = _refusal(wallet, activity, program, asked.at) or _not_from(wallet, asked, activity, moment)
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
@@ -44,11 +47,24 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     if credit is not None:
         return (_already_credited(asked, activity, credit),)
     seen = seen_for(wallet, program, activity)
-    outcomes, decision, counted = weigh(program, wallet, activity, asked.partner, moment.shared, seen)
-    grants = _grants(program, outcomes, decision, activity, asked.partner)
+    others = moment.others
+    outcomes, decision, counted = weigh(program, wallet, activity, asked.partner, moment.shared, seen, others)
+    granted = points_of(
+        program,
+        [
+            (rule, judged.amount)
+            for rule, judged in zip(program.rules, decision, strict=True)
+            if judged.amount > 0 and rule.to is None
+        ],
+        activity=activity.id,
+        partner=asked.partner,
+        occurred_at=activity.occurred_at,
+    )
+    grants, funded = fund(wallet, granted, activity.id, asked.partner, asked.versions.partners, moment)
     # What a cap cuts is told before it is cut, and what is counted is told though no lot is made of it.
     is_told = program.is_capped or program.tiers is not None
-    if not fits(wallet, grants) or (is_told and any(each.computed > AMOUNT_MAX for each in decision)):
+    has_room = fits(wallet, summed(grants)) and (not others or have_room(program, decision, others))
+    if not has_room or (is_told and any(each.computed > AMOUNT_MAX for each in decision)):
         detail = f"A member's points of a unit, and what was ever earned of it, end at {AMOUNT_MAX}"
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code="limit_reached", detail=detail),)
     posted = ActivityPosted(
@@ -65,13 +81,20 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         tenure=seen.tenure,
         stands=stands(wallet, program),
         segments=seen.segments,
+        shares=shares_of(program, decision, others) if others else (),
     )
+    named: list[AnyFact] = [*name_referrer(wallet, activity, others)] if others else []
+    if program.birthdays is not None:
+        named += await_birthday(wallet, program, moment.at)
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
     drawn = _drawn(program, decision) if program.budgeted else ()
     qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
+    of = (asked.partner, activity.of) if activity.of is not None else None
+    released = release_by_event(wallet, activity.type, of, moment.at, activity.id, asked.partner)
+    paid = pay(_owed_after(wallet, released), grants, moment.journal)
     joins = joined(wallet, program, activity)
     people = people_counted(program, wallet, counted)
-    return (posted, *taken, *drawn, *people, *grants, *pay_debts(wallet, grants, moment.journal), *qualified, *joins)
+    return (posted, *named, *taken, *drawn, *people, *funded, *released, *grants, *paid, *qualified, *joins)
 
 
 def weigh(
@@ -81,12 +104,18 @@ def weigh(
     partner: str | None,
     shared: Shared,
     seen: Seen | None = None,
+    others: Collection[str] = (),
 ) -> tuple[Sequence[RuleOutcome], list[RuleJudged], tuple[Counted, ...]]:
-    """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves."""
+    """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves.
+
+    `others` are those who are there besides the member, by their roles.
+    """
     member = (seen or seen_for(wallet, program, activity)).member
     basis = basis_of(activity, partner=partner)
     spent = spent_limits(program, wallet, activity, shared) if program.limited else ()
     outcomes = program.evaluate(basis, member, spent=spent)
+    if program.roles:
+        outcomes = program.without(outcomes, others)
     decision = [_judged(outcome) for outcome in outcomes]
     if program.counts or program.is_capped:
         return outcomes, *cap(program, wallet, member, activity, outcomes, decision, shared)
@@ -107,22 +136,6 @@ def _already_credited(asked: Report, activity: ReportedActivity, credit: Credit)
         detail=f"This was credited in {credit.program}",
         facts={"credited": {"program": credit.program}},
     )
-
-
-def fits(wallet: Wallet, grants: Sequence[PointsGranted]) -> bool:
-    """Say whether the totals, with these grants, are still amounts: what the ledger and the events can hold.
-
-    All or nothing: an award that was cut to what fits would be one that no rule computes.
-    """
-    more: dict[str, int] = {}
-    for grant in grants:
-        more[grant.unit] = more.get(grant.unit, 0) + grant.amount
-    for unit, amount in more.items():
-        balance = wallet.balance(unit)
-        # More can be available than was ever earned only where somebody adjusted it.
-        if amount + max(balance.earned, balance.available) > AMOUNT_MAX:
-            return False
-    return True
 
 
 def _refusal(
@@ -153,6 +166,17 @@ def _not_taken(program: CompiledProgram, activity: ReportedActivity, at: datetim
     return None
 
 
+def _not_from(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[str, str] | None:
+    """Return why nothing is taken from the partner that reports: by its state when the thing happened (S9)."""
+    said = moment.programs.terms(wallet.program, asked.partner, asked.versions.partners)
+    if not said:
+        return None
+    state = state_at(said, activity.occurred_at)
+    if state == "approved":
+        return None
+    return "partner_not_active", f"{asked.partner} was {state} when this happened"
+
+
 def _judged(outcome: RuleOutcome) -> RuleJudged:
     """Keep what a rule made of the activity; caps, where there are any, come between computed and amount."""
     return RuleJudged(
@@ -176,48 +200,10 @@ def _active_until(program: CompiledProgram, activity: ReportedActivity) -> dict[
     return out
 
 
-def _grants(
-    program: CompiledProgram,
-    outcomes: Sequence[RuleOutcome],
-    decision: Sequence[RuleJudged],
-    activity: ReportedActivity,
-    partner: str,
-) -> list[PointsGranted]:
-    grants: list[PointsGranted] = []
-    for outcome, judged in zip(outcomes, decision, strict=True):
-        if judged.amount <= 0 or outcome.rule.counts_only:
-            continue
-        rule = outcome.rule
-        grants.append(
-            PointsGranted(
-                lot=len(grants) + 1,
-                unit=rule.unit,
-                rule=rule.id,
-                amount=judged.amount,
-                activity=activity.id,
-                partner=partner,
-                earned_at=activity.occurred_at,
-                available_at=activity.occurred_at,
-                funder=rule.funder,
-                version=program.version,
-                expires_at=program.expires_at(rule, activity.occurred_at),
-            )
-        )
-    return grants
-
-
-def pay_debts(wallet: Wallet, grants: Sequence[PointsGranted], journal: int) -> list[DebtPaid]:
-    """Let what was just granted pay what is owed, first grant first (S11)."""
-    return pay({unit: balance.owed for unit, balance in wallet.balances.items() if balance.owed}, grants, journal)
-
-
-def pay(owed: Mapping[str, int], grants: Sequence[PointsGranted], journal: int) -> list[DebtPaid]:
-    """Let grants of a journal pay what is owed of each unit."""
-    parts: dict[str, list[LotPart]] = {}
-    left = dict(owed)
-    for grant in grants if left else ():
-        paid = min(left.get(grant.unit, 0), grant.amount)
-        if paid > 0:
-            parts.setdefault(grant.unit, []).append(LotPart(LotName(journal, grant.lot), paid))
-            left[grant.unit] -= paid
-    return [DebtPaid(unit=unit, parts=tuple(paid)) for unit, paid in parts.items()]
+def _owed_after(wallet: Wallet, released: Sequence[AnyFact]) -> dict[str, int]:
+    """Return what is owed of each unit once what is released has paid."""
+    owed = {unit: balance.owed for unit, balance in wallet.balances.items() if balance.owed}
+    for fact in released:
+        if isinstance(fact, DebtPaid):
+            owed[fact.unit] -= sum(part.amount for part in fact.parts)
+    return owed

@@ -1,5 +1,5 @@
-"""Time takes its due before a message is decided (S3): holds time out, lots expire, tiers are reviewed, and points
-become vouchers.
+"""Time takes its due before a message is decided (S3): pending points are released, holds time out, lots expire,
+tiers are reviewed, and points become vouchers.
 """
 
 from __future__ import annotations
@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from services.points.domain.birthdays import birthday_due, celebrate
 from services.points.domain.converting import convert
 from services.points.domain.facts import AnyFact, LotPart, LotsExpired
 from services.points.domain.moment import Programs
+from services.points.domain.pending import next_release, release_due
 from services.points.domain.releasing import give_back
 from services.points.domain.segmenting import over, segments_end_at
 from services.points.domain.state import Hold, Wallet
@@ -20,19 +22,22 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
     """Yield what is due up to and including `until`, in order of due time, as (instant, facts).
 
     The caller applies each before it asks for the next. Held points do not expire while held (S12). At one instant
-    holds come first, so that what they give back can expire with the rest, tiers are reviewed after that, what is
-    good becomes vouchers (S3), and memberships in segments end last.
+    what is pending is released first, then holds, so that what they give back can expire with the rest, tiers are
+    reviewed after that, and what is good becomes vouchers (S3); memberships in segments end, and a birthday comes last.
     """
     while True:
         hold, expiry, review_at = _next_hold(wallet, until), _next_due(wallet, until), _next_review(wallet, until)
-        conversion = _next_conversion(wallet, until)
+        released_at, conversion = next_release(wallet, until), _next_conversion(wallet, until)
         hold_ends = hold[0] if hold is not None else None
-        dues = (hold_ends, expiry, review_at, conversion, segments_end_at(wallet, until))
-        ends = [end for end in dues if end is not None]
+        segments_end, birthday = segments_end_at(wallet, until), birthday_due(wallet, until)
+        named = (released_at, hold_ends, expiry, review_at, conversion, segments_end, birthday)
+        ends = [end for end in named if end is not None]
         if not ends:
             return
         first = min(ends)
-        if hold is not None and hold[0] == first:
+        if released_at == first:
+            yield first, release_due(wallet, first)
+        elif hold is not None and hold[0] == first:
             yield first, give_back(wallet, hold[1], hold[1].parts, first, state="expired")
         elif expiry == first:
             yield first, tuple(_expire(wallet, first))
@@ -43,8 +48,10 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
             facts = convert(wallet, first, programs)
             if facts:
                 yield first, facts
-        else:
+        elif segments_end == first:
             yield first, over(wallet, first)
+        else:
+            yield first, celebrate(wallet, first, programs)
 
 
 def _next_conversion(wallet: Wallet, until: datetime) -> datetime | None:

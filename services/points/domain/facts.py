@@ -86,12 +86,20 @@ class RuleJudged(msgspec.Struct, frozen=True, omit_defaults=True):
     capped_by: tuple[Cut, ...] = ()
 
 
+class Share(msgspec.Struct, frozen=True, array_like=True):
+    """What others got for an activity: whose wallet, and in which of its journals."""
+
+    member: str
+    journal: int
+
+
 class MemberEnrolled(Fact, frozen=True, tag=True):
     """A wallet was opened."""
 
     enrolled_at: datetime
     person: str | None = None
     attributes: dict[str, str | int | bool] = {}  # noqa: RUF012  # each gets its own
+    referred_by: str | None = None
 
 
 class MemberChanged(Fact, frozen=True, tag=True):
@@ -117,13 +125,26 @@ class MemberChangeRefused(Fact, frozen=True, tag=True):
     detail: str = ""
 
 
+class ReferrerNamed(Fact, frozen=True, tag=True):
+    """It is known now who referred the member; the first who did counts."""
+
+    referrer: str
+
+
+class BirthdayAwaited(Fact, frozen=True, tag=True):
+    """The member's next birthday is known."""
+
+    at: datetime
+
+
 class ActivityPosted(Fact, frozen=True, tag=True):
     """An activity was judged by `version` of its program and credited, perhaps with nothing.
 
     `active_until` names, for units that expire by inactivity, how long this activity keeps them; `member` are the
     attributes that the rules saw, so that a return is judged by the same, and so are `tier`, `tenure` and `segments`.
     `stands` is the tier that the member had when it was posted; empty where there are none. `counted` are the counters
-    of caps and limits that it moved.
+    of caps and limits that it moved. `shares` is what others got for it; with `share_of` this is such a share, of that
+    member's.
     """
 
     activity: str
@@ -139,6 +160,8 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     tenure: int = 0
     stands: str = ""
     segments: tuple[str, ...] = ()
+    shares: tuple[Share, ...] = ()
+    share_of: str = ""
 
 
 class ActivityReturned(Fact, frozen=True, tag=True):
@@ -160,6 +183,7 @@ class ActivityReturned(Fact, frozen=True, tag=True):
     counted: tuple[Counted, ...] = ()
     unrefused: tuple[Unrefused, ...] = ()
     stands: str = ""
+    share_of: str = ""
 
 
 class ActivityRefused(Fact, frozen=True, tag=True):
@@ -199,6 +223,8 @@ class PointsGranted(Fact, frozen=True, tag=True):
     """One earning component made one lot, usable from `available_at` until just before `expires_at`.
 
     With `of_journal` it is a refill: a return made room for what a cap had refused to the activity of that journal.
+    The lot is pending where it `awaits` something (a date, approval, or `event:` and a type) or its block does not
+    cover it yet; a pending lot counts in no sum but `pending`.
     """
 
     lot: int
@@ -213,6 +239,80 @@ class PointsGranted(Fact, frozen=True, tag=True):
     version: int
     expires_at: datetime | None = None
     of_journal: int = 0
+    awaits: str = ""
+    unfunded: bool = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Say whether the points do not count yet."""
+        return self.unfunded or bool(self.awaits)
+
+
+class PendingReleased(Fact, frozen=True, tag=True):
+    """Pending points became available, for `reason`: date, event, approval or funding; `funders` pay for the parts."""
+
+    unit: str
+    parts: tuple[LotPart, ...]
+    funders: tuple[str, ...]
+    reason: str
+    activity: str = ""
+    partner: str = ""
+
+
+class PendingGivenUp(Fact, frozen=True, tag=True):
+    """Pending points of one lot will not be granted: approval was refused."""
+
+    unit: str
+    rule: str
+    funder: str
+    part: LotPart
+
+
+class PendingDecided(Fact, frozen=True, tag=True):
+    """Somebody decided about the pending points of an activity, or could not: `code` says why."""
+
+    activity: str
+    partner: str
+    approved: bool
+    amount: int = 0
+    code: str = ""
+
+
+class FundingAwaited(Fact, frozen=True, tag=True):
+    """An activity waits, as `number` in the queue of a prepaid block, until that covers what it was granted.
+
+    With `of_journal` it is that journal's, which waited elsewhere before.
+    """
+
+    activity: str
+    partner: str
+    funder: str
+    unit: str
+    number: int
+    of_journal: int = 0
+
+
+class FundingGiven(Fact, frozen=True, tag=True):
+    """What the activity of `of_journal` was granted is covered by its blocks; it has left the queue it was in.
+
+    `reference` names the payment that brought it about; `stands` is the tier that the member had then, empty where
+    there are none.
+    """
+
+    activity: str
+    partner: str
+    of_journal: int
+    version: int
+    reference: str
+    stands: str = ""
+
+
+class BlockDrawn(Fact, frozen=True, tag=True):
+    """Granted points were taken off what their funder has paid for in advance."""
+
+    funder: str
+    unit: str
+    amount: int
 
 
 class DebtPaid(Fact, frozen=True, tag=True):
@@ -225,9 +325,9 @@ class DebtPaid(Fact, frozen=True, tag=True):
 class PointsClawedBack(Fact, frozen=True, tag=True):
     """A return took back what `rule` had granted in the original (S10).
 
-    `amount` = taken + expired + owed: parts taken from lots, what had expired already and is not asked for, and
-    what the member now owes. `origin` is the lot of the original; where refills have made further lots of it, `excused`
-    says of which lots the expired part is.
+    `amount` = pending + taken + expired + owed: parts of pending lots, parts taken from others, what had expired
+    already and is not asked for, and what the member now owes. `origin` is the lot of the original; where refills have
+    made further lots of it, `excused` says of which lots the expired part is.
     """
 
     unit: str
@@ -239,6 +339,7 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     owed: int = 0
     origin: LotName | None = None
     excused: tuple[LotPart, ...] = ()
+    pending: tuple[LotPart, ...] = ()
 
 
 class PointsHeld(Fact, frozen=True, tag=True):
@@ -439,6 +540,7 @@ class PostingCorrected(Fact, frozen=True, tag=True):
     written_off: int = 0
     waiting: int = 0
     bonus: int = 0
+    pending: tuple[LotPart, ...] = ()
 
 
 class StatusMatchRefused(Fact, frozen=True, tag=True):
@@ -455,6 +557,8 @@ AnyFact = (
     | MemberChanged
     | MemberClosed
     | MemberChangeRefused
+    | ReferrerNamed
+    | BirthdayAwaited
     | ActivityPosted
     | ActivityReturned
     | ActivityRefused
@@ -462,6 +566,12 @@ AnyFact = (
     | KeyTaken
     | PersonCounted
     | PointsGranted
+    | PendingReleased
+    | PendingGivenUp
+    | PendingDecided
+    | FundingAwaited
+    | FundingGiven
+    | BlockDrawn
     | DebtPaid
     | PointsClawedBack
     | PointsHeld

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 from laurel.contracts.activity import ReportedActivity
 from laurel.program.compiled import CompiledProgram
 from laurel.program.converting import CompiledConversion
+from services.points.domain.partnering import Terms
 from services.points.domain.shared import Shared
+from services.points.domain.state import Wallet
 
 
 class Programs(Protocol):
@@ -35,6 +37,15 @@ class Programs(Protocol):
     def zone(self, program: str) -> ZoneInfo:
         """Return the time zone of a program."""
 
+    def terms(self, program: str, partner: str, newest: int) -> Sequence[Terms]:
+        """Return what was said of a partner in versions up to `newest`, in their order."""
+
+    def prepaying(self, program: str) -> Collection[str]:
+        """Return the partners of whom any version says that they pay in advance."""
+
+    def gives_to_others(self, program: str) -> bool:
+        """Say whether by any version others than the member may get points."""
+
     def runs_by_itself(self, program: str) -> bool:
         """Say whether time passes by the wall clock; in a sandbox it passes only when told."""
 
@@ -43,7 +54,8 @@ class Programs(Protocol):
 class Moment:
     """The instant of a decision, never earlier than the wallet's own, and the number its journal will get.
 
-    `activity` is what the message reports, decoded once for everybody; `shared` what is not the wallet's own.
+    `activity` is what the message reports, decoded once for everybody; `shared` what is not the wallet's own; `others`
+    are the wallets of those whom the activity concerns besides, by their role.
     """
 
     at: datetime
@@ -51,3 +63,4 @@ class Moment:
     programs: Programs
     activity: ReportedActivity | None = None
     shared: Shared = field(default_factory=Shared)
+    others: Mapping[str, Wallet] = field(default_factory=dict)

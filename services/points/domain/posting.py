@@ -1,7 +1,8 @@
 """Facts as double entry: which accounts a fact moves, and by how much.
 
-Accounts of a wallet: `available`, `held`, `owed` (negative while the member owes). Accounts of the house:
-`issued:<funder>`, `redeemed`, `expired`. They are summed, never locked. Every journal sums to zero per unit.
+Accounts of a wallet: `available`, `held`, `owed` (negative while the member owes), `pending`. Accounts of the
+house: `issued:<funder>`, `promised:<funder>`, `redeemed`, `expired`. They are summed, never locked. Every journal sums
+to zero per unit.
 """
 
 from __future__ import annotations
@@ -42,7 +43,28 @@ def _move(unit: str, source: str, target: str, amount: int) -> list[Entry]:
 
 
 def _granted(fact: f.PointsGranted) -> list[Entry]:
+    if fact.awaits or fact.unfunded:
+        # What is pending is promised, not issued: it stands beside the books until it is released.
+        return _move(fact.unit, f"promised:{fact.funder}", "pending", fact.amount)
     return _move(fact.unit, f"issued:{fact.funder}", "available", fact.amount)
+
+
+def _pending_released(fact: f.PendingReleased) -> list[Entry]:
+    amounts: dict[str, int] = {}
+    for part, funder in zip(fact.parts, fact.funders, strict=True):
+        amounts[funder] = amounts.get(funder, 0) + part.amount
+    return [
+        entry
+        for funder, amount in amounts.items()
+        for entry in (
+            *_move(fact.unit, "pending", f"promised:{funder}", amount),
+            *_move(fact.unit, f"issued:{funder}", "available", amount),
+        )
+    ]
+
+
+def _given_up(fact: f.PendingGivenUp) -> list[Entry]:
+    return _move(fact.unit, "pending", f"promised:{fact.funder}", fact.part.amount)
 
 
 def _debt_paid(fact: f.DebtPaid) -> list[Entry]:
@@ -55,6 +77,7 @@ def _clawed_back(fact: f.PointsClawedBack) -> list[Entry]:
         Entry(fact.unit, "available", -taken),
         Entry(fact.unit, "owed", -fact.owed),
         Entry(fact.unit, f"issued:{fact.funder}", taken + fact.owed),
+        *_move(fact.unit, "pending", f"promised:{fact.funder}", _sum(fact.pending)),
     ]
 
 
@@ -104,6 +127,7 @@ def _corrected(fact: f.PostingCorrected) -> list[Entry]:
     return [
         *_move(fact.unit, "available", f"adjusted:{fact.funder}", _sum(fact.parts)),
         *_move(fact.unit, "written_off", f"adjusted:{fact.funder}", fact.written_off),
+        *_move(fact.unit, "pending", f"promised:{fact.funder}", _sum(fact.pending)),
     ]
 
 
@@ -128,6 +152,8 @@ def _rejected(fact: f.AdjustmentRejected) -> list[Entry]:
 
 _POST: dict[type, Callable[[Any], list[Entry]]] = {
     f.PointsGranted: _granted,
+    f.PendingReleased: _pending_released,
+    f.PendingGivenUp: _given_up,
     f.DebtPaid: _debt_paid,
     f.PointsClawedBack: _clawed_back,
     f.PointsHeld: _held,

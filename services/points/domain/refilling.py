@@ -14,8 +14,10 @@ from laurel.program import CompiledProgram, RuleOutcome
 from laurel.program.caps import BALANCE_CAP
 from laurel.program.rules import CompiledRule
 from services.points.domain.capping import Rooms
-from services.points.domain.facts import Counted, PointsClawedBack, PointsGranted, RuleJudged, Unrefused
+from services.points.domain.facts import BlockDrawn, Counted, PointsClawedBack, PointsGranted, RuleJudged, Unrefused
 from services.points.domain.moment import Moment
+from services.points.domain.partnering import is_prepaid
+from services.points.domain.pending_state import DATE
 from services.points.domain.state import CounterKey, Posting, Refusal, Wallet
 
 
@@ -106,7 +108,11 @@ class Refilling:
         counting: Counting,
         clawbacks: Iterable[PointsClawedBack],
         unrefused: Iterable[Unrefused],
+        newest: int = 0,
     ) -> None:
+        """`newest` is the version up to which is known what was said of partners."""
+        self._newest = newest
+        self.drawn: list[BlockDrawn] = []
         self._wallet = wallet
         self._moment = moment
         self._counting = counting
@@ -139,11 +145,14 @@ class Refilling:
         counted = _counted_for(program, posting, rule)
         rooms = [self._counting.room(each) for each in counted]
         rooms.append(self._balance_room(program, posting.seen, rule.unit))
+        rooms.append(self._block_room(rule))
         amount = min([left, room, *(each for each in rooms if each is not None)])
         if amount <= 0:
             return 0
         for each in counted:
             self._counting.move(each, amount)
+        if self._is_prepaid(rule):
+            self.drawn.append(BlockDrawn(funder=rule.funder, unit=rule.unit, amount=amount))
         self._more_outstanding(rule.unit, amount)
         self._gone[name] = self._gone.get(name, 0) + amount
         self.grants.append(
@@ -155,11 +164,13 @@ class Refilling:
                 activity=activity,
                 partner=partner,
                 earned_at=posting.occurred_at,
-                available_at=posting.occurred_at,
+                available_at=program.available_at(rule, posting.occurred_at),
                 funder=rule.funder,
                 version=program.version,
                 expires_at=program.expires_at(rule, posting.occurred_at),
                 of_journal=refusal.journal,
+                # An event or an approval that the original awaited may have been long ago.
+                awaits=DATE if rule.pending is not None and rule.pending.awaits == DATE else "",
             )
         )
         return amount
@@ -171,6 +182,19 @@ class Refilling:
             return None
         balance = self._wallet.balance(unit)
         return lowest - (balance.available + balance.held - balance.owed) - self._outstanding.get(unit, 0)
+
+    def _block_room(self, rule: CompiledRule) -> int | None:
+        """Return what its funder has still paid for; more than that is not granted now."""
+        if not self._is_prepaid(rule):
+            return None
+        left = self._moment.shared.block(self._wallet.program, rule.funder, rule.unit).left
+        return left - sum(each.amount for each in self.drawn if (each.funder, each.unit) == (rule.funder, rule.unit))
+
+    def _is_prepaid(self, rule: CompiledRule) -> bool:
+        programs, program = self._moment.programs, self._wallet.program
+        return rule.funder in programs.prepaying(program) and is_prepaid(
+            programs.terms(program, rule.funder, self._newest)
+        )
 
     def _more_outstanding(self, unit: str, amount: int) -> None:
         self._outstanding[unit] = self._outstanding.get(unit, 0) + amount

@@ -10,7 +10,6 @@ from laurel.contracts.activity import ReportedActivity
 from laurel.errors import Refused
 from laurel.program import CompiledProgram, Returned, RuleOutcome, basis_less_returns, plus_return
 from services.points.domain.asked import Report, decode_activity
-from services.points.domain.earning import pay
 from services.points.domain.facts import (
     ActivityRefused,
     ActivityReturned,
@@ -20,6 +19,7 @@ from services.points.domain.facts import (
     PointsClawedBack,
     RuleJudged,
 )
+from services.points.domain.granting import pay
 from services.points.domain.limiting import people_back
 from services.points.domain.moment import Moment
 from services.points.domain.paying import may_take_back
@@ -61,11 +61,12 @@ def take_back(
         for outcome in _judge(program, asked.partner, original, posting, returned)
     ]
     back = _due_back(posting, kept)
-    points = [judged for judged in back if not program.units[judged.unit].counts_only]
+    theirs = {rule.id for rule in program.rules if rule.to is not None}
+    points = [judged for judged in back if not program.units[judged.unit].counts_only and judged.rule not in theirs]
     clawbacks = _claw_back(wallet, (asked.partner, activity.of or ""), points)
     counting = Counting(wallet)
     unrefused = unrefuse(program, wallet, posting, kept)
-    refilling = Refilling(wallet, moment, counting, clawbacks, unrefused)
+    refilling = Refilling(wallet, moment, counting, clawbacks, unrefused, asked.versions.partners)
     if posting.counted:
         freed = lower(program, posting, points, counting)
         if program.limited:
@@ -90,8 +91,43 @@ def take_back(
         ),
         *people_back(posting, counting.moved()),
         *clawbacks,
+        *refilling.drawn,
         *refilling.grants,
         *pay(_owed(wallet, clawbacks), refilling.grants, moment.journal),
+        *counts_back(wallet, program, posting, back, moment.at, moment.journal),
+    )
+
+
+def give_back_share(
+    wallet: Wallet, of: str, returned: ActivityReturned, journal: int, moment: Moment
+) -> tuple[AnyFact, ...]:
+    """Take back from another what the return of an activity, the member `of`'s, leaves it no reason to keep.
+
+    `journal` is the one of its share. Nothing is returned where nothing of the share is due back.
+    """
+    posting = wallet.postings.get((returned.partner, returned.of))
+    if posting is None or posting.journal != journal:
+        return ()
+    mine = {judged.rule for judged in posting.decision}
+    back = [judged for judged in returned.decision if judged.rule in mine]
+    program = moment.programs.version(wallet.program, posting.version)
+    if not back or program is None:
+        return ()
+    points = [judged for judged in back if not program.units[judged.unit].counts_only]
+    return (
+        ActivityReturned(
+            activity=returned.activity,
+            partner=returned.partner,
+            of=returned.of,
+            of_journal=journal,
+            version=posting.version,
+            occurred_at=returned.occurred_at,
+            returned=returned.returned,
+            decision=tuple(back),
+            stands=stands(wallet, program),
+            share_of=of,
+        ),
+        *_claw_back(wallet, (returned.partner, returned.of), points),
         *counts_back(wallet, program, posting, back, moment.at, moment.journal),
     )
 
@@ -136,7 +172,8 @@ def _claw_back(wallet: Wallet, of: tuple[str, str], back: Iterable[RuleJudged]) 
     out = []
     for judged in back:
         own = _own(wallet, of, judged.rule)
-        taken, missing = _take(own, judged.amount, used)
+        waiting, missing = _take_pending(own, judged.amount)
+        taken, missing = _take(own, missing, used)
         excused = _excuse(own, missing)
         expired = sum(part.amount for part in excused)
         others = [lot for lot in wallet.spendable(judged.unit) if lot not in own]
@@ -152,6 +189,7 @@ def _claw_back(wallet: Wallet, of: tuple[str, str], back: Iterable[RuleJudged]) 
                 owed=owed,
                 origin=own[0].name,
                 excused=tuple(excused) if len(own) > 1 else (),
+                pending=waiting,
             )
         )
     return out
@@ -161,6 +199,17 @@ def _own(wallet: Wallet, of: tuple[str, str], rule: str) -> list[Lot]:
     """Return the lots of one component: that of the activity, then those that refills made, in order of posting."""
     lots = [lot for lot in wallet.lots.values() if lot.rule == rule and (lot.partner, lot.activity) == of]
     return sorted(lots, key=lambda lot: lot.name)
+
+
+def _take_pending(own: Iterable[Lot], missing: int) -> tuple[tuple[LotPart, ...], int]:
+    """Take first what does not count yet: nobody could have spent it."""
+    parts = []
+    for lot in own:
+        part = min(lot.pending, missing)
+        if part > 0:
+            parts.append(LotPart(lot.name, part))
+            missing -= part
+    return tuple(parts), missing
 
 
 def _excuse(own: Iterable[Lot], missing: int) -> list[LotPart]:

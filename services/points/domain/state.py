@@ -16,6 +16,7 @@ from laurel.program.belonging import SegmentBook, SegmentsChanged
 from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
 from laurel.program.tiers import seen_as
 from services.points.domain import facts as f
+from services.points.domain import pending_state as pending
 from services.points.domain.facts import AnyFact, LotName, LotPart
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
@@ -40,12 +41,21 @@ class Balance:
     next_expiry_at: datetime | None = None
     next_expiry_amount: int = 0
 
+    def ends_with(self, expires_at: datetime | None, amount: int) -> None:
+        """Let what became available count to what ends next."""
+        if expires_at is not None:
+            if self.next_expiry_at is None or expires_at < self.next_expiry_at:
+                self.next_expiry_at, self.next_expiry_amount = expires_at, amount
+            elif expires_at == self.next_expiry_at:
+                self.next_expiry_amount += amount
+
 
 @dataclass(slots=True)
 class Lot:
     """Points of one grant that share funder, dates and fate. `remaining` includes `held`.
 
     `expired` counts the points that expired and that no return has excused since: a return does not ask for them.
+    `pending` are points that do not count yet: the lot `awaits` something, or its block does not cover it.
     """
 
     name: LotName
@@ -62,6 +72,9 @@ class Lot:
     funder: str
     version: int
     expired: int = 0
+    pending: int = 0
+    awaits: str = ""
+    unfunded: bool = False
 
     @property
     def free(self) -> int:
@@ -169,6 +182,7 @@ class Posting:
     returned: Returned = NOTHING_RETURNED
     qualified: tuple[QualifyingCounted, ...] = ()
     """What it counted towards tiers."""
+    shares: tuple[f.Share, ...] = ()
     tier: str = ""
     tenure: int = 0
     segments: tuple[str, ...] = ()
@@ -190,6 +204,7 @@ class Posting:
             tier=fact.tier,
             tenure=fact.tenure,
             segments=fact.segments,
+            shares=fact.shares,
         )
 
     @property
@@ -225,6 +240,7 @@ class Wallet:
     enrolled_at: datetime | None = None
     person: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    referred_by: str | None = None
     balances: dict[str, Balance] = field(default_factory=dict)
     lots: dict[LotName, Lot] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
@@ -235,6 +251,10 @@ class Wallet:
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     hold_expires_at: datetime | None = None
     """When the first open hold with a time-out ends; may be too early, never too late."""
+    birthday_at: datetime | None = None
+    """When the member's next birthday is, in programs that care."""
+    releases_at: datetime | None = None
+    """When the first pending lot that awaits a date becomes available; may be too early, never too late."""
     occurred_at: datetime | None = None
     """The latest time of a posted activity: what has no time of its own is not before it on a manual clock."""
     turned_to: datetime | None = None
@@ -242,6 +262,10 @@ class Wallet:
     drawn: dict[str, int] = field(default_factory=dict)
     people: dict[tuple[str, str, datetime], int] = field(default_factory=dict)
     """What this wallet added to what is counted of persons."""
+    blocks: dict[tuple[str, str], int] = field(default_factory=dict)
+    """What was drawn from blocks, by funder and unit."""
+    unfunded: dict[int, f.FundingAwaited] = field(default_factory=dict)
+    """Where in which queue the activities of journals wait for their block."""
     tiers: TierBook | None = None
     converts_at: datetime | None = None
     """When points next may become a voucher, if there are enough; may be too early, never too late."""
@@ -295,13 +319,13 @@ class Wallet:
         ]
         if self.hold_expires_at is not None:
             ends.append(self.hold_expires_at)
-        standing = self.tiers.standing if self.tiers is not None and self.merged_into is None else None
-        if standing is not None and standing.due_at is not None:
-            ends.append(standing.due_at)
-        if self.segments.ends_at is not None and self.merged_into is None:
-            ends.append(self.segments.ends_at)
-        if self.converts_at is not None and self.merged_into is None:
-            ends.append(self.converts_at)
+        if self.releases_at is not None:
+            ends.append(self.releases_at)
+        if self.merged_into is None:
+            # What time brings to a member comes to the account that it is a part of.
+            standing = self.tiers.standing if self.tiers is not None else None
+            looks = (standing.due_at if standing is not None else None, self.segments.ends_at, self.converts_at)
+            ends += [end for end in (*looks, self.birthday_at) if end is not None]
         return min(ends, default=None)
 
     def apply(self, journal: int, fact: AnyFact) -> None:
@@ -314,6 +338,15 @@ def _enrolled(wallet: Wallet, _journal: int, fact: f.MemberEnrolled) -> None:
     wallet.enrolled_at = fact.enrolled_at
     wallet.person = fact.person
     wallet.attributes = dict(fact.attributes)
+    wallet.referred_by = fact.referred_by
+
+
+def _awaits_birthday(wallet: Wallet, _journal: int, fact: f.BirthdayAwaited) -> None:
+    wallet.birthday_at = fact.at
+
+
+def _referred(wallet: Wallet, _journal: int, fact: f.ReferrerNamed) -> None:
+    wallet.referred_by = fact.referrer
 
 
 def _member_changed(wallet: Wallet, _journal: int, fact: f.MemberChanged) -> None:
@@ -402,7 +435,13 @@ def _granted(wallet: Wallet, journal: int, fact: f.PointsGranted) -> None:
         posting = wallet.postings.get((fact.partner, fact.activity))
         if posting is not None:
             posting.take(fact)
-    _new_lot(wallet, journal, fact).earned += fact.amount
+    if fact.awaits or fact.unfunded:
+        lot = _make_lot(wallet, journal, fact)
+        lot.remaining, lot.pending = 0, fact.amount
+        lot.awaits, lot.unfunded = fact.awaits, fact.unfunded
+        pending.granted(wallet, lot)
+    else:
+        _new_lot(wallet, journal, fact).earned += fact.amount
 
 
 def _renewed(wallet: Wallet, journal: int, fact: f.LotRenewed) -> None:
@@ -509,6 +548,7 @@ def _corrected(wallet: Wallet, journal: int, fact: f.PostingCorrected) -> None:
         balance = wallet.moving(fact.unit)
         balance.available -= amount
         balance.adjusted -= amount
+    pending.take(wallet, fact.unit, fact.pending)
     note_correction(wallet, fact)
     if not fact.of_journal:
         wallet.adjustments[fact.of].corrected = True
@@ -541,8 +581,18 @@ def _new_lot(
     wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted | f.LotReceived
 ) -> Balance:
     """Make the lot, and let its points be available; the caller says where they came from."""
+    _make_lot(wallet, journal, fact)
+    balance = wallet.moving(fact.unit)
+    balance.available += fact.amount
+    balance.ends_with(fact.expires_at, fact.amount)
+    return balance
+
+
+def _make_lot(
+    wallet: Wallet, journal: int, fact: f.PointsGranted | f.LotRenewed | f.LotAdjusted | f.LotReceived
+) -> Lot:
     name = LotName(journal, fact.lot)
-    wallet.lots[name] = Lot(
+    lot = wallet.lots[name] = Lot(
         name,
         fact.unit,
         fact.rule,
@@ -557,14 +607,7 @@ def _new_lot(
         fact.funder,
         fact.version,
     )
-    balance = wallet.moving(fact.unit)
-    balance.available += fact.amount
-    if fact.expires_at is not None:
-        if balance.next_expiry_at is None or fact.expires_at < balance.next_expiry_at:
-            balance.next_expiry_at, balance.next_expiry_amount = fact.expires_at, fact.amount
-        elif fact.expires_at == balance.next_expiry_at:
-            balance.next_expiry_amount += fact.amount
-    return balance
+    return lot
 
 
 def _take(wallet: Wallet, parts: tuple[LotPart, ...], *, held: int = 0, remaining: int = 0) -> int:
@@ -591,6 +634,7 @@ def _clawed_back(wallet: Wallet, _journal: int, fact: f.PointsClawedBack) -> Non
     balance.available -= amount
     balance.owed += fact.owed
     balance.reversed += amount + fact.owed
+    pending.take(wallet, fact.unit, fact.pending)
     for part in fact.excused:
         wallet.lots[part.name].expired -= part.amount
     if fact.expired and fact.origin is not None and not fact.excused:
@@ -704,6 +748,8 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.MemberChanged: _member_changed,
     f.MemberClosed: _member_closed,
     f.MemberChangeRefused: _refused,
+    f.ReferrerNamed: _referred,
+    f.BirthdayAwaited: _awaits_birthday,
     f.ActivityPosted: _posted,
     f.ActivityReturned: _returned,
     f.ActivityRefused: _refused,
@@ -712,6 +758,12 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.PersonCounted: _person_counted,
     f.HoldRefused: _hold_refused,
     f.PointsGranted: _granted,
+    f.PendingReleased: pending.released,
+    f.PendingGivenUp: pending.given_up,
+    f.PendingDecided: pending.decided,
+    f.FundingAwaited: pending.awaited,
+    f.FundingGiven: pending.funded,
+    f.BlockDrawn: pending.drawn,
     f.DebtPaid: _debt_paid,
     f.PointsClawedBack: _clawed_back,
     f.PointsHeld: _held,

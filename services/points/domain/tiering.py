@@ -77,7 +77,7 @@ def counts_of(
     counted = [
         Counted(outcome.rule.id, outcome.rule.unit, outcome.computed)
         for outcome in outcomes
-        if outcome.rule.counts_only and outcome.computed > 0
+        if outcome.rule.counts_only and outcome.computed > 0 and outcome.rule.to is None
     ]
     if not counted:
         return []

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from services.points.domain.facts import AnyFact, LotsExpired, PointsConverted, PointsReleased, TierChanged
+from services.points.domain.facts import (
+    AnyFact,
+    LotsExpired,
+    PendingReleased,
+    PointsConverted,
+    PointsReleased,
+    TierChanged,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,7 @@ class _Counted(NamedTuple):
 
 
 _COUNTED: dict[type, _Counted] = {
+    PendingReleased: _Counted("released", lambda fact: len(fact.parts)),
     PointsReleased: _Counted("holds_timed_out", lambda fact: int(fact.state == "expired")),
     LotsExpired: _Counted("lots_expired", lambda fact: len(fact.parts)),
     PointsConverted: _Counted("converted", lambda _fact: 1),

@@ -186,8 +186,8 @@ def _quoted(
                 "rule": outcome.rule.id,
                 "unit": outcome.rule.unit,
                 "amount": judged.amount,
-                "state": "available",
-                "available_at": activity.occurred_at,
+                "state": "available" if outcome.rule.pending is None else "pending",
+                "available_at": judging.available_at(outcome.rule, activity.occurred_at),
                 "expires_at": judging.expires_at(outcome.rule, activity.occurred_at),
                 "funding": [{"partner": outcome.rule.funder, "amount": judged.amount}],
             }

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from laurel.io.database import Connection, is_conflict
+from laurel.io.database import Connection
 from laurel.io.unit import UnitOfWork, Work
 from services.points.announcing import announce_turn
 from services.points.domain.turning import Counts, count
 from services.points.entry.consumers import sayings_of
 from services.points.entry.judging import Judge, JudgingStore
 from services.points.entry.parts import in_parts
+from services.points.entry.stepping import Stepper
 from services.points.ports import OpenTurn, Page, WalletKey
 from services.points.road import Road
 
@@ -37,8 +37,8 @@ class TurningStore(JudgingStore, Protocol):
         """Keep how far the turn has come; return what it has brought about."""
 
 
-class ClockTurner:
-    """Does what turns of clocks ask for, woken by the messages that ask and by looking now and then."""
+class ClockTurner(Stepper):
+    """Does what turns of clocks ask for."""
 
     def __init__(
         self,
@@ -51,25 +51,13 @@ class ClockTurner:
         batch_max: int,
         at_once: int = 1,
     ) -> None:
+        super().__init__(interval_seconds)
         self._unit = unit
         self._road = road
         self._judge = judge
         self._ledger = ledger
-        self._interval_seconds = interval_seconds
         self._batch_max = batch_max
         self._at_once = at_once
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """There is something to do."""
-        self._woken.set()
-
-    async def run(self) -> None:
-        """Turn clocks until cancelled."""
-        while True:
-            self._woken.clear()
-            if not await self._step_again():
-                await self._rest()
 
     async def step(self) -> bool:
         """Do the next step of an open turn; say whether there was one. The last step says that the turn is done."""
@@ -115,19 +103,3 @@ class ClockTurner:
         work.say_all(sayings_of(announcements))
         await ledger.count_turn(turn, count(facts))
         return True
-
-    async def _step_again(self) -> bool:
-        """A step that met others on its way is simply taken again."""
-        try:
-            return await self.step()
-        except Exception as error:
-            if not is_conflict(error):
-                raise
-            return True
-
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(self._interval_seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return

@@ -59,10 +59,13 @@ LOTS = Written(
         **_MEMBER, "journal": "bigint", "lot": "smallint", "unit": "text", "rule": "text", "activity": "text",
         "partner": "text", "granted": "bigint", "remaining": "bigint", "held": "bigint", "expired": "bigint",
         "earned_at": "timestamptz", "available_at": "timestamptz", "expires_at": "timestamptz", "funder": "text",
-        "version": "integer",
+        "version": "integer", "pending": "bigint", "awaits": "text", "unfunded": "boolean",
     },
 )  # fmt: skip
-LOTS_MOVED = LOTS._replace(key=("program", "member", "journal", "lot"), totals=("remaining", "held", "expired"))
+LOTS_MOVED = LOTS._replace(
+    key=("program", "member", "journal", "lot"),
+    totals=("remaining", "held", "expired", "pending", "awaits", "unfunded"),
+)
 RETURNS = Written("returns", {**_MEMBER, "of_journal": "bigint", "journal": "bigint"})
 HOLDS = Written(
     "holds",
@@ -90,12 +93,14 @@ WALLETS = Written(
         **_MEMBER, "status": "text", "at": "timestamptz", "version": "bigint", "enrolled_at": "timestamptz",
         "person": "text", "attributes": "bytea", "next_due_at": "timestamptz", "hold_expires_at": "timestamptz",
         "occurred_at": "timestamptz", "turned_to": "timestamptz", "merged_into": "text", "merged_in": "bigint",
-        "household": "bytea", "converts_at": "timestamptz",
+        "household": "bytea", "converts_at": "timestamptz", "releases_at": "timestamptz",
+        "referred_by": "text", "birthday_at": "timestamptz",
     },
     key=("program", "member"),
     totals=(
         "status", "at", "version", "enrolled_at", "person", "attributes", "next_due_at", "hold_expires_at",
-        "occurred_at", "turned_to", "merged_into", "merged_in", "household", "converts_at",
+        "occurred_at", "turned_to", "merged_into", "merged_in", "household", "converts_at", "releases_at",
+        "referred_by", "birthday_at",
     ),
 )  # fmt: skip
 BALANCES = Written(

@@ -10,18 +10,35 @@ import asyncpg
 
 from laurel.program.segments import CompiledSegment
 from services.points.domain.facts import Household, decode_facts
+from services.points.domain.shared import Block
 from services.points.domain.state import Wallet
 from services.points.domain.turning import Counts
-from services.points.ports import Journal, Loaded, Needs, OpenJudgement, OpenTurn, Page, Turn, WalletKey
-from services.points.store import judging, turning
-from services.points.store.loading import load
+from services.points.ports import (
+    Journal,
+    Loaded,
+    Needs,
+    OpenJudgement,
+    OpenPayment,
+    OpenTurn,
+    Page,
+    Paid,
+    Payment,
+    Relation,
+    Turn,
+    Waiting,
+    WalletKey,
+)
+from services.points.store import blocks, judging, turning
+from services.points.store.loading import load, relations
 from services.points.store.pooling import read_households
 from services.points.store.writing import write
 
 _JOURNALS = """
-    select j.program, j.member, j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version, j.facts
+    select j.program, j.member, j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version, j.facts,
+           q.funded_in
     from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, member, journal)
-    join journals j on j.program = k.program and j.member = k.member and j.journal = k.journal"""
+    join journals j on j.program = k.program and j.member = k.member and j.journal = k.journal
+    left join funding_queue q on q.program = k.program and q.member = k.member and q.journal = k.journal"""
 
 
 # By the index of due dates, as far as a page needs: at a statement everybody is due at once, and an order by member
@@ -96,6 +113,27 @@ class Ledger:
         await judging.advance(self._connection, judgement, judging.DONE if is_last else judging.JUDGING, after)
         return members, is_last
 
+    async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
+        return await relations(self._connection, wallets)
+
+    async def pay(self, payment: Payment, limit: int) -> Paid:
+        return await blocks.pay(self._connection, payment, limit)
+
+    async def has_payments(self) -> bool:
+        return await blocks.any_open(self._connection)
+
+    async def open_payment(self) -> OpenPayment | None:
+        return await blocks.find_open(self._connection)
+
+    async def queue_page(self, payment: OpenPayment, limit: int) -> list[Waiting]:
+        return await blocks.page(self._connection, payment, limit)
+
+    async def advance_payment(self, payment: OpenPayment, after: int, *, done: bool) -> None:
+        await blocks.advance(self._connection, payment, after, done=done)
+
+    async def blocks_of(self, program: str, partner: str) -> list[tuple[str, Block]]:
+        return await blocks.of_partner(self._connection, program, partner)
+
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
         if not journals:
             return {}
@@ -111,6 +149,7 @@ class Ledger:
                 row["occurred_at"],
                 partner=row["partner"],
                 version=row["version"],
+                funded_in=row["funded_in"],
             )
             for row in await self._connection.fetch(_JOURNALS, *columns)
         }

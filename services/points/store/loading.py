@@ -14,20 +14,24 @@ from services.points.domain.facts import (
     ActivityReturned,
     LotName,
     LotPart,
+    PendingGivenUp,
     PersonCounted,
     PointsGranted,
     PostingCorrected,
     QualifyingCounted,
     decode_facts,
 )
+from services.points.domain.pending_state import note_given_up
 from services.points.domain.shared import Shared
 from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
-from services.points.ports import ActivityKey, Known, Loaded, Needs, WalletKey
+from services.points.ports import ActivityKey, Known, Loaded, Needs, Relation, WalletKey
+from services.points.store.blocks import lock_blocks, read_queue
 from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
 from services.points.store.joining import read_whole
 from services.points.store.limiting import lock_people
+from services.points.store.pending import LOT, awaiting_lots, due_lots
 from services.points.store.pooling import decode_household
 from services.points.store.segmenting import read_segments
 from services.points.store.tiering import read_tiers
@@ -49,7 +53,7 @@ _LOCK = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, at, version, enrolled_at, person, attributes, hold_expires_at, occurred_at,
-               turned_to, merged_into, merged_in, household, converts_at
+               turned_to, merged_into, merged_in, household, converts_at, releases_at, referred_by, birthday_at
         from wallets
         where program = k.program and member = k.member offset 0 for update) w"""
 
@@ -86,17 +90,14 @@ _RETURNS = """
         select program, member, journal, facts from journals
         where program = r.program and member = r.member and journal = r.journal offset 0) j"""
 
-_LOT = """l.program, l.member, l.journal, l.lot, l.unit, l.rule, l.activity, l.partner, l.granted, l.remaining,
-    l.held, l.expired, l.earned_at, l.available_at, l.expires_at, l.funder, l.version"""
-
 _LOTS_OF_JOURNALS = f"""
-    select {_LOT}
+    select {LOT}
     from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, member, journal)
     cross join lateral (
         select * from lots where program = k.program and member = k.member and journal = k.journal offset 0) l"""
 
 _LOTS_SPENDABLE = f"""
-    select {_LOT}
+    select {LOT}
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, unit)
     cross join lateral (
         select * from lots
@@ -105,7 +106,7 @@ _LOTS_SPENDABLE = f"""
 
 # Lots without a date of their own end with the member's inactivity; the caller decides, here they are all due.
 _LOTS_DUE = f"""
-    select {_LOT}
+    select {LOT}
     from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, member, until)
     cross join lateral (
         select * from lots
@@ -163,13 +164,34 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     for lots, holds in await read_whole(connection, needs, wallets):
         _add_lots(wallets, lots)
         await _add_holds(connection, wallets, holds)
+    if needs.awaiting:
+        _add_lots(wallets, await awaiting_lots(connection, needs, wallets))
+    await read_queue(connection, needs, wallets)
     await _read_spendable(connection, needs, wallets)
     # What is shared is locked last, table by table in the order of their names.
+    blocks = await lock_blocks(connection, needs.blocks)
     budgets = await lock_budgets(connection, needs.budgets)
     keys = await lock_keys(connection, needs.keys)
     people = await lock_people(connection, needs, wallets) if needs.people or needs.originals else {}
     clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
-    return Loaded(wallets, known, Shared(keys, budgets, people), dict(clocks))
+    return Loaded(wallets, known, Shared(keys, budgets, people, blocks), dict(clocks))
+
+
+_RELATIONS = """
+    select w.*
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    cross join lateral (
+        select program, member, referred_by, attributes from wallets
+        where program = k.program and member = k.member offset 0) w"""
+
+
+async def relations(connection: asyncpg.Connection[Any], wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
+    """Read whom members bring along, without locking anything."""
+    rows = await connection.fetch(_RELATIONS, *_columns(wallets, 2))
+    return {
+        WalletKey(program, member): Relation(member, referred_by, msgspec.json.decode(attributes) if attributes else {})
+        for program, member, referred_by, attributes in rows
+    }
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
@@ -196,7 +218,7 @@ async def _lock(connection: asyncpg.Connection[Any], needs: Needs) -> dict[Walle
         wallet = wallets[WalletKey(program, member)]
         wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into, wallet.merged_in = times[:5]
         wallet.household = decode_household(times[5]) if times[5] else None
-        wallet.converts_at = times[6]
+        wallet.converts_at, wallet.releases_at, wallet.referred_by, wallet.birthday_at = times[6:]
     missing = needs.wallets - wallets.keys()
     if missing:
         # Only a message that was not preceded by an enrolment comes here; its refusal needs a row to number it.
@@ -236,6 +258,7 @@ async def _read_originals(
         for key, wallet in needs.originals.items()
         if key in known and known[key].code is None and known[key].member == wallet.member
     ]
+    found += sorted(needs.journals - set(found))
     if not found:
         return
     columns = _columns(found, 3)
@@ -253,6 +276,8 @@ async def _read_originals(
                 posting.take(fact)
             elif isinstance(fact, PostingCorrected):
                 note_correction(wallets[WalletKey(program, member)], fact)
+            elif isinstance(fact, PendingGivenUp):
+                note_given_up(wallets[WalletKey(program, member)], fact)
             elif isinstance(fact, PointsGranted) and fact.of_journal == of_journal:
                 posting.take(fact)
                 lots.add((program, member, journal))
@@ -347,6 +372,9 @@ async def _read_due(connection: asyncpg.Connection[Any], needs: Needs, wallets: 
     if ending:
         _add_lots(wallets, await connection.fetch(_LOTS_DUE, *_columns(ending, 3)))
     if due:
+        ripe = [each for each in due if _releases(wallets[WalletKey(*each[:2])], each[2])]
+        if ripe:
+            _add_lots(wallets, await due_lots(connection, ripe))
         holding = [each for each in due if _times_out(wallets[WalletKey(*each[:2])], each[2])]
         if holding:
             await _add_holds(connection, wallets, await connection.fetch(_HOLDS_DUE, *_columns(holding, 3)))
@@ -356,7 +384,7 @@ def _want_converted(needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
     """Ask for all that can be spent where it may become a voucher; what a hold gives back may make it enough."""
     for key in needs.converting:
         wallet, until = wallets[key], needs.until[key]
-        looks = (wallet.converts_at, wallet.hold_expires_at)
+        looks = (wallet.converts_at, wallet.hold_expires_at, wallet.releases_at)
         if any(look is not None and look <= until for look in looks):
             for balance in wallet.balances.values():
                 needs.spending[*key, balance.unit] = balance.available
@@ -371,6 +399,10 @@ def _ends(wallet: Wallet, until: datetime) -> bool:
     )
 
 
+def _releases(wallet: Wallet, until: datetime) -> bool:
+    return wallet.releases_at is not None and wallet.releases_at <= until
+
+
 def _times_out(wallet: Wallet, until: datetime) -> bool:
     return wallet.hold_expires_at is not None and wallet.hold_expires_at <= until
 
@@ -378,7 +410,7 @@ def _times_out(wallet: Wallet, until: datetime) -> bool:
 def _add_lots(wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]) -> None:
     for row in rows:
         program, member, journal, lot, unit, rule, activity, partner, granted, remaining, held, expired = row[:12]
-        earned_at, available_at, expires_at, funder, version = row[12:]
+        earned_at, available_at, expires_at, funder, version, pending, awaits, unfunded = row[12:]
         name = LotName(journal, lot)
         lots = wallets[WalletKey(program, member)].lots
         if name not in lots:
@@ -397,4 +429,7 @@ def _add_lots(wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]) -
                 funder,
                 version,
                 expired,
+                pending,
+                awaits,
+                unfunded,
             )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from laurel.contracts.programs import ProgramPublished
+from laurel.contracts.programs import PartnerPublished, ProgramPublished
 from laurel.io.aside import Aside
 from laurel.io.awaiting import Awaiting
 from laurel.io.database import Database, is_data_error
@@ -19,7 +19,10 @@ from laurel.program.compiled import CompiledProgram
 from laurel.program.converting import CompiledConversion
 from laurel.program.loading import load_program
 from laurel.shapes import decoder_of
+from services.points.domain.partnering import Terms
 from services.points.store.converting import look_from
+from services.points.store.partners import KnownTerms
+from services.points.topping_up import PARTNERS
 
 _INSERT = """
     insert into programs (program, version, document, effective_from, published_at)
@@ -50,9 +53,12 @@ class KnownPrograms:
         self._tiers_reach: dict[str, int] = {}
         self._conversions: dict[str, tuple[CompiledConversion, ...]] = {}
         self._with_segments: set[str] = set()
+        self._giving: set[str] = set()
+        self._partners = KnownTerms(database, self._aside)
 
     async def load(self) -> None:
         """Read what was kept before, so that a restart need not wait for the topic."""
+        await self._partners.load()
         async with self._database.connection() as connection:
             for program, version, document, effective_from in await connection.fetch(_SELECT):
                 try:
@@ -67,6 +73,9 @@ class KnownPrograms:
 
         One that cannot be read is laid aside; nothing behind it waits, but for what needs this very program.
         """
+        if message.type == PartnerPublished.TYPE:
+            await self._partners.take(message)
+            return
         if message.type != ProgramPublished.TYPE:
             return
         try:
@@ -118,6 +127,8 @@ class KnownPrograms:
             self._conversions[program] = (*self._conversions.get(program, ()), *compiled.conversions)
         if compiled.segments is not None:
             self._with_segments.add(program)
+        if compiled.roles:
+            self._giving.add(program)
         starts = self._starts.setdefault(program, [])
         starts.append((effective_from, compiled.version))
         starts.sort()
@@ -127,7 +138,9 @@ class KnownPrograms:
         self._whole[program] = whole
 
     def knows(self, program: str, version: int) -> bool:
-        """Say whether everything that was published up to a version is known."""
+        """Say whether everything that was published up to a version is known, of a program or of its partners."""
+        if program.endswith(PARTNERS):
+            return self._partners.knows(program.removesuffix(PARTNERS), version)
         return version <= self._whole.get(program, 0)
 
     async def ensure(self, versions: Mapping[str, int]) -> None:
@@ -174,6 +187,18 @@ class KnownPrograms:
         """Return what segments of any version measure."""
         versions = self._versions.get(program, {}).values()
         return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
+
+    def gives_to_others(self, program: str) -> bool:
+        """Say whether by any version others than the member may get points."""
+        return program in self._giving
+
+    def terms(self, program: str, partner: str, newest: int) -> Sequence[Terms]:
+        """Return what was said of a partner in versions up to `newest`, in their order."""
+        return self._partners.terms(program, partner, newest)
+
+    def prepaying(self, program: str) -> Collection[str]:
+        """Return the partners of whom any version says that they pay in advance."""
+        return self._partners.prepaying(program)
 
     def zone(self, program: str) -> ZoneInfo:
         """Return a program's time zone; UTC for one that is not known."""

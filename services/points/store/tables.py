@@ -70,6 +70,9 @@ wallets = hash_partitioned(
     Column("merged_into", Text(collation="C")),
     Column("merged_in", BigInteger),
     Column("household", LargeBinary),
+    _instant("releases_at", nullable=True),
+    Column("referred_by", Text(collation="C")),
+    _instant("birthday_at", nullable=True),
     PrimaryKeyConstraint("program", "member"),
     Index("wallets_due", "next_due_at", postgresql_where=text("next_due_at is not null")),
     schema="points",
@@ -156,6 +159,9 @@ lots = hash_partitioned(
     _instant("expires_at", nullable=True),
     Column("funder", Text, nullable=False),
     Column("version", Integer, nullable=False),
+    _count("pending"),
+    Column("awaits", Text, nullable=False, server_default=text("''")),
+    Column("unfunded", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("program", "member", "journal", "lot"),
     Index(
         "lots_spendable",
@@ -168,9 +174,10 @@ lots = hash_partitioned(
         "lot",
         postgresql_where=text("remaining > held"),
     ),
+    Index("lots_pending", "program", "member", "awaits", "available_at", postgresql_where=text("pending > 0")),
     schema="points",
 )
-"""One lot a grant; spending order is the order of lots_spendable."""
+"""One lot a grant; spending order is the order of lots_spendable. Pending points are in none of the other numbers."""
 
 holds = hash_partitioned(
     "holds",
@@ -331,6 +338,92 @@ exclusive_keys = hash_partitioned(
     by="exclusive_group, exclusive_key",
 )
 """What may be credited once in a group of programs, and where it was; without a program nobody took it yet."""
+
+partner_terms = Table(
+    "partner_terms",
+    metadata,
+    _key("program"),
+    Column("version", Integer, nullable=False),
+    _key("partner"),
+    Column("state", Text, nullable=False),
+    _instant("since", nullable=True),
+    Column("billing", Text, nullable=False),
+    PrimaryKeyConstraint("program", "version"),
+    schema="points",
+)
+"""Copies of what laurel.programs.v1 says of partners, one version a row."""
+
+blocks = Table(
+    "blocks",
+    metadata,
+    _key("program"),
+    _key("partner"),
+    _key("unit"),
+    _count("units"),
+    _count("used"),
+    _count("queued"),
+    PrimaryKeyConstraint("program", "partner", "unit"),
+    schema="points",
+)
+"""What partners have paid for in advance, and what is used of it; locked by whoever may draw from it.
+
+queued is the last number given out in its queue.
+"""
+
+block_payments = Table(
+    "block_payments",
+    metadata,
+    _key("program"),
+    _key("partner"),
+    _key("reference"),
+    _key("unit"),
+    Column("units", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    _instant("at"),
+    _instant("as_of", nullable=True),
+    Column("versions", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("correlation", Text, nullable=False),
+    Column("traceparent", Text, nullable=False),
+    Column("after", BigInteger, nullable=False, server_default=text("0")),
+    Column("done", Boolean, nullable=False, server_default=text("false")),
+    PrimaryKeyConstraint("program", "partner", "reference"),
+    Index("block_payments_open", "program", "partner", "reference", postgresql_where=text("not done")),
+    schema="points",
+)
+"""What was paid in advance, for ever. An open one has gone through the queue up to `after`."""
+
+funding_queue = hash_partitioned(
+    "funding_queue",
+    metadata,
+    _key("program"),
+    _key("member"),
+    Column("journal", BigInteger, nullable=False),
+    _key("funder"),
+    _key("unit"),
+    Column("number", BigInteger, nullable=False),
+    _key("partner"),
+    _key("activity"),
+    Column("message", Text, nullable=False),
+    Column("correlation", Text, nullable=False),
+    Column("traceparent", Text, nullable=False),
+    Column("funded_in", BigInteger),
+    Column("funded_by", Text(collation="C")),
+    PrimaryKeyConstraint("program", "member", "journal"),
+    Index("funding_queue_open", "program", "funder", "unit", "number", postgresql_where=text("funded_in is null")),
+    Index(
+        "funding_queue_done",
+        "program",
+        "funder",
+        "funded_by",
+        "member",
+        "journal",
+        postgresql_where=text("funded_by is not null"),
+    ),
+    schema="points",
+)
+"""Activities that wait for a block, in the order of their numbers; funded_in is the journal in which they left."""
 
 budgets = Table(
     "budgets",

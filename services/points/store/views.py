@@ -20,7 +20,7 @@ from services.points.announcing import balances_of
 from services.points.domain import facts as f
 from services.points.domain.shared import BudgetName, PersonName
 from services.points.domain.state import Balance, Counter, CounterKey, Wallet
-from services.points.store import turning
+from services.points.store import blocks, turning
 from services.points.store.segmenting import book_of
 
 _STATEMENT = """
@@ -37,7 +37,7 @@ _ENTRIES = """
 
 _LOTS = """
     select journal, lot, unit, rule, activity, partner, granted, remaining, held, expired, earned_at, available_at,
-           expires_at, funder, version
+           expires_at, funder, version, pending
     from lots
     where program = $1 and member = $2 and (journal, lot) > ($3, $4) and ($6::text is null or partner = $6)
     order by journal, lot limit $5"""
@@ -131,6 +131,22 @@ class LedgerViews:
     ) -> tuple[list[tuple[str, int]], str | None]:
         async with self._database.connection() as connection:
             return await turning.moved(connection, program, as_of, after, limit)
+
+    async def blocks(self, program: str, partner: str) -> list[dict[str, Any]]:
+        """Return what a partner has paid for in advance, by unit."""
+        async with self._database.reading() as connection:
+            found = await blocks.of_partner(connection, program, partner)
+        return [
+            {"unit": unit, "units": block.units, "used": block.used, "left": block.left}
+            for unit, block in found
+            if block.units
+        ]
+
+    async def moved_by_payment(
+        self, program: str, partner: str, reference: str, after: tuple[str, int], limit: int
+    ) -> tuple[list[tuple[str, int]], tuple[str, int] | None]:
+        async with self._database.connection() as connection:
+            return await blocks.moved(connection, program, partner, reference, after, limit)
 
     async def decisions(
         self, program: str, member: str, limit: int, cursor: int | None, partner: str | None
@@ -239,6 +255,8 @@ async def lots(
 
 
 def _state(row: asyncpg.Record) -> str:
+    if row["pending"] > 0:
+        return "pending"
     if row["remaining"] > 0:
         return "open"
     return "expired" if row["expired"] > 0 else "spent"

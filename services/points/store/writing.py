@@ -18,6 +18,7 @@ from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
 from services.points.domain.state import Adjustment, Hold, Lot, Wallet
 from services.points.ports import Journal
+from services.points.store.blocks import write_blocks
 from services.points.store.budgeting import draw_budgets
 from services.points.store.columns import (
     ACTIVITIES,
@@ -35,6 +36,7 @@ from services.points.store.columns import (
 from services.points.store.counting import set_counters
 from services.points.store.crediting import take_keys
 from services.points.store.limiting import count_people
+from services.points.store.pending import refresh_next_release
 from services.points.store.segmenting import write_segments
 from services.points.store.tiering import write_tiers
 from services.points.store.writing_few import FEW, Rows, write_few
@@ -43,8 +45,7 @@ from services.points.store.writing_few import FEW, Rows, write_few
 _ONLY_ADDING = {
     f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted, f.QualifyingCounted,
     f.TierChanged, f.TierKept, f.StatusMatchRefused, f.MemberChanged, f.MemberClosed, f.MemberChangeRefused,
-    f.SegmentsChanged,
-    f.PersonCounted,
+    f.SegmentsChanged, f.PersonCounted, f.BlockDrawn, f.FundingAwaited, f.ReferrerNamed, f.BirthdayAwaited,
 }  # fmt: skip
 
 _LOTS_MOVED = LOTS_MOVED.insert()
@@ -78,7 +79,7 @@ _NEXT_EXPIRY = """
 
 _SPENDING = (
     f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
-    f.PointsAdjusted, f.PostingCorrected, f.PointsSent, f.PointsConverted,
+    f.PointsAdjusted, f.PostingCorrected, f.PointsSent, f.PointsConverted, f.PendingReleased,
 )  # fmt: skip
 
 
@@ -93,6 +94,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await draw_budgets(connection, journals)
     if any(wallet.people for wallet in wallets):
         await count_people(connection, journals)
+    await write_blocks(connection, journals)
     if any(wallet.tiers is not None for wallet in wallets):
         await write_tiers(connection, journals)
     if any(wallet.segments.held or wallet.segments.past for wallet in wallets):
@@ -110,6 +112,7 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     await _set_adjustments(connection, journals)
     await _refresh_next_expiry(connection, journals)
     await _refresh_next_timeout(connection, wallets)
+    await refresh_next_release(connection, wallets)
     await _set_wallets(connection, wallets)
     await _set_balances(connection, wallets)
 
@@ -159,6 +162,7 @@ def _returns_added(journals: Sequence[Journal]) -> Rows:
             if type(fact) is f.ActivityReturned
             or (isinstance(fact, f.PointsGranted | f.PostingCorrected) and fact.of_journal)
         }
+        changed |= {fact.part.name.journal: None for fact in journal.facts if type(fact) is f.PendingGivenUp}
         rows.extend((journal.wallet.program, journal.wallet.member, name, journal.number) for name in changed)
     return rows
 
@@ -196,7 +200,7 @@ def _lot_row(wallet: Wallet, lot: Lot) -> Sequence[Any]:
     return (
         wallet.program, wallet.member, lot.name.journal, lot.name.lot, lot.unit, lot.rule, lot.activity, lot.partner,
         lot.granted, lot.remaining, lot.held, lot.expired, lot.earned_at, lot.available_at, lot.expires_at,
-        lot.funder, lot.version,
+        lot.funder, lot.version, lot.pending, lot.awaits, lot.unfunded,
     )  # fmt: skip
 
 
@@ -211,16 +215,20 @@ def _moved(journals: Sequence[Journal]) -> list[tuple[Wallet, Lot]]:
     moved: dict[tuple[int, LotName], tuple[Wallet, Lot]] = {}
     for journal in journals:
         for fact in journal.facts:
-            for name in _names(fact):
+            for name in _names(fact, journal.wallet):
                 key = (id(journal.wallet), name)
                 if key not in made:
                     moved[key] = (journal.wallet, journal.wallet.lots[name])
     return list(moved.values())
 
 
-def _names(fact: f.AnyFact) -> Iterable[LotName]:
-    if isinstance(fact, f.PointsClawedBack):
-        yield from (part.name for part in fact.taken)
+def _names(fact: f.AnyFact, wallet: Wallet) -> Iterable[LotName]:
+    if isinstance(fact, f.FundingGiven):
+        yield from (name for name in wallet.lots if name.journal == fact.of_journal)
+    elif isinstance(fact, f.PendingGivenUp):
+        yield fact.part.name
+    elif isinstance(fact, f.PointsClawedBack):
+        yield from (part.name for part in (*fact.taken, *fact.pending))
         if fact.origin is not None:
             yield fact.origin
         yield from (part.name for part in fact.excused)
@@ -235,9 +243,12 @@ def _names(fact: f.AnyFact) -> Iterable[LotName]:
         | f.PointsAdjusted
         | f.PostingCorrected
         | f.PointsSent
-        | f.PointsConverted,
+        | f.PointsConverted
+        | f.PendingReleased,
     ):
         yield from (part.name for part in fact.parts)
+        if isinstance(fact, f.PostingCorrected):
+            yield from (part.name for part in fact.pending)
 
 
 async def _move_lots(connection: asyncpg.Connection[Any], moved: Sequence[tuple[Wallet, Lot]]) -> None:
@@ -326,7 +337,7 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
             wallet.person, msgspec.json.encode(wallet.attributes) if wallet.attributes else None,
             wallet.next_due_at, wallet.hold_expires_at, wallet.occurred_at, wallet.turned_to, wallet.merged_into,
             wallet.merged_in, msgspec.json.encode(wallet.household) if wallet.household is not None else None,
-            wallet.converts_at,
+            wallet.converts_at, wallet.releases_at, wallet.referred_by, wallet.birthday_at,
         )
         for wallet in wallets
     ]  # fmt: skip

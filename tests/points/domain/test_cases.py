@@ -11,7 +11,7 @@ from laurel.program.rehearsing_vouchers import voucher_differences
 from services.points.announcing import last_good_day
 from services.points.domain.facts import PointsConverted
 from services.points.domain.tiering import shown
-from tests.points.till import PROGRAMS, Till, document, enrolment
+from tests.points.till import PROGRAMS, Till, document, enrolment, report
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +29,8 @@ async def test_example_holds_on_the_road(name: str, case: Case) -> None:
     till = Till(changed(document(name, clock="wall"), case.changes))
     till.at = case.member.enrolled_at or instant_of(case.steps[0])
     await till.enrol(attributes=dict(case.member.attributes))
+    for friend in case.friends:
+        await till.send(enrolment(till.program, friend, till.at, referred_by=till.member))
     for number, step in enumerate(case.steps):
         till.at = max(till.at, instant_of(step))
         said = await play(till, step, number)
@@ -59,6 +61,11 @@ async def play(till: Till, step: Step, number: int) -> dict[str, Any]:
         partner = step.activity.get("partner", "shop")
         if "payer" in step.activity:
             await till.send(enrolment(till.program, step.activity["payer"]["id"], till.at))
+        if "member" in step.activity:
+            said = await till.send(report(till.program, step.activity["member"], step.activity, till.at))
+            # What a friend does is told of the member by what the member gets of it.
+            mine = [one for one in said if one.get("share_of") and one["member"] == till.member]
+            return mine[0] if mine else {"awards": [], "decision": [], "reversals": []}
         return await till.report(step.activity, partner=partner)
     if step.spend is not None:
         hold = f"spend-{number}"
@@ -96,6 +103,8 @@ def check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
             assert totals.available == balance.available
         if balance.owed is not None:
             assert totals.owed == balance.owed
+        if balance.pending is not None:
+            assert totals.pending == balance.pending
     if expected.tier is not None:
         _check_tier(till, expected.tier)
 

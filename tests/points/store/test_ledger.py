@@ -170,6 +170,11 @@ DAMAGES = [
     ('update points.wallets set attributes = \'{"card": "gold"}\'', "tables are folds of the journals"),
     ("update points.wallets set next_due_at = null", "holds that end by themselves are due"),
     ("update points.wallets set converts_at = null", "who has points enough for a voucher is looked at"),
+    (
+        "update points.lots set pending = 1, awaits = 'date', available_at = '2020-01-01'",
+        "pending points that await a date are due",
+    ),
+    ("insert into points.blocks values ('clubcard', 'shop', 'point', 1, 0, 0)", "blocks are what was paid for them"),
     ("update points.lots set remaining = granted + 1", "lots stay within their grant"),
     ("update points.lots set held = remaining + 1", "lots stay within their grant"),
     ("update points.balances set spent = spent + 1", "available + held - owed = earned"),

@@ -14,7 +14,7 @@ from services.points.ports import Needs, WalletKey
 from services.points.store.ledger import Ledger
 from tests.points.domain.test_cases import check, play
 from tests.points.store.test_ledger import StoredTill, findings
-from tests.points.till import PROGRAMS, document
+from tests.points.till import PROGRAMS, document, enrolment
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +61,8 @@ async def _rehearse(database: Database, name: str, member: str, case: Case) -> N
     till.database = database
     till.at = case.member.enrolled_at or instant_of(case.steps[0])
     await till.enrol(attributes=dict(case.member.attributes))
+    for friend in case.friends:
+        await till.send(enrolment(name, f"{member}-{friend}", till.at, referred_by=member))
     for number, step in enumerate(case.steps):
         till.at = max(till.at, instant_of(step))
         said = await play(till, _own(step, member), number)
@@ -69,12 +71,13 @@ async def _rehearse(database: Database, name: str, member: str, case: Case) -> N
 
 
 def _own(step: Step, member: str) -> Step:
-    """An activity's id belongs to one member only."""
+    """An activity's id belongs to one member only, and so does a friend."""
     if step.activity is None:
         return step
-    activity = {**step.activity, "id": f"{member}-{step.activity['id']}"}
-    if "of" in activity:
-        activity["of"] = f"{member}-{activity['of']}"
+    named: dict[str, str] = {
+        name: f"{member}-{step.activity[name]}" for name in ("of", "member", "referrer") if name in step.activity
+    }
+    activity = {**step.activity, "id": f"{member}-{step.activity['id']}", **named}
     return step.model_copy(update={"activity": activity})
 
 

@@ -7,8 +7,8 @@ is not disturbed.
 
 from alembic import op
 
-revision = "points_0005"
-down_revision = "points_0008"
+revision = "points_0007"
+down_revision = "points_0006"
 branch_labels = None
 depends_on = None
 

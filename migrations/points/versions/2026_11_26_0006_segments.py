@@ -7,8 +7,8 @@ person counts what several members do, so it has a row of its own. Only tables a
 
 from alembic import op
 
-revision = "points_0008"
-down_revision = "points_0010"
+revision = "points_0006"
+down_revision = "points_0005"
 branch_labels = None
 depends_on = None
 

@@ -7,7 +7,7 @@ from alembic import op
 
 from migrations.works import note_works
 
-revision = "redemption_0010"
+revision = "redemption_0002"
 down_revision = "redemption_0001"
 branch_labels = None
 depends_on = None

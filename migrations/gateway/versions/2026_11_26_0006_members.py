@@ -7,8 +7,8 @@ nullable column and a table are added.
 
 from alembic import op
 
-revision = "gateway_0008"
-down_revision = "gateway_0010"
+revision = "gateway_0006"
+down_revision = "gateway_0005"
 branch_labels = None
 depends_on = None
 

@@ -6,8 +6,8 @@ when time has to look at a wallet for that; it goes into next_due_at like every 
 
 from alembic import op
 
-revision = "points_0006"
-down_revision = "points_0005"
+revision = "points_0008"
+down_revision = "points_0007"
 branch_labels = None
 depends_on = None
 

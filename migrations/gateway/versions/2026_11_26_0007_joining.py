@@ -7,8 +7,8 @@ household is decided here. Only a table, nullable columns and columns with const
 
 from alembic import op
 
-revision = "gateway_0005"
-down_revision = "gateway_0008"
+revision = "gateway_0007"
+down_revision = "gateway_0006"
 branch_labels = None
 depends_on = None
 

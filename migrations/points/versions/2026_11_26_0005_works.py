@@ -7,7 +7,7 @@ from alembic import op
 
 from migrations.works import note_works
 
-revision = "points_0010"
+revision = "points_0005"
 down_revision = "points_0004"
 branch_labels = None
 depends_on = None

@@ -7,7 +7,7 @@ from alembic import op
 
 from migrations.works import note_works
 
-revision = "gateway_0010"
+revision = "gateway_0005"
 down_revision = "gateway_0004"
 branch_labels = None
 depends_on = None

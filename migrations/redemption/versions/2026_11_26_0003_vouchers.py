@@ -7,8 +7,8 @@ time is over, and counted by the turn of a clock that made them, both by key.
 
 from alembic import op
 
-revision = "redemption_0002"
-down_revision = "redemption_0010"
+revision = "redemption_0003"
+down_revision = "redemption_0002"
 branch_labels = None
 depends_on = None
 

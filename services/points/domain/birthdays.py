@@ -1,0 +1,81 @@
+"""A birthday comes by itself: an activity that nobody reports, once a year, at the program's time of the day."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from laurel.contracts.activity import ReportedActivity
+from laurel.program import CompiledProgram, basis_of
+from laurel.program.birthdays import BIRTHDAY
+from services.points.domain.facts import ActivityPosted, AnyFact, BirthdayAwaited, RuleJudged
+from services.points.domain.granting import fits, pay, points_of, summed
+from services.points.domain.moment import Programs
+from services.points.domain.state import Wallet
+from services.points.domain.tiering import ANY_VERSION, counts_of, seen_for, stands
+
+
+def await_birthday(wallet: Wallet, program: CompiledProgram | None, after: datetime) -> list[BirthdayAwaited]:
+    """Look forward to the next birthday, where the program cares and nobody does yet."""
+    if program is None or program.birthdays is None or wallet.birthday_at is not None:
+        return []
+    at = program.birthdays.next_after(wallet.attributes, after)
+    return [] if at is None else [BirthdayAwaited(at=at)]
+
+
+def birthday_due(wallet: Wallet, until: datetime) -> datetime | None:
+    """Return when the next birthday is, by `until`."""
+    return wallet.birthday_at if wallet.birthday_at is not None and wallet.birthday_at <= until else None
+
+
+def celebrate(wallet: Wallet, at: datetime, programs: Programs) -> tuple[AnyFact, ...]:
+    """Let the rules judge a birthday, by the version in force then; the next one is a year later.
+
+    It counts to no cap and no limit: it comes once a year whatever they say.
+    """
+    program = programs.in_force(wallet.program, at, ANY_VERSION)
+    if program is None or program.birthdays is None:
+        # The program has given them up; it may take them up again.
+        return (BirthdayAwaited(at=at.replace(year=at.year + 1, day=min(at.day, 28))),)
+    following = program.birthdays.next_after(wallet.attributes, at)
+    awaited = BirthdayAwaited(at=following if following is not None else datetime.max.replace(tzinfo=at.tzinfo))
+    local = at.astimezone(program.zone)
+    activity = ReportedActivity(id=f"{BIRTHDAY}-{local.year}", type=BIRTHDAY, member=wallet.member, occurred_at=at)
+    seen = seen_for(wallet, program, activity)
+    outcomes = program.without(program.evaluate(basis_of(activity), seen.member), ())
+    decision = [
+        RuleJudged(
+            rule=outcome.rule.id,
+            fired=outcome.fired,
+            reason=outcome.reason,
+            computed=outcome.computed,
+            amount=outcome.computed,
+            unit=outcome.rule.unit,
+        )
+        for outcome in outcomes
+    ]
+    earning = [outcome.rule for outcome in outcomes if outcome.computed and not outcome.rule.counts_only]
+    partner = earning[0].funder if earning else program.program
+    grants = points_of(
+        program,
+        [(outcome.rule, outcome.computed) for outcome in outcomes],
+        activity=activity.id,
+        partner=partner,
+        occurred_at=at,
+    )
+    journal = wallet.version + 1
+    if not fits(wallet, summed(grants)):
+        return (awaited,)
+    posted = ActivityPosted(
+        activity=activity.id,
+        partner=partner,
+        type=BIRTHDAY,
+        occurred_at=at,
+        version=program.version,
+        decision=tuple(decision),
+        tier=seen.tier,
+        tenure=seen.tenure,
+        stands=stands(wallet, program),
+    )
+    owed = {unit: balance.owed for unit, balance in wallet.balances.items() if balance.owed}
+    qualified = counts_of(wallet, program, outcomes, activity, partner, at, journal)
+    return (awaited, posted, *grants, *pay(owed, grants, journal), *qualified)

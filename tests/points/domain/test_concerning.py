@@ -1,0 +1,150 @@
+"""One activity, several wallets: who referred the member, who pays, and what all of them give back."""
+
+from typing import Any
+
+import pytest
+
+from laurel.program import load_program
+from services.points.domain.state import Wallet
+from services.points.ports import WalletKey
+from tests.points.till import START, Till, enrolment, report
+from tests.program.samples import a_document
+
+pytestmark = pytest.mark.anyio
+
+ONCE = {"times": 1, "per": "lifetime", "counts": "activities"}
+MINE = {"rule": "mine", "on": ["payment"], "fixed": {"points": 200}, "given": "referrer", "limit": ONCE}
+THEIRS = {"rule": "theirs", "on": ["payment"], "fixed": {"points": 200}, "to": "referrer", "limit": ONCE}
+SAID = {"rule": "said", "on": ["referral"], "fixed": {"points": 1}}
+
+
+async def bank(*rules: dict[str, Any], **friend: Any) -> Till:
+    """A friend, m-1, and m-2 who may have referred it."""
+    till = Till(load_program(a_document(*(rules or (MINE, THEIRS, SAID)))))
+    await till.send(enrolment("sample", "m-2"), enrolment("sample", "m-3"))
+    await till.enrol(**friend)
+    return till
+
+
+def paid(id_: str, type_: str = "payment", **fields: Any) -> dict[str, Any]:
+    return {
+        "id": id_, "type": type_, "occurred_at": START.isoformat(), "currency": "GBP", "amount": 1000, **fields,
+    }  # fmt: skip
+
+
+def wallet(till: Till, member: str) -> Wallet:
+    return till.ledger.wallets[WalletKey("sample", member)]
+
+
+def points(till: Till) -> list[int]:
+    return [wallet(till, member).balance("point").available for member in ("m-1", "m-2", "m-3")]
+
+
+async def test_both_sides_get_their_points_with_the_first_payment() -> None:
+    till = await bank(referred_by="m-2")
+    said = await till.send(report("sample", "m-1", paid("p-1"), till.at))
+    assert [(one["type"], one["member"], one["share_of"]) for one in said] == [
+        ("points.awarded.v1", "m-1", None),
+        ("points.awarded.v1", "m-2", "m-1"),
+    ]
+    assert [(award["member"], award["rule"], award["amount"]) for award in said[0]["awards"]] == [("m-1", "mine", 200)]
+    assert [(award["member"], award["amount"]) for award in said[0]["others"]] == [("m-2", 200)]
+    assert [(award["member"], award["activity"]) for award in said[1]["awards"]] == [("m-2", "p-1")]
+    assert said[1]["balances"][0]["available"] == 200
+    await till.report(paid("p-2"))
+    assert points(till) == [200, 200, 0]
+
+
+async def test_the_same_payment_again_gives_nothing_more() -> None:
+    till = await bank(referred_by="m-2")
+    first, _ = await till.send(report("sample", "m-1", paid("p-1"), till.at))
+    (again,) = await till.send(report("sample", "m-1", paid("p-1"), till.at))
+    assert (again["awards"], again["others"]) == (first["awards"], first["others"])
+    assert points(till) == [200, 200, 0]
+
+
+async def test_a_referral_says_who_it_was_and_the_first_counts() -> None:
+    till = await bank()
+    await till.report(paid("r-1", "referral", referrer="m-2"))
+    await till.report(paid("r-2", "referral", referrer="m-3"))
+    assert wallet(till, "m-1").referred_by == "m-2"
+    await till.report(paid("p-1"))
+    assert points(till) == [201 + 1, 200, 0]
+
+
+async def test_a_referral_and_a_payment_in_one_batch() -> None:
+    till = await bank()
+    await till.send(
+        report("sample", "m-1", paid("r-1", "referral", referrer="m-2"), till.at),
+        report("sample", "m-1", paid("p-1"), till.at),
+    )
+    assert points(till) == [201, 200, 0]
+
+
+async def test_who_was_a_customer_before_is_no_friend_won() -> None:
+    till = await bank()
+    await till.report(paid("p-0"))
+    await till.report(paid("r-1", "referral", referrer="m-2"))
+    said = await till.report(paid("p-1"))
+    assert {judged["reason"] for judged in said["decision"] if judged["rule"] != "said"} == {"limit_reached"}
+    assert points(till) == [1, 0, 0]
+
+
+@pytest.mark.parametrize("referrer", ["m-1", "nobody"])
+async def test_nobody_refers_oneself_or_is_referred_by_nobody(referrer: str) -> None:
+    till = await bank(referred_by=referrer)
+    said = await till.report(paid("p-1"))
+    assert {judged["reason"] for judged in said["decision"] if judged["rule"] != "said"} == {"nobody_there"}
+    assert points(till) == [0, 0, 0]
+
+
+async def test_nobody_refers_the_same_person_under_another_number() -> None:
+    till = Till(load_program(a_document(MINE, THEIRS)))
+    await till.send(enrolment("sample", "m-2", person="ann"), enrolment("sample", "m-3"))
+    await till.enrol(person="ann", referred_by="m-2")
+    await till.report(paid("p-1"))
+    assert points(till) == [0, 0, 0]
+
+
+async def test_a_return_rewinds_both_and_the_next_payment_is_the_first_again_for_nobody() -> None:
+    till = await bank(referred_by="m-2")
+    await till.report(paid("p-1"))
+    await till.send(*_spend("m-2", 150))
+    said = await till.send(report("sample", "m-1", paid("b-1", "return", of="p-1"), till.at))
+    assert [(one["type"], one["member"]) for one in said] == [
+        ("points.clawed_back.v1", "m-1"),
+        ("points.clawed_back.v1", "m-2"),
+    ]
+    assert [(back["taken"], back["owed"]) for back in said[1]["reversals"]] == [(50, 150)]
+    assert said[0]["others"] == said[1]["reversals"]
+    assert points(till) == [0, 0, 0]
+    assert wallet(till, "m-2").balance("point").owed == 150
+    # It is taken back once.
+    await till.send(report("sample", "m-1", paid("b-1", "return", of="p-1"), till.at))
+    assert wallet(till, "m-2").balance("point").reversed == 200
+
+
+async def test_a_part_that_comes_back_leaves_others_their_share_of_the_rest() -> None:
+    agent = {"rule": "agent", "on": ["payment"], "rate": {"points": 1, "per": 100}, "to": "payer"}
+    till = await bank(agent)
+    await till.report(paid("p-1", payer={"id": "m-3", "kind": "firm"}))
+    assert points(till) == [0, 0, 10]
+    await till.report(paid("b-1", "return", of="p-1", amount=350))
+    assert points(till) == [0, 0, 6]
+    await till.report(paid("b-2", "return", of="p-1", amount=650))
+    assert points(till) == [0, 0, 0]
+
+
+async def test_others_pay_what_they_owe_first() -> None:
+    till = await bank(referred_by="m-2")
+    wallet(till, "m-2").moving("point").owed = 30
+    await till.report(paid("p-1"))
+    assert (points(till)[1], wallet(till, "m-2").balance("point").owed) == (170, 0)
+
+
+def _spend(member: str, amount: int) -> list[Any]:
+    from services.points.testing import note
+
+    fields = {"hold": "h-1", "redemption": "h-1", "cause": {"kind": "hold", "id": "h-1"}, "at": START}
+    held = note("hold.requested.v1", "sample", member, unit="point", amount=amount, **fields)
+    return [held, note("hold.capture_requested.v1", "sample", member, **fields)]

@@ -1,0 +1,202 @@
+"""Points that wait: until a date, an activity, or a block that covers them; what is owed is paid when they come."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from laurel.program import load_program
+from tests.points.till import START, Till
+from tests.program.samples import a_document
+
+pytestmark = pytest.mark.anyio
+
+BASE = {"rule": "base", "rate": {"points": 1, "per": 100}}
+STAY = {"rule": "stay", "on": ["stay"], "rate": {"points": 2, "per": 100}}
+
+
+async def waiting(pending: dict[str, Any], *others: dict[str, Any], **changes: Any) -> Till:
+    """A till of a program whose base waits, on a wall clock."""
+    document = load_program(a_document({**BASE, "pending": pending}, *others, clock="wall", **changes))
+    till = Till(document)
+    await till.enrol()
+    return till
+
+
+def sums(till: Till) -> tuple[int, int, int, int]:
+    balance = till.balance
+    return balance.available, balance.pending, balance.owed, balance.earned
+
+
+async def test_points_of_fourteen_days_come_on_the_fifteenth_midnight() -> None:
+    till = await waiting({"days": 14})
+    said = await till.buy("a", 1000)
+    award = said["awards"][0]
+    assert (award["state"], award["available_at"], award["amount"]) == ("pending", "2024-03-15T00:00:00Z", 10)
+    assert sums(till) == (0, 10, 0, 0)
+    assert till.wallet.next_due_at is not None
+    till.at = till.wallet.next_due_at - timedelta(seconds=1)
+    await till.run_due()
+    assert sums(till) == (0, 10, 0, 0)
+    till.pass_time(seconds=1)
+    await till.run_due()
+    assert sums(till) == (10, 0, 0, 10)
+    assert till.ledger.journals[-1].kind == "release_of_pending"
+
+
+async def test_what_is_pending_cannot_be_spent() -> None:
+    till = await waiting({"days": 14})
+    await till.buy("a", 1000)
+    said = await till.hold("h", 1)
+    assert (said[0]["type"], said[0]["shortfall"]) == ("points.hold_refused.v1", 1)
+
+
+async def test_a_release_is_said_with_its_lots() -> None:
+    till = await waiting({"days": 14})
+    await till.buy("a", 1000)
+    till.pass_time(days=20)
+    said = await till.hold("h", 4)
+    assert [one["type"] for one in said] == ["points.available.v1", "points.held.v1"]
+    assert (said[0]["amount"], said[0]["reason"], said[0]["lots"]) == (10, "date", [{"lot": "2.1", "amount": 10}])
+
+
+async def test_what_is_reported_too_late_to_wait_does_not_wait() -> None:
+    till = await waiting({"days": 14})
+    till.pass_time(days=30)
+    await till.report({**_bought("a", 1000), "occurred_at": START.isoformat()})
+    assert sums(till) == (10, 0, 0, 10)
+
+
+async def test_a_return_before_the_release_takes_what_waits() -> None:
+    till = await waiting({"days": 14})
+    await till.buy("a", 1000)
+    back = await till.give_back("r", "a", amount=400)
+    reversal = back["reversals"][0]
+    assert (reversal["amount"], reversal["taken"], reversal["owed"]) == (4, 4, 0)
+    assert sums(till) == (0, 6, 0, 0)
+    till.pass_time(days=15)
+    await till.run_due()
+    assert sums(till) == (6, 0, 0, 6)
+    await till.give_back("r-2", "a")
+    assert sums(till) == (0, 0, 0, 6)
+    assert till.balance.reversed == 6
+
+
+async def test_a_full_return_leaves_nothing_to_come() -> None:
+    till = await waiting({"days": 14})
+    await till.buy("a", 1000)
+    await till.give_back("r", "a")
+    till.pass_time(days=15)
+    await till.run_due()
+    assert sums(till) == (0, 0, 0, 0)
+
+
+async def test_the_end_of_waiting_pays_what_is_owed_first() -> None:
+    """S11: 10 are spent and their purchase comes back; of the 25 that wait 15 are left."""
+    till = await waiting({"days": 14}, STAY)
+    await till.report({**_bought("s", 500), "type": "stay"})
+    await till.hold("h", 10)
+    await till.capture("h")
+    await till.give_back("r", "s")
+    await till.buy("a", 2500)
+    assert sums(till) == (0, 25, 10, 10)
+    till.pass_time(days=15)
+    await till.run_due()
+    assert sums(till) == (15, 0, 0, 35)
+
+
+async def test_at_one_instant_points_come_before_they_go() -> None:
+    units = {"point": {"scale": 0, "validity": {"kind": "rolling", "days": 14}}}
+    till = await waiting({"days": 14}, units=units)
+    await till.buy("a", 1000)
+    till.pass_time(days=15)
+    await till.run_due()
+    kinds = [journal.kind for journal in till.ledger.journals]
+    assert kinds == ["enrolment", "activity", "release_of_pending"]
+    assert sums(till) == (0, 0, 0, 10)
+    assert till.balance.expired == 10
+
+
+async def test_points_come_with_the_activity_that_they_await() -> None:
+    till = await waiting({"until_event": "stay"}, STAY)
+    said = await till.buy("booked", 1000)
+    assert (said["awards"][0]["state"], said["awards"][0]["available_at"]) == ("pending", "2024-03-01T12:00:00Z")
+    await till.buy("other", 500)
+    till.pass_time(days=40)
+    await till.run_due()
+    assert sums(till) == (0, 15, 0, 0)
+    await till.report({**_bought("came", 100), "type": "stay", "of": "booked", "occurred_at": till.at.isoformat()})
+    assert sums(till) == (12, 5, 0, 12)
+    # One that names no other is that of all.
+    await till.report({**_bought("again", 100), "type": "stay", "occurred_at": till.at.isoformat()})
+    assert sums(till) == (19, 0, 0, 19)
+
+
+async def test_what_comes_and_what_is_earned_pay_a_debt_once() -> None:
+    till = await waiting({"until_event": "stay"}, STAY)
+    await till.report({**_bought("s", 500), "type": "stay"})
+    await till.hold("h", 10)
+    await till.capture("h")
+    await till.give_back("r", "s")
+    await till.buy("booked", 600)
+    assert sums(till) == (0, 6, 10, 10)
+    await till.report({**_bought("came", 300), "type": "stay"})
+    assert sums(till) == (2, 0, 0, 22)
+
+
+async def test_counters_count_what_waits() -> None:
+    caps = [{"cap": "a-year", "unit": "point", "window": "calendar_year", "limit": 12}]
+    till = await waiting({"days": 14}, caps=caps)
+    await till.buy("a", 1000)
+    said = await till.buy("b", 1000)
+    assert [award["amount"] for award in said["awards"]] == [2]
+    assert sums(till) == (0, 12, 0, 0)
+
+
+async def test_a_correction_takes_what_waits_and_writes_nothing_off() -> None:
+    till = await waiting({"days": 14})
+    await till.buy("a", 1000)
+    said = await till.correct("c", "a", 4)
+    assert (said[0]["reversed"], said[0]["written_off"]) == (0, 0)
+    assert sums(till) == (0, 4, 0, 0)
+    till.pass_time(days=15)
+    await till.run_due()
+    assert sums(till) == (4, 0, 0, 4)
+
+
+async def test_points_come_when_somebody_approves() -> None:
+    till = await waiting({"approval": True})
+    await till.buy("a", 1000)
+    said = await _decide(till, "a", approve=True, limit=9)
+    assert (said[0]["type"], said[0]["code"]) == ("points.pending_decided.v1", "needs_approval")
+    said = await _decide(till, "a", approve=True)
+    assert [one["type"] for one in said] == ["points.pending_decided.v1", "points.available.v1"]
+    assert sums(till) == (10, 0, 0, 10)
+    assert (await _decide(till, "a", approve=False))[0]["code"] == "nothing_pending"
+    assert sums(till) == (10, 0, 0, 10)
+
+
+async def test_points_that_are_given_up_are_not_taken_back_again() -> None:
+    till = await waiting({"approval": True}, STAY)
+    await till.buy("a", 1000)
+    await till.report({**_bought("s", 500), "type": "stay"})
+    await _decide(till, "a", approve=False)
+    assert sums(till) == (10, 0, 0, 10)
+    back = await till.give_back("r", "a")
+    assert back["reversals"] == []
+    assert sums(till) == (10, 0, 0, 10)
+
+
+async def _decide(till: Till, activity: str, *, approve: bool, limit: int | None = None) -> list[dict[str, Any]]:
+    fields = {"activity": activity, "partner": "shop", "approve": approve, "limit": limit, "versions": {"program": 1}}
+    return await till.ask("pending.decision_requested.v1", **fields)
+
+
+def _bought(id_: str, amount: int) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "type": "purchase",
+        "occurred_at": START.isoformat(),
+        "currency": "GBP",
+        "amount": amount,
+    }
