@@ -287,7 +287,8 @@ class _Stage:
             self._take_back(activity, ended, seen)
         else:
             self._award(activity, at, seen)
-            self._expire(at)
+        # What is granted late, or refilled, may have ended before it was.
+        self._expire(at)
 
     def _accept(self, activity: Activity, at: datetime) -> None:
         """Refuse what the program does not take; take the key of what is credited once."""

@@ -10,14 +10,13 @@ import asyncpg
 from services.points.domain.facts import MemberMerged, PointsSent, decode_facts
 from services.points.domain.state import Counter, CounterKey, Wallet
 from services.points.ports import Needs, WalletKey
+from services.points.store.pending import LOT
 
-_LOTS = """
-    select l.*
+_LOTS = f"""
+    select {LOT}
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
-        select program, member, journal, lot, unit, rule, activity, partner, granted, remaining, held, expired,
-               earned_at, available_at, expires_at, funder, version
-        from lots where program = k.program and member = k.member and remaining > held offset 0) l"""
+        select * from lots where program = k.program and member = k.member and remaining > held offset 0) l"""
 
 _HOLDS = """
     select h.*

@@ -193,3 +193,22 @@ TestCappingMachine = CappingMachine.TestCase
 TestCappingMachine.settings = settings(
     max_examples=40, stateful_step_count=30, deadline=None, phases=[Phase.reuse, Phase.generate]
 )
+
+
+class _First:
+    def draw(self, _: Any) -> str:
+        return "x-1"
+
+
+def test_what_is_refilled_after_its_end_ends_at_once() -> None:
+    machine = CappingMachine()
+    machine.enrol()
+    machine.buy(amount=20_000, channel="store", days_ago=0)
+    machine.buy(amount=7_000, channel="store", days_ago=0)
+    for _ in range(6):
+        machine.wait(days=40)
+    machine.give_back(data=_First(), part=3)
+    assert machine.seen.awards
+    assert machine.till.balance.available == 0
+    machine.balance_stays_within_its_cap_and_paper_agrees()
+    machine.teardown()
