@@ -19,7 +19,7 @@ async def test_this_process_is_seen_to_work() -> None:
             sum(range(10_000))
             await asyncio.sleep(0)
     this, nobody = watch.document()
-    assert 0.05 < this["cpu_seconds"] < 5
+    assert 0.01 < this["cpu_seconds"] < 5
     assert this["peak_mb"] >= this["late_mb"] > 10
     assert (nobody["cpu_seconds"], nobody["peak_mb"]) == (0, 0)
     assert watch.seconds >= 0.2
