@@ -114,6 +114,7 @@ class _Crowd:
         basket = purchase(f"b-{number}", member, AMOUNT)
         answer = await self._doors.insist(0, "POST", f"{self._program}/activities", basket)
         self.answers[answer.status_code] += 1
+        assert answer.status_code in {200, 201}, answer.text
         self.bought[member] += 1
 
     async def _redeem(self, number: int, member: str) -> None:
@@ -121,6 +122,7 @@ class _Crowd:
         path = f"{self._program}/redemptions"
         answer = await self._doors.insist(0, "POST", path, body, idempotency_key=f'"r-{number}"')
         self.answers[answer.status_code] += 1
+        assert answer.status_code in {200, 201}, answer.text
         self.redeemed[member] += 1
 
 
