@@ -19,6 +19,8 @@ GATEWAY_PORT = 8080
 EMBEDDED_FETCH_MAX_WAIT_MS = 10
 EMBEDDED_UNHURRIED_WAIT_MS = 40
 """For who keeps projections: callers who wait are answered by others, and each look costs the broker a little."""
+EMBEDDED_SAGA_WAIT_MS = 20
+"""For redemption, which has to read past every activity: a look that finds something costs the broker most."""
 REAL_FETCH_MAX_WAIT_MS = 500
 EMBEDDED_PARTITIONS = 4
 """The embedded broker looks at every partition of a fetch, a hundred times a second, so few are better there."""
@@ -91,8 +93,9 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
 
 
 def _fetch_max_wait_ms(role: Role) -> int:
-    unhurried = role.service == "gateway" and role.mode == "worker"
-    return EMBEDDED_UNHURRIED_WAIT_MS if unhurried else EMBEDDED_FETCH_MAX_WAIT_MS
+    if role.service == "gateway" and role.mode == "worker":
+        return EMBEDDED_UNHURRIED_WAIT_MS
+    return EMBEDDED_SAGA_WAIT_MS if role.service == "redemption" else EMBEDDED_FETCH_MAX_WAIT_MS
 
 
 def start_service(role: Role, log: Path, told: Mapping[str, str]) -> Child:
