@@ -83,8 +83,13 @@ class EmbeddedBroker:
             self._child = None
 
     def restart_empty(self) -> None:
-        """Lose everything, as a crash of this broker does: same address, new cluster id."""
-        self.stop()
+        """Lose everything, as a crash of this broker does: same address, new cluster id.
+
+        Not by asking it to stop: while it says goodbye it goes on serving, and what was under way would be done.
+        """
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
         self.start()
 
     def __enter__(self) -> Self:
