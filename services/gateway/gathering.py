@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class FullError(Exception):
-    """More is waiting than the gatherer may hold; the caller should come back later."""
+    """More is waiting than the gatherer may hold, or others were met too often; the caller should come back later."""
 
 
 class Gatherer(Generic[Item, Result]):
@@ -23,8 +23,8 @@ class Gatherer(Generic[Item, Result]):
     `write` answers one result per item, in their order; a result that is an exception is raised at its own
     caller only. An exception out of `write` itself means that nothing was written: `isolates(error)` says
     whether one item is to blame (the set is then written again in halves until the item stands alone),
-    `repeats(error)` whether the same set may simply be written again. Anything else reaches every caller of
-    the set.
+    `repeats(error)` whether the same set may simply be written again, which at the last is `FullError` to its
+    callers. Anything else reaches every caller of the set.
     """
 
     def __init__(
@@ -93,7 +93,9 @@ class Gatherer(Generic[Item, Result]):
             try:
                 return await self._write(items)
             except Exception as error:
-                if not self._repeats(error) or attempt == self._attempts_max:
+                if not self._repeats(error):
                     raise
+                if attempt == self._attempts_max:
+                    raise FullError from error
                 await asyncio.sleep(0.002 * attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 PROGRAM = "sandbox"
 BASE = f"programs/{PROGRAM}"
 MEMBERS = [f"m-{number:02}" for number in range(40)]
+LIVES_MAX = 5
 
 
 @pytest.fixture
@@ -114,10 +115,15 @@ async def test_a_turn_goes_on_after_a_death_and_nobody_is_met_twice(town: Town) 
         assert (refused.status_code, refused.json()["code"]) == (503, "clock_running"), path
     assert (await door.call("GET", f"{BASE}/clock"))["state"] == "pending"
 
-    # It dies after some steps, each of which is committed whole.
-    town.start("points", "after_commit:kill:4")
-    await town.until(lambda: town.exit_code("points") is not None, "points to die in the middle")
-    opened = await town.rows("select after, lots_expired, done from points.turns")
+    # It dies after some steps, each of which is committed whole. What it had not yet committed the offsets of comes
+    # again first, so a life may end before the turn has got anywhere; then another one gets further.
+    opened: list[tuple[Any, ...]] = []
+    for _ in range(LIVES_MAX):
+        town.start("points", "after_commit:kill:4")
+        await town.until(lambda: town.exit_code("points") is not None, "points to die in the middle")
+        opened = await town.rows("select after, lots_expired, done from points.turns")
+        if opened and opened[0][1]:
+            break
     assert len(opened) == 1
     assert not opened[0][2]
     assert 0 < opened[0][1] < len(MEMBERS)

@@ -92,6 +92,14 @@ async def test_a_set_that_collided_is_written_again() -> None:
     assert writer.sets == [[5], [5], [5]]
 
 
+async def test_who_meets_others_too_often_is_asked_to_come_back() -> None:
+    writer = Writer()
+    writer.conflicts = 5
+    with pytest.raises(FullError):
+        await gatherer(writer).submit(5)
+    assert await gatherer(writer).submit(5) == 10
+
+
 async def test_without_a_database_everybody_is_told_and_the_next_ones_try_anew() -> None:
     writer = Writer()
     gathering = gatherer(writer)
