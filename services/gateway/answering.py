@@ -13,9 +13,9 @@ from laurel.errors import PROBLEMS, Problem, ProblemKind
 from laurel.io.http import problem_response
 from laurel.io.telemetry import logger
 from services.gateway.gathering import FullError
-from services.gateway.outcomes import FREED, POSTED, REFUSED
 from services.gateway.projecting import Heard
 from services.gateway.store import requests
+from services.gateway.told.telling import FREED, POSTED, REFUSED
 
 if TYPE_CHECKING:
     from laurel.io.database import Database

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from laurel.io.consumer import Handled, Poison
-from services.gateway.outcomes import Told, told_by
+from services.gateway.outcomes import told_by
 from services.gateway.store.recording import is_one_statement, record
+from services.gateway.told.telling import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,8 +10,7 @@ import msgspec
 
 from laurel.errors import Problem
 from laurel.io.database import is_conflict
-from laurel.io.kafka import Backoff
-from laurel.io.telemetry import logger
+from laurel.io.keeping import keep_doing, woken_or_over
 from services.gateway.accepting import unearned
 from services.gateway.asking import Stamp
 from services.gateway.batching import rejected
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from services.gateway.store.batches import BatchRow, FaultRow, LineRow
     from services.gateway.store.requests import Accepted
 
-log = logger(__name__)
 
 PART: Final = "batches"
 _BUSY_SECONDS: Final = 0.05
@@ -65,6 +63,7 @@ class Pump:
         # A sender that is merely slow is ended by the instance that listens to it, well before.
         self._abandoned_after = timedelta(seconds=2 * silence_seconds)
         self._woken = asyncio.Event()
+        self._is_busy = False
 
     def wake(self) -> None:
         """Outcomes have come in: there may be room for more lines, or a batch may be done."""
@@ -72,20 +71,15 @@ class Pump:
 
     async def run(self) -> None:
         """Move lines until cancelled. Trouble with the database is waited out."""
-        backoff = Backoff()
-        while True:
-            self._woken.clear()
-            try:
-                is_busy, moved = await self.turn()
-            except Exception as error:
-                log.exception("moving lines of batches failed")
-                self._health.not_ready(PART, f"{type(error).__name__}: {error}")
-                await backoff.pause()
-                continue
-            self._health.ready(PART)
-            backoff.reset()
-            if not moved:
-                await self._rest(_BUSY_SECONDS if is_busy else self._poll_seconds)
+        await keep_doing(self._look, self._rest, self._health, PART)
+
+    async def _look(self) -> bool:
+        self._woken.clear()
+        self._is_busy, moved = await self.turn()
+        return moved > 0
+
+    async def _rest(self) -> None:
+        await woken_or_over(self._woken, _BUSY_SECONDS if self._is_busy else self._poll_seconds)
 
     async def turn(self) -> tuple[bool, int]:
         """Move what there is room for; answers whether any batch is open, and how many lines moved."""
@@ -97,13 +91,6 @@ class Pump:
                     raise
                 await asyncio.sleep(0.002 * attempt)
         return (True, 0)
-
-    async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return
 
     async def _turn(self) -> tuple[bool, int]:
         async with self._unit.database.connection() as connection:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from services.gateway.store import members, requests
-from services.gateway.told_sharing import OTHER
+from services.gateway.told.sharing import OTHER
 
 if TYPE_CHECKING:
     from services.gateway.answering import Settled

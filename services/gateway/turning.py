@@ -10,29 +10,33 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from laurel.errors import Problem
+from laurel.io.keeping import keep_doing
 from laurel.io.telemetry import logger
 from services.gateway.naming import CLOCK, Correlation, RequestKey
-from services.gateway.outcomes import POSTED, Outcome, Told
 from services.gateway.passing import path_of
 from services.gateway.store import members, programs, requests
 from services.gateway.store.recording import record
+from services.gateway.told.telling import POSTED, Outcome, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from laurel.io.database import Database
+    from laurel.io.health import Health
     from services.gateway.passing import Owner
     from services.gateway.store.programs import TurnRow
     from services.gateway.store.requests import RequestRow
 
 log = logger(__name__)
 
+PART: Final = "turning"
 _FIRST_LOOK_SECONDS: Final = 0.01
 _LOOK_SECONDS_MAX: Final = 0.2
 
@@ -75,6 +79,7 @@ class Turning:
         database: Database,
         points: Owner,
         redemption: Owner,
+        health: Health,
         clock: Callable[[], datetime],
         *,
         interval_seconds: float,
@@ -82,6 +87,7 @@ class Turning:
         self._database = database
         self._points = points
         self._redemption = redemption
+        self._health = health
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._progress: dict[str, Progress] = {}
@@ -89,18 +95,16 @@ class Turning:
     async def run(self) -> None:
         """Finish turns, again and again, until cancelled; then nothing more is asked of points."""
         try:
-            await self._run()
+            await keep_doing(self._look, partial(asyncio.sleep, self._interval_seconds), self._health, PART)
         finally:
             await self._points.close()
             await self._redemption.close()
 
-    async def _run(self) -> None:
-        while True:
-            async with self._database.connection() as connection:
-                done = await programs.turns_done(connection)
-            for turn in done:
-                await self._try_to_finish(turn, self._progress.setdefault(turn.program, Progress()))
-            await asyncio.sleep(self._interval_seconds)
+    async def _look(self) -> None:
+        async with self._database.connection() as connection:
+            done = await programs.turns_done(connection)
+        for turn in done:
+            await self._try_to_finish(turn, self._progress.setdefault(turn.program, Progress()))
 
     async def wait(self, key: RequestKey, seconds: float) -> RequestRow | None:
         """Return the request for a turn when its outcome is known, or as it stands when the time is over."""

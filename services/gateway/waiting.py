@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from laurel.io.telemetry import logger
-from services.gateway.outcomes import ANSWERS, Told, told_by
+from services.gateway.outcomes import ANSWERS, told_by
+from services.gateway.told.telling import Told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from services.gateway.naming import Correlation
-    from services.gateway.outcomes import Heard
+    from services.gateway.told.telling import Heard
 
 log = logger(__name__)
 

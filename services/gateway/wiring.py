@@ -152,7 +152,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
                 settings,
                 health=parts.health,
             ),
-            Turning(database, points, redemption, clock, interval_seconds=settings.turn_poll_seconds),
+            Turning(database, points, redemption, parts.health, clock, interval_seconds=settings.turn_poll_seconds),
             presence,
         )
     finally:
@@ -189,7 +189,7 @@ def working(parts: Parts) -> Work:
     )
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
     redemption = Owner("redemption", settings.redemption_url, settings.passed_on_seconds)
-    turning = Turning(parts.database, points, redemption, clock, interval_seconds=settings.turn_poll_seconds)
+    turning = Turning(parts.database, points, redemption, health, clock, interval_seconds=settings.turn_poll_seconds)
     return Work(consumer, pump, turning, partial(keep_pruned, parts.database, settings, SERVICE))
 
 

@@ -1,14 +1,36 @@
-"""What a message that moves several wallets can touch."""
+"""What messages can touch, and what is loaded and locked for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from laurel.contracts.activity import ReportedActivity
 from laurel.program.sharing import gift_counters
-from services.points.domain.asked import Asked, Exchange, Merge, Transfer
-from services.points.ports import Needs, WalletKey
+from services.points.decoding import Step, judged_by
+from services.points.domain.asked import (
+    Adjust,
+    Asked,
+    AskOfHold,
+    CaptureHold,
+    ChangeMember,
+    Correct,
+    DecideAdjustment,
+    DecidePending,
+    Enrol,
+    Exchange,
+    Merge,
+    PlaceHold,
+    PlaceTimedHold,
+    ReleaseHold,
+    Report,
+    Transfer,
+)
+from services.points.domain.capping import counters_at
+from services.points.domain.shared import BlockName, BudgetName, key_name
+from services.points.domain.tiering import ANY_VERSION
+from services.points.ports import ActivityKey, Needs, Payment, ProgramBook, Waiting, WalletKey
 
 NEWEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """Names the newest window of a counter: a wallet's time never goes back, so no other can be meant."""
@@ -18,7 +40,167 @@ FIRST_DAY: Final = date(1970, 1, 1)
 """A day before which nothing is counted."""
 
 
-def need_between(needs: Needs, key: WalletKey, others: Sequence[WalletKey], asked: Asked) -> None:
+class Needing:
+    """Knows from the programs what is needed."""
+
+    def __init__(self, programs: ProgramBook) -> None:
+        self._programs = programs
+
+    def of(self, steps: Sequence[Step]) -> Needs:
+        """Say what the messages can touch."""
+        needs = Needs()
+        for step in steps:
+            needs.wallets.add(step.key)
+            asked = step.asked
+            if step.concerned or step.shares:
+                self._need_concerned(needs, step)
+            self._need_tiers(needs, step.key, step.activity)
+            if isinstance(asked, Report):
+                self._need_reported(needs, step, asked)
+            elif isinstance(asked, Enrol):
+                needs.enrolling.add(step.key)
+            elif isinstance(asked, PlaceHold | PlaceTimedHold):
+                want = (*step.key, asked.unit)
+                needs.spending[want] = needs.spending.get(want, 0) + asked.amount
+                needs.holds.add((*step.key, asked.hold))
+            elif isinstance(asked, DecidePending):
+                needs.originals[ActivityKey(step.key.program, asked.partner, asked.activity)] = step.key
+            elif isinstance(asked, Adjust | Correct | DecideAdjustment):
+                _need_for_adjusting(needs, step.key, asked)
+            elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
+                needs.holds.add((*step.key, asked.hold))
+            elif step.others:
+                _need_between(needs, step.key, step.others, asked)
+            if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
+                needs.persons.setdefault(step.key, set()).add(asked.person)
+            self._need_due(needs, step.key, asked)
+            wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []))
+            needs.whole.update(wholly)
+            for other in (*step.others, *wholly):
+                needs.wallets.add(other)
+                self._need_tiers(needs, other)
+                self._need_due(needs, other, asked)
+        return needs
+
+    def of_time(self, wallets: Iterable[WalletKey], until: datetime) -> Needs:
+        """Say what time alone can touch of members by an instant."""
+        needs = Needs(wallets=set(wallets), until=dict.fromkeys(wallets, until))
+        for key in needs.wallets:
+            self._need_tiers(needs, key)
+            if self._programs.conversions(key.program):
+                needs.converting.add(key)
+        return needs
+
+    def of_payment(self, payment: Payment, waiting: Sequence[Waiting], until: datetime | None) -> Needs:
+        """Say what a payment in advance can touch, for what waits for it."""
+        needs = Needs(blocks={BlockName(payment.program, payment.partner, payment.unit)})
+        program = self._programs.in_force(payment.program, payment.at, ANY_VERSION)
+        for funder in self._programs.prepaying(payment.program):
+            needs.blocks |= {BlockName(payment.program, funder, unit) for unit in (program.units if program else ())}
+        for each in waiting:
+            key = WalletKey(each.program, each.member)
+            needs.wallets.add(key)
+            needs.unfunded.add((*key, each.journal))
+            needs.originals[ActivityKey(each.program, each.partner, each.activity)] = key
+            self._need_tiers(needs, key)
+            if until is not None:
+                needs.until[key] = until
+        return needs
+
+    def _need_reported(self, needs: Needs, step: Step, asked: Report) -> None:
+        activity = step.activity
+        assert activity is not None  # decode() gives every report its activity
+        needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
+        self._need_blocks(needs, step.key, asked, activity)
+        if step.takes_back and activity.of is not None:
+            needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+        if activity.type != "return":
+            needs.awaiting.add((*step.key, activity.type))
+            self._need_more(needs, step.key, asked, activity)
+
+    def _need_due(self, needs: Needs, key: WalletKey, asked: Asked) -> None:
+        """Name up to when time takes its due; redemption does not say where a sandbox's clock stands."""
+        if self._programs.runs_by_itself(key.program):
+            until: datetime | None = asked.at
+        else:
+            until = judged_by(asked, key.program).as_of
+            if until is None and isinstance(asked, PlaceHold | CaptureHold | ReleaseHold):
+                needs.clocks.add(key.program)
+        if until is not None:
+            seen = needs.until.get(key)
+            needs.until[key] = until if seen is None else max(seen, until)
+            if self._programs.conversions(key.program):
+                needs.converting.add(key)
+
+    def _need_more(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
+        """Name what an activity's program counts, and what may be credited once."""
+        program = self._programs.in_force(key.program, activity.occurred_at, asked.versions.program)
+        if program is None:
+            return
+        if program.counts:
+            for counter, start in counters_at(program, activity):
+                needs.counters.add((*key, counter, start))
+        for limit in program.limited_by_person:
+            window = program.windows.of(limit.window, activity.occurred_at, store=activity.store)
+            needs.people.add((*key, limit.counter, window.start))
+        for rule in program.budgeted:
+            if activity.type in rule.on and rule.runs_at(activity.occurred_at):
+                needs.budgets.add(BudgetName(key.program, rule.id))
+        if activity.exclusive_key is not None:
+            needs.keys.add(key_name(program, activity.exclusive_key))
+
+    def _need_concerned(self, needs: Needs, step: Step) -> None:
+        """Name the wallets of others whom an activity or its return concerns, and where they have a share."""
+        needs.journals |= step.shares
+        for other in (*step.concerned, *(WalletKey(*share[:2]) for share in sorted(step.shares))):
+            needs.wallets.add(other)
+            self._need_tiers(needs, other, step.activity)
+            self._need_due(needs, other, step.asked)
+
+    def _need_blocks(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
+        """Name the blocks that an activity, or what a return refills, may draw from."""
+        prepaying = self._programs.prepaying(key.program)
+        if not prepaying:
+            return
+        program = self._programs.in_force(key.program, activity.occurred_at, asked.versions.program)
+        if program is None:
+            return
+        needs.blocks |= {
+            BlockName(key.program, rule.funder, rule.unit)
+            for rule in program.rules
+            if rule.funder in prepaying
+            and (
+                program.refill_on_return
+                if activity.type == "return"
+                else activity.type in rule.on and rule.may_be_by(asked.partner)
+            )
+        }
+
+    def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
+        """Say that a wallet's tier and segments are needed, and its counts from the day before an activity on."""
+        if self._programs.has_segments(key.program):
+            needs.segments.add(key)
+        reach = self._programs.tiers_reach(key.program)
+        if reach is None:
+            return
+        needs.tiers[key] = reach
+        if activity is not None:
+            # It may be written with another offset than the program's zone has, so that its day is another one.
+            day = activity.occurred_at.date() - timedelta(days=3)
+            needs.counting[key] = min(day, needs.counting.get(key, day))
+
+
+def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | DecideAdjustment) -> None:
+    needs.adjustments.add((*key, asked.adjustment))
+    if isinstance(asked, Adjust):
+        want = (*key, asked.unit)
+        needs.spending[want] = needs.spending.get(want, 0) + max(0, -asked.amount)
+    elif isinstance(asked, Correct):
+        needs.adjustments.add((*key, asked.of))
+        needs.originals[ActivityKey(key.program, asked.of_partner, asked.of)] = key
+
+
+def _need_between(needs: Needs, key: WalletKey, others: Sequence[WalletKey], asked: Asked) -> None:
     """Add what is touched beside the wallets: lots that could pay, what limits have counted, or all that is open."""
     if isinstance(asked, Merge):
         needs.whole |= {key, *others}

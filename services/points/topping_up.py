@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -12,10 +11,9 @@ from laurel.contracts import points as said
 from laurel.contracts.envelope import Cause
 from laurel.shapes import struct_of
 from services.points.domain.asked import TopUp
-from services.points.domain.facts import ActivityPosted, AnyFact
 from services.points.domain.shared import Block
 from services.points.domain.state import Wallet
-from services.points.ports import Announcement, Incoming, Journal, Paid, Payment, Remembered, Waiting
+from services.points.ports import Announcement, Incoming, Paid, Payment
 
 _encode = msgspec.json.Encoder().encode
 _Block: Any = struct_of(said.BlockSeen)
@@ -23,13 +21,6 @@ _Cause: Any = struct_of(Cause)
 _ToppedUp: Any = struct_of(said.BlockToppedUp)
 
 BlockSeen = said.BlockSeen
-
-PARTNERS: Final = "/partners"
-
-
-def partners_of(program: str) -> str:
-    """Return the name under which the versions of what is said of a program's partners are counted and waited for."""
-    return f"{program}{PARTNERS}"
 
 
 def payment_of(asked: TopUp, message: Incoming) -> Payment:
@@ -59,45 +50,6 @@ def time_of_funding(payment: Payment, wallet: Wallet, *, runs_by_itself: bool) -
         return max(payment.at, wallet.at)
     told = [time for time in (payment.as_of, wallet.occurred_at) if time is not None]
     return max(*told, wallet.at) if told else wallet.at
-
-
-def funding_journal(
-    waiting: Waiting, wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...]
-) -> tuple[Journal, Incoming]:
-    """Make the row of an activity's funding, which answers the message that reported it."""
-    journal = Journal(
-        wallet,
-        wallet.version,
-        "funding",
-        waiting.activity,
-        at,
-        facts,
-        at,
-        partner=waiting.partner,
-        version=getattr(facts[0], "version", 0),
-        message=waiting.message,
-        correlation=waiting.correlation,
-        traceparent=waiting.traceparent,
-    )
-    answered = Remembered(
-        "", waiting.message, waiting.program, waiting.member, waiting.correlation, waiting.traceparent
-    )
-    return journal, answered
-
-
-def share_journal(message: Incoming, journal: Journal) -> tuple[Journal, Incoming]:
-    """Make the row of what a message meant for another: it is no activity of theirs, and answers nobody."""
-    kind = "return_of_share" if journal.kind == "return" else "share"
-    shared = dataclasses.replace(journal, kind=kind, body=None, hash="", correlation="", kept=True)
-    return shared, Remembered("", message.id, message.program, message.member, "", message.traceparent)
-
-
-def shares_named(journal: Journal) -> list[tuple[str, str, int]]:
-    """Return the journals in which others have a share of what a journal posted."""
-    first = journal.facts[0] if journal.facts else None
-    if not isinstance(first, ActivityPosted):
-        return []
-    return [(journal.wallet.program, share.member, share.journal) for share in first.shares]
 
 
 def seen_block(unit: str, block: Block) -> said.BlockSeen:

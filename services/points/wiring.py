@@ -102,6 +102,7 @@ async def working(reading: Reading) -> Working:
         road,
         judge,
         Ledger,
+        reading.health,
         interval_seconds=settings.turn_interval_seconds,
         batch_max=settings.expiry_batch_max,
         at_once=settings.expiry_at_once,
@@ -110,6 +111,7 @@ async def working(reading: Reading) -> Working:
         unit,
         road,
         Ledger,
+        reading.health,
         interval_seconds=settings.turn_interval_seconds,
         batch_max=settings.expiry_batch_max,
     )

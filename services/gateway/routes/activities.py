@@ -15,6 +15,7 @@ from services.gateway.accepting import Reported, blocked, read_activity, unearne
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PARTNER, PREFER, described
+from services.gateway.meaning import require_partner
 from services.gateway.naming import ACTIVITY, RequestKey
 from services.gateway.reading import (
     api_of,
@@ -32,7 +33,6 @@ from services.gateway.store.requests import NewRequest
 
 if TYPE_CHECKING:
     from laurel.io.saying import Saying
-    from services.gateway.guarding import Caller
     from services.gateway.wiring import Api
 
 router = APIRouter()
@@ -123,12 +123,6 @@ async def member_of(api: Api, program: str, reported: Reported) -> str | None:
             raise Problem("activity_unknown")
         return row.member
     return None
-
-
-async def require_partner(api: Api, caller: Caller, partner: str) -> None:
-    """A partner that an admin names must be there."""
-    if partner != caller.partner and not await api.known.partner(partner):
-        raise Problem("partner_unknown")
 
 
 def _key(program: str, reported: Reported) -> RequestKey:

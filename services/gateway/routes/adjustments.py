@@ -11,31 +11,25 @@ from laurel.contracts.http import AdjustPoints, DecideAdjustment
 from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
 from services.gateway.accepting import partner_of
-from services.gateway.answering import answer
-from services.gateway.asking import Ask, Stamp
+from services.gateway.asking import Stamp
 from services.gateway.documenting import PREFER, described
+from services.gateway.meaning import known_member, require_partner, require_unit
 from services.gateway.naming import ADJUSTMENT, ADJUSTMENT_DECISION, RequestKey, idempotency_id, new_id
+from services.gateway.operating import KEYED, PROBLEMS, ask_for, ask_of, found, show
 from services.gateway.reading import (
     api_of,
     body_of,
     idempotency_key,
     in_program,
     optional_body_of,
-    path_id,
     query_of,
-    wish_of,
 )
-from services.gateway.routes.activities import require_partner
-from services.gateway.routes.holds import KEY, known_member, require_unit, show_operation
 from services.gateway.saying import adjustment_decision_requested, adjustment_requested, correction_requested
 from services.gateway.shown import AdjustmentShown, PendingShown
-from services.gateway.store import operations
-from services.gateway.store.operations import NewOperation, OperationRow
-from services.gateway.store.requests import NewRequest
+from services.gateway.store.operations import NewOperation
 
 if TYPE_CHECKING:
     from laurel.io.saying import Saying
-    from services.gateway.guarding import Caller
     from services.gateway.store.programs import ProgramHead
     from services.gateway.wiring import Api
 
@@ -44,7 +38,6 @@ router = APIRouter()
 _TAG = "Wallet"
 _PATH = "/v1/programs/{program}/adjustments"
 _ADJUSTMENT = f"{_PATH}/{{adjustment}}"
-_PROBLEMS = (400, 403, 409, 413, 415, 422, 503)
 
 
 @router.post(
@@ -53,17 +46,14 @@ _PROBLEMS = (400, 403, 409, 413, 415, 422, 503)
         "Adjust a member's points",
         path=_PATH,
         answers={200: AdjustmentShown, 201: AdjustmentShown, 202: PendingShown},
-        problems=_PROBLEMS,
         body=AdjustPoints,
-        headers={**KEY, **PREFER},
-        required_headers=("Idempotency-Key",),
+        **KEYED,
     )
 )
 async def adjust_points(request: Request) -> Response:
     """Above the key's limit it is 409 `needs_approval`, and waits. The note is kept here and travels nowhere."""
     caller, head = await in_program(request, "adjust")
     query_of(request)
-    wish = wish_of(request)
     key = idempotency_id(idempotency_key(request))
     body: Any = await body_of(request, AdjustPoints)
     api = api_of(request)
@@ -71,8 +61,8 @@ async def adjust_points(request: Request) -> Response:
     of_partner = partner_of(body.corrects.partner, caller) if body.corrects is not None else caller.partner
     await require_partner(api, caller, of_partner)
     await require_unit(api, head.program, head.version, body.unit)
-    row_key = RequestKey(head.program, ADJUSTMENT, caller.partner, key)
-    member = await known_member(api, head.program, body.member, row_key)
+    by = RequestKey(head.program, ADJUSTMENT, caller.partner, key)
+    member = await known_member(api, head.program, body.member, by)
     adjustment = new_id("a")
     trace = traceparent(request)
 
@@ -81,31 +71,16 @@ async def adjust_points(request: Request) -> Response:
             return correction_requested(stamp, adjustment, member, caller.partner, of_partner, body, trace)
         return adjustment_requested(stamp, adjustment, member, caller.partner, caller.adjust_limit, body, trace)
 
-    ask = Ask(
-        NewRequest(row_key, body_hash(body), member, adjustment),
-        say,
-        waits=wish.wait_seconds > 0,
-        operation=NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, body.note),
-    )
-    settled = await api.settler.settle(ask, wish)
-    before = settled.recorded.before
-    if before is not None and before.subject is not None:
-        adjustment = before.subject
-    return answer(
-        settled,
-        wish,
-        location=f"/v1/programs/{head.program}/adjustments/{adjustment}",
-        pending={"adjustment": adjustment},
-        instance=request.url.path,
-    )
+    new = NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, body.note)
+    return await ask_for(request, new, body_hash(body), say, at=_at(head.program))
 
 
 @router.get(
     **described(_TAG, "Read an adjustment", path=_ADJUSTMENT, answers={200: AdjustmentShown}, problems=(403, 422))
 )
 async def get_adjustment(request: Request) -> Response:
-    _, api, row = await _found(request, "adjust", "read")
-    return await show_operation(api, row, "adjustment")
+    _, api, row = await found(request, ADJUSTMENT, "adjustment_unknown", "adjust", "read")
+    return await show(api, row)
 
 
 @router.post(
@@ -114,7 +89,7 @@ async def get_adjustment(request: Request) -> Response:
         "Do an adjustment that waits",
         path=f"{_ADJUSTMENT}/approve",
         answers={200: AdjustmentShown, 202: PendingShown},
-        problems=_PROBLEMS,
+        problems=PROBLEMS,
         body=DecideAdjustment,
         headers=PREFER,
     )
@@ -130,7 +105,7 @@ async def approve_adjustment(request: Request) -> Response:
         "Give up an adjustment that waits",
         path=f"{_ADJUSTMENT}/reject",
         answers={200: AdjustmentShown, 202: PendingShown},
-        problems=_PROBLEMS,
+        problems=PROBLEMS,
         body=DecideAdjustment,
         headers=PREFER,
     )
@@ -166,9 +141,8 @@ def _check(body: Any, head: ProgramHead, api: Api) -> None:  # noqa: ANN401  (a 
 
 
 async def _decide(request: Request, *, approve: bool) -> Response:
-    caller, api, row = await _found(request, "adjust")
+    caller, api, row = await found(request, ADJUSTMENT, "adjustment_unknown", "adjust")
     await optional_body_of(request, DecideAdjustment)
-    wish = wish_of(request)
     trace = traceparent(request)
 
     def say(stamp: Stamp) -> Saying:
@@ -177,25 +151,8 @@ async def _decide(request: Request, *, approve: bool) -> Response:
     # Each key decides for itself, so that one whose limit does not suffice takes nothing from another.
     name = f"{row.id}:{'approve' if approve else 'reject'}:{caller.key}"
     key = RequestKey(row.program, ADJUSTMENT_DECISION, row.partner, name)
-    ask = Ask(NewRequest(key, "", row.member, subject=row.id), say, waits=wish.wait_seconds > 0)
-    return answer(
-        await api.settler.settle(ask, wish),
-        wish,
-        location=f"/v1/programs/{row.program}/adjustments/{row.id}",
-        pending={"adjustment": row.id},
-        instance=request.url.path,
-        success=200,
-    )
+    return await ask_of(request, api, row, key, "", say, at=_at(row.program))
 
 
-async def _found(request: Request, *scopes: str) -> tuple[Caller, Api, OperationRow]:
-    """Return the adjustment of the path; another partner's answers 404, but to an admin."""
-    caller, head = await in_program(request, *scopes)
-    query_of(request)
-    name = path_id(request, "adjustment", "adjustment_unknown")
-    api = api_of(request)
-    async with api.database.connection() as connection:
-        row = await operations.find(connection, head.program, ADJUSTMENT, name)
-    if row is None or (row.partner != caller.partner and not caller.is_admin):
-        raise Problem("adjustment_unknown")
-    return caller, api, row
+def _at(program: str) -> str:
+    return f"/v1/programs/{program}/adjustments"

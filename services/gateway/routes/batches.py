@@ -15,10 +15,10 @@ from laurel.io.http import problem_response
 from services.gateway.batching import GoneError, Intake
 from services.gateway.documenting import described
 from services.gateway.naming import new_id
-from services.gateway.outcomes import FREED
 from services.gateway.reading import api_of, in_program, path_id, query_of, require_media
 from services.gateway.shown import BatchShown
 from services.gateway.store import batches as store
+from services.gateway.told.telling import FREED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

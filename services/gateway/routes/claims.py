@@ -14,9 +14,9 @@ from laurel.io.http import traceparent
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PARTNER, PREFER, described
+from services.gateway.meaning import known_member
 from services.gateway.naming import ACTIVITY, CLAIM, RequestKey
 from services.gateway.reading import api_of, body_of, in_program, partner_in_query, path_id, query_of, wish_of
-from services.gateway.routes.holds import known_member
 from services.gateway.saying import activity_reported
 from services.gateway.shown import ActivityShown, PendingShown
 from services.gateway.store import requests

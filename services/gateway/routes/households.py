@@ -13,9 +13,9 @@ from laurel.io.http import traceparent
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PREFER, described
+from services.gateway.meaning import known_member
 from services.gateway.naming import HOUSEHOLD, RequestKey, new_id
 from services.gateway.reading import api_of, body_of, in_program, path_id, path_name, query_of, wish_of
-from services.gateway.routes.holds import known_member
 from services.gateway.saying import household_set_requested
 from services.gateway.shown import HouseholdShown
 from services.gateway.store import households, requests

@@ -16,11 +16,11 @@ from laurel.io.http import request_id, traceparent
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PREFER, described
+from services.gateway.meaning import require_unit
 from services.gateway.naming import BLOCK, RequestKey, idempotency_id
 from services.gateway.partnering import join, vetted
 from services.gateway.passing import path_of
 from services.gateway.reading import api_of, body_of, in_program, query_of, wish_of
-from services.gateway.routes.holds import require_unit
 from services.gateway.routes.partners import visible_partner
 from services.gateway.saying import block_top_up_requested
 from services.gateway.shown import PartnershipShown, PaymentShown, PendingShown

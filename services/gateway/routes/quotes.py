@@ -13,9 +13,9 @@ from laurel.io.http import request_id
 from laurel.shapes import encode
 from services.gateway.accepting import check_time, partner_of
 from services.gateway.documenting import described
+from services.gateway.meaning import require_partner
 from services.gateway.passing import path_of
 from services.gateway.reading import api_of, body_of, in_program, query_of
-from services.gateway.routes.activities import require_partner
 from services.gateway.shown import QuoteShown
 
 router = APIRouter()

@@ -16,17 +16,16 @@ from services.gateway.accepting import partner_of
 from services.gateway.answering import Settled, answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PREFER, described
+from services.gateway.meaning import known_member, require_partner
 from services.gateway.naming import REDEMPTION, RequestKey, idempotency_id, new_id
-from services.gateway.outcomes import POSTED
 from services.gateway.passing import path_of
 from services.gateway.reading import api_of, body_of, idempotency_key, in_program, path_id, query_of, wish_of
-from services.gateway.routes.activities import require_partner
-from services.gateway.routes.holds import known_member
 from services.gateway.saying import redemption_requested
 from services.gateway.shown import PendingShown, RedemptionShown
 from services.gateway.store import redemptions as store
 from services.gateway.store import requests
 from services.gateway.store.requests import NewRequest
+from services.gateway.told.telling import POSTED
 
 if TYPE_CHECKING:
     from laurel.io.saying import Saying

@@ -15,7 +15,8 @@ import msgspec
 
 from laurel.errors import PROBLEMS
 from services.gateway.naming import CLAIM, CLOCK, MEMBER, Correlation, RequestKey
-from services.gateway.outcomes import (
+from services.gateway.store import details
+from services.gateway.told.telling import (
     PENDING,
     POSTED,
     MergeSeen,
@@ -28,7 +29,6 @@ from services.gateway.outcomes import (
     Told,
     TurnSeen,
 )
-from services.gateway.store import details
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 State = Literal["applicant", "approved", "suspended", "terminated"]
 Billing = Literal["netting", "prepaid"]
 
+PARTNERS: Final = "/partners"
 _LEAVING: Final = frozenset({"suspended", "terminated"})
 
 
@@ -42,3 +43,8 @@ def is_prepaid(said: Iterable[Terms]) -> bool:
     """Say whether a partner pays for its points in advance, by the newest that was said of it."""
     terms = list(said)
     return bool(terms) and terms[-1].billing == "prepaid"
+
+
+def partners_of(program: str) -> str:
+    """Return the name under which the versions of what is said of a program's partners are counted and waited for."""
+    return f"{program}{PARTNERS}"

@@ -10,8 +10,9 @@ from laurel.io.database import Connection
 from laurel.io.message import Message
 from laurel.io.saying import MAIN, Saying
 from services.points.deciders import OF_PROGRAMS
+from services.points.decoding import CannotProcessError
 from services.points.ports import Announcement, Store
-from services.points.road import CannotProcessError, Road
+from services.points.road import Road
 
 
 class PointsHandler:

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from laurel.io.database import Connection
+from laurel.io.health import Health
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import sayings_of
 from services.points.entry.stepping import Stepper
 from services.points.ports import OpenPayment, Store, Waiting
 from services.points.road import Road
 from services.points.topping_up import topped_up
+
+PART = "filler"
 
 
 class FundingStore(Store, Protocol):
@@ -38,11 +41,12 @@ class BlockFiller(Stepper):
         unit: UnitOfWork,
         road: Road,
         ledger: Callable[[Connection], FundingStore],
+        health: Health,
         *,
         interval_seconds: float,
         batch_max: int,
     ) -> None:
-        super().__init__(interval_seconds)
+        super().__init__(health, PART, interval_seconds)
         self._unit = unit
         self._road = road
         self._ledger = ledger

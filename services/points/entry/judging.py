@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Protocol
 
 from laurel.calendars import local_date
-from laurel.io.database import Connection, is_conflict
+from laurel.io.database import Connection
 from laurel.io.health import Health
-from laurel.io.kafka import Backoff
-from laurel.io.telemetry import logger
+from laurel.io.keeping import keep_doing
 from laurel.io.unit import UnitOfWork
 from laurel.program.segments import CompiledSegment
 from services.points.domain.facts import AnyFact
@@ -25,8 +25,6 @@ from services.points.ports import Announcement, OpenJudgement, Store, WalletKey
 from services.points.road import Road
 
 PART = "judge"
-
-log = logger(__name__)
 
 
 class JudgingStore(Store, Protocol):
@@ -136,19 +134,7 @@ class JudgementTimer:
 
     async def run(self) -> None:
         """Judge what is due, again and again, until cancelled; trouble is told and waited out."""
-        backoff = Backoff()
-        while True:
-            try:
-                await self.run_once()
-            except Exception as error:
-                if not is_conflict(error):
-                    self._health.not_ready(PART, f"{type(error).__name__}: {error}")
-                    log.exception("judging segments failed and will be tried again")
-                await backoff.pause()
-            else:
-                backoff.reset()
-                self._health.ready(PART)
-                await asyncio.sleep(self._interval_seconds)
+        await keep_doing(self.run_once, partial(asyncio.sleep, self._interval_seconds), self._health, PART)
 
     async def run_once(self) -> int:
         """Take all steps that are due now; return how many there were."""

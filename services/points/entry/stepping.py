@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 
-from laurel.io.database import is_conflict
+from laurel.io.health import Health
+from laurel.io.keeping import keep_doing, woken_or_over
 
 
 class Stepper(ABC):
     """Takes steps while there are any, woken by the messages that ask for them and by looking now and then."""
 
-    def __init__(self, interval_seconds: float) -> None:
+    def __init__(self, health: Health, part: str, interval_seconds: float) -> None:
+        self._health = health
+        self._part = part
         self._interval_seconds = interval_seconds
         self._woken = asyncio.Event()
 
@@ -24,24 +27,12 @@ class Stepper(ABC):
         self._woken.set()
 
     async def run(self) -> None:
-        """Take steps until cancelled."""
-        while True:
-            self._woken.clear()
-            if not await self._step_again():
-                await self._rest()
+        """Take steps until cancelled; trouble is told and waited out."""
+        await keep_doing(self._look, self._rest, self._health, self._part)
 
-    async def _step_again(self) -> bool:
-        """A step that met others on its way is simply taken again."""
-        try:
-            return await self.step()
-        except Exception as error:
-            if not is_conflict(error):
-                raise
-            return True
+    async def _look(self) -> bool:
+        self._woken.clear()
+        return await self.step()
 
     async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(self._interval_seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+        await woken_or_over(self._woken, self._interval_seconds)

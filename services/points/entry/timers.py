@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
-from laurel.io.database import Connection, is_conflict
+from laurel.io.database import Connection
 from laurel.io.health import Health
-from laurel.io.kafka import Backoff
-from laurel.io.telemetry import logger
+from laurel.io.keeping import keep_doing
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import sayings_of
 from services.points.entry.parts import in_parts
@@ -19,8 +18,6 @@ from services.points.ports import Store, WalletKey
 from services.points.road import Road
 
 PART = "timer"
-
-log = logger(__name__)
 
 
 class Clocked(Protocol):
@@ -68,19 +65,7 @@ class ExpiryTimer:
 
     async def run(self) -> None:
         """Do what is due, again and again, until cancelled; trouble is told and waited out."""
-        backoff = Backoff()
-        while True:
-            try:
-                await self.run_once()
-            except Exception as error:
-                if not is_conflict(error):
-                    self._health.not_ready(PART, f"{type(error).__name__}: {error}")
-                    log.exception("the timer failed and will be tried again")
-                await backoff.pause()
-            else:
-                backoff.reset()
-                self._health.ready(PART)
-                await asyncio.sleep(self._interval_seconds)
+        await keep_doing(self.run_once, partial(asyncio.sleep, self._interval_seconds), self._health, PART)
 
     async def run_once(self) -> int:
         """Do all that is due now; return how many wallets were looked at."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Protocol
 
 from laurel.io.database import Connection
+from laurel.io.health import Health
 from laurel.io.unit import UnitOfWork, Work
 from services.points.announcing import announce_turn
 from services.points.domain.turning import Counts, count
@@ -16,6 +17,8 @@ from services.points.entry.parts import in_parts
 from services.points.entry.stepping import Stepper
 from services.points.ports import OpenTurn, Page, WalletKey
 from services.points.road import Road
+
+PART = "turner"
 
 
 class TurningStore(JudgingStore, Protocol):
@@ -46,12 +49,13 @@ class ClockTurner(Stepper):
         road: Road,
         judge: Judge,
         ledger: Callable[[Connection], TurningStore],
+        health: Health,
         *,
         interval_seconds: float,
         batch_max: int,
         at_once: int = 1,
     ) -> None:
-        super().__init__(interval_seconds)
+        super().__init__(health, PART, interval_seconds)
         self._unit = unit
         self._road = road
         self._judge = judge

@@ -9,8 +9,7 @@ from laurel.io.aside import Aside
 from laurel.io.database import Database, is_data_error
 from laurel.io.message import Message
 from laurel.shapes import decoder_of
-from services.points.domain.partnering import Terms
-from services.points.topping_up import partners_of
+from services.points.domain.partnering import Terms, partners_of
 
 _INSERT = """
     insert into partner_terms (program, version, partner, state, since, billing)

@@ -19,10 +19,9 @@ from laurel.program.compiled import CompiledProgram
 from laurel.program.converting import CompiledConversion
 from laurel.program.loading import load_program
 from laurel.shapes import decoder_of
-from services.points.domain.partnering import Terms
+from services.points.domain.partnering import PARTNERS, Terms
 from services.points.store.converting import look_from
 from services.points.store.partners import KnownTerms
-from services.points.topping_up import PARTNERS
 
 _INSERT = """
     insert into programs (program, version, document, effective_from, published_at)

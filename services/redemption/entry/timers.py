@@ -7,11 +7,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
-from laurel.io.database import Connection, is_conflict
+from laurel.io.database import Connection
 from laurel.io.health import Health
-from laurel.io.kafka import Backoff
-from laurel.io.telemetry import logger
+from laurel.io.keeping import keep_doing
 from laurel.io.unit import UnitOfWork
 from services.redemption.domain.heard import TimeIsUp, VoucherEnds
 from services.redemption.entry.consumers import StoreOf, count, sayings_of
@@ -21,8 +21,6 @@ PART = "timer"
 
 Overdue = Callable[[Connection, datetime, int], Awaitable[Sequence[TimeIsUp | VoucherEnds]]]
 """Finds so many sagas whose wait was over by then, or vouchers."""
-
-log = logger(__name__)
 
 
 def _now() -> datetime:
@@ -63,20 +61,11 @@ class WaitTimer:
 
     async def run(self) -> None:
         """Do what is due, again and again, until cancelled; trouble is told and waited out."""
-        backoff = Backoff()
-        while True:
-            try:
-                if self._hearing():
-                    await self.run_once()
-            except Exception as error:
-                if not is_conflict(error):
-                    self._health.not_ready(self._part, f"{type(error).__name__}: {error}")
-                    log.exception("the timer failed and will be tried again")
-                await backoff.pause()
-            else:
-                backoff.reset()
-                self._health.ready(self._part)
-                await asyncio.sleep(self._interval_seconds)
+        await keep_doing(self._look, partial(asyncio.sleep, self._interval_seconds), self._health, self._part)
+
+    async def _look(self) -> None:
+        if self._hearing():
+            await self.run_once()
 
     async def run_once(self) -> int:
         """Do all that is due now; return how many sagas were looked at."""

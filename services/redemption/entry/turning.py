@@ -8,10 +8,9 @@ from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 
-from laurel.io.database import Connection, is_conflict
+from laurel.io.database import Connection
 from laurel.io.health import Health
-from laurel.io.kafka import Backoff
-from laurel.io.telemetry import logger
+from laurel.io.keeping import keep_doing
 from laurel.io.unit import UnitOfWork
 from services.redemption.domain.heard import VoucherEnds
 from services.redemption.entry.consumers import count, sayings_of
@@ -20,8 +19,6 @@ from services.redemption.road import Road
 
 PART = "turning"
 _PAUSE_SECONDS_MAX: Final = 2.0
-
-log = logger(__name__)
 
 
 class TurningStore(Store, Protocol):
@@ -60,28 +57,23 @@ class VoucherTurner:
         self._road = road
         self._store_of = store_of
         self._health = health
-        self._interval_seconds = interval_seconds
+        self._interval_seconds = self._pause = interval_seconds
         self._batch_max = batch_max
 
     async def run(self) -> None:
         """Take turns to their end until cancelled; trouble is told and waited out."""
-        backoff = Backoff()
-        pause = self._interval_seconds
-        while True:
-            try:
-                moved = await self.step()
-            except Exception as error:
-                if not is_conflict(error):
-                    self._health.not_ready(PART, f"{type(error).__name__}: {error}")
-                    log.exception("a turn could not be taken and will be tried again")
-                await backoff.pause()
-                continue
-            backoff.reset()
-            self._health.ready(PART)
-            # Vouchers that are on their way are waited for ever less hurriedly.
-            pause = self._interval_seconds if moved else min(pause * 1.3, _PAUSE_SECONDS_MAX)
-            if not moved:
-                await asyncio.sleep(pause)
+        await keep_doing(self._step, self._rest, self._health, PART)
+
+    async def _step(self) -> bool:
+        moved = await self.step()
+        if moved:
+            self._pause = self._interval_seconds
+        return moved
+
+    async def _rest(self) -> None:
+        # Vouchers that are on their way are waited for ever less hurriedly.
+        self._pause = min(self._pause * 1.3, _PAUSE_SECONDS_MAX)
+        await asyncio.sleep(self._pause)
 
     async def step(self) -> bool:
         """Do the next step of a turn that can go on; say whether there was one."""

@@ -7,12 +7,14 @@ from typing import Any, Final
 import msgspec
 
 from laurel.contracts import redemption
+from services.gateway.naming import VOUCHER_REDEEM, VOUCHER_VOID, Correlation, parse_correlation
+from services.gateway.told.telling import NOTHING, POSTED, Heard, Outcome, Told, encode, refusal, refusal_body
 
 REDEEM: Final = "redeem"
 VOID: Final = "void"
 
 
-class VoucherSaid(msgspec.Struct, kw_only=True):
+class _VoucherSaid(msgspec.Struct, kw_only=True):
     """A voucher as an event tells it."""
 
     voucher: str
@@ -28,7 +30,7 @@ class VoucherSaid(msgspec.Struct, kw_only=True):
     asked: str = ""
 
 
-decode = msgspec.json.Decoder(VoucherSaid).decode
+_decode = msgspec.json.Decoder(_VoucherSaid).decode
 
 _STATES: Final = {
     redemption.VoucherRedeemed.TYPE: (REDEEM, "spent"),
@@ -37,12 +39,12 @@ _STATES: Final = {
 }
 
 
-def deed_of(type_: str) -> str:
+def _deed_of(type_: str) -> str:
     """Return what was asked where an event of that type is the answer."""
     return _STATES[type_][0]
 
 
-def shown(type_: str, said: VoucherSaid, member: str) -> dict[str, Any]:
+def _shown(type_: str, said: _VoucherSaid, member: str) -> dict[str, Any]:
     """Return the voucher in the contract's shape, but for its code, which no event carries."""
     state = _STATES[type_][1]
     worthless = None if said.value is None else 0
@@ -59,3 +61,24 @@ def shown(type_: str, said: VoucherSaid, member: str) -> dict[str, Any]:
         "redemption": said.redemption,
         "conversion": said.conversion,
     }
+
+
+def voucher_moved(message: Heard) -> Told:
+    said = _decode(message.body)
+    body = encode(_shown(message.type, said, message.member))
+    correlation = _asked_of_voucher(message, _deed_of(message.type))
+    return Told(outcome=Outcome(correlation, POSTED, None, body)) if correlation is not None else NOTHING
+
+
+def voucher_refused(message: Heard) -> Told:
+    said = _decode(message.body)
+    correlation = _asked_of_voucher(message, said.asked)
+    code = said.code or "voucher_unknown"
+    body = refusal_body({"voucher": said.voucher}, code, "", {})
+    return Told(outcome=refusal(correlation, code, body)) if correlation is not None else NOTHING
+
+
+def _asked_of_voucher(message: Heard, deed: str) -> Correlation | None:
+    correlation = parse_correlation(message.correlation)
+    kind = VOUCHER_REDEEM if deed == REDEEM else VOUCHER_VOID
+    return correlation if correlation is not None and correlation.key.kind == kind else None

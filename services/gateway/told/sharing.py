@@ -1,4 +1,4 @@
-"""What events say of points that went between two wallets, as callers are shown it. Pure: an event in, a view out."""
+"""What became of points that went between two wallets, as callers are shown it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,28 @@ from typing import Any, Final
 import msgspec
 
 from laurel.contracts import sharing
-from services.gateway.naming import EXCHANGE, HOUSEHOLD, MERGE, TRANSFER, UNMERGE
+from services.gateway.naming import EXCHANGE, HOUSEHOLD, MERGE, TRANSFER, UNMERGE, parse_correlation
+from services.gateway.told.telling import (
+    POSTED,
+    REFUSED,
+    Heard,
+    MergeSeen,
+    OperationSeen,
+    Outcome,
+    Told,
+    encode,
+    place_of,
+    refusal,
+    refusal_body,
+)
+from services.gateway.told.wallets import EMPTY_LIST, decode_wallet, summary_of
 
 OTHER: Final = "_other"
 """Where an outcome names the other wallet and how far it must be shown; callers are not told."""
 
-_EMPTY_LIST = msgspec.Raw(b"[]")
-
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class _Shared:
     """What became of a transfer, an exchange or a merge. `code`: it was refused; `facts` explain it.
 
     The half of whom the points came from answers the request; `shown` is None for the other one.
@@ -38,8 +50,8 @@ class _Half(msgspec.Struct, kw_only=True):
     direction: str
     unit: str
     amount: int
-    lots: msgspec.Raw = _EMPTY_LIST
-    balances: msgspec.Raw = _EMPTY_LIST
+    lots: msgspec.Raw = EMPTY_LIST
+    balances: msgspec.Raw = EMPTY_LIST
 
 
 class _Transferred(_Half, kw_only=True):
@@ -81,19 +93,19 @@ _decode_exchanged = msgspec.json.Decoder(_Exchanged).decode
 _decode_refused = msgspec.json.Decoder(_Refused).decode
 
 
-def read_shared(type_: str, program: str, member: str, body: bytes) -> Shared:
+def _read_shared(type_: str, program: str, member: str, body: bytes) -> _Shared:
     """Read one of the events of `SHARED`; raises `msgspec.MsgspecError` where it is none."""
     return _READERS[type_](program, member, body)
 
 
-def _transferred(program: str, member: str, body: bytes) -> Shared:
+def _transferred(program: str, member: str, body: bytes) -> _Shared:
     said = _decode_transferred(body)
     # What a household lends is no gift, though one may be the reason.
     if said.direction != "sent" or said.reason != "gift":
-        return Shared(TRANSFER, said.transfer)
+        return _Shared(TRANSFER, said.transfer)
     shown = {
         "transfer": said.transfer,
-        "state": "posted",
+        "state": POSTED,
         "from": member,
         "to": said.other,
         "unit": said.unit,
@@ -101,17 +113,17 @@ def _transferred(program: str, member: str, body: bytes) -> Shared:
         "lots": said.lots,
         "balances": said.balances,
     }
-    return Shared(TRANSFER, said.transfer, shown, (program, said.other, said.other_version))
+    return _Shared(TRANSFER, said.transfer, shown, (program, said.other, said.other_version))
 
 
-def _exchanged(_program: str, member: str, body: bytes) -> Shared:
+def _exchanged(_program: str, member: str, body: bytes) -> _Shared:
     said = _decode_exchanged(body)
     if said.direction != "sent":
-        return Shared(EXCHANGE, said.exchange)
+        return _Shared(EXCHANGE, said.exchange)
     other = said.other
     shown = {
         "exchange": said.exchange,
-        "state": "posted",
+        "state": POSTED,
         "member": member,
         "unit": said.unit,
         "amount": said.amount,
@@ -119,10 +131,10 @@ def _exchanged(_program: str, member: str, body: bytes) -> Shared:
         "lots": said.lots,
         "balances": said.balances,
     }
-    return Shared(EXCHANGE, said.exchange, shown, (other.program, other.member, other.version))
+    return _Shared(EXCHANGE, said.exchange, shown, (other.program, other.member, other.version))
 
 
-def _refused(_program: str, member: str, body: bytes) -> Shared:
+def _refused(_program: str, member: str, body: bytes) -> _Shared:
     said = _decode_refused(body)
     facts: dict[str, Any] = {"unit": said.unit, "amount": said.amount}
     if said.code == "insufficient_points":
@@ -131,9 +143,9 @@ def _refused(_program: str, member: str, body: bytes) -> Shared:
         facts["left"] = said.left
     if said.exchange:
         facts |= {"member": member, "to": {"program": said.to_program, "member": said.to}}
-        return Shared(EXCHANGE, said.exchange, code=said.code, detail=said.detail, facts=facts)
+        return _Shared(EXCHANGE, said.exchange, code=said.code, detail=said.detail, facts=facts)
     facts |= {"from": member, "to": said.to}
-    return Shared(TRANSFER, said.transfer, code=said.code, detail=said.detail, facts=facts)
+    return _Shared(TRANSFER, said.transfer, code=said.code, detail=said.detail, facts=facts)
 
 
 class _Merged(msgspec.Struct, kw_only=True):
@@ -155,27 +167,27 @@ _decode_merged = msgspec.json.Decoder(_Merged).decode
 _decode_merge_refused = msgspec.json.Decoder(_MergeRefused).decode
 
 
-def _merged(program: str, member: str, body: bytes) -> Shared:
+def _merged(program: str, member: str, body: bytes) -> _Shared:
     said = _decode_merged(body)
     if said.role != "merged":
-        return Shared(MERGE, said.merge)
-    shown = {"merge": said.merge, "state": "posted", "member": member, "into": said.other}
-    return Shared(MERGE, said.merge, shown, (program, said.other, said.other_version), part_of=(said.other,))
+        return _Shared(MERGE, said.merge)
+    shown = {"merge": said.merge, "state": POSTED, "member": member, "into": said.other}
+    return _Shared(MERGE, said.merge, shown, (program, said.other, said.other_version), part_of=(said.other,))
 
 
-def _unmerged(program: str, member: str, body: bytes) -> Shared:
+def _unmerged(program: str, member: str, body: bytes) -> _Shared:
     said = _decode_merged(body)
     if said.role != "merged":
-        return Shared(UNMERGE, said.merge)
-    shown = {"unmerge": said.merge, "state": "posted", "member": member, "out_of": said.other}
-    return Shared(UNMERGE, said.merge, shown, (program, said.other, said.other_version), part_of=(None,))
+        return _Shared(UNMERGE, said.merge)
+    shown = {"unmerge": said.merge, "state": POSTED, "member": member, "out_of": said.other}
+    return _Shared(UNMERGE, said.merge, shown, (program, said.other, said.other_version), part_of=(None,))
 
 
-def _merge_refused(_program: str, member: str, body: bytes) -> Shared:
+def _merge_refused(_program: str, member: str, body: bytes) -> _Shared:
     said = _decode_merge_refused(body)
     kind = UNMERGE if said.asked == UNMERGE else MERGE
     facts = {"member": member, "into": said.into}
-    return Shared(kind, said.merge, code=said.code, detail=said.detail, facts=facts)
+    return _Shared(kind, said.merge, code=said.code, detail=said.detail, facts=facts)
 
 
 class _OfHousehold(msgspec.Struct):
@@ -185,9 +197,9 @@ class _OfHousehold(msgspec.Struct):
 _decode_of_household = msgspec.json.Decoder(_OfHousehold).decode
 
 
-def _household_changed(_program: str, _member: str, body: bytes) -> Shared:
+def _household_changed(_program: str, _member: str, body: bytes) -> _Shared:
     said = _decode_of_household(body)
-    return Shared(HOUSEHOLD, said.household, {"household": said.household, "state": "posted"})
+    return _Shared(HOUSEHOLD, said.household, {"household": said.household, "state": POSTED})
 
 
 _READERS = {
@@ -203,3 +215,29 @@ _READERS = {
 
 SHARED: Final = frozenset(_READERS)
 """The types that say what became of a transfer, an exchange, a merge or a household."""
+
+
+def shared(message: Heard) -> Told:
+    """Points that went between two wallets: the half of whom they came from answers."""
+    summary = summary_of(message, decode_wallet(message.body))
+    shared = _read_shared(message.type, message.program, message.member, message.body)
+    place = place_of(message.source, message.sequence)
+    correlation = parse_correlation(message.correlation)
+    # What a merged account passes on later is caused by something else, which answers for itself.
+    if correlation is not None and correlation.key.kind != shared.kind:
+        correlation = None
+    if shared.code is not None:
+        body = refusal_body({shared.kind: shared.id}, shared.code, shared.detail, shared.facts or {})
+        seen = OperationSeen(message.program, shared.kind, shared.id, REFUSED, body, place)
+        return Told(refusal(correlation, shared.code, body) if correlation is not None else None, summary,
+                    operation=seen)  # fmt: skip
+    if shared.shown is None:
+        return Told(summary=summary)
+    outcome = None
+    if correlation is not None:
+        outcome = Outcome(correlation, POSTED, None, encode({**shared.shown, OTHER: shared.other}))
+    seen = OperationSeen(message.program, shared.kind, shared.id, POSTED, encode(shared.shown), place)
+    merged = None
+    if shared.part_of is not None:
+        merged = MergeSeen(message.program, message.member, shared.part_of[0], place)
+    return Told(outcome, summary, operation=seen, merged=merged)

@@ -1,0 +1,49 @@
+"""Who and what a body means: members by id or identifier, partners, units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from laurel.errors import Fault, Problem
+from services.gateway.store import requests
+
+if TYPE_CHECKING:
+    from laurel.contracts.activity import Identifier
+    from services.gateway.guarding import Caller
+    from services.gateway.naming import RequestKey
+    from services.gateway.wiring import Api
+
+
+async def known_member(api: Api, program: str, member: str | Identifier, key: RequestKey | None = None) -> str:
+    """Return who is meant, by id or identifier: the account that answers for it.
+
+    404 where nobody knows, 409 where the identifier is blocked; what was asked under `key` before it was blocked is
+    answered as before.
+    """
+    found = await api.known.survivor(program, await _named(api, program, member, key))
+    if found is None:
+        raise Problem("member_unknown")
+    return found
+
+
+async def _named(api: Api, program: str, member: str | Identifier, key: RequestKey | None) -> str:
+    if isinstance(member, str):
+        return member
+    owner = await api.known.owner(program, member.scheme, member.value)
+    if owner is not None and owner.is_blocked and key is not None:
+        async with api.database.connection() as connection:
+            if await requests.find(connection, key) is not None:
+                return owner.member
+    return await api.known.whose(program, member.scheme, member.value)
+
+
+async def require_partner(api: Api, caller: Caller, partner: str) -> None:
+    """A partner that an admin names must be there."""
+    if partner != caller.partner and not await api.known.partner(partner):
+        raise Problem("partner_unknown")
+
+
+async def require_unit(api: Api, program: str, version: int, unit: str) -> None:
+    """A unit must be one of the program's."""
+    if unit not in await api.known.units(program, version):
+        raise Problem("invalid", errors=[Fault("/unit", "unknown", "The program has no such unit")])

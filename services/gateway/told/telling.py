@@ -1,0 +1,191 @@
+"""What a message may tell, and how a refusal is worded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, Protocol
+
+import msgspec
+
+from laurel.errors import PROBLEMS
+from laurel.values import AMOUNT_MAX
+from services.gateway.details import DetailSeen
+from services.gateway.naming import Correlation
+
+PENDING: Final = "pending"
+"""Not final: what a GET shows of a request whose outcome waits for something."""
+
+
+POSTED: Final = "posted"
+
+
+REFUSED: Final = "refused"
+
+
+FREED: Final = "freed"
+
+
+Counted = Annotated[int, msgspec.Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
+
+
+class Award(msgspec.Struct, gc=False):
+    """What was granted of a unit."""
+
+    unit: str
+    amount: Counted
+
+
+class Heard(Protocol):
+    """A message as far as outcomes read it."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def program(self) -> str: ...
+    @property
+    def member(self) -> str: ...
+    @property
+    def correlation(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a request. `body` is what a later GET shows; `awards` what was granted."""
+
+    correlation: Correlation
+    state: str
+    code: str | None
+    body: bytes
+    awards: Sequence[Award] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a source's numbering an event stands; a higher epoch is a restored backup and always newer."""
+
+    epoch: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a member's wallet stands after an event. None: the event does not say."""
+
+    program: str
+    member: str
+    place: Place
+    version: int
+    balances: bytes | None
+    tier: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShareSeen:
+    """How the wallet of another stands after an event of a member: known before that one's own event comes."""
+
+    program: str
+    member: str
+    version: int
+    balances: bytes
+    tier: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class RedemptionSeen:
+    """How a redemption stands after an event."""
+
+    program: str
+    redemption: str
+    state: str
+    body: bytes
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class OperationSeen:
+    """How a hold, an adjustment or a transfer stands after an event."""
+
+    program: str
+    kind: str
+    id: str
+    state: str
+    body: bytes
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSeen:
+    """A reward as it is offered after an event."""
+
+    program: str
+    reward: str
+    document: bytes
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class MergeSeen:
+    """Of which account a member is a part after an event; None: it is one of its own."""
+
+    program: str
+    member: str
+    into: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSeen:
+    """A program's clock stands at `as_of` in points; it does so here when all that this moved is shown."""
+
+    program: str
+    as_of: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Everything that one message tells."""
+
+    outcome: Outcome | None = None
+    summary: Summary | None = None
+    redemption: RedemptionSeen | None = None
+    reward: RewardSeen | None = None
+    parked: Correlation | None = None
+    operation: OperationSeen | None = None
+    turned: TurnSeen | None = None
+    details: Sequence[DetailSeen] = ()
+    closed: tuple[str, str] | None = None
+    """The program and member whom an event closes."""
+    merged: MergeSeen | None = None
+    shares: tuple[ShareSeen, ...] = ()
+
+
+NOTHING: Final = Told()
+
+
+encode = msgspec.json.Encoder().encode
+
+
+def refusal(correlation: Correlation, code: str, body: bytes) -> Outcome:
+    kind = PROBLEMS.get(code)
+    # A code that this version does not know is a refusal all the same, and final.
+    kept = kind is None or kind.kept
+    return Outcome(correlation, REFUSED if kept else FREED, code, body)
+
+
+def refusal_body(named: dict[str, str], code: str, detail: str, facts: dict[str, Any]) -> bytes:
+    kind = PROBLEMS.get(code)
+    told = detail or (kind.title if kind is not None else code)
+    return encode({**facts, **named, "state": REFUSED, "code": code, "detail": told})
+
+
+def place_of(source: str, sequence: int) -> Place:
+    return Place(int(source.rpartition("/")[2]), sequence)

@@ -1,0 +1,224 @@
+"""A message is decided: for its wallet, for several at once, and for those whom it concerns besides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from services.points.deciders import Among, Decider
+from services.points.decoding import CannotProcessError, Step
+from services.points.domain.asked import Enrol, Report
+from services.points.domain.capturing import ImpossibleRequestError
+from services.points.domain.concerning import give_share, others_of, takes_part
+from services.points.domain.facts import ActivityPosted, ActivityRefused, ActivityReturned, AnyFact
+from services.points.domain.joining import pass_on
+from services.points.domain.pooling import drawn, lend, short_of, with_pool
+from services.points.domain.returning import give_back_share
+from services.points.domain.state import Wallet
+from services.points.entering import Batch, Entering
+from services.points.following import Following
+from services.points.journaling import cause_of, copy_of, shares_named
+from services.points.ports import ActivityKey, Decided, Journal, ProgramBook, Store, WalletKey
+
+
+class Deciding:
+    """Has each message of a batch decided, and enters what that leads to."""
+
+    def __init__(self, programs: ProgramBook, following: Following, entering: Entering) -> None:
+        self._programs = programs
+        self._following = following
+        self._entering = entering
+
+    def decide(self, batch: Batch, step: Step) -> None:
+        """Decide one message, after what is due by then of the wallets that it moves."""
+        if isinstance(step.decider, Among):
+            self._decide_among(batch, step, step.decider)
+            return
+        wallet = batch.loaded.wallets[step.key]
+        due_until = self._entering.apply_due_of(batch, step, wallet)
+        at = self._time_of(step, wallet, due_until)
+        others: dict[str, Wallet] = {}
+        if isinstance(step.asked, Report):
+            if step.concerned:
+                others = self._concerned(batch, step, wallet)
+            facts = self._judge(batch, step, step.decider, wallet, at, others)
+        else:
+            moment = self._entering.moment(batch, wallet, at, None)
+            try:
+                facts = step.decider.decide(wallet, step.asked, moment)
+                if step.pool and self._draw(batch, step, wallet, facts):
+                    at = max(at, wallet.at)
+                    facts = step.decider.decide(wallet, step.asked, self._entering.moment(batch, wallet, at, None))
+            except ImpossibleRequestError as error:
+                raise CannotProcessError(step.message, "impossible", str(error)) from error
+            facts = self._with_pool(batch, step, facts)
+        if facts:
+            self._entering.enter(batch, step, wallet, at, facts)
+            if step.concerned or step.shares:
+                self._share(batch, step, facts, others)
+            if step.survivor is not None:
+                self._pass_on(batch, step, wallet, facts)
+            # What came late may have ended before it was granted.
+            if due_until is not None:
+                self._entering.apply_due(batch, wallet, due_until, done_until=due_until)
+
+    def _decide_among(self, batch: Batch, step: Step, among: Among) -> None:
+        """Decide for several wallets at once; those of one program are moved at one instant."""
+        wallets = [batch.loaded.wallets[key] for key in (step.key, *step.others)]
+        until = [self._entering.apply_due_of(batch, step, wallet) for wallet in wallets]
+        at: dict[str, datetime] = {}
+        for wallet, due_until in zip(wallets, until, strict=True):
+            time = self._time_of(step, wallet, due_until)
+            at[wallet.program] = max(time, at.get(wallet.program, time))
+        moments = [self._entering.moment(batch, wallet, at[wallet.program], None) for wallet in wallets]
+        halves = list(among.decide(wallets, step.asked, moments))
+        if step.pool and self._draw(batch, step, wallets[0], halves[0]):
+            at = {
+                name: max([time, *(each.at for each in wallets if each.program == name)]) for name, time in at.items()
+            }
+            moments = [self._entering.moment(batch, wallet, at[wallet.program], None) for wallet in wallets]
+            halves = list(among.decide(wallets, step.asked, moments))
+        halves[0] = self._with_pool(batch, step, halves[0])
+        for wallet, facts in zip(wallets, halves, strict=True):
+            if facts:
+                self._entering.enter(batch, step, wallet, at[wallet.program], facts)
+        for wallet, due_until in zip(wallets, until, strict=True):
+            if due_until is not None:
+                self._entering.apply_due(batch, wallet, due_until)
+
+    def _time_of(self, step: Step, wallet: Wallet, now: datetime | None) -> datetime:
+        """Return when the message happens; a wallet's time never goes back.
+
+        On a manual clock, what has no time of its own happens at the later of now and the member's latest
+        activity, and where there is neither, at its enrolment.
+        """
+        own = step.asked.at
+        if not self._programs.runs_by_itself(wallet.program) and not isinstance(step.asked, Report | Enrol):
+            told = [time for time in (now, wallet.occurred_at) if time is not None]
+            own = max(told, default=wallet.enrolled_at or own)
+        return max(own, wallet.at)
+
+    def _judge(
+        self, batch: Batch, step: Step, decider: Decider, wallet: Wallet, at: datetime, others: Mapping[str, Wallet]
+    ) -> tuple[AnyFact, ...]:
+        """Judge an activity whose id is new; an id that is known is answered as before (S8)."""
+        asked, activity = step.asked, step.activity
+        assert isinstance(asked, Report)
+        assert activity is not None
+        known = batch.loaded.known.get(ActivityKey(wallet.program, asked.partner, activity.id))
+        if known is None:
+            return decider.decide(wallet, asked, self._entering.moment(batch, wallet, at, activity, others))
+        if known.hash == asked.hash and known.member == wallet.member:
+            batch.again.append((*step.key, known.journal))
+            balances = [copy_of(balance) for balance in wallet.balances.values()]
+            before = Journal(wallet, known.journal, decider.kind, activity.id, at, (), at)
+            batch.decided.append(Decided(step.message, before, balances, wallet.version, again=True))
+            return ()
+        return (
+            ActivityRefused(
+                activity=activity.id,
+                partner=asked.partner,
+                code="idempotency_mismatch",
+                detail="The id was used before with another content",
+            ),
+        )
+
+    def _concerned(self, batch: Batch, step: Step, wallet: Wallet) -> dict[str, Wallet]:
+        """Return the wallets of those whom an activity concerns besides, by role, with what is due for them done."""
+        roles = self._following.roles(step)
+        if not roles or step.activity is None:
+            return {}
+        found: dict[str, Wallet] = {}
+        for role, member in others_of(roles, step.activity, wallet).items():
+            other = batch.loaded.wallets.get(WalletKey(wallet.program, member))
+            if other is not None and takes_part(wallet, other):
+                self._entering.apply_due_of(batch, step, other)
+                found[role] = other
+        return found
+
+    def _share(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...], others: dict[str, Wallet]) -> None:
+        """Enter what an activity, or its return, means for others, each in a journal of its own."""
+        first, key = facts[0], step.key
+        assert isinstance(step.asked, Report)
+        decided = batch.decided[-1]
+        posted = first if isinstance(first, ActivityPosted) else None
+        for share in posted.shares if posted is not None else ():
+            assert posted is not None
+            roles = [role for role, other in others.items() if other.member == share.member]
+            other = others[roles[0]]
+            moment = self._entering.moment(batch, other, max(decided.journal.at, other.at), None)
+            given = give_share(other, key.member, posted, roles, step.asked.versions.partners, moment)
+            self._enter_share(batch, step, other, moment.at, given, decided)
+        if isinstance(first, ActivityReturned):
+            for program, member, journal in sorted(step.shares):
+                other = batch.loaded.wallets[WalletKey(program, member)]
+                self._entering.apply_due_of(batch, step, other)
+                moment = self._entering.moment(batch, other, max(decided.journal.at, other.at), None)
+                back = give_back_share(other, key.member, first, journal, moment)
+                if back:
+                    self._enter_share(batch, step, other, moment.at, back, decided)
+
+    def _enter_share(
+        self, batch: Batch, step: Step, other: Wallet, at: datetime, facts: tuple[AnyFact, ...], of: Decided
+    ) -> None:
+        self._entering.enter(batch, step, other, at, facts, shared=True)
+        of.shared.append(batch.decided[-1])
+        self._entering.apply_due_of(batch, step, other)
+
+    def _pass_on(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> None:
+        """Let what is left in an account that is a part of another go there, in journals of their own."""
+        assert step.survivor is not None  # the caller has looked
+        survivor = batch.loaded.wallets[step.survivor]
+        self._entering.apply_due_of(batch, step, survivor)
+        at = max(wallet.at, survivor.at)
+        wallets = (wallet, survivor)
+        moments = [self._entering.moment(batch, each, at, None) for each in wallets]
+        halves = pass_on(wallet, survivor, cause_of(step), facts, moments)
+        for each, its in zip(wallets, halves, strict=True):
+            if its:
+                self._entering.enter(batch, step, each, at, its, kind="merge")
+
+    def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
+        """Let the others of a household pay what the member cannot, where they can; say if they did."""
+        short = short_of(facts)
+        if short is None:
+            return False
+        pool = [batch.loaded.wallets[key] for key in step.pool]
+        for other in pool:
+            self._entering.apply_due_of(batch, step, other)
+        if with_pool(short, pool) is not None:
+            return False
+        at = max(each.at for each in (wallet, *pool))
+        at = max(at, step.asked.at) if self._programs.runs_by_itself(wallet.program) else at
+        for owner, parts in drawn(pool, short.unit, short.shortfall):
+            left, arrived = lend(owner, wallet, short.unit, parts, cause_of(step))
+            self._entering.enter(batch, step, owner, at, left, kind="pooling")
+            self._entering.enter(batch, step, wallet, at, arrived, kind="pooling")
+        return True
+
+    def _with_pool(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...]) -> tuple[AnyFact, ...]:
+        """Let a refusal for want of points count what the household has."""
+        short = short_of(facts) if step.pool else None
+        together = with_pool(short, [batch.loaded.wallets[key] for key in step.pool]) if short is not None else None
+        return facts if together is None else (together,)
+
+    async def give_again(self, store: Store, batch: Batch) -> None:
+        """Put what was decided before into the places of the answers that are given again."""
+        if not batch.again:
+            return
+        recent = {
+            (journal.wallet.program, journal.wallet.member, journal.number): journal
+            for journal in batch.recent.values()
+        }
+        old = await store.facts_of([name for name in set(batch.again) if name not in recent])
+        shares = await store.facts_of(sorted({name for each in old.values() for name in shares_named(each)}))
+        for decided in batch.decided:
+            if decided.again:
+                wallet = decided.journal.wallet
+                name = (wallet.program, wallet.member, decided.journal.number)
+                decided.journal = recent.get(name) or old[name]
+                decided.journal.wallet = wallet
+                decided.funded = decided.journal.funded_in is not None
+                decided.shared = [
+                    Decided(None, shares[each], [], each[2]) for each in shares_named(decided.journal) if each in shares
+                ]

@@ -1,0 +1,201 @@
+"""Whom messages concern: named before anything is locked where it is known, and looked at again under the locks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.points.decoding import Step
+from services.points.domain.asked import (
+    Enrol,
+    Exchange,
+    Merge,
+    PlaceHold,
+    PlaceTimedHold,
+    Report,
+    SetHousehold,
+    Transfer,
+)
+from services.points.domain.concerning import others_of
+from services.points.domain.facts import Household
+from services.points.domain.paying import credited_to
+from services.points.needing import Needing
+from services.points.ports import ActivityKey, Loaded, ProgramBook, Relation, Store, WalletKey
+
+SPENDING = (PlaceHold, PlaceTimedHold, Transfer, Exchange)
+"""What is asked of a member's points, and of those of its household."""
+
+
+class Following:
+    """Loads what messages can touch, and begins again where they turn out to concern somebody else."""
+
+    def __init__(self, programs: ProgramBook, needing: Needing) -> None:
+        self._programs = programs
+        self._needing = needing
+
+    async def load(self, store: Store, steps: Sequence[Step]) -> Loaded:
+        """Load what the messages can touch; begin again where what is returned turns out to lie in another wallet."""
+        for step in steps:
+            self._credit_payer(step)
+        await self._name_pools(store, steps)
+        await self._find_others(store, steps)
+        loaded = await store.load(self._needing.of(steps))
+        # Whom a return concerns is told by its original, and whom a member brings along may have moved meanwhile.
+        while [
+            step
+            for step in steps
+            if _follow_original(loaded, step)
+            or _follow_merged(loaded, step)
+            or _follow_household(loaded, step)
+            or _follow_shares(loaded, step)
+            or self._moved_on(loaded, step)
+        ]:
+            loaded = await store.load(self._needing.of(steps))
+        return loaded
+
+    def takes_back(self, step: Step) -> bool:
+        """Say whether a message may take back what another activity earned: a return, or what ends something early."""
+        activity = step.activity
+        if activity is None or activity.of is None:
+            return False
+        if activity.type == "return":
+            return True
+        program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
+        return program is not None and activity.type in program.closing
+
+    def roles(self, step: Step) -> frozenset[str]:
+        """Return whom the program of an activity may give points to besides the member."""
+        activity = step.activity
+        if activity is None or activity.type == "return" or not isinstance(step.asked, Report):
+            return frozenset()
+        if not self._programs.gives_to_others(step.key.program):
+            return frozenset()
+        program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
+        return program.roles if program is not None else frozenset()
+
+    def _credit_payer(self, step: Step) -> None:
+        """Name the wallet of whoever paid, where that is who the activity is credited to."""
+        asked, activity = step.asked, step.activity
+        if activity is None or activity.payer is None or activity.type == "return" or not isinstance(asked, Report):
+            return
+        program = self._programs.in_force(step.key.program, activity.occurred_at, asked.versions.program)
+        if program is not None:
+            step.key = WalletKey(step.key.program, credited_to(program, activity, step.key.member))
+
+    async def _name_pools(self, store: Store, steps: Sequence[Step]) -> None:
+        """Name who pays together with those who spend, before anything is locked, so that all is locked in one order.
+
+        It is looked at again under the locks.
+        """
+        spending = [step for step in steps if isinstance(step.asked, SPENDING)]
+        if spending:
+            households = await store.households({step.key for step in spending})
+            for step in spending:
+                step.pool = _pool_of(step.key, households.get(step.key))
+
+    async def _find_others(self, store: Store, steps: Sequence[Step]) -> None:
+        """Name the wallets of those whom activities may concern besides, also by what comes just before them."""
+        if not any(self._programs.gives_to_others(program) for program in {step.key.program for step in steps}):
+            return
+        asking = [(step, roles) for step in steps if (roles := self.roles(step))]
+        if not asking:
+            return
+        relations = await store.relations(sorted({step.key for step, _ in asking}))
+        named: dict[WalletKey, set[str]] = {}
+        for step in steps:
+            told = step.asked.referred_by if isinstance(step.asked, Enrol) else None
+            told = step.activity.referrer if step.activity is not None else told
+            if told is not None:
+                named.setdefault(step.key, set()).add(told)
+        for step, roles in asking:
+            assert step.activity is not None  # only activities have roles
+            related = relations.get(step.key) or Relation(step.key.member, None, {})
+            found = {*others_of(roles, step.activity, related).values(), *named.get(step.key, ())}
+            step.concerned = {WalletKey(step.key.program, other) for other in found - {step.key.member}}
+
+    def _moved_on(self, loaded: Loaded, step: Step) -> bool:
+        """Name those who turn out to be concerned once the wallet is locked; say if there are any."""
+        roles = self.roles(step)
+        if not roles or step.activity is None:
+            return False
+        wallet = loaded.wallets[step.key]
+        found = {WalletKey(wallet.program, other) for other in others_of(roles, step.activity, wallet).values()}
+        more = found - step.concerned
+        step.concerned |= found
+        return bool(more)
+
+
+def _follow_original(loaded: Loaded, step: Step) -> bool:
+    """Name the wallet that an original was credited to, if it is not the one that the return names; say if so."""
+    asked, activity = step.asked, step.activity
+    if activity is None or not step.takes_back or activity.of is None or not isinstance(asked, Report):
+        return False
+    known = loaded.known.get(ActivityKey(step.key.program, asked.partner, activity.of))
+    if known is None or known.code is not None or known.member == step.key.member:
+        return False
+    step.key = WalletKey(step.key.program, known.member)
+    return True
+
+
+def _follow_merged(loaded: Loaded, step: Step) -> bool:
+    """Name the account that answers for one that became a part of it; say if it was not named yet.
+
+    What is new is the other's from the start. What belongs to this one's past is decided here, and what that leaves
+    goes on to the other.
+    """
+    if loaded.wallets[step.key].merged_into is None and not step.others and step.survivor is None:
+        return False
+    found = False
+    others = [
+        key if isinstance(step.asked, Merge | SetHousehold) else (_survivor(loaded, key) or key) for key in step.others
+    ]
+    if others != list(step.others):
+        step.others, found = tuple(others), True
+    survivor = _survivor(loaded, step.key)
+    if survivor is None or isinstance(step.asked, Merge | SetHousehold | Enrol) or step.others:
+        return found
+    if _is_new_activity(loaded, step):
+        step.key = survivor
+        return True
+    if step.survivor is None or (further := _survivor(loaded, step.survivor)) is not None:
+        step.survivor = survivor if step.survivor is None else further
+        return True
+    return found
+
+
+def _follow_household(loaded: Loaded, step: Step) -> bool:
+    """Name the others who pay together with a member that spends; say if they were not named yet."""
+    if not isinstance(step.asked, SPENDING):
+        return False
+    before, step.pool = step.pool, _pool_of(step.key, loaded.wallets[step.key].household)
+    return not set(before).issuperset(step.pool)
+
+
+def _follow_shares(loaded: Loaded, step: Step) -> bool:
+    """Name the wallets in which others have a share of what a return takes back; say if they were not named yet."""
+    activity = step.activity
+    if activity is None or activity.type != "return" or activity.of is None or not isinstance(step.asked, Report):
+        return False
+    posting = loaded.wallets[step.key].postings.get((step.asked.partner, activity.of))
+    if posting is None or not posting.shares:
+        return False
+    before, step.shares = step.shares, {(step.key.program, share.member, share.journal) for share in posting.shares}
+    return step.shares != before
+
+
+def _pool_of(key: WalletKey, household: Household | None) -> tuple[WalletKey, ...]:
+    """Return the others of a household that pay together with a member."""
+    if household is None or not household.pooling:
+        return ()
+    return tuple(WalletKey(key.program, member) for member in household.members if member != key.member)
+
+
+def _survivor(loaded: Loaded, key: WalletKey) -> WalletKey | None:
+    wallet = loaded.wallets.get(key)
+    return None if wallet is None or wallet.merged_into is None else WalletKey(key.program, wallet.merged_into)
+
+
+def _is_new_activity(loaded: Loaded, step: Step) -> bool:
+    if step.activity is None or step.activity.type == "return" or not isinstance(step.asked, Report):
+        return False
+    known = loaded.known.get(ActivityKey(step.key.program, step.asked.partner, step.activity.id))
+    return known is None or known.member != step.key.member
