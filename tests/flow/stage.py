@@ -39,6 +39,9 @@ JOINED_AT = (NOW - timedelta(days=30)).isoformat()
 BOUGHT_AT = (NOW - timedelta(hours=2)).isoformat()
 PRODUCE = "TROPICAL FRUIT"
 
+ONE_OF_EACH = {"gateway": "both", "points": "both", "redemption": "both"}
+TWO_OF_EACH = {**ONE_OF_EACH, "gateway-2": "both", "points-2": "worker"}
+
 UNSAID = frozenset({"redemption.held.v1", "redemption.cancelled.v1"})
 """What this version of Laurel has words for and never says yet; the gateway's own tests say each of them twice."""
 

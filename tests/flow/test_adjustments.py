@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from tests.flow.stage import Door, Town, giving_back, grocery, purchase
 
 pytestmark = pytest.mark.anyio
@@ -19,15 +16,11 @@ PATH = f"programs/{PROGRAM}/adjustments"
 
 
 @pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        door = town.door()
-        await door.publish(grocery(PROGRAM))
-        await door.call("PUT", "partners/acme", {"name": "Acme"}, 201)
-        yield town
+async def town(town: Town) -> Town:
+    door = town.door()
+    await door.publish(grocery(PROGRAM))
+    await door.call("PUT", "partners/acme", {"name": "Acme"}, 201)
+    return town
 
 
 async def clerk(town: Town, limit: int | None, *scopes: str) -> Door:

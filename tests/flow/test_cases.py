@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from laurel.program.cases import cases_path, load_cases
 from laurel.program.reading import read_yaml
 from tests.flow.playing import Played
@@ -18,15 +15,6 @@ pytestmark = pytest.mark.anyio
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
 PLAYED = ("bank-classes", "clubcard", "clubcard-plus", "grocery")
-
-
-@pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        yield town
 
 
 @pytest.mark.parametrize("program", PLAYED)

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from tests.flow.stage import Door, Town, giving_back, grocery, points_of, purchase
 
 pytestmark = pytest.mark.anyio
 
 AMOUNT = 4_000
-
-
-@pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        yield town
-
-
-@pytest.fixture
-async def door(town: Town) -> Door:
-    return town.door()
 
 
 def unclaimed(id_: str, **more: Any) -> dict[str, Any]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from tests.flow.stage import Door, Town, grocery, purchase, voucher
 
 pytestmark = pytest.mark.anyio
@@ -18,20 +15,16 @@ BASE = f"programs/{PROGRAM}"
 
 
 @pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        door = town.door()
-        await door.publish(grocery(PROGRAM))
-        for reward, price in (("five", 100), ("ten", 200)):
-            await door.call("PUT", f"{BASE}/rewards/{reward}", voucher(price), 201)
-        await door.enrol(PROGRAM, "m-1", "m-2", "m-3")
-        await door.report(PROGRAM, purchase("b-1", "m-1", 5000))
-        await door.report(PROGRAM, purchase("b-2", "m-1", 5000))
-        await door.report(PROGRAM, purchase("b-3", "m-2", 5000))
-        yield town
+async def town(town: Town) -> Town:
+    door = town.door()
+    await door.publish(grocery(PROGRAM))
+    for reward, price in (("five", 100), ("ten", 200)):
+        await door.call("PUT", f"{BASE}/rewards/{reward}", voucher(price), 201)
+    await door.enrol(PROGRAM, "m-1", "m-2", "m-3")
+    await door.report(PROGRAM, purchase("b-1", "m-1", 5000))
+    await door.report(PROGRAM, purchase("b-2", "m-1", 5000))
+    await door.report(PROGRAM, purchase("b-3", "m-2", 5000))
+    return town
 
 
 async def test_a_copy_has_rewards_and_a_clock_but_no_members(town: Town) -> None:

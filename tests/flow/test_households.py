@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
-from tests.flow.stage import Door, Town, grocery, purchase, voucher
+from tests.flow.stage import TWO_OF_EACH, Door, Town, grocery, purchase, voucher
 
 pytestmark = pytest.mark.anyio
 
@@ -18,15 +15,16 @@ PROGRAM = "grocery"
 
 
 @pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "gateway-2": "both", "points": "both", "points-2": "worker", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        door = town.door()
-        await door.publish(grocery(PROGRAM))
-        await door.call("PUT", f"programs/{PROGRAM}/rewards/off", voucher(50), 201)
-        yield town
+def town_parts() -> dict[str, str]:
+    return TWO_OF_EACH
+
+
+@pytest.fixture(scope="module")
+async def town(town: Town) -> Town:
+    door = town.door()
+    await door.publish(grocery(PROGRAM))
+    await door.call("PUT", f"programs/{PROGRAM}/rewards/off", voucher(50), 201)
+    return town
 
 
 async def settle(door: Door, household: str, *members: str, expect: int = 200, **more: Any) -> Any:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from tests.flow.stage import Door, Town, gather_bounded, grocery, points_of, purchase, voucher
 
 pytestmark = pytest.mark.anyio
@@ -19,13 +16,9 @@ AMOUNT = 5000
 
 
 @pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        await town.door().publish(grocery(PROGRAM))
-        yield town
+async def town(town: Town) -> Town:
+    await town.door().publish(grocery(PROGRAM))
+    return town
 
 
 async def member_of(door: Door, name: str) -> dict[str, Any]:

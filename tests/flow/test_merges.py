@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
-from tests.flow.stage import JOINED_AT, Door, Town, giving_back, grocery, purchase
+from tests.flow.stage import JOINED_AT, TWO_OF_EACH, Door, Town, giving_back, grocery, purchase
 
 pytestmark = pytest.mark.anyio
 
@@ -19,13 +16,14 @@ MEMBERS = f"programs/{PROGRAM}/members"
 
 
 @pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "gateway-2": "both", "points": "both", "points-2": "worker", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        await town.door().publish(grocery(PROGRAM, transfers={"point": {}}))
-        yield town
+def town_parts() -> dict[str, str]:
+    return TWO_OF_EACH
+
+
+@pytest.fixture(scope="module")
+async def town(town: Town) -> Town:
+    await town.door().publish(grocery(PROGRAM, transfers={"point": {}}))
+    return town
 
 
 async def merge(door: Door, key: str, member: str, into: Any, expect: int = 201) -> Any:

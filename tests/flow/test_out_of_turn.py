@@ -25,13 +25,24 @@ from laurel.io.unit import UnitOfWork
 from laurel.program.reading import read_yaml
 from tests.flow.nursery import Nursery
 from tests.flow.other_gateway import OtherGateway
-from tests.flow.stage import NOW, UNSAID, Door, Town, gather_bounded, giving_back, grocery, points_of, purchase, voucher
+from tests.flow.stage import (
+    NOW,
+    ONE_OF_EACH,
+    UNSAID,
+    Door,
+    Town,
+    gather_bounded,
+    giving_back,
+    grocery,
+    points_of,
+    purchase,
+    voucher,
+)
 from tests.flow.wire import Record, Wire, distinct
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
-PARTS = {"gateway": "both", "points": "both", "redemption": "both"}
 GAP_SECONDS = 0.5
 HOLD_WAIT_SECONDS = 3
 AMOUNT = 4_000
@@ -49,7 +60,7 @@ async def town(
         "wait_timer_seconds": 0.2,
     }
     place = tmp_path_factory.mktemp("town")
-    async with Town(place, town_urls, town_kafka, PARTS, forks, **settings).open() as town:
+    async with Town(place, town_urls, town_kafka, ONE_OF_EACH, forks, **settings).open() as town:
         yield town
 
 
@@ -216,11 +227,11 @@ async def test_everything_ever_said_is_said_again_in_another_order(town: Town, d
     chance = random.Random(SEED)
     again = [*records, *records]
     chance.shuffle(again)
-    repeats = {name: await _repeats(town, name) for name in PARTS}
+    repeats = {name: await _repeats(town, name) for name in ONE_OF_EACH}
     await wire.deliver(again)
     await town.until(wire.all_consumed, "every repeat to be consumed")
     assert distinct(await wire.everything()) == distinct(records)
-    for name in PARTS:
+    for name in ONE_OF_EACH:
         assert await _repeats(town, name) > repeats[name]
     await town.prove()
     after = await town.digests()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from laurel.program.reading import read_yaml
 from tests.flow.stage import Door, Town
 
@@ -21,20 +18,6 @@ PROGRAM = "coalition"
 _FILE = Path(__file__).parents[2] / "programs" / "coalition.yaml"
 NOON = "2024-05-10T12:00:00-05:00"
 SCORES = ("brand_fit", "customers", "information_system", "service", "database_marketing")
-
-
-@pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        yield town
-
-
-@pytest.fixture
-async def door(town: Town) -> Door:
-    return town.door()
 
 
 async def coalition(door: Door, program: str, *partners: str) -> None:

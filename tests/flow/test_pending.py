@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from tests.flow.stage import Door, Town, grocery
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        yield town
-
-
-@pytest.fixture
-async def door(town: Town) -> Door:
-    return town.door()
 
 
 async def waiting(door: Door, program: str, pending: dict[str, Any]) -> None:

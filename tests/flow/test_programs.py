@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from laurel.program import dump_program, load_program
 from laurel.program.cases import Case, Expected, Step, load_cases
 from tests.flow.stage import Door, Town
@@ -26,15 +23,6 @@ NAMES = sorted(
     for program in [load_program((PROGRAMS / f"{name}.yaml").read_bytes())]
     if program.tiers is None and not program.segments
 )
-
-
-@pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        yield town
 
 
 @pytest.mark.parametrize("name", NAMES)

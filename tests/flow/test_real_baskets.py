@@ -19,11 +19,10 @@ from laurel.replaying.sending import HowToSend, Replay
 from laurel.replaying.summary import ReplaySummary
 from laurel.replaying.touring import Tour
 from tests.flow.nursery import Nursery
-from tests.flow.stage import Town, grocery
+from tests.flow.stage import ONE_OF_EACH, Town, grocery
 
 pytestmark = pytest.mark.anyio
 
-PARTS = {"gateway": "both", "points": "both", "redemption": "both"}
 BASKETS = 300
 HOUSEHOLDS = 40
 WAYS = {
@@ -86,7 +85,7 @@ async def street(
     town_urls: DatabaseUrls, town_kafka: KafkaSettings, forks: Nursery | None, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Street]:
     place = tmp_path_factory.mktemp("town")
-    async with Town(place, town_urls, town_kafka, PARTS, forks).open() as town:
+    async with Town(place, town_urls, town_kafka, ONE_OF_EACH, forks).open() as town:
         key = (place / "admin.key").read_text(encoding="utf-8").strip()
         async with Gateway(town.address("gateway"), key) as gateway:
             summaries: dict[str, ReplaySummary] = {}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from laurel.program.reading import read_yaml
 from tests.flow.stage import Door, Town
 
@@ -22,14 +19,10 @@ _FILE = Path(__file__).parents[2] / "programs" / "bank-classes.yaml"
 
 
 @pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        document: Any = json.loads(json.dumps(read_yaml(_FILE.read_text("utf-8")), default=str))
-        await town.door().publish(document)
-        yield town
+async def town(town: Town) -> Town:
+    document: Any = json.loads(json.dumps(read_yaml(_FILE.read_text("utf-8")), default=str))
+    await town.door().publish(document)
+    return town
 
 
 def paid(id_: str, member: str, **more: Any) -> dict[str, Any]:

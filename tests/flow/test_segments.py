@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from laurel.program.reading import read_yaml
 from tests.flow.stage import Door, Town, gather_bounded
 
@@ -20,15 +17,6 @@ pytestmark = pytest.mark.anyio
 PROGRAM = "clubcard"
 _FILE = Path(__file__).parents[2] / "programs" / f"{PROGRAM}.yaml"
 _DOCUMENT: Any = read_yaml(_FILE.read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        yield town
 
 
 class Members:

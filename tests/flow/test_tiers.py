@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
 from laurel.program.reading import read_yaml
 from tests.flow.stage import BOUGHT_AT, NOW, Door, Town
 
@@ -23,13 +20,9 @@ DATED = (NOW - timedelta(days=40)).date().isoformat()
 
 
 @pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "points": "both", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        await town.door().publish(json.loads(json.dumps({**_DOCUMENT, "clock": "wall"}, default=str)))
-        yield town
+async def town(town: Town) -> Town:
+    await town.door().publish(json.loads(json.dumps({**_DOCUMENT, "clock": "wall"}, default=str)))
+    return town
 
 
 def flight(id_: str, member: str, miles: int) -> dict[str, Any]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from laurel.io.migrating import DatabaseUrls
-from laurel.io.settings import KafkaSettings
-from tests.flow.stage import Door, Town, grocery, purchase
+from tests.flow.stage import TWO_OF_EACH, Door, Town, grocery, purchase
 
 pytestmark = pytest.mark.anyio
 
@@ -20,19 +17,20 @@ RING = 5
 
 
 @pytest.fixture(scope="module")
-async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Town]:
-    parts = {"gateway": "both", "gateway-2": "both", "points": "both", "points-2": "worker", "redemption": "both"}
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, parts).open() as town:
-        door = town.door()
-        limit = {"points": 1000, "window": "calendar_year"}
-        rate = {"unit": "point", "to": SISTER, "into": "point", "rate": "1/3", "least": 30, "step": 10,
-                "funding": {"funder": "sister", "price": "1", "currency": "USD"}}  # fmt: skip
-        gifts = {"point": {"least": 2, "most": 500, "given": limit}}
-        await door.publish(grocery(PROGRAM, transfers=gifts, exchanges=[rate]))
-        await door.publish(grocery(SISTER))
-        yield town
+def town_parts() -> dict[str, str]:
+    return TWO_OF_EACH
+
+
+@pytest.fixture(scope="module")
+async def town(town: Town) -> Town:
+    door = town.door()
+    limit = {"points": 1000, "window": "calendar_year"}
+    rate = {"unit": "point", "to": SISTER, "into": "point", "rate": "1/3", "least": 30, "step": 10,
+            "funding": {"funder": "sister", "price": "1", "currency": "USD"}}  # fmt: skip
+    gifts = {"point": {"least": 2, "most": 500, "given": limit}}
+    await door.publish(grocery(PROGRAM, transfers=gifts, exchanges=[rate]))
+    await door.publish(grocery(SISTER))
+    return town
 
 
 async def give(door: Door, key: str, giver: Any, to: str, amount: int, expect: int = 201) -> Any:

@@ -15,13 +15,22 @@ import pytest
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
 from tests.flow.nursery import Nursery
-from tests.flow.stage import JOINED_AT, Door, Doors, Town, gather_bounded, grocery, points_of, purchase, until, voucher
+from tests.flow.stage import (
+    JOINED_AT,
+    TWO_OF_EACH,
+    Door,
+    Doors,
+    Town,
+    gather_bounded,
+    grocery,
+    points_of,
+    purchase,
+    until,
+    voucher,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
-PARTS = {
-    "gateway": "both", "gateway-2": "both", "points": "both", "points-2": "worker", "redemption": "both",
-}  # fmt: skip
 SEVERAL = 8
 
 
@@ -29,7 +38,7 @@ SEVERAL = 8
 async def town(
     town_urls: DatabaseUrls, town_kafka: KafkaSettings, forks: Nursery | None, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Town]:
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, PARTS, forks).open() as town:
+    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, TWO_OF_EACH, forks).open() as town:
         yield town
 
 

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from laurel.contracts.registry import EVENTS, POINTS_TOPIC, REDEMPTION_TOPIC, TOPICS
-from services.gateway.outcomes import ANSWERS, FREED, NOTHING, POSTED, REFUSED, TYPES, Place, told_by
+from services.gateway.outcomes import ANSWERS, TYPES, told_by
+from services.gateway.told.telling import FREED, NOTHING, POSTED, REFUSED, Place
 
 
 def message(type_: str, said: dict[str, Any], correlation: str = "a:grocery:acme:1:t-1", **changes: Any) -> Any:

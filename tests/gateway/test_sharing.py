@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from laurel.io.database import Database
-from services.gateway.outcomes import POSTED, REFUSED, told_by
+from services.gateway.outcomes import told_by
 from services.gateway.store.recording import record
+from services.gateway.told.telling import POSTED, REFUSED
 from tests.gateway.stage import PROGRAM
 from tests.gateway.test_outcomes import message
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,11 @@ def purchase(id_: str, amount: int, at: datetime = START, *, currency: str = "GB
     }
 
 
+def as_heard(said: Iterable[Announcement]) -> list[dict[str, Any]]:
+    """Return what was announced as a consumer reads it: each body, with its type and whom it concerns."""
+    return [{"type": one.type, "member": one.member, **msgspec.json.decode(one.body)} for one in said]
+
+
 class Till:
     """One member of one program, and what became of it."""
 
@@ -84,8 +90,7 @@ class Till:
         self.as_of: datetime | None = None
 
     async def send(self, *notes: Note) -> list[dict[str, Any]]:
-        said: list[Announcement] = await self.road.run(self.ledger, notes)
-        return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
+        return as_heard(await self.road.run(self.ledger, notes))
 
     async def enrol(self, **fields: Any) -> None:
         await self.send(enrolment(self.program, self.member, self.at, **fields))
@@ -149,7 +154,7 @@ class Till:
         key = WalletKey(self.program, self.member)
         _, said = await self.road.run_turn(self.ledger, [key], as_of, turned_to=as_of)
         self.as_of = self.at = as_of
-        return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
+        return as_heard(said)
 
     async def match(self, match: str, tier: str, dated: date, **fields: Any) -> list[dict[str, Any]]:
         versions = {"program": 1, **({"as_of": self.as_of} if self.as_of is not None else {})}

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from services.points.decoding import CannotProcessError
 from services.points.domain.facts import LotReceived
 from services.points.domain.state import Wallet
 from services.points.ports import WalletKey
-from services.points.road import CannotProcessError
 from services.points.testing import note
 from tests.points.till import START, Till, document, enrolment
 

@@ -1,6 +1,5 @@
 """A quote says what would be posted, caps and limits included, and changes nothing."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +15,7 @@ from laurel.program import CompiledProgram, ProgramDocument
 from services.points.entry.http import routes
 from services.points.store.views import LedgerViews
 from services.points.testing import FixedPrograms
-from tests.points.store.test_capping import StoredTill, findings
+from tests.points.stored import StoredTill, findings
 from tests.points.till import document, purchase
 
 pytestmark = pytest.mark.anyio
@@ -27,13 +26,6 @@ class Book(FixedPrograms):
 
     def newest(self, program: str) -> CompiledProgram | None:
         return self.version(program, 1)
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 async def ask(database: Database, program: ProgramDocument, body: dict[str, Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -30,13 +29,6 @@ AFTER = START + timedelta(days=30)
 class Clocked(FixedPrograms):
     def on_wall_clocks(self) -> list[str]:
         return ["clubcard"]
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from laurel.values import AMOUNT_MAX
-from services.points.road import CannotProcessError, decode
+from services.points.decoding import CannotProcessError, decode
 from services.points.settings import PointsSettings
 from services.points.testing import Note, note
 from tests.points.stage import PROGRAM, Stage, Told, at_work, body

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -16,20 +15,13 @@ from laurel.io.migrating import DatabaseUrls
 from services.points.road import Road
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms, MemoryLedger, Note, note
-from services.points.verifying import Finding, verify
+from tests.points.stored import findings
 from tests.points.till import START, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
 MEMBERS = ("m-1", "m-2")
 DEEDS = 120
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 class Life:
@@ -132,8 +124,4 @@ async def test_batches_say_what_single_messages_say(database: Database, database
 
     for member in MEMBERS:
         assert of(together, member) == of(alone, member)
-    auditor = await asyncpg.connect(database_urls.auditor)
-    try:
-        assert [found async for found in verify(auditor) if isinstance(found, Finding)] == []
-    finally:
-        await auditor.close()
+    assert await findings(database_urls) == []

@@ -1,7 +1,6 @@
 """A budget is drawn to the last point and no further, by whoever comes first, and never given back."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -10,7 +9,7 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import ProgramDocument, load_program
-from tests.points.store.test_capping import StoredTill, findings
+from tests.points.stored import StoredTill, findings
 from tests.points.till import START, enrolment, purchase, report
 from tests.program.samples import a_document
 
@@ -22,13 +21,6 @@ OFFER = {"rule": "offer", "rate": {"points": 7, "per": 100}, "budget": {"points"
 
 def campaign(**rule: Any) -> ProgramDocument:
     return load_program(a_document(BASE, {**OFFER, **rule}, program="campaign"))
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 async def till_of(database: Database, member: str = "m-1", **rule: Any) -> StoredTill:

@@ -1,6 +1,5 @@
 """Caps, refills and limits over real tables: the examples of gm-card and seven-eleven, and what the auditor finds."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -10,13 +9,11 @@ from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program.cases import Case, changed, load_cases
 from laurel.program.rehearsing import instant_of
-from services.points.ports import WalletKey
 from services.points.road import Road
-from services.points.store.ledger import Ledger
-from services.points.testing import FixedPrograms, Note
-from services.points.verifying import Finding, verify
+from services.points.testing import FixedPrograms
 from tests.points.domain.test_cases import check
-from tests.points.till import PROGRAMS, START, Till, document, purchase, report
+from tests.points.stored import StoredTill, findings
+from tests.points.till import PROGRAMS, START, document, purchase, report
 
 pytestmark = pytest.mark.anyio
 
@@ -25,60 +22,6 @@ CASES = [
     for name in ("gm-card", "ford-card", "seven-eleven")
     for case in load_cases((PROGRAMS / f"{name}.cases.yaml").read_text()).cases
 ]
-
-
-class StoredTill(Till):
-    """A till whose ledger is the database: each batch in a transaction of its own."""
-
-    database: Database
-
-    async def send(self, *notes: Note) -> list[dict[str, Any]]:
-        import msgspec
-
-        async with self.database.transaction() as connection:
-            said = await self.road.run(Ledger(connection), notes)
-        return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
-
-    async def wait(self) -> None:
-        async with self.database.transaction() as connection:
-            await self.road.run_due(Ledger(connection), [WalletKey(self.program, self.member)], self.at)
-
-    async def figures(self, unit: str) -> tuple[int, int]:
-        async with self.database.connection() as connection:
-            row = await connection.fetchrow(
-                "select available, owed from balances where program = $1 and member = $2 and unit = $3",
-                self.program,
-                self.member,
-                unit,
-            )
-        return (row["available"], row["owed"]) if row is not None else (0, 0)
-
-    async def counters(self) -> dict[str, list[int]]:
-        async with self.database.connection() as connection:
-            rows = await connection.fetch(
-                "select counter, counted from counters where program = $1 and member = $2 order by window_start",
-                self.program,
-                self.member,
-            )
-        found: dict[str, list[int]] = {}
-        for row in rows:
-            found.setdefault(row["counter"], []).append(row["counted"])
-        return found
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
-
-
-async def findings(urls: DatabaseUrls) -> list[Finding]:
-    connection = await asyncpg.connect(urls.auditor)
-    try:
-        return [found async for found in verify(connection) if isinstance(found, Finding)]
-    finally:
-        await connection.close()
 
 
 def till_of(database: Database, name: str, **changes: Any) -> StoredTill:
@@ -112,7 +55,7 @@ async def play(database: Database, name: str, case: Case, member: str) -> None:
             await till.hold(f"{member}-{number}", step.spend.amount, unit=step.spend.unit)
             await till.capture(f"{member}-{number}")
         else:
-            await till.wait()
+            await till.run_due()
         for unit, balance in (step.expect.balances or {}).items():
             available, owed = await till.figures(unit)
             assert balance.available in {None, available}, case.case

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import asyncpg
 import pytest
@@ -24,13 +24,6 @@ from tests.points.till import START, document, enrolment, purchase, report
 pytestmark = pytest.mark.anyio
 
 NUMBERS = (2, 3, 4)
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 def told(sequence: int, note: Note) -> Message:

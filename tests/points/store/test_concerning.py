@@ -1,7 +1,6 @@
 """What one activity means for several wallets, over real tables: the auditor agrees, whoever comes first."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -11,18 +10,11 @@ from laurel.io.database import Database, is_conflict
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import load_program
 from tests.points.domain.test_concerning import MINE, SAID, THEIRS, paid
-from tests.points.store.test_capping import StoredTill, findings
+from tests.points.stored import StoredTill, findings
 from tests.points.till import enrolment, report
 from tests.program.samples import a_document
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 async def bank(database: Database, *friends: str, referrer: str = "m-2") -> StoredTill:

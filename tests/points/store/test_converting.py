@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,20 +15,13 @@ from laurel.program import dump_program
 from services.points.ports import WalletKey
 from services.points.store.converting import look_from
 from services.points.store.ledger import Ledger
-from tests.points.store.test_ledger import StoredTill, findings
+from tests.points.stored import StoredTill, findings
 from tests.points.till import START, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
 MAY = datetime(2024, 4, 30, 23, tzinfo=UTC)
 WALL = document("clubcard", clock="wall")
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 @pytest.fixture

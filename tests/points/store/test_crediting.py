@@ -1,7 +1,6 @@
 """A coupon is credited once among the programs of a group, however often and at the same moment (CA-3)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -11,17 +10,10 @@ from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from services.points.road import Road
 from services.points.testing import FixedPrograms
-from tests.points.store.test_capping import StoredTill, findings
+from tests.points.stored import StoredTill, findings
 from tests.points.till import START, document, report
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 @pytest.fixture

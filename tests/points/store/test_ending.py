@@ -6,17 +6,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
-import msgspec
 import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import ProgramFaults, dump_program
 from services.points.road import Road
-from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms, Note
-from services.points.verifying import Finding, verify
+from tests.points.stored import findings, say
 from tests.points.till import document, enrolment, report
 
 pytestmark = pytest.mark.anyio
@@ -34,9 +31,7 @@ class Bank:
         self.road = Road(self.programs)
 
     async def send(self, *notes: Note) -> list[dict[str, Any]]:
-        async with self.database.transaction() as connection:
-            said = await self.road.run(Ledger(connection), notes)
-        return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
+        return await say(self.database, self.road, *notes)
 
 
 def opened(id_: str = "o", member: str = "m-1", **fields: Any) -> Note:
@@ -56,16 +51,11 @@ def returned(id_: str, of: str = "o") -> Note:
 
 
 @pytest.fixture
-async def bank(database_urls: DatabaseUrls) -> AsyncIterator[Bank]:
-    database = await Database.connect(database_urls.points, schema="points", application="test")
+async def bank(database: Database, database_urls: DatabaseUrls) -> AsyncIterator[Bank]:
     found = Bank(database)
     await found.send(enrolment(PROGRAM, "m-1", OPENED), enrolment(PROGRAM, "m-2", OPENED))
     yield found
-    connection = await asyncpg.connect(database_urls.auditor)
-    faults = [each async for each in verify(connection) if isinstance(each, Finding)]
-    await connection.close()
-    await database.close()
-    assert not faults
+    assert not await findings(database_urls)
 
 
 def amounts(said: list[dict[str, Any]]) -> list[int]:

@@ -1,12 +1,10 @@
 """What a partner pays for in advance: drawn to the last point, waited for in order, posted once (CO-4, CO-7)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
-import msgspec
 import pytest
 
 from laurel.io.database import Database
@@ -15,20 +13,13 @@ from services.points.ports import Announcement
 from services.points.store.ledger import Ledger
 from services.points.testing import note
 from services.points.topping_up import topped_up
-from tests.points.store.test_capping import StoredTill, findings
-from tests.points.till import START, document, enrolment, purchase, report
+from tests.points.stored import StoredTill, findings
+from tests.points.till import START, as_heard, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
 MAY = datetime(2024, 5, 10, 17, tzinfo=UTC)
 """Noon in Chicago."""
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 class CoalitionTill(StoredTill):
@@ -52,7 +43,7 @@ class CoalitionTill(StoredTill):
         said: list[Announcement] = []
         while (more := await self.step()) is not None:
             said += more
-        return [{"type": one.type, "member": one.member, **msgspec.json.decode(one.body)} for one in said]
+        return as_heard(said)
 
     async def step(self) -> list[Announcement] | None:
         async with self.database.transaction() as connection:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -18,8 +16,8 @@ from services.points.entry.judging import Judge
 from services.points.road import Road
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms, Note, note
-from services.points.verifying import Finding, verify
-from tests.points.till import document, enrolment, purchase, report
+from tests.points.stored import findings, say
+from tests.points.till import as_heard, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
@@ -40,9 +38,7 @@ class Shop:
         self.numbers = 0
 
     async def send(self, *notes: Note) -> list[dict[str, Any]]:
-        async with self.database.transaction() as connection:
-            said = await self.road.run(Ledger(connection), notes)
-        return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
+        return await say(self.database, self.road, *notes)
 
     async def enrol(self, *members: str) -> None:
         await self.send(*(enrolment(PROGRAM, member, JOINED) for member in members))
@@ -66,7 +62,7 @@ class Shop:
             if found is None:
                 return False, []
             _, said = await self.judge.step(store, found, turned_to=until)
-        return True, [{"type": one.type, "member": one.member, **msgspec.json.decode(one.body)} for one in said]
+        return True, as_heard(said)
 
     async def judged(self, until: datetime) -> list[dict[str, Any]]:
         heard: list[dict[str, Any]] = []
@@ -86,21 +82,6 @@ class Shop:
     async def join(self, member: str, at: datetime) -> dict[str, Any]:
         activity = {"id": f"joins-{member}", "type": "plus_opened", "occurred_at": at.isoformat()}
         return (await self.send(report(PROGRAM, member, activity, at)))[-1]
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
-
-
-async def findings(urls: DatabaseUrls) -> list[Finding]:
-    connection = await asyncpg.connect(urls.auditor)
-    try:
-        return [found async for found in verify(connection) if isinstance(found, Finding)]
-    finally:
-        await connection.close()
 
 
 async def test_everybody_at_or_above_the_last_place_is_invited(database: Database, database_urls: DatabaseUrls) -> None:

@@ -1,8 +1,6 @@
 """The store against a real Postgres: what memory says, the tables say too, and the auditor agrees."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import asyncpg
 import msgspec
@@ -11,44 +9,15 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import dump_program
-from services.points.domain.state import Balance
-from services.points.ports import Announcement
-from services.points.road import CannotProcessError, Road
+from services.points.decoding import CannotProcessError
+from services.points.road import Road
 from services.points.store.ledger import Ledger
-from services.points.testing import FixedPrograms, Note
+from services.points.testing import FixedPrograms
 from services.points.verifying import _PROOF, _SETS, Finding, verify
-from tests.points.till import START, Till, document, enrolment, purchase, report
+from tests.points.stored import StoredTill, findings
+from tests.points.till import START, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
-
-
-class StoredTill(Till):
-    """A till whose ledger is the database: each batch in a transaction of its own."""
-
-    database: Database
-
-    async def send(self, *notes: Note) -> list[dict[str, Any]]:
-        async with self.database.transaction() as connection:
-            said: list[Announcement] = await self.road.run(Ledger(connection), notes)
-        return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
-
-    async def totals(self) -> Balance:
-        async with self.database.connection() as connection:
-            row = await connection.fetchrow(
-                "select unit, available, pending, held, owed, earned, spent, expired, reversed, adjusted "
-                "from balances where program = $1 and member = $2",
-                self.program,
-                self.member,
-            )
-        assert row is not None
-        return Balance(*row)
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 @pytest.fixture
@@ -57,14 +26,6 @@ async def till(database: Database) -> StoredTill:
     found.database = database
     await found.enrol()
     return found
-
-
-async def findings(urls: DatabaseUrls) -> list[Finding]:
-    connection = await asyncpg.connect(urls.auditor)
-    try:
-        return [found async for found in verify(connection) if isinstance(found, Finding)]
-    finally:
-        await connection.close()
 
 
 async def test_a_life_with_returns_holds_and_debts(till: StoredTill, database_urls: DatabaseUrls) -> None:

@@ -7,18 +7,15 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
-import msgspec
 import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import load_program
 from services.points.road import Road
-from services.points.store.ledger import Ledger
 from services.points.store.views import LedgerViews
 from services.points.testing import FixedPrograms, Note, note
-from services.points.verifying import Finding, verify
+from tests.points.stored import findings, say
 from tests.points.till import START, enrolment, purchase, report
 from tests.program.samples import a_document
 
@@ -36,9 +33,7 @@ class Family:
         self.road = Road(self.programs)
 
     async def send(self, *notes: Note) -> list[dict[str, Any]]:
-        async with self.database.transaction() as connection:
-            said = await self.road.run(Ledger(connection), notes)
-        return [{"type": one.type, "member": one.member, **msgspec.json.decode(one.body)} for one in said]
+        return await say(self.database, self.road, *notes)
 
 
 def enrol(member: str, person: str | None) -> Note:
@@ -65,14 +60,9 @@ def earned(said: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
 
 
 @pytest.fixture
-async def family(database_urls: DatabaseUrls) -> AsyncIterator[Family]:
-    database = await Database.connect(database_urls.points, schema="points", application="test")
+async def family(database: Database, database_urls: DatabaseUrls) -> AsyncIterator[Family]:
     yield Family(database)
-    connection = await asyncpg.connect(database_urls.auditor)
-    faults = [each async for each in verify(connection) if isinstance(each, Finding)]
-    await connection.close()
-    await database.close()
-    assert not faults
+    assert not await findings(database_urls)
 
 
 async def test_two_members_of_a_person_earn_once_and_strangers_for_themselves(family: Family) -> None:

@@ -4,12 +4,11 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
-from tests.points.store.test_capping import StoredTill, database, findings
+from tests.points.stored import StoredTill, findings
 from tests.points.till import START, document, enrolment, report
 
 pytestmark = pytest.mark.anyio
 
-__all__ = ["database"]
 PAID = {
     "id": "a",
     "type": "flight",

@@ -1,7 +1,6 @@
 """Hot statements reach their rows by key, on tables that are new and on tables that are full."""
 
 import re
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -77,13 +76,6 @@ HOT = {
     "move inbox": INBOX_MOVE,
     "take numbers": _TAKE_NUMBERS,
 }
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 async def fill(database: Database) -> None:

@@ -8,16 +8,14 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from services.points.road import Road
-from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms, Note, note
-from services.points.verifying import Finding, verify
+from tests.points.stored import findings, say
 from tests.points.till import START, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
@@ -42,12 +40,6 @@ def road() -> Road:
     return Road(FixedPrograms(here, there))
 
 
-async def say(database: Database, road: Road, *notes: Note) -> list[dict[str, Any]]:
-    async with database.transaction() as connection:
-        said = await road.run(Ledger(connection), notes)
-    return [{"type": one.type, **msgspec.json.decode(one.body)} for one in said]
-
-
 def gift(name: str, giver: str, to: str, amount: int) -> Note:
     return note(
         "transfer.requested.v1", "clubcard", giver, at=START, cause={"kind": "request", "id": name}, transfer=name,
@@ -61,14 +53,6 @@ def swap(name: str, giver: str, to: str, amount: int) -> Note:
         to_program="worldwide", to_member=to, unit="point", amount=amount, partner="shop", versions={"program": 1},
         to_versions={"program": 1},
     )  # fmt: skip
-
-
-async def findings(urls: DatabaseUrls) -> list[Finding]:
-    connection = await asyncpg.connect(urls.auditor)
-    try:
-        return [found async for found in verify(connection) if isinstance(found, Finding)]
-    finally:
-        await connection.close()
 
 
 async def test_gifts_in_a_ring_at_once_come_out_exact(

@@ -1,7 +1,5 @@
 """Tiers against a real Postgres: the examples of the programs with tiers, and the auditor's fold after each."""
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import pytest
 
@@ -13,7 +11,7 @@ from services.points.domain.state import Wallet
 from services.points.ports import Needs, WalletKey
 from services.points.store.ledger import Ledger
 from tests.points.domain.test_cases import check, play
-from tests.points.store.test_ledger import StoredTill, findings
+from tests.points.stored import StoredTill, findings
 from tests.points.till import PROGRAMS, document, enrolment
 
 pytestmark = pytest.mark.anyio
@@ -26,10 +24,6 @@ class TieredTill(StoredTill):
 
     read: Wallet | None = None
 
-    async def run_due(self) -> None:
-        async with self.database.transaction() as connection:
-            await self.road.run_due(Ledger(connection), [WalletKey(self.program, self.member)], self.at)
-
     async def look(self) -> None:
         key = WalletKey(self.program, self.member)
         needs = Needs(wallets={key}, tiers={key: 800}, counting={key: self.at.date()})
@@ -40,13 +34,6 @@ class TieredTill(StoredTill):
     def wallet(self) -> Wallet:
         assert self.read is not None
         return self.read
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 async def test_examples_hold_in_the_tables(database: Database, database_urls: DatabaseUrls) -> None:

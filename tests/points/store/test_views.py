@@ -1,24 +1,14 @@
 """Reads for callers, and that a partner sees its own journals and lots only."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from laurel.errors import Problem
 from laurel.io.database import Database
-from laurel.io.migrating import DatabaseUrls
 from services.points.store.views import LedgerViews
-from tests.points.store.test_ledger import StoredTill
+from tests.points.stored import StoredTill
 from tests.points.till import document, purchase
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 async def test_partner_sees_only_its_own(database: Database) -> None:

@@ -1,9 +1,7 @@
 """One at a time or hundreds together: the tables are the same."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 
 from laurel.io.database import Database
@@ -12,20 +10,13 @@ from services.points.road import Road
 from services.points.store.ledger import Ledger
 from services.points.store.writing_few import FEW
 from services.points.testing import FixedPrograms, Note
-from services.points.verifying import Finding, verify
+from tests.points.stored import findings
 from tests.points.till import START, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
 TABLES = ("wallets", "balances", "journals", "entries", "activities", "lots")
 MEMBERS = FEW + 6
-
-
-@pytest.fixture
-async def database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    found = await Database.connect(database_urls.points, schema="points", application="test")
-    yield found
-    await found.close()
 
 
 def _notes(prefix: str) -> list[Note]:
@@ -63,8 +54,4 @@ async def test_few_and_many_write_the_same(database: Database, database_urls: Da
         few = await _rows(database, table, "few")
         assert few == await _rows(database, table, "all"), table
         assert len(few) >= MEMBERS
-    auditor = await asyncpg.connect(database_urls.auditor)
-    try:
-        assert [found async for found in verify(auditor) if isinstance(found, Finding)] == []
-    finally:
-        await auditor.close()
+    assert await findings(database_urls) == []
