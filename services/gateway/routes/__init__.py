@@ -6,6 +6,7 @@ from services.gateway.routes import (
     activities,
     adjustments,
     approvals,
+    audits,
     batches,
     changes,
     claims,
@@ -57,4 +58,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     clocks.router,
     copies.router,
     reports.router,
+    audits.router,
 )
