@@ -12,6 +12,7 @@ from services.gateway.routes import (
     claims,
     clocks,
     copies,
+    events,
     exchanges,
     holds,
     households,
@@ -58,5 +59,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     clocks.router,
     copies.router,
     reports.router,
+<<<<<<< HEAD
     audits.router,
+=======
+    events.router,
+>>>>>>> main
 )
