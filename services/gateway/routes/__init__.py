@@ -59,9 +59,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     clocks.router,
     copies.router,
     reports.router,
-<<<<<<< HEAD
     audits.router,
-=======
     events.router,
->>>>>>> main
 )
