@@ -34,6 +34,7 @@ from services.gateway.pumping import Pump
 from services.gateway.settings import GatewaySettings
 from services.gateway.turning import Turning
 from services.gateway.waiting import Waiting
+from services.gateway.watching import Watching
 from services.gateway.yielding import Presence
 
 SERVICE = "gateway"
@@ -78,13 +79,14 @@ class Api:
     turning: Turning
     presence: Presence
     feed: Feed
+    watching: Watching
 
     def tasks(self) -> dict[str, Part]:
         return {"presence": self.presence.run, "tail": self.tail.run}
 
     def streams(self) -> dict[str, Part]:
         """What stops first: a door waits for whoever is inside, and listeners do not leave by themselves."""
-        return {"streams": self.feed.run}
+        return {"streams": self.feed.run, "watching": self.watching.run}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             Turning(database, points, redemption, parts.health, clock, interval_seconds=settings.turn_poll_seconds),
             presence,
             Feed(database, parts.health, poll_seconds=settings.events_poll_seconds),
+            Watching(database),
         )
     finally:
         await asking.close()
