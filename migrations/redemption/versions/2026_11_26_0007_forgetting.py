@@ -7,7 +7,7 @@ sealed, so that the service's secret can change without a code being lost. Only 
 from alembic import op
 
 revision = "redemption_0007"
-down_revision = "redemption_0003"
+down_revision = "redemption_0006"
 branch_labels = None
 depends_on = None
 
