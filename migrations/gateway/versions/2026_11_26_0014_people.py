@@ -9,7 +9,7 @@ notes that were written in clear before are sealed by `laurel reseal`.
 from alembic import op
 
 revision = "gateway_0014"
-down_revision = "gateway_0008"
+down_revision = "gateway_0012"
 branch_labels = None
 depends_on = None
 

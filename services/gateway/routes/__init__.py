@@ -12,6 +12,7 @@ from services.gateway.routes import (
     clocks,
     copies,
     erasures,
+    events,
     exchanges,
     extracts,
     holds,
@@ -61,4 +62,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     clocks.router,
     copies.router,
     reports.router,
+    events.router,
 )
