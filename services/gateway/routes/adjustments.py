@@ -73,17 +73,12 @@ async def adjust_points(request: Request) -> Response:
             return correction_requested(stamp, adjustment, member, caller.partner, of_partner, body, trace)
         return adjustment_requested(stamp, adjustment, member, caller.partner, caller.adjust_limit, body, trace)
 
-<<<<<<< HEAD
-    new = NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, body.note)
+    sealed = await _sealed_note(api, head.program, member, adjustment, body.note)
+    new = NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, sealed)
     # A note may name people, and so may whom it is about; what was given and why is what counts.
     after = {"unit": body.unit, "amount": body.amount, "reason": body.reason, "of": body.corrects and body.corrects.id}
-    note = noted(request, caller, "adjustment.made", adjustment, program=head.program, after=after)
-    return await ask_for(request, new, body_hash(body), say, at=_at(head.program), change=note)
-=======
-    note = await _sealed_note(api, head.program, member, adjustment, body.note)
-    new = NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, note)
-    return await ask_for(request, new, body_hash(body), say, at=_at(head.program))
->>>>>>> main
+    change = noted(request, caller, "adjustment.made", adjustment, program=head.program, after=after)
+    return await ask_for(request, new, body_hash(body), say, at=_at(head.program), change=change)
 
 
 @router.get(
