@@ -18,7 +18,7 @@ PROGRAM = "grocery"
 LINE_BYTES = 250_000
 LINES = 1_000
 GROWTH_BYTES_MAX = 40_000_000
-PADDING = bytes(random.Random(7).choices(b" \t", k=LINE_BYTES))  # noqa: S311 - white space that does not pack away
+PADDING = bytes(random.Random(7).choices(b" \t", k=LINE_BYTES))
 
 
 @pytest.fixture(scope="module")
