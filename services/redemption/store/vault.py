@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from laurel.errors import LaurelError
 
 KEY_BYTES: Final = 32
-_NONCE_BYTES = 12
+NONCE_BYTES: Final = 12
 _FORMAT = b"\x01"
 """The first byte of everything sealed, so that another way of sealing can follow."""
 
@@ -36,30 +35,26 @@ class Vault:
         self._members = AESGCM(_derived(secret, b"laurel voucher member keys"))
         self._hashing = _derived(secret, b"laurel voucher look-up")
 
-    def new_member_key(self, program: str, member: str) -> bytes:
-        """Return a new key for a member, sealed."""
-        return _seal(self._members, secrets.token_bytes(KEY_BYTES), _name(program, member))
+    def seal_member_key(self, plain: bytes, nonce: bytes, program: str, member: str) -> bytes:
+        """Return a member's key, sealed; the nonce is used for nothing else."""
+        return _seal(self._members, nonce, plain, _name(program, member))
 
-    def try_member_key(self, member_key: bytes, program: str, member: str) -> None:
-        """Raise `SealBrokenError` unless the key was sealed by this secret, for this member."""
-        self._opened(member_key, program, member)
+    def opened(self, member_key: bytes, program: str, member: str) -> AESGCM:
+        """Return a member's key, ready for use; `SealBrokenError` unless this secret sealed it, for this member."""
+        return AESGCM(_open(self._members, member_key, _name(program, member)))
 
-    def seal(self, member_key: bytes, program: str, member: str, voucher: str, code: str) -> bytes:
+    def seal(self, opened: AESGCM, nonce: bytes, program: str, member: str, voucher: str, code: str) -> bytes:
         """Return the code, readable only with the member's key and only as this voucher's."""
-        aead = self._opened(member_key, program, member)
-        return _seal(aead, code.encode(), _name(program, member, voucher))
+        return _seal(opened, nonce, code.encode(), _name(program, member, voucher))
 
     def open(self, member_key: bytes, program: str, member: str, voucher: str, sealed: bytes) -> str:
         """Return the code; raises `SealBrokenError`."""
-        aead = self._opened(member_key, program, member)
+        aead = self.opened(member_key, program, member)
         return _open(aead, sealed, _name(program, member, voucher)).decode()
 
     def digest(self, program: str, code: str) -> bytes:
         """Return what a code is looked up by; without the secret it cannot be tried out."""
         return hmac.digest(self._hashing, _name(program, code), hashlib.sha256)
-
-    def _opened(self, member_key: bytes, program: str, member: str) -> AESGCM:
-        return AESGCM(_open(self._members, member_key, _name(program, member)))
 
 
 def _derived(secret: bytes, purpose: bytes) -> bytes:
@@ -70,8 +65,7 @@ def _name(*parts: str) -> bytes:
     return "\n".join(parts).encode()
 
 
-def _seal(aead: AESGCM, plain: bytes, name: bytes) -> bytes:
-    nonce = secrets.token_bytes(_NONCE_BYTES)
+def _seal(aead: AESGCM, nonce: bytes, plain: bytes, name: bytes) -> bytes:
     return _FORMAT + nonce + aead.encrypt(nonce, plain, name)
 
 
@@ -79,6 +73,6 @@ def _open(aead: AESGCM, sealed: bytes, name: bytes) -> bytes:
     if sealed[:1] != _FORMAT:
         raise SealBrokenError("sealed in a way that is not known here")
     try:
-        return aead.decrypt(sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :], name)
+        return aead.decrypt(sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :], name)
     except (InvalidTag, ValueError):
         raise SealBrokenError("sealed by another key, or changed") from None
