@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -36,17 +36,28 @@ class Chance:
 
 
 class Press:
-    """Prints codes in one transaction. `known` are the sealed keys of members who are locked, where they have one."""
+    """Prints codes in one transaction, for members who are locked and whose keys it was told of."""
 
-    def __init__(self, vault: Vault, known: Mapping[tuple[str, str], bytes | None] | None = None) -> None:
+    def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._known = known or {}
+        self._known: dict[tuple[str, str], bytes] = {}
         self._chance = Chance()
         self._opened: dict[tuple[str, str], AESGCM] = {}
         self.new_keys: dict[tuple[str, str], bytes] = {}
         """The keys of members who get their first voucher, sealed."""
         self.printed: dict[str, Secret] = {}
         """What is kept of each code, by voucher."""
+
+    def offer_key(self, program: str, member: str) -> bytes:
+        """Make a key for a member who may have none, and return it sealed."""
+        plain = self._chance.take(KEY_BYTES)
+        self._opened[program, member] = AESGCM(plain)
+        return self._vault.seal_member_key(plain, self._nonce(), program, member)
+
+    def learn_keys(self, known: Mapping[tuple[str, str], bytes | None], new: Collection[tuple[str, str]]) -> None:
+        """Learn the keys that members have; only those who are `new` have the one that was offered."""
+        self._opened = {member: key for member, key in self._opened.items() if member in new}
+        self._known = {member: key for member, key in known.items() if key is not None}
 
     def print(self, program: str, member: str, voucher: str) -> Blank:
         """Make a code, sealed under its member's key."""
@@ -68,11 +79,10 @@ class Press:
             sealed = self._known.get(whose)
             if sealed is not None:
                 opened = self._vault.opened(sealed, program, member)
+                self._opened[whose] = opened
             else:
-                plain = self._chance.take(KEY_BYTES)
-                self.new_keys[whose] = self._vault.seal_member_key(plain, self._nonce(), program, member)
-                opened = AESGCM(plain)
-            self._opened[whose] = opened
+                self.new_keys[whose] = self.offer_key(program, member)
+                opened = self._opened[whose]
         return opened
 
     def _nonce(self) -> bytes:

@@ -30,9 +30,8 @@ class PostgresStore:
 
     async def load(self, needs: Needs) -> State:
         """Lock and read what the needs name."""
-        state, member_keys = await load(self._connection, needs)
-        self._press = Press(self._vault, member_keys)
-        return state
+        self._press = Press(self._vault)
+        return await load(self._connection, needs, self._press)
 
     def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
         """Make codes, of which only hash and sealed form are kept."""

@@ -13,8 +13,8 @@ SECRET = b"s" * 48
 CODE = "0000-0000-0000-0000"
 
 
-def new_key(vault: Vault) -> bytes:
-    return vault.seal_member_key(os.urandom(KEY_BYTES), os.urandom(NONCE_BYTES), "p", "m")
+def new_key(vault: Vault, member: str = "m") -> bytes:
+    return vault.seal_member_key(os.urandom(KEY_BYTES), os.urandom(NONCE_BYTES), "p", member)
 
 
 def sealed_by(vault: Vault, key: bytes, program: str, member: str, voucher: str, code: str) -> bytes:
@@ -75,7 +75,8 @@ def test_a_member_has_one_key_in_a_transaction_and_keeps_the_one_it_has() -> Non
     press.print("p", "m", "v-1")
     press.print("p", "m", "v-2")
     (key,) = press.new_keys.values()
-    again = Press(vault, {("p", "m"): key})
+    again = Press(vault)
+    again.learn_keys({("p", "m"): key}, ())
     again.print("p", "m", "v-3")
     assert again.new_keys == {}
     codes = {
@@ -83,3 +84,18 @@ def test_a_member_has_one_key_in_a_transaction_and_keeps_the_one_it_has() -> Non
         for voucher, secret in {**press.printed, **again.printed}.items()
     }
     assert len(codes) == 3
+
+
+def test_a_key_that_was_offered_counts_only_where_it_was_taken() -> None:
+    vault = Vault(SECRET)
+    press = Press(vault)
+    taken, passed_over = press.offer_key("p", "m"), press.offer_key("p", "n")
+    before = new_key(vault, "n")
+    press.learn_keys({("p", "n"): before}, {("p", "m")})
+    press.print("p", "m", "v-1")
+    press.print("p", "n", "v-2")
+    assert press.new_keys == {}
+    assert vault.open(taken, "p", "m", "v-1", press.printed["v-1"].sealed)
+    assert vault.open(before, "p", "n", "v-2", press.printed["v-2"].sealed)
+    with pytest.raises(SealBrokenError):
+        vault.open(passed_over, "p", "n", "v-2", press.printed["v-2"].sealed)
