@@ -13,7 +13,7 @@ from services.redemption.domain.state import SagaKey, State
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
-from services.redemption.store.loading import load
+from services.redemption.store.loading import MemberKey, load
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import ended
