@@ -14,12 +14,14 @@ from laurel.io.database import Database, is_conflict, is_data_error
 from laurel.io.health import Health
 from laurel.io.outbox import Outbox
 from laurel.io.pruning import keep_pruned
+from laurel.io.reaching_out import Outside
 from laurel.io.relay import Relay
 from laurel.io.tail import Tail
 from laurel.io.topics import dead_topic, main_topic
 from laurel.io.unit import UnitOfWork
 from services.gateway.answering import Settler
 from services.gateway.asking import Ask, Asking, Recorded
+from services.gateway.delivering import Deliverer
 from services.gateway.dropping import keep_dropping
 from services.gateway.feeding import Feed
 from services.gateway.gathering import Gatherer
@@ -32,6 +34,7 @@ from services.gateway.passing import Owner
 from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
 from services.gateway.settings import GatewaySettings
+from services.gateway.signing import Signing
 from services.gateway.turning import Turning
 from services.gateway.waiting import Waiting
 from services.gateway.yielding import Presence
@@ -78,6 +81,8 @@ class Api:
     turning: Turning
     presence: Presence
     feed: Feed
+    outside: Outside
+    signing: Signing
 
     def tasks(self) -> dict[str, Part]:
         return {"presence": self.presence.run, "tail": self.tail.run}
@@ -96,6 +101,8 @@ class Work:
     turning: Turning
     prune: Part
     drop: Part
+    feed: Feed
+    deliverer: Deliverer
 
     def tasks(self) -> dict[str, Part]:
         return {
@@ -104,6 +111,9 @@ class Work:
             "consumer": self.consumer.run,
             "pruning": self.prune,
             "dropping": self.drop,
+            # What tells webhooks is stopped before what it listens to.
+            "webhooks": self.deliverer.run,
+            "feed": self.feed.run,
         }
 
 
@@ -144,6 +154,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
         settings.passed_on_seconds,
         token=token.get_secret_value() if token is not None else None,
     )
+    outside = Outside(settings)
     try:
         yield Api(
             settings,
@@ -165,12 +176,15 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             Turning(database, points, redemption, parts.health, clock, interval_seconds=settings.turn_poll_seconds),
             presence,
             Feed(database, parts.health, poll_seconds=settings.events_poll_seconds),
+            outside,
+            _signing(settings),
         )
     finally:
         await asking.close()
         await recording.close()
         await points.close()
         await redemption.close()
+        await outside.close()
 
 
 def working(parts: Parts) -> Work:
@@ -201,13 +215,21 @@ def working(parts: Parts) -> Work:
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
     redemption = Owner("redemption", settings.redemption_url, settings.passed_on_seconds)
     turning = Turning(parts.database, points, redemption, health, clock, interval_seconds=settings.turn_poll_seconds)
+    feed = Feed(parts.database, health, poll_seconds=settings.events_poll_seconds)
+    deliverer = Deliverer(parts.database, feed, Outside(settings), _signing(settings), settings, health, clock)
     return Work(
         consumer,
         pump,
         turning,
         partial(keep_pruned, parts.database, settings, SERVICE),
         partial(keep_dropping, parts.database, clock, settings, health),
+        feed,
+        deliverer,
     )
+
+
+def _signing(settings: GatewaySettings) -> Signing:
+    return Signing(settings.secret.get_secret_value().encode())
 
 
 def _outcome_topics(settings: GatewaySettings) -> list[str]:

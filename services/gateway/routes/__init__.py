@@ -11,6 +11,7 @@ from services.gateway.routes import (
     claims,
     clocks,
     copies,
+    deliveries,
     events,
     exchanges,
     holds,
@@ -29,6 +30,7 @@ from services.gateway.routes import (
     rewards,
     transfers,
     vouchers,
+    webhooks,
 )
 
 # A path is looked for in this order, so what is asked most comes first.
@@ -59,4 +61,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     copies.router,
     reports.router,
     events.router,
+    webhooks.router,
+    deliveries.router,
 )
