@@ -95,7 +95,13 @@ async def test_an_event_is_told_signed_as_the_standard_says(
     assert Webhook(webhook["secret"]).verify(told.body, told.headers) == told.event
     with pytest.raises(WebhookVerificationError):
         Webhook(webhook["secret"]).verify(told.body + b" ", told.headers)
-    log = await until(lambda: log_of(http, webhook["id"]))
+    log: list[dict[str, Any]] = []
+
+    async def is_written() -> bool:
+        log[:] = await log_of(http, webhook["id"])
+        return bool(log) and log[0]["delivery"] == told.id
+
+    await until(is_written)
     assert log[0].items() >= {
         "delivery": told.id, "state": "delivered", "attempts": 1, "status": 204, "member": member,
         "type": "points.awarded.v1",
