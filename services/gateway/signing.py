@@ -1,6 +1,6 @@
 """How a webhook's receiver knows that it is told by us: signatures as Standard Webhooks lays them down.
 
-A secret is made from the gateway's own, the webhook's id and its generation, so none of them lies anywhere.
+A secret is made from a key of the service, the webhook's id and its generation, so none of them lies anywhere.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MEDIA_TYPE: Final = "application/cloudevents+json"
-_PURPOSE: Final = b"laurel webhook secrets"
+SECRETS: Final = "webhook secrets"
+"""The name of the service's key from which they are made."""
+KEY_BYTES: Final = 32
 
 
 class Signing:
     """Makes the secrets of webhooks, each the same whenever it is made."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._key = hmac.digest(secret, _PURPOSE, hashlib.sha256)
+    def __init__(self, key: bytes) -> None:
+        self._key = key
 
     def secret(self, webhook: str, generation: int) -> str:
         """Return a secret as its receiver is told it."""

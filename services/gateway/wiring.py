@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from secrets import token_bytes
 from typing import Any, TypeVar
 
 from laurel.io.consumer import Consumer
@@ -16,6 +17,7 @@ from laurel.io.outbox import Outbox
 from laurel.io.pruning import keep_pruned
 from laurel.io.reaching_out import Outside
 from laurel.io.relay import Relay
+from laurel.io.sealing import seal_again, service_key
 from laurel.io.tail import Tail
 from laurel.io.topics import dead_topic, main_topic
 from laurel.io.unit import UnitOfWork
@@ -33,8 +35,9 @@ from services.gateway.outcomes import TYPES
 from services.gateway.passing import Owner
 from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
+from services.gateway.sealing import LOOK_UP, Sealing, vault_of
 from services.gateway.settings import GatewaySettings
-from services.gateway.signing import Signing
+from services.gateway.signing import KEY_BYTES, SECRETS, Signing
 from services.gateway.turning import Turning
 from services.gateway.waiting import Waiting
 from services.gateway.yielding import Presence
@@ -62,6 +65,7 @@ class Parts:
     database: Database
     unit: UnitOfWork
     relay: Relay
+    signing: Signing
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Api:
     unit: UnitOfWork
     guard: Guard
     known: Known
+    sealing: Sealing
     settler: Settler
     points: Owner
     redemption: Owner
@@ -131,7 +136,9 @@ async def connected(
     try:
         outbox = await Outbox.load(SERVICE, database)
         relay = Relay(database, outbox, settings, health, sweep_seconds=settings.relay_sweep_seconds)
-        yield Parts(settings, health, clock, database, UnitOfWork(database, outbox, relay), relay)
+        async with database.transaction() as connection:
+            key = await service_key(connection, vault_of(settings), SECRETS, token_bytes(KEY_BYTES))
+        yield Parts(settings, health, clock, database, UnitOfWork(database, outbox, relay), relay, Signing(key))
     finally:
         await database.close()
 
@@ -146,6 +153,10 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
     recording: Gatherer[Heard, None] = _gatherer(Recorder(database, clock).write, settings)
     guard = Guard(database, clock, settings.key_cache_seconds)
     await open_gateway(database, guard, clock, settings.admin_key_file)
+    vault = vault_of(settings)
+    async with database.transaction() as connection:
+        # Before there was a key for it, identifiers were hashed by the secret itself.
+        look_up = await service_key(connection, vault, LOOK_UP, settings.secret.get_secret_value().encode())
     token = settings.redemption_codes_token
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
     redemption = Owner(
@@ -162,7 +173,8 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             database,
             parts.unit,
             guard,
-            Known(database, settings.secret.get_secret_value()),
+            Known(database, look_up),
+            Sealing(database, vault),
             Settler(database, asking, recording),
             points,
             redemption,
@@ -177,7 +189,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             presence,
             Feed(database, parts.health, poll_seconds=settings.events_poll_seconds),
             outside,
-            _signing(settings),
+            parts.signing,
         )
     finally:
         await asking.close()
@@ -185,6 +197,22 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
         await points.close()
         await redemption.close()
         await outside.close()
+
+
+async def reseal(settings: GatewaySettings) -> AsyncIterator[int]:
+    """Seal by the secret that seals now what others sealed, or nobody; yields how much of each part that was."""
+    vault = vault_of(settings)
+    database = await Database.connect(
+        settings.database_url.get_secret_value(), schema=SERVICE, application=f"laurel-{SERVICE}", pool_max=2
+    )
+    try:
+        async for count in seal_again(database, vault):
+            yield count
+        sealing = Sealing(database, vault)
+        while notes := await sealing.seal_notes():
+            yield notes
+    finally:
+        await database.close()
 
 
 def working(parts: Parts) -> Work:
@@ -216,7 +244,7 @@ def working(parts: Parts) -> Work:
     redemption = Owner("redemption", settings.redemption_url, settings.passed_on_seconds)
     turning = Turning(parts.database, points, redemption, health, clock, interval_seconds=settings.turn_poll_seconds)
     feed = Feed(parts.database, health, poll_seconds=settings.events_poll_seconds)
-    deliverer = Deliverer(parts.database, feed, Outside(settings), _signing(settings), settings, health, clock)
+    deliverer = Deliverer(parts.database, feed, Outside(settings), parts.signing, settings, health, clock)
     return Work(
         consumer,
         pump,
@@ -226,10 +254,6 @@ def working(parts: Parts) -> Work:
         feed,
         deliverer,
     )
-
-
-def _signing(settings: GatewaySettings) -> Signing:
-    return Signing(settings.secret.get_secret_value().encode())
 
 
 def _outcome_topics(settings: GatewaySettings) -> list[str]:

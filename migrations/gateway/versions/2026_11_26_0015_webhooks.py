@@ -7,7 +7,7 @@ events of a member and what can be read and sent again. Only tables are added.
 from alembic import op
 
 revision = "gateway_0015"
-down_revision = "gateway_0012"
+down_revision = "gateway_0014"
 branch_labels = None
 depends_on = None
 
