@@ -47,7 +47,10 @@ class CreateWebhook(Body):
     """Where to tell what: names of types as `points.awarded` or `points.*`, of the programs named."""
 
     url: Annotated[str, Field(min_length=1, max_length=2000, pattern=NO_NUL_PATTERN)]
-    types: Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=50)]
+    types: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL_PATTERN)]],
+        Field(min_length=1, max_length=50),
+    ]
     programs: ProgramNames
 
 
