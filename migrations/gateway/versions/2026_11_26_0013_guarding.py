@@ -9,7 +9,7 @@ hangs is overtaken. Only a table, an index on a small table and columns with con
 from alembic import op
 
 revision = "gateway_0013"
-down_revision = "gateway_0014"
+down_revision = "gateway_0015"
 branch_labels = None
 depends_on = None
 
