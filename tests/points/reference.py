@@ -211,9 +211,8 @@ class Reference:
         """Return what it earned and what was cut, by rule; or the code of a refusal."""
         self.pass_time(name, at)
         member = self.members[name]
-        now = member["at"]
         # S9: accepted to the end of the day two months later.
-        if now >= midnight(months_later(day_of(occurred), 2) + timedelta(days=1)):
+        if at >= midnight(months_later(day_of(occurred), 2) + timedelta(days=1)):
             return "claim_too_late"
         percent = LEVELS[self._tier_at(member, occurred)][2]
         activity: dict[str, Any] = {
@@ -248,7 +247,7 @@ class Reference:
         self._pay_with([lot for lot in member["lots"] if lot["activity"] == id_], member)
         member["activities"][id_] = activity
         self._step(member, occurred, sum(line["amount"] for line in lines) // 100, activity)
-        self.pass_time(name, now)
+        self.pass_time(name, at)
         return awards, capped
 
     def _cut(self, member: Member, activity: dict[str, Any], rule: str, computed: int, waiting: int) -> tuple[int, str]:
@@ -385,7 +384,7 @@ class Reference:
                 refused["left"] = min(refused["left"], max(most - activity["granted"][rule], 0))
         refilled = self._refill(member, freed)
         self._unstep(member, activity, amount_before // 100, sum(line["kept"] for line in activity["lines"]) // 100)
-        self.pass_time(name, member["at"])
+        self.pass_time(name, at)
         return reversals, refilled
 
     def _claw_back(self, member: Member, of: str, rule: str, amount: int) -> dict[str, int]:

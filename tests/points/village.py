@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from services.points.domain.state import Wallet
 from services.points.testing import Note, note
-from tests.points.reference import PROGRAM
 from tests.points.till import enrolment, report
 
-NAME = PROGRAM["program"]
 START = datetime(2023, 11, 20, 12, tzinfo=UTC)
 ENROLLED = {
     "m-1": (datetime(2023, 1, 31, 9, tzinfo=UTC), "ann"),
@@ -22,59 +21,54 @@ ENROLLED = {
 MEMBERS = sorted(ENROLLED)
 
 
+@dataclass(frozen=True)
 class Telling:
-    """Messages to points, as the gateway and redemption send them."""
+    """Messages to points about the members of one program, as the gateway and redemption send them."""
 
-    @staticmethod
-    def enrolment(member: str, at: datetime, person: str) -> Note:
-        return enrolment(NAME, member, at, person=person)
+    program: str
 
-    @staticmethod
+    def enrolment(self, member: str, at: datetime, person: str) -> Note:
+        return enrolment(self.program, member, at, person=person)
+
     def purchase(
-        name: str, member: str, at: datetime, occurred: datetime, lines: Sequence[dict[str, Any]], channel: str
+        self, name: str, member: str, at: datetime, occurred: datetime, lines: Sequence[dict[str, Any]], channel: str
     ) -> Note:
         activity = {
             "id": name, "type": "purchase", "occurred_at": occurred.isoformat(), "currency": "GBP", "channel": channel,
             "amount": sum(line["amount"] for line in lines),
             "lines": [{"id": str(place), **line} for place, line in enumerate(lines)],
         }  # fmt: skip
-        return report(NAME, member, activity, at)
+        return report(self.program, member, activity, at)
 
-    @staticmethod
-    def giving_back(name: str, of: str, member: str, at: datetime, parts: Iterable[tuple[int, int]]) -> Note:
+    def giving_back(self, name: str, of: str, member: str, at: datetime, parts: Iterable[tuple[int, int]]) -> Note:
         lines = [{"id": str(place), "quantity": quantity} for place, quantity in parts]
         activity = {"id": name, "type": "return", "of": of, "occurred_at": at.isoformat()}
-        return report(NAME, member, {**activity, "lines": lines} if lines else activity, at)
+        return report(self.program, member, {**activity, "lines": lines} if lines else activity, at)
 
-    @staticmethod
-    def hold(name: str, member: str, at: datetime, amount: int, seconds: int | None) -> Note:
+    def hold(self, name: str, member: str, at: datetime, amount: int, seconds: int | None) -> Note:
         """Without a time it is a redemption's."""
         if seconds is None:
-            return _note("hold.requested.v1", member, at, hold=name, unit="point", amount=amount, redemption=name)
+            return self._note("hold.requested.v1", member, at, hold=name, unit="point", amount=amount, redemption=name)
         fields = {"unit": "point", "amount": amount, "ttl_seconds": seconds, "partner": "shop", "reference": "till"}
-        return _note("timed_hold.requested.v1", member, at, hold=name, **fields)
+        return self._note("timed_hold.requested.v1", member, at, hold=name, **fields)
 
-    @staticmethod
-    def of_hold(deed: str, hold: str, member: str, at: datetime, amount: int | None, by: str) -> Note:
+    def of_hold(self, deed: str, hold: str, member: str, at: datetime, amount: int | None, by: str) -> Note:
         fields: dict[str, Any] = {} if deed == "release" else {"amount": amount}
         if deed == "cancel":
             fields["by"] = by
-        return _note(f"timed_hold.{deed}_requested.v1", member, at, hold=hold, **fields)
+        return self._note(f"timed_hold.{deed}_requested.v1", member, at, hold=hold, **fields)
 
-    @staticmethod
-    def gift(name: str, giver: str, to: str, at: datetime, amount: int) -> Note:
+    def gift(self, name: str, giver: str, to: str, at: datetime, amount: int) -> Note:
         fields = {"transfer": name, "to": to, "unit": "point", "amount": amount, "partner": "shop"}
-        return _note("transfer.requested.v1", giver, at, **fields)
+        return self._note("transfer.requested.v1", giver, at, **fields)
 
-    @staticmethod
-    def adjustment(name: str, member: str, at: datetime, amount: int, reason: str) -> Note:
+    def adjustment(self, name: str, member: str, at: datetime, amount: int, reason: str) -> Note:
         fields = {"adjustment": name, "unit": "point", "amount": amount, "reason": reason, "partner": "shop"}
-        return _note("adjustment.requested.v1", member, at, **fields)
+        return self._note("adjustment.requested.v1", member, at, **fields)
 
-
-def _note(type_: str, member: str, at: datetime, **fields: Any) -> Note:
-    cause = {"kind": "request", "id": "r"}
-    return note(type_, NAME, member, at=at, cause=cause, versions={"program": 1}, **fields)
+    def _note(self, type_: str, member: str, at: datetime, **fields: Any) -> Note:
+        cause = {"kind": "request", "id": "r"}
+        return note(type_, self.program, member, at=at, cause=cause, versions={"program": 1}, **fields)
 
 
 def answered(said: Iterable[dict[str, Any]]) -> Any:

@@ -22,7 +22,7 @@ from services.points.road import Road
 from services.points.testing import FixedPrograms, MemoryLedger, Note
 from tests.points.reference import MOST, PROGRAM, Reference
 from tests.points.till import as_heard
-from tests.points.village import ENROLLED, MEMBERS, NAME, START, Telling, answered, shown
+from tests.points.village import ENROLLED, MEMBERS, START, Telling, answered, shown
 
 members = st.sampled_from(MEMBERS)
 lines = st.lists(
@@ -52,25 +52,54 @@ class VillageMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.ledger = MemoryLedger()
-        self.road = Road(FixedPrograms(load_program(PROGRAM)))
         self.reference = Reference()
+        self.telling = Telling(PROGRAM["program"])
         self.now = START
         self.bought: list[tuple[str, str]] = []
         self.holds: list[tuple[str, str]] = []
         self.told: list[tuple[Note, list[dict[str, Any]]]] = []
         self.count = 0
+        self.prepare()
         for member in MEMBERS:
             at, person = ENROLLED[member]
-            self.send(Telling.enrolment(member, at, person))
+            self.send(self.telling.enrolment(member, at, person))
             self.reference.enrol(member, at, person)
+
+    # What plays: here in memory. -------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.ledger = MemoryLedger()
+        self.road = Road(FixedPrograms(load_program(PROGRAM)))
 
     def teardown(self) -> None:
         self.loop.close()
 
+    def deliver(self, note: Note) -> list[dict[str, Any]]:
+        return as_heard(self.loop.run_until_complete(self.road.run(self.ledger, [note])))
+
+    def run_timers(self, keys: list[WalletKey]) -> None:
+        self.loop.run_until_complete(self.road.run_due(self.ledger, keys, self.now))
+
+    def wallets(self) -> dict[str, Wallet]:
+        return {member: self.ledger.wallets[WalletKey(self.telling.program, member)] for member in MEMBERS}
+
+    def drawn(self) -> int:
+        return self.ledger.shared.drawn(self.telling.program, "offer")
+
+    def refold(self) -> None:
+        for member, wallet in self.wallets().items():
+            folded = Wallet(wallet.program, member)
+            for journal in self.ledger.journals:
+                if journal.wallet is wallet:
+                    for fact in decode_facts(encode_facts(journal.facts)):
+                        folded.apply(journal.number, fact)
+            assert shown(folded) == shown(wallet)
+
+    # What is played. -------------------------------------------------------------------------------------------
+
     def send(self, note: Note) -> list[dict[str, Any]]:
-        said = as_heard(self.loop.run_until_complete(self.road.run(self.ledger, [note])))
+        said = self.deliver(note)
         if note.type == "activity.reported.v1":
             self.told.append((note, said))
         return said
@@ -85,7 +114,7 @@ class VillageMachine(RuleBasedStateMachine):
     )  # fmt: skip
     def buy(self, member: str, lines: list[dict[str, Any]], days_ago: int, channel: str) -> None:
         name, occurred = self.name(), self.now - timedelta(days=days_ago)
-        said = self.send(Telling.purchase(name, member, self.now, occurred, lines, channel))
+        said = self.send(self.telling.purchase(name, member, self.now, occurred, lines, channel))
         expected = self.reference.buy(member, name, self.now, occurred, lines, channel)
         agree(answered(said), expected)
         if not isinstance(expected, str):
@@ -99,13 +128,13 @@ class VillageMachine(RuleBasedStateMachine):
         self.bring_back(of, member, [] if whole else [(place % places, quantity)])
 
     def bring_back(self, of: str, member: str, parts: list[tuple[int, int]]) -> None:
-        said = self.send(Telling.giving_back(self.name(), of, member, self.now, parts))
+        said = self.send(self.telling.giving_back(self.name(), of, member, self.now, parts))
         agree(answered(said), self.reference.give_back(member, of, self.now, parts or None))
 
     @rule(member=members, amount=points, seconds=st.sampled_from([None, 900, 864_000]))
     def hold(self, member: str, amount: int, seconds: int | None) -> None:
         name = self.name()
-        said = self.send(Telling.hold(name, member, self.now, amount, seconds))
+        said = self.send(self.telling.hold(name, member, self.now, amount, seconds))
         expected = self.reference.hold(member, name, self.now, amount, seconds)
         agree(answered(said), expected)
         if expected is None and seconds is not None:
@@ -118,7 +147,7 @@ class VillageMachine(RuleBasedStateMachine):
     )  # fmt: skip
     def ask_of_hold(self, data: Any, deed: str, amount: int | None, by: str) -> None:
         hold, member = data.draw(st.sampled_from(self.holds))
-        said = self.send(Telling.of_hold(deed, hold, member, self.now, amount, by))
+        said = self.send(self.telling.of_hold(deed, hold, member, self.now, amount, by))
         expected = {
             "capture": lambda: self.reference.capture(member, hold, self.now, amount),
             "release": lambda: self.reference.release(member, hold, self.now),
@@ -130,7 +159,7 @@ class VillageMachine(RuleBasedStateMachine):
     @rule(giver=members, other=st.integers(1, 2), amount=points)
     def give(self, giver: str, other: int, amount: int) -> None:
         to = MEMBERS[(MEMBERS.index(giver) + other) % 3]
-        said = self.send(Telling.gift(self.name(), giver, to, self.now, amount))
+        said = self.send(self.telling.gift(self.name(), giver, to, self.now, amount))
         found, expected = answered(said), self.reference.give(giver, to, self.now, amount)
         assert found == expected
 
@@ -145,7 +174,7 @@ class VillageMachine(RuleBasedStateMachine):
         member=members, amount=st.integers(-150, 150).filter(bool), reason=st.sampled_from(["goodwill", "correction"])
     )
     def adjust(self, member: str, amount: int, reason: str) -> None:
-        said = self.send(Telling.adjustment(self.name(), member, self.now, amount, reason))
+        said = self.send(self.telling.adjustment(self.name(), member, self.now, amount, reason))
         expected = self.reference.adjust(member, self.now, amount, may_owe=reason == "correction")
         agree(answered(said), expected)
 
@@ -154,36 +183,22 @@ class VillageMachine(RuleBasedStateMachine):
     def repeat(self, which: int) -> None:
         """An activity that is reported again is answered as before, and nothing moves."""
         note, said = self.told[which % len(self.told)]
-        again = as_heard(self.loop.run_until_complete(self.road.run(self.ledger, [note])))
-        assert answered(again) == answered(said)
+        agree(answered(self.deliver(note)), answered(said))
 
     @rule(hours=st.sampled_from([1, 20, 24 * 9, 24 * 31, 24 * 62]), timers=st.sets(members))
     def wait(self, hours: int, timers: set[str]) -> None:
         """Let time pass, and timers run for some."""
         self.now += timedelta(hours=hours)
-        keys = [WalletKey(NAME, member) for member in sorted(timers)]
-        self.loop.run_until_complete(self.road.run_due(self.ledger, keys, self.now))
+        self.run_timers([WalletKey(self.telling.program, member) for member in sorted(timers)])
         for member in timers:
             self.reference.pass_time(member, self.now)
 
     @invariant()
     def all_agree(self) -> None:
-        for member in MEMBERS:
-            wallet = self.ledger.wallets[WalletKey(NAME, member)]
+        for member, wallet in self.wallets().items():
             agree(shown(wallet), self.reference.shown(member))
-        assert self.ledger.shared.drawn(NAME, "offer") == self.reference.drawn
-
-        self._refold_agrees()
-
-    def _refold_agrees(self) -> None:
-        for member in MEMBERS:
-            wallet = self.ledger.wallets[WalletKey(NAME, member)]
-            folded = Wallet(NAME, member)
-            for journal in self.ledger.journals:
-                if journal.wallet is wallet:
-                    for fact in decode_facts(encode_facts(journal.facts)):
-                        folded.apply(journal.number, fact)
-            assert shown(folded) == shown(wallet)
+        assert self.drawn() == self.reference.drawn
+        self.refold()
 
 
 TestVillageMachine = VillageMachine.TestCase
