@@ -66,6 +66,7 @@ class ValidShown(Shown):
     valid: bool
     effective_from: Instant
     changed: list[str] = []
+    applies: dict[str, Literal["new_lots", "open_lots", "all"]] = {}
     members: int = 0
     lots: int = 0
 
