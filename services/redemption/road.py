@@ -141,7 +141,7 @@ class Road:
         blanks: tuple[Blank, ...] = ()
         if isinstance(heard, PointsHeld) and isinstance(step.key, SagaKey):
             count = vouchers_needed(state, heard)
-            blanks = store.print_vouchers(step.key, count) if count else ()
+            blanks = store.print_vouchers(step.key, count, at) if count else ()
         elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted):
             blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
         program = ProgramTerms()
@@ -254,6 +254,8 @@ def needs(steps: Sequence[Step]) -> Needs:
                     out.uses.add((step.key, step.heard.reference))
             case _ if isinstance(step.key, SagaKey):
                 out.answered.add(step.key)
+                if isinstance(step.heard, PointsHeld):
+                    out.held_at = min(step.heard.at, out.held_at or step.heard.at)
     return out
 
 

@@ -47,14 +47,19 @@ ALWAYS = {
         from redemption.stock s
         left join (select program, reward, max((convert_from(document, 'UTF8')::json ->> 'stock')::bigint) as most
                    from redemption.rewards group by program, reward) r using (program, reward)
-        where s.reserved + s.taken > coalesce(r.most, 0)""",
+        left join (select program, reward, sum(codes) as codes from redemption.pool_lots
+                   group by program, reward) p using (program, reward)
+        where s.reserved + s.taken > greatest(r.most, p.codes, 0)""",
     "stock follows the newest terms": """
         select s.program || '/' || s.reward,
                'version ' || s.version || ' with ' || coalesce(s.total::text, 'no count') || ', newest is '
                || coalesce(r.version, 0) || ' with ' || coalesce(r.total::text, 'no count')
         from redemption.stock s
         full join (select distinct on (program, reward) program, reward, version,
-                     (convert_from(document, 'UTF8')::json ->> 'stock')::bigint as total,
+                     case when convert_from(document, 'UTF8')::json -> 'voucher' ->> 'codes' = 'pool'
+                       then coalesce((select sum(codes) from redemption.pool_lots l
+                                      where l.program = rewards.program and l.reward = rewards.reward), 0)::bigint
+                       else (convert_from(document, 'UTF8')::json ->> 'stock')::bigint end as total,
                      count(*) over (partition by program, reward) as versions
                    from redemption.rewards order by program, reward, version desc) r using (program, reward)
         where s.version is distinct from r.version or s.total is distinct from r.total
@@ -98,6 +103,21 @@ ALWAYS = {
            or (v.value is not null and v.remaining + coalesce(u.amount, 0) <> v.value)
            or v.remaining < 0 or (not v.parts and coalesce(u.uses, 0) > 1)
            or (v.state = 'spent') <> (coalesce(u.uses, 0) > 0 and coalesce(v.remaining, 0) = 0)""",
+    "pools are what was given to them and handed out": """
+        select coalesce(l.program, c.program) || '/' || coalesce(l.reward, c.reward) || ' ' || expires_at,
+               coalesce(l.handed, 0) || ' of ' || coalesce(l.codes, 0) || ' handed out, there are '
+               || coalesce(c.handed, 0) || ' of ' || coalesce(c.codes, 0)
+        from redemption.pool_lots l
+        full join (select program, reward, expires_at, count(*) as codes, count(voucher) as handed
+                   from redemption.pool_codes group by program, reward, expires_at) c
+          using (program, reward, expires_at)
+        where coalesce(l.codes, 0) <> coalesce(c.codes, 0) or coalesce(l.handed, 0) <> coalesce(c.handed, 0)""",
+    "a code of a pool is that of one voucher": """
+        select c.program || '/' || c.reward, coalesce(c.member, '') || '/' || coalesce(c.voucher, '')
+               || case when v.voucher is null then ' is no voucher of that code' else ' was handed out unnoticed' end
+        from redemption.pool_codes c
+        left join redemption.vouchers v on v.program = c.program and v.digest = c.digest
+        where (c.member, c.voucher) is distinct from (v.member, v.voucher)""",
     "decisions about vouchers are numbered without gap": """
         select coalesce(v.program, d.program) || '/' || coalesce(v.member, d.member) || '/' || voucher,
                'step ' || coalesce(v.step, 0) || ', decisions ' || coalesce(d.n, 0) || ' up to '

@@ -82,6 +82,7 @@ class VoucherIssued(Fact, frozen=True, tag=True):
     """A voucher was made; `number` counts the vouchers of its redemption from 1.
 
     One that points became names its `conversion` and when that was due; `turned_to`: in a turn of the program's clock.
+    Where its code is a partner's, that is good until `code_ends_at`.
     """
 
     voucher: str
@@ -97,6 +98,7 @@ class VoucherIssued(Fact, frozen=True, tag=True):
     product: str | None = None
     parts: bool = False
     elsewhere: bool = False
+    code_ends_at: datetime | None = None
 
 
 class VoucherRedeemed(Fact, frozen=True, tag=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from laurel.errors import LaurelError
+from services.redemption.domain.state import RewardKey
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -33,6 +35,7 @@ class Vault:
         if len(secret) < KEY_BYTES:
             raise ValueError(f"the secret of vouchers has at least {KEY_BYTES} bytes")
         self._members = AESGCM(_derived(secret, b"laurel voucher member keys"))
+        self._pools = AESGCM(_derived(secret, b"laurel voucher pools"))
         self._hashing = _derived(secret, b"laurel voucher look-up")
 
     def seal_member_key(self, plain: bytes, nonce: bytes, program: str, member: str) -> bytes:
@@ -51,6 +54,18 @@ class Vault:
         """Return the code; raises `SealBrokenError`."""
         aead = self.opened(member_key, program, member)
         return _open(aead, sealed, _name(program, member, voucher)).decode()
+
+    def seal_pool_code(self, reward: RewardKey, digest: bytes, code: str) -> bytes:
+        """Return a partner's code that nobody has yet, readable only as this reward's."""
+        return _seal(self._pools, secrets.token_bytes(NONCE_BYTES), code.encode(), _name(*reward) + digest)
+
+    def open_pool_code(self, reward: RewardKey, digest: bytes, sealed: bytes) -> str:
+        """Return such a code; raises `SealBrokenError`."""
+        return _open(self._pools, sealed, _name(*reward) + digest).decode()
+
+    def foreign_digest(self, program: str, code: str) -> bytes:
+        """Return what a partner's code is looked up by, written as it is: only we know how ours may be typed."""
+        return self.digest(program, f"partner\n{code}")
 
     def digest(self, program: str, code: str) -> bytes:
         """Return what a code is looked up by; without the secret it cannot be tried out."""
