@@ -76,7 +76,9 @@ class Filling:
         (cells,) = csv_reader.reader([line.decode("utf-8").rstrip("\r")], strict=True)
         if len(cells) != len(self._columns):
             raise ValueError("another number of cells")
-        return _decode(msgspec.json.encode({name: cell for name, cell in zip(self._columns, cells, strict=True) if cell}))
+        return _decode(
+            msgspec.json.encode({name: cell for name, cell in zip(self._columns, cells, strict=True) if cell})
+        )
 
     async def _store(self) -> None:
         part, self._part = self._part, []
@@ -102,6 +104,8 @@ def _header(line: bytes | None) -> list[str]:
         cells = []
     names = [cell.strip() for cell in cells]
     if "code" not in names or set(names) - set(_COLUMNS) or len(set(names)) != len(names):
-        fault = Fault("/line/1", "bad_format", "The first line names the columns: code and, if they have one, expires_at")
+        fault = Fault(
+            "/line/1", "bad_format", "The first line names the columns: code and, if they have one, expires_at"
+        )
         raise Problem("invalid", errors=[fault])
     return names

@@ -7,7 +7,7 @@ end at one moment are counted together, so that what is left at any moment is re
 from alembic import op
 
 revision = "redemption_0020"
-down_revision = "redemption_0006"
+down_revision = "redemption_0007"
 branch_labels = None
 depends_on = None
 

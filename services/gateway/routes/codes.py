@@ -41,7 +41,7 @@ _TEXT: Final = {"schema": {"type": "string", "description": "`code` and, if it h
     )
 )
 async def give_codes(request: Request) -> Response:
-    """A code that is there already changes nothing, so a file that broke off is sent again. A bad line stops nothing."""
+    """A code that is there already changes nothing, so a file that broke off is sent again; bad lines stop nothing."""
     _, head = await in_program(request, "admin")
     query_of(request)
     reward = path_id(request, "reward", "reward_unknown")

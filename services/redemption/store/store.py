@@ -16,12 +16,12 @@ from services.redemption.domain.state import RewardKey, SagaKey, State
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
-from services.redemption.store.loading import load
+from services.redemption.store.loading import MemberKey, load
 from services.redemption.store.pools import PoolCode, free_codes, hand_out
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import ended
-from services.redemption.store.writing import keep_member_keys, write
+from services.redemption.store.writing import forget_members, keep_member_keys, write
 
 
 class PostgresStore:
@@ -58,6 +58,10 @@ class PostgresStore:
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became."""
         return self._press.print(*key)
+
+    async def forget_members(self, members: Sequence[MemberKey]) -> None:
+        """Destroy the keys of members who were erased."""
+        await forget_members(self._connection, members)
 
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Note that clocks were turned."""
