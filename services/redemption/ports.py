@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -152,6 +152,11 @@ class Store(Protocol):
 
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became; the same holds for it."""
+
+    async def uses_for(
+        self, wanted: Collection[tuple[str, str, str]]
+    ) -> Mapping[tuple[str, str, str], Sequence[VoucherKey]]:
+        """Find the vouchers that were used for (program, partner, reference); unlocked, so deciding looks again."""
 
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Note that clocks were turned; one that was noted before stays as it is."""

@@ -1,6 +1,6 @@
-"""Codes that partners give us for their rewards: handed out once each.
+"""Codes that partners give us for their rewards, and what returns give back of vouchers.
 
-Why: they are known before anybody has them, so no member's key seals them, and their number is a reward's stock. Codes that
+Why: such codes are known before anybody has them, so no member's key seals them, and their number is a reward's stock. Codes that
 end at one moment are counted together, so that what is left at any moment is read from few rows.
 """
 
@@ -15,7 +15,12 @@ KEY = 'text COLLATE "C" NOT NULL'
 
 
 def upgrade() -> None:
-    """Create both tables."""
+    """Create both tables, and add columns, which have defaults."""
+    op.execute("ALTER TABLE redemption.vouchers ADD COLUMN share_of text NOT NULL DEFAULT ''")
+    op.execute(
+        "ALTER TABLE redemption.voucher_uses ADD COLUMN upto bigint NOT NULL DEFAULT 0, "
+        "ADD COLUMN restored bigint NOT NULL DEFAULT 0"
+    )
     op.execute(
         f"""CREATE TABLE redemption.pool_codes (program {KEY}, digest bytea NOT NULL, reward {KEY},
         expires_at timestamptz NOT NULL, sealed bytea NOT NULL, suffix text NOT NULL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from laurel.io.database import Connection
@@ -20,7 +20,7 @@ from services.redemption.store.loading import MemberKey, load
 from services.redemption.store.pools import PoolCode, free_codes, hand_out
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
-from services.redemption.store.vouchers import ended
+from services.redemption.store.vouchers import UseFor, ended, uses_for
 from services.redemption.store.writing import forget_members, keep_member_keys, write
 
 
@@ -58,6 +58,10 @@ class PostgresStore:
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became."""
         return self._press.print(*key)
+
+    async def uses_for(self, wanted: Collection[UseFor]) -> Mapping[UseFor, Sequence[VoucherKey]]:
+        """Find the vouchers that were used for something."""
+        return await uses_for(self._connection, wanted)
 
     async def forget_members(self, members: Sequence[MemberKey]) -> None:
         """Destroy the keys of members who were erased."""

@@ -161,6 +161,7 @@ vouchers = hash_partitioned(
     Column("product", Text),
     Column("parts", Boolean, nullable=False, server_default=text("false")),
     Column("elsewhere", Boolean, nullable=False, server_default=text("false")),
+    _text("share_of"),
     PrimaryKeyConstraint("program", "member", "voucher"),
     schema=SCHEMA,
 )
@@ -237,6 +238,8 @@ voucher_uses = hash_partitioned(
     key_text("reference"),
     Column("amount", BigInteger),
     Column("currency", Text),
+    _count("upto"),
+    _count("restored"),
     PrimaryKeyConstraint("program", "member", "voucher", "partner", "reference"),
     schema=SCHEMA,
 )
