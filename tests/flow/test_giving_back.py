@@ -1,4 +1,4 @@
-"""Returns of what vouchers paid, through gateways, Kafka and Postgres: a use is undone, a part comes back as a share."""
+"""Returns of what vouchers paid, through gateways, Kafka and Postgres: a use is undone, a part comes as a share."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ WHOLE = {
         "partner_terms", "partners", "program_versions", "programs", "rewards", "service_keys",
     },
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},
-    "redemption": {"rewards", "service_keys", "stock", "turns"},
+    "redemption": {"pool_codes", "pool_lots", "rewards", "service_keys", "stock", "turns"},
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.
 WHOLE_EVERYWHERE = {

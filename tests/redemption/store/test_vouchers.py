@@ -287,7 +287,9 @@ async def test_kinds_are_kept_and_shown(
     assert await findings(auditor, across=False) == []
 
 
-async def test_returns_give_back_on_tables_too(counter: Any, auditor: asyncpg.Connection[Any]) -> None:
+async def test_returns_give_back_on_tables_too(
+    counter: Any, database_urls: Any, auditor: asyncpg.Connection[Any]
+) -> None:
     card = await gift_card(counter, auditor)
     await counter.hear(points_converted("m-1", "v-1"), points_converted("m-2", "v-2"))
     uses = (
@@ -302,3 +304,8 @@ async def test_returns_give_back_on_tables_too(counter: Any, auditor: asyncpg.Co
     assert [row["value"] for row in rows] == [100, 150]
     assert await auditor.fetchval("select remaining from vouchers where voucher = $1", card) == 333
     assert await findings(auditor, across=False) == []
+    owner = await asyncpg.connect(database_urls.owner)
+    await owner.execute("update redemption.vouchers set value = 101, remaining = 101 where value = 100")
+    await owner.close()
+    proofs = {found.proof for found in await findings(auditor, across=False)}
+    assert proofs == {"a return gives back no more of a voucher than it paid", "vouchers are folds of their decisions"}
