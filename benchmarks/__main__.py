@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import points_stage, start_time, statement, till, vouchers, whole_year
+from benchmarks import points_stage, start_time, statement, till, voucher_check, vouchers, whole_year
 from benchmarks.results import keep, show
 
 Rows = list[dict[str, Any]]
@@ -76,6 +76,7 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
             for each in statement.RUNS
         },
         "vouchers": partial(_one, vouchers.run, QUICK_VOUCHERS if quick else VOUCHERS, tpcb_seconds),
+        "voucher-check": partial(voucher_check.run, 5 if quick else 30, tpcb_seconds),
         "year": partial(_one, whole_year.run, QUICK_BASKETS if quick else None, tpcb_seconds),
         "till": partial(till.run, 5 if quick else 30, tpcb_seconds),
         ON_REQUEST: partial(till.run, 5 if quick else 30, tpcb_seconds, real_kafka=True),

@@ -373,6 +373,19 @@ class PendingDecided(WalletEvent):
     code: Name | None = None
 
 
+class TenderBack(Said):
+    """What a return gives back of a tender of the original that named something, the `ref`.
+
+    Of its `amount` it is what lies between two positions: all returns together go from 0 to the amount.
+    """
+
+    kind: Name
+    ref: Reference
+    amount: NotNegative
+    before: NotNegative
+    after: NotNegative
+
+
 class PointsClawedBack(WalletEvent):
     """A return, `activity`, took back `of`, or a part of it; `awards` are what a refill granted.
 
@@ -393,6 +406,7 @@ class PointsClawedBack(WalletEvent):
     others: list[Reversal] = Field(default_factory=list)
     wallets: list[WalletSeen] = Field(default_factory=list)
     share_of: Id | None = None
+    tenders: list[TenderBack] = Field(default_factory=list)
 
 
 class HoldStanding(Said):

@@ -435,6 +435,25 @@ class RewardsShown(Shown):
     next_cursor: str | None
 
 
+class LineNotTaken(Shown):
+    """A line of a file that was not taken, and why; `duplicate` where it was there already."""
+
+    line: int
+    code: str
+    detail: str
+
+
+class CodesShown(Shown):
+    """What became of a file of codes; of the lines that were not taken at most the first 1,000 are named."""
+
+    reward: str
+    received: int
+    added: int
+    duplicate: int
+    rejected: int
+    errors: list[LineNotTaken] = []
+
+
 class VoucherShown(Shown):
     """A voucher; its code in full only to keys that redeem."""
 

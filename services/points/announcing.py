@@ -401,6 +401,7 @@ def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str
         "tier": _tier_seen(fact, decided),
         "others": [back for shared in decided.shared for back in _reversals(shared)],
         "share_of": fact.share_of or None,
+        "tenders": fact.tenders,
     }
 
 

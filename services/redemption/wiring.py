@@ -30,7 +30,7 @@ from services.redemption.settings import RedemptionSettings
 from services.redemption.store.loading import overdue
 from services.redemption.store.secrecy import check_secret
 from services.redemption.store.store import PostgresStore
-from services.redemption.store.vault import LOOK_UP, Vault
+from services.redemption.store.vault import LOOK_UP, POOLS, Vault
 from services.redemption.store.vouchers import ended
 
 SERVICE = "redemption"
@@ -63,6 +63,7 @@ async def connected(settings: RedemptionSettings, health: Health) -> AsyncIterat
             await check_secret(connection, vault)
         async with database.transaction() as connection:
             vault.hash_by(await service_key(connection, vault.keys, LOOK_UP, vault.first_hashing))
+            vault.seal_pools_by(await service_key(connection, vault.keys, POOLS, vault.first_pooling))
         yield Parts(settings, database, vault, health)
     finally:
         await database.close()

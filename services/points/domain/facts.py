@@ -172,6 +172,19 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     share_of: str = ""
 
 
+class TenderBack(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a return gives back of how the original was paid: of `amount`, what lies between two positions.
+
+    All returns of an activity move from 0 to the amount, so that all parts make the whole.
+    """
+
+    kind: str
+    ref: str
+    amount: int
+    before: int
+    after: int
+
+
 class ActivityReturned(Fact, frozen=True, tag=True):
     """A return was posted against the activity `of`, which the wallet knows as journal `of_journal`.
 
@@ -192,6 +205,7 @@ class ActivityReturned(Fact, frozen=True, tag=True):
     unrefused: tuple[Unrefused, ...] = ()
     stands: str = ""
     share_of: str = ""
+    tenders: tuple[TenderBack, ...] = ()
 
 
 class ActivityRefused(Fact, frozen=True, tag=True):

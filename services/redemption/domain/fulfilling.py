@@ -12,7 +12,9 @@ from services.redemption.domain.answering import awaits_points, check_price, sag
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import PointsHeld, Terms, VoucherTerms
 from services.redemption.domain.moment import Moment
+from services.redemption.domain.pools import NEVER
 from services.redemption.domain.state import HoldState, Saga, SagaKey, State
+from services.redemption.domain.stock import give_back
 from services.redemption.domain.timing_out import is_over, time_out
 
 CAME_LATE = "came_late"
@@ -31,6 +33,9 @@ def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ..
     check_price(saga, heard)
     if is_over(saga, moment.at):
         return time_out(saga)
+    if vouchers_needed(state, heard) > len(moment.blanks):
+        # Codes that were set aside have ended while points were asked for.
+        return _sold_out(saga)
     out: list[AnyFact] = [f.FulfilmentBegun(lots=heard.lots)]
     out.extend(_vouchers(saga, state.terms_of(saga), moment))
     if saga.counted:
@@ -45,6 +50,14 @@ def vouchers_needed(state: State, heard: PointsHeld) -> int:
     if saga is None or not awaits_points(saga) or state.terms_of(saga).vouchers is None:
         return 0
     return saga.quantity
+
+
+def _sold_out(saga: Saga) -> tuple[AnyFact, ...]:
+    return (
+        f.ReleaseAsked(reason="sold_out"),
+        *give_back(saga),
+        f.RedemptionRefused(code="sold_out", detail="The codes that were set aside have ended", facts={"left": 0}),
+    )
 
 
 def voucher_id(key: SagaKey, number: int) -> str:
@@ -64,15 +77,22 @@ def _vouchers(saga: Saga, terms: Terms, moment: Moment) -> list[f.VoucherIssued]
             number=number,
             suffix=blank.suffix,
             value=voucher.value,
-            expires_at=expires_at,
+            expires_at=_sooner(expires_at, blank.code_ends_at),
             not_above_basket=voucher.not_above_basket,
             percent=voucher.percent,
             product=voucher.product,
             parts=voucher.parts,
             elsewhere=voucher.elsewhere,
+            code_ends_at=blank.code_ends_at,
         )
         for number, blank in zip(range(1, saga.quantity + 1), moment.blanks, strict=True)
     ]
+
+
+def _sooner(expires_at: datetime | None, code_ends_at: datetime | None) -> datetime | None:
+    """Return when a voucher ends: with its code at the latest."""
+    ends = [each for each in (expires_at, code_ends_at) if each is not None and each != NEVER]
+    return min(ends, default=None)
 
 
 def _expiry(terms: VoucherTerms, zone: str, at: datetime) -> datetime | None:

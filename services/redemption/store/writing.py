@@ -14,6 +14,7 @@ from services.redemption.domain.state import RewardKey, Saga, SagaKey, State, St
 from services.redemption.ports import Decision
 from services.redemption.store.columns import columns
 from services.redemption.store.loading import MemberKey
+from services.redemption.store.pools import write_lots
 from services.redemption.store.secrets import Secret
 from services.redemption.store.vouchers import write_vouchers
 
@@ -69,7 +70,9 @@ async def write(
     await write_vouchers(connection, decisions, state, secrets)
     sagas = {key: state.sagas[key] for decision in decisions if isinstance(key := decision.key, SagaKey)}
     await _run(connection, _SAGAS, [_saga_row(saga) for saga in sagas.values()])
-    await _run(connection, _STOCK, [_stock_row(stock) for stock in _touched(decisions, state)])
+    touched = list(_touched(decisions, state))
+    await _run(connection, _STOCK, [_stock_row(stock) for stock in touched])
+    await write_lots(connection, touched)
 
 
 async def keep_member_keys(connection: Connection, keys: Mapping[MemberKey, bytes]) -> None:
