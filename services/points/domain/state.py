@@ -189,6 +189,9 @@ class Posting:
     people: tuple[f.PersonCounted, ...] = ()
     """What it counted of the member's person."""
     corrected: bool = False
+    type: str = ""
+    brief: bool = False
+    """Whether `decision` leaves out the rules that are silent about an activity of that type."""
 
     @classmethod
     def of(cls, journal: int, fact: f.ActivityPosted, body: bytes = b"") -> Posting:
@@ -205,6 +208,8 @@ class Posting:
             tenure=fact.tenure,
             segments=fact.segments,
             shares=fact.shares,
+            type=fact.type,
+            brief=fact.brief,
         )
 
     @property

@@ -298,6 +298,8 @@ def _decision(row: asyncpg.Record) -> dict[str, Any]:
             for judged in decision
         ],
         "facts": msgspec.json.decode(row["facts"]),
+        # Which rules of the version a brief decision leaves out, for whoever knows the version.
+        "unlisted": first.type if isinstance(first, f.ActivityPosted) and first.brief else None,
     }
 
 
