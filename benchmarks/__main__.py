@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import points_stage, start_time, statement, till, whole_year
+from benchmarks import points_stage, rules, rules_stage, start_time, statement, till, whole_year
 from benchmarks.results import keep, show
 
 Rows = list[dict[str, Any]]
@@ -20,6 +20,10 @@ ACTIVITIES = 300_000
 QUICK_ACTIVITIES = 20_000
 QUICK_BASKETS = 5_000
 QUICK_HOUSEHOLDS = 5_000
+JUDGED = 30_000
+QUICK_JUDGED = 3_000
+RULED = 260_000
+QUICK_RULED = 6_000
 MEMBERS = 200_000
 QUICK_MEMBERS = 10_000
 ON_REQUEST = "till-real-kafka"
@@ -69,6 +73,8 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
     return {
         "start": partial(_one, start_time.run),
         **stage,
+        "rules": partial(_one, rules.run, QUICK_JUDGED if quick else JUDGED),
+        "points-rules": partial(_one, rules_stage.run, QUICK_RULED if quick else max(count, RULED), None),
         **{
             each.name: partial(_one, statement.run, each, QUICK_MEMBERS if quick else MEMBERS, tpcb_seconds)
             for each in statement.RUNS
