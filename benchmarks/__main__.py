@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import points_stage, rules, rules_stage, start_time, statement, till, whole_year
+from benchmarks import lots, points_stage, rules, rules_stage, start_time, statement, till, whole_year
 from benchmarks.results import keep, show
 
 Rows = list[dict[str, Any]]
@@ -24,6 +24,7 @@ JUDGED = 30_000
 QUICK_JUDGED = 3_000
 RULED = 260_000
 QUICK_RULED = 6_000
+QUICK_LOTS = 2_000
 MEMBERS = 200_000
 QUICK_MEMBERS = 10_000
 ON_REQUEST = "till-real-kafka"
@@ -75,6 +76,9 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
         **stage,
         "rules": partial(_one, rules.run, QUICK_JUDGED if quick else JUDGED),
         "points-rules": partial(_one, rules_stage.run, QUICK_RULED if quick else max(count, RULED), None),
+        "lots": partial(
+            _one, lots.run, 20 if quick else lots.ROUNDS_MAX, QUICK_LOTS if quick else lots.LOTS[lots.MANY]
+        ),
         **{
             each.name: partial(_one, statement.run, each, QUICK_MEMBERS if quick else MEMBERS, tpcb_seconds)
             for each in statement.RUNS

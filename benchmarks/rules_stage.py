@@ -1,17 +1,18 @@
 """The points stage with programs of 3, 40 and 300 rules, in one run: what rules cost where everything else is done too.
 
-The three are programs of one Laurel with households of their own, given the same baskets. They take turns, there and
-back (3, 40, 300, 300, 40, 3), so that what grows through a run weighs on all alike; each turn is one of
-`points_stage`, from events on Kafka to a committed ledger and published events.
+Each turn is one of `points_stage`, on servers of its own: from events on Kafka to a committed ledger and published
+events. The three take turns with the same baskets, there and back (3, 40, 300, 300, 40, 3), so that a machine that
+changes its pace weighs on all alike.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
+
+import asyncpg
 
 from benchmarks.feed import Feed, enrolments, household_ids, real_baskets
 from benchmarks.made_programs import SIZES, program_of
@@ -39,15 +40,15 @@ _THERE_AND_BACK = 2
 
 @dataclass(slots=True)
 class Turned:
-    """One program, its feed, and what its turns gave."""
+    """One program, and what its turns gave."""
 
     rules: int
-    feed: Feed
-    name: str
     count: int = 0
     seconds: float = 0.0
-    cpu: list[dict[str, float]] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    cpu: list[dict[str, float]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    lots: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -57,27 +58,11 @@ class Turned:
 async def run(count: int, households: int | None, tell: Callable[[str], None]) -> dict[str, Any]:
     """Measure all of them, each with `count` baskets in two turns; `households` None: those who bought them."""
     size = count // _THERE_AND_BACK
-    async with servers() as place:
-        turns = [await _publish(place, rules) for rules in SIZES]
-        members = _members(size * _THERE_AND_BACK, households)
-        tell("enrolling")
-        expected = sum([await turn.feed.produce(enrolments(turn.name, members)) for turn in turns])
-        async with published_by(place) as published, workers_of(place):
-            if not await until_done(place, published, expected, [], []):
-                raise RuntimeError("The members were not enrolled in time")
-            await all_marked(place)
-        faults: list[str] = []
-        for way in range(_THERE_AND_BACK):
-            for turn in turns if way % 2 == 0 else reversed(turns):
-                tell(f"{turn.rules} rules, {size:,} baskets")
-                expected += size
-                if not await _take(place, turn, way * size, size, households, expected):
-                    faults.append(f"{turn.name}: not done in time")
-        tell("checking the ledger")
-        found, journals, refused = await verify_ledger(place)
-        faults += found
-        if journals != expected:
-            faults.append(f"{journals} journals, {expected} were asked for")
+    members = household_ids(households) if households is not None else _buyers(size)
+    turns = [Turned(rules) for rules in SIZES]
+    for turn in (*turns, *reversed(turns)):
+        tell(f"{turn.rules} rules, {size:,} baskets")
+        await _take(turn, size, members, households)
     least = turns[0]
     return {
         "name": "points-rules",
@@ -86,46 +71,60 @@ async def run(count: int, households: int | None, tell: Callable[[str], None]) -
         "workers": WORKERS,
         "long_enough": all(turn.seconds >= SHORTEST_SECONDS for turn in turns),
         "programs": [_document(turn) for turn in turns],
-        "refused": refused,
-        "faults": faults,
+        "faults": [fault for turn in turns for fault in turn.faults],
         "bars": [
-            bar(f"rate with {turn.rules} rules, as a share of that with {least.rules}", turn.rate / least.rate, wanted)
+            bar(
+                f"rate with {turn.rules} rules, as a share of that with {least.rules}",
+                turn.rate / (least.rate or 1),
+                wanted,
+            )
             for turn in turns
             if (wanted := SHARES_MIN.get(turn.rules))
         ],
     }
 
 
-def _members(count: int, households: int | None) -> list[str]:
+def _buyers(count: int) -> list[str]:
     """Name those whose baskets these are."""
-    if households is not None:
-        return household_ids(households)
     return sorted({event.member for event in real_baskets("any", count)})
 
 
-async def _publish(place: Servers, rules: int) -> Turned:
-    name, document = program_of(rules)
-    feed = Feed(place.kafka, name)
-    await feed.publish_program(json.dumps(document))
-    return Turned(rules, feed, name)
-
-
-async def _take(place: Servers, turn: Turned, start: int, size: int, households: int | None, journals: int) -> bool:
+async def _take(turn: Turned, size: int, members: Sequence[str], households: int | None) -> None:
     """Let one program have its turn: its baskets lie on the topic before the workers start."""
-    events = real_baskets(turn.name, start + size, households=households)
-    await turn.feed.produce(islice(events, start, None))
-    samples: list[Counted] = []
-    async with published_by(place) as published, workers_of(place) as workers:
-        pids = {**place.pids, **{worker.name: worker.pid for worker in workers}}
-        async with Watch(pids, families=("postgres",)) as watch:
-            complete = await until_done(place, published, journals, samples, workers)
-        await all_marked(place)
+    name, document = program_of(turn.rules)
+    async with servers() as place:
+        feed = Feed(place.kafka, name)
+        await feed.publish_program(json.dumps(document))
+        enrolled = await feed.produce(enrolments(name, members))
+        async with published_by(place) as published, workers_of(place):
+            if not await until_done(place, published, enrolled, [], []):
+                raise RuntimeError("The members were not enrolled in time")
+            await all_marked(place)
+        await feed.produce(real_baskets(name, size, households=households))
+        samples: list[Counted] = []
+        async with published_by(place) as published, workers_of(place) as workers:
+            pids = {**place.pids, **{worker.name: worker.pid for worker in workers}}
+            async with Watch(pids, families=("postgres",)) as watch:
+                await until_done(place, published, enrolled + size, samples, workers)
+            await all_marked(place)
+        faults, journals, refused = await verify_ledger(place)
+        if journals != enrolled + size or refused:
+            faults.append(f"{name}: {journals} journals, {refused} refused, {enrolled + size} were asked for")
+        turn.lots = round(await _lots(place) / size, 2)
     found = rates(samples, WINDOW_SECONDS)
     turn.count += found.count
     turn.seconds += found.seconds
     turn.rates.append(round(found.mean, 1))
     turn.cpu.append(cpu_a_thousand(watch, size))
-    return complete
+    turn.faults += faults
+
+
+async def _lots(place: Servers) -> int:
+    connection = await asyncpg.connect(place.databases.auditor)
+    try:
+        return int(await connection.fetchval("select count(*) from points.lots"))
+    finally:
+        await connection.close()
 
 
 def _document(turn: Turned) -> dict[str, Any]:
@@ -134,5 +133,6 @@ def _document(turn: Turned) -> dict[str, Any]:
         "rate": round(turn.rate, 1),
         "rates": turn.rates,
         "seconds": round(turn.seconds, 2),
+        "lots_a_basket": turn.lots,
         "cpu_seconds_a_thousand": turn.cpu,
     }
