@@ -81,6 +81,16 @@ class MemberCloseRequested(Event):
     versions: Versions
 
 
+class MemberEraseRequested(Event):
+    """Whoever a member is is to be forgotten; `accounts` are those that became a part of it, which go with it."""
+
+    TYPE: ClassVar[str] = "member.erase_requested.v1"
+
+    change: Id
+    accounts: list[Id] = Field(default_factory=list)
+    versions: Versions
+
+
 class RewardPublishRequested(Event):
     """A reward is to be offered, or changed."""
 
@@ -223,7 +233,10 @@ class TimedHoldCancelRequested(TimedHoldAsked):
 
 
 class VoucherRedeemRequested(Event):
-    """A voucher, which its code led to, is to be spent for a caller's reference; `basket` is what is being bought."""
+    """A voucher, which its code led to, is to be used for a caller's reference; `basket` is what is being bought.
+
+    With an `amount`, a part of it.
+    """
 
     TYPE: ClassVar[str] = "voucher.redeem_requested.v1"
 
@@ -231,6 +244,7 @@ class VoucherRedeemRequested(Event):
     partner: PartnerId
     reference: Reference
     basket: Money | None = None
+    amount: Positive | None = None
     versions: Versions
 
 

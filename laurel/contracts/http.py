@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from laurel.contracts.activity import Identifier, Word
 from laurel.contracts.envelope import Body
 from laurel.contracts.rewards import Money, Reward
+from laurel.contracts.vouchers import VoucherTermsBody
 from laurel.values import (
     NO_NUL_PATTERN,
     Amount,
@@ -132,6 +133,10 @@ class CloseMember(Body):
     """Nothing needs to be said to close a member."""
 
 
+class EraseMember(Body):
+    """Nothing needs to be said to forget a member."""
+
+
 class Evidence(Body):
     """A rival's proof of a tier: who gave it, and the day it bears."""
 
@@ -173,6 +178,7 @@ class PublishReward(Reward):
     model_config = ConfigDict(extra="forbid")
 
     value: MoneyBody | None = None
+    voucher: VoucherTermsBody | None = None
 
 
 class RequestRedemption(Body):

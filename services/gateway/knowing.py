@@ -20,11 +20,13 @@ from laurel.errors import Problem
 from laurel.program.loading import load_program
 from laurel.program.tiers import CompiledTiers
 from services.gateway.store import members, partners, programs
+from services.gateway.store.partners import ANYBODY
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from laurel.io.database import Database
+    from services.gateway.guarding import Caller
     from services.gateway.store.members import Owner
     from services.gateway.store.programs import ProgramHead
 
@@ -95,12 +97,13 @@ _decode_units = msgspec.json.Decoder(_Units).decode
 class Known:
     """Answers whether a program, partner or member exists, and whose an identifier is."""
 
-    def __init__(self, database: Database, secret: str) -> None:
+    def __init__(self, database: Database, look_up: bytes) -> None:
+        """`look_up`: the key by which identifiers are hashed."""
         self._database = database
-        self._secret = secret.encode()
+        self._look_up = look_up
         self._programs: Remembered[str, ProgramHead] = Remembered(1_000, _PROGRAM_SECONDS)
         self._documents: Remembered[tuple[str, int], Judging] = Remembered(1_000, _EVER)
-        self._partners: Remembered[str, bool] = Remembered(1_000, _EVER)
+        self._partners: Remembered[tuple[str, str, str], bool] = Remembered(1_000, _EVER)
         self._members: Remembered[tuple[str, str], bool] = Remembered(50_000, _EVER)
         self._survivors: Remembered[tuple[str, str], str] = Remembered(50_000, _SURVIVOR_SECONDS)
         self._rules: Remembered[tuple[str, int], list[KnownRule]] = Remembered(100, _EVER)
@@ -157,13 +160,15 @@ class Known:
     def forget_program(self, name: str) -> None:
         self._programs.forget(name)
 
-    async def partner(self, name: str) -> bool:
-        if self._partners.get(name):
+    async def partner(self, name: str, program: str, caller: Caller) -> bool:
+        """Whether the caller may name a partner in a program: one that it made, or that takes part in the program."""
+        namer = ANYBODY if caller.is_operator else caller.partner
+        if self._partners.get((name, program, namer)):
             return True
         async with self._database.connection() as connection:
-            found = await partners.partner(connection, name) is not None
+            found = await partners.may_be_named(connection, name, program, namer)
         if found:
-            self._partners.put(name, value=True)
+            self._partners.put((name, program, namer), value=True)
         return found
 
     async def member(self, program: str, member: str) -> bool:
@@ -197,9 +202,9 @@ class Known:
         return found
 
     def hash_of(self, program: str, scheme: str, value: str) -> bytes:
-        """Hash an identifier under the gateway's secret; nobody without it can test a guess."""
+        """Hash an identifier under a key of the gateway's; nobody without it can test a guess."""
         text = f"{program}\x00{scheme}\x00{value}"
-        return hmac.digest(self._secret, text.encode(), hashlib.sha256)
+        return hmac.digest(self._look_up, text.encode(), hashlib.sha256)
 
     async def owner(self, program: str, scheme: str, value: str) -> Owner | None:
         """Return whose an identifier is, and whether it is blocked."""

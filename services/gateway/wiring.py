@@ -15,19 +15,24 @@ from laurel.io.health import Health
 from laurel.io.outbox import Outbox
 from laurel.io.pruning import keep_pruned
 from laurel.io.relay import Relay
+from laurel.io.sealing import seal_again, service_key
 from laurel.io.tail import Tail
 from laurel.io.topics import dead_topic, main_topic
 from laurel.io.unit import UnitOfWork
 from services.gateway.answering import Settler
 from services.gateway.asking import Ask, Asking, Recorded
+from services.gateway.dropping import keep_dropping
+from services.gateway.feeding import Feed
 from services.gateway.gathering import Gatherer
 from services.gateway.guarding import Guard
+from services.gateway.hearing import OUTSIDE
 from services.gateway.knowing import Known
 from services.gateway.opening import open_gateway
 from services.gateway.outcomes import TYPES
 from services.gateway.passing import Owner
 from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
+from services.gateway.sealing import LOOK_UP, Sealing, vault_of
 from services.gateway.settings import GatewaySettings
 from services.gateway.turning import Turning
 from services.gateway.waiting import Waiting
@@ -68,15 +73,21 @@ class Api:
     unit: UnitOfWork
     guard: Guard
     known: Known
+    sealing: Sealing
     settler: Settler
     points: Owner
     redemption: Owner
     tail: Tail
     turning: Turning
     presence: Presence
+    feed: Feed
 
     def tasks(self) -> dict[str, Part]:
         return {"presence": self.presence.run, "tail": self.tail.run}
+
+    def streams(self) -> dict[str, Part]:
+        """What stops first: a door waits for whoever is inside, and listeners do not leave by themselves."""
+        return {"streams": self.feed.run}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,7 @@ class Work:
     pump: Pump
     turning: Turning
     prune: Part
+    drop: Part
 
     def tasks(self) -> dict[str, Part]:
         return {
@@ -94,6 +106,7 @@ class Work:
             "turning": self.turning.run,
             "consumer": self.consumer.run,
             "pruning": self.prune,
+            "dropping": self.drop,
         }
 
 
@@ -126,6 +139,10 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
     recording: Gatherer[Heard, None] = _gatherer(Recorder(database, clock).write, settings)
     guard = Guard(database, clock, settings.key_cache_seconds)
     await open_gateway(database, guard, clock, settings.admin_key_file)
+    vault = vault_of(settings)
+    async with database.transaction() as connection:
+        # Before there was a key for it, identifiers were hashed by the secret itself.
+        look_up = await service_key(connection, vault, LOOK_UP, settings.secret.get_secret_value().encode())
     token = settings.redemption_codes_token
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
     redemption = Owner(
@@ -141,7 +158,8 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             database,
             parts.unit,
             guard,
-            Known(database, settings.secret.get_secret_value()),
+            Known(database, look_up),
+            Sealing(database, vault),
             Settler(database, asking, recording),
             points,
             redemption,
@@ -154,12 +172,29 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             ),
             Turning(database, points, redemption, parts.health, clock, interval_seconds=settings.turn_poll_seconds),
             presence,
+            Feed(database, parts.health, poll_seconds=settings.events_poll_seconds),
         )
     finally:
         await asking.close()
         await recording.close()
         await points.close()
         await redemption.close()
+
+
+async def reseal(settings: GatewaySettings) -> AsyncIterator[int]:
+    """Seal by the secret that seals now what others sealed, or nobody; yields how much of each part that was."""
+    vault = vault_of(settings)
+    database = await Database.connect(
+        settings.database_url.get_secret_value(), schema=SERVICE, application=f"laurel-{SERVICE}", pool_max=2
+    )
+    try:
+        async for count in seal_again(database, vault):
+            yield count
+        sealing = Sealing(database, vault)
+        while notes := await sealing.seal_notes():
+            yield notes
+    finally:
+        await database.close()
 
 
 def working(parts: Parts) -> Work:
@@ -183,14 +218,20 @@ def working(parts: Parts) -> Work:
         settings,
         health,
         relay=parts.relay,
-        types=TYPES,
+        types=TYPES | OUTSIDE,
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
     redemption = Owner("redemption", settings.redemption_url, settings.passed_on_seconds)
     turning = Turning(parts.database, points, redemption, health, clock, interval_seconds=settings.turn_poll_seconds)
-    return Work(consumer, pump, turning, partial(keep_pruned, parts.database, settings, SERVICE))
+    return Work(
+        consumer,
+        pump,
+        turning,
+        partial(keep_pruned, parts.database, settings, SERVICE),
+        partial(keep_dropping, parts.database, clock, settings, health),
+    )
 
 
 def _outcome_topics(settings: GatewaySettings) -> list[str]:

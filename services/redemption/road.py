@@ -14,7 +14,7 @@ import msgspec
 
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from services.redemption.announcing import Occasion, announce
-from services.redemption.deciders import DECIDERS, OF_PROGRAMS, ON_TIME, OURS, TIMER, Decide
+from services.redemption.deciders import DECIDERS, FORGETTING, OF_PROGRAMS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import vouchers_needed
@@ -28,6 +28,8 @@ from services.redemption.domain.heard import (
     PublishReward,
     Redeem,
     TimeIsUp,
+    UseVoucher,
+    VoidVoucher,
     VoucherEnds,
 )
 from services.redemption.domain.moment import Blank, Moment, ProgramTerms
@@ -87,6 +89,9 @@ class Road:
         if turned:
             await store.begin_turns(turned)
             messages = [message for message in messages if message.type not in OF_PROGRAMS]
+        erased = [(message.program, message.member) for message in messages if message.type in FORGETTING]
+        if erased:
+            await store.forget_members(erased)
         steps = decode(messages)
         try:
             await self._programs.ensure(newest_versions(steps))
@@ -248,6 +253,8 @@ def needs(steps: Sequence[Step]) -> Needs:
                 out.issued.add(step.key)
             case _ if isinstance(step.key, VoucherKey):
                 out.asked.add(step.key)
+                if isinstance(step.heard, UseVoucher | VoidVoucher) and step.heard.reference is not None:
+                    out.uses.add((step.key, step.heard.reference))
             case _ if isinstance(step.key, SagaKey):
                 out.answered.add(step.key)
     return out

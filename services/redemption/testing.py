@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from laurel.codes import CHANCE_BYTES, code_of, suffix_of
 from laurel.contracts import asking, points
 from laurel.contracts.envelope import Cause, Versions
 from laurel.contracts.rewards import Money, Reward
 from laurel.shapes import encode
-from services.redemption.domain.codes import code_of, suffix_of
 from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
@@ -37,6 +37,7 @@ class MemoryStore:
         self.state = State()
         self.decisions: list[Decision] = []
         self.turns: list[ClockTurned] = []
+        self.forgotten: set[tuple[str, str]] = set()
 
     async def load(self, needs: Needs) -> State:
         """Return the whole state."""
@@ -45,15 +46,22 @@ class MemoryStore:
 
     def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
         """Make the same codes each time."""
-        return tuple(Blank(voucher_id(key, number), suffix_of(code_of(number))) for number in range(1, count + 1))
+        return tuple(
+            Blank(voucher_id(key, number), suffix_of(code_of(number.to_bytes(CHANCE_BYTES, "little"))))
+            for number in range(1, count + 1)
+        )
 
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the same code each time."""
-        return Blank(key.voucher, suffix_of(code_of(1)))
+        return Blank(key.voucher, suffix_of(code_of(bytes(CHANCE_BYTES))))
 
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Keep the turns."""
         self.turns.extend(turns)
+
+    async def forget_members(self, members: Sequence[tuple[str, str]]) -> None:
+        """Keep who is to be forgotten."""
+        self.forgotten.update(members)
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Keep the decisions."""
@@ -113,6 +121,7 @@ def reward_published(
         stock=stock,
         value=terms.pop("value", Money(amount=250, currency="GBP")),
         valid_days=terms.pop("valid_days", 30),
+        voucher=terms.pop("voucher", None),
     )
     event = asking.RewardPublishRequested(
         program=terms.pop("program", PROGRAM),
@@ -208,6 +217,7 @@ def voucher_used(
         partner=more.pop("partner", "acme"),
         reference=reference,
         basket=None if basket is None else Money(amount=basket, currency=more.pop("currency", "GBP")),
+        amount=more.pop("amount", None),
         versions=Versions(program=1, as_of=more.pop("as_of", None)),
     )
     return _told(event, correlation=f"use:{reference}")
