@@ -11,7 +11,18 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import lots, points_stage, rules, rules_stage, start_time, statement, till, vouchers, whole_year
+from benchmarks import (
+    growing_broker,
+    lots,
+    points_stage,
+    rules,
+    rules_stage,
+    start_time,
+    statement,
+    till,
+    vouchers,
+    whole_year,
+)
 from benchmarks.results import keep, show
 
 Rows = list[dict[str, Any]]
@@ -86,6 +97,7 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
             for each in statement.RUNS
         },
         "vouchers": partial(_one, vouchers.run, QUICK_VOUCHERS if quick else VOUCHERS, tpcb_seconds),
+        "broker": partial(_one, growing_broker.run, *((3.0, 1, 1_000) if quick else (20.0, 5, growing_broker.STEP))),
         "year": partial(_one, whole_year.run, QUICK_BASKETS if quick else None, tpcb_seconds),
         "till": partial(till.run, 5 if quick else 30, tpcb_seconds),
         ON_REQUEST: partial(till.run, 5 if quick else 30, tpcb_seconds, real_kafka=True),

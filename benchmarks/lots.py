@@ -116,7 +116,7 @@ async def _round(
     send: Callable[..., Awaitable[None]], http: httpx.AsyncClient, member: str, number: int, deeds: dict[str, Deed]
 ) -> None:
     hold = f"h-{number}"
-    asked = {"hold": hold, "unit": "point", "amount": 5, "redemption": hold}
+    asked: dict[str, Any] = {"hold": hold, "unit": "point", "amount": 5, "redemption": hold}
     await _timed(deeds["hold"], member, send(_asked("hold.requested.v1", member, **asked)))
     capture = _asked("hold.capture_requested.v1", member, hold=hold, redemption=hold)
     await _timed(deeds["capture"], member, send(capture))
