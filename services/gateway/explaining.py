@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from laurel.program.explaining import whole_decision
+from services.gateway.told.telling import Unlisted
 
 if TYPE_CHECKING:
     from services.gateway.answering import Settled
     from services.gateway.knowing import Known
 
 _MARK: Final = b'"unlisted":'
-
-
-class Unlisted(msgspec.Struct):
-    """By what version silent rules speak, and of what."""
-
-    version: int
-    type: str
-    occurred_at: datetime
 
 
 class _Shown(msgspec.Struct):

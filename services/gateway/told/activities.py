@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from services.gateway.details import CounterTold, DetailSeen, counters_seen
-from services.gateway.explaining import Unlisted
 from services.gateway.naming import ACTIVITY, CLAIM, PENDING_DECISION, Correlation, parse_correlation
 from services.gateway.told.telling import (
     PENDING,
@@ -17,6 +16,7 @@ from services.gateway.told.telling import (
     Outcome,
     ShareSeen,
     Told,
+    Unlisted,
     encode,
     place_of,
     refusal,
