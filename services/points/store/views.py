@@ -23,12 +23,13 @@ from services.points.domain.state import Balance, Counter, CounterKey, Wallet
 from services.points.store import blocks, turning
 from services.points.store.segmenting import book_of
 
+# `offset 0` keeps the look at each journal's entries a look by its key: joined, they would be read from the newest on.
 _STATEMENT = """
     select j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version
     from journals j
     where j.program = $1 and j.member = $2 and j.journal < $3 and ($5::text is null or j.partner = $5)
       and exists (select from entries e where e.program = j.program and e.member = j.member
-                  and e.journal = j.journal)
+                  and e.journal = j.journal offset 0)
     order by j.journal desc limit $4"""
 
 _ENTRIES = """
@@ -298,6 +299,8 @@ def _decision(row: asyncpg.Record) -> dict[str, Any]:
             for judged in decision
         ],
         "facts": msgspec.json.decode(row["facts"]),
+        # Which rules of the version a brief decision leaves out, for whoever knows the version.
+        "unlisted": first.type if isinstance(first, f.ActivityPosted) and first.brief else None,
     }
 
 
