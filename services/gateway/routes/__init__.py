@@ -15,6 +15,7 @@ from services.gateway.routes import (
     erasures,
     events,
     exchanges,
+    exports,
     extracts,
     holds,
     households,
@@ -65,6 +66,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     copies.router,
     reports.router,
     events.router,
+    exports.router,
     webhooks.router,
     deliveries.router,
 )
