@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import points_stage, start_time, statement, till, vouchers, whole_year
+from benchmarks import hearing, points_stage, start_time, statement, till, vouchers, whole_year
 from benchmarks.results import keep, show
 
 Rows = list[dict[str, Any]]
@@ -24,6 +24,9 @@ MEMBERS = 200_000
 QUICK_MEMBERS = 10_000
 VOUCHERS = 400_000
 QUICK_VOUCHERS = 20_000
+DELIVERIES = 20_000
+QUICK_DELIVERIES = 3_000
+LISTENERS = 1_000
 ON_REQUEST = "till-real-kafka"
 """Needs Java and Maven, as `make test-kafka`, and so runs only when asked for."""
 
@@ -77,6 +80,8 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
         },
         "vouchers": partial(_one, vouchers.run, QUICK_VOUCHERS if quick else VOUCHERS, tpcb_seconds),
         "year": partial(_one, whole_year.run, QUICK_BASKETS if quick else None, tpcb_seconds),
+        "webhooks": partial(_one, hearing.run_webhooks, QUICK_DELIVERIES if quick else DELIVERIES),
+        "sse": partial(_one, hearing.run_listeners, LISTENERS),
         "till": partial(till.run, 5 if quick else 30, tpcb_seconds),
         ON_REQUEST: partial(till.run, 5 if quick else 30, tpcb_seconds, real_kafka=True),
     }

@@ -16,6 +16,7 @@ from services.gateway.routes import (
     erasures,
     events,
     exchanges,
+    exports,
     extracts,
     holds,
     households,
@@ -67,6 +68,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     reports.router,
     audits.router,
     events.router,
+    exports.router,
     webhooks.router,
     deliveries.router,
 )
