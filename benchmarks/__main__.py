@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks import (
     growing_broker,
+    hearing,
     lots,
     points_stage,
     rules,
@@ -41,6 +42,9 @@ MEMBERS = 200_000
 QUICK_MEMBERS = 10_000
 VOUCHERS = 400_000
 QUICK_VOUCHERS = 20_000
+DELIVERIES = 20_000
+QUICK_DELIVERIES = 3_000
+LISTENERS = 1_000
 ON_REQUEST = "till-real-kafka"
 """Needs Java and Maven, as `make test-kafka`, and so runs only when asked for."""
 
@@ -101,6 +105,8 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
         "voucher-check": partial(voucher_check.run, 5 if quick else 30, tpcb_seconds),
         "broker": partial(_one, growing_broker.run, *((3.0, 1, 1_000) if quick else (20.0, 5, growing_broker.STEP))),
         "year": partial(_one, whole_year.run, QUICK_BASKETS if quick else None, tpcb_seconds),
+        "webhooks": partial(_one, hearing.run_webhooks, QUICK_DELIVERIES if quick else DELIVERIES),
+        "sse": partial(_one, hearing.run_listeners, LISTENERS),
         "till": partial(till.run, 5 if quick else 30, tpcb_seconds),
         ON_REQUEST: partial(till.run, 5 if quick else 30, tpcb_seconds, real_kafka=True),
     }

@@ -17,6 +17,7 @@ from services.gateway.routes import (
     erasures,
     events,
     exchanges,
+    exports,
     extracts,
     holds,
     households,
@@ -69,6 +70,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     reports.router,
     audits.router,
     events.router,
+    exports.router,
     webhooks.router,
     deliveries.router,
 )

@@ -233,26 +233,28 @@ async def lots(
     """Return lots in order of posting. Raises the problem `member_unknown`."""
     await _exists(connection, program, member)
     rows = await connection.fetch(_LOTS, program, member, *cursor, limit, partner)
-    data = [
-        {
-            "lot": f"{row['journal']}.{row['lot']}",
-            "unit": row["unit"],
-            "rule": row["rule"],
-            "activity": row["activity"],
-            "partner": row["partner"],
-            "state": _state(row),
-            "granted": row["granted"],
-            "remaining": row["remaining"],
-            "held": row["held"],
-            "earned_at": row["earned_at"],
-            "available_at": row["available_at"],
-            "expires_at": row["expires_at"],
-            "funding": [{"partner": row["funder"], "amount": row["granted"]}],
-            "version": row["version"],
-        }
-        for row in rows
-    ]
+    data = [lot_shown(row) for row in rows]
     return _page(data, limit, data[-1]["lot"] if data else None)
+
+
+def lot_shown(row: asyncpg.Record) -> dict[str, Any]:
+    """Return a lot in the contract's shape."""
+    return {
+        "lot": f"{row['journal']}.{row['lot']}",
+        "unit": row["unit"],
+        "rule": row["rule"],
+        "activity": row["activity"],
+        "partner": row["partner"],
+        "state": _state(row),
+        "granted": row["granted"],
+        "remaining": row["remaining"],
+        "held": row["held"],
+        "earned_at": row["earned_at"],
+        "available_at": row["available_at"],
+        "expires_at": row["expires_at"],
+        "funding": [{"partner": row["funder"], "amount": row["granted"]}],
+        "version": row["version"],
+    }
 
 
 def _state(row: asyncpg.Record) -> str:
