@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from laurel.contracts import redemption as said
 from laurel.contracts.envelope import Cause, Event
 from laurel.contracts.points import LotAmount
-from laurel.contracts.rewards import Money, Reward
+from laurel.contracts.rewards import Money
 from laurel.shapes import encode, struct_of
 from services.redemption.domain import facts as f
 from services.redemption.domain import heard as h
@@ -26,7 +28,6 @@ _Cause: Any = struct_of(Cause)
 _LotAmount: Any = struct_of(LotAmount)
 _Money: Any = struct_of(Money)
 _Price: Any = struct_of(said.Price)
-_Reward: Any = struct_of(Reward)
 _VoucherMade: Any = struct_of(said.VoucherMade)
 _WalletSeen: Any = struct_of(said.WalletSeen)
 
@@ -90,17 +91,7 @@ def _event(occasion: Occasion, contract: type[Event], **fields: object) -> tuple
 
 
 def _published(fact: f.RewardPublished, occasion: Occasion) -> _Built:
-    terms = fact.terms
-    document = _Reward(
-        reward=fact.reward,
-        name=terms.name,
-        kind=terms.kind,
-        unit=terms.unit,
-        price=terms.price,
-        stock=terms.stock,
-        value=_money(terms.value),
-        valid_days=terms.valid_days,
-    )
+    document = {"reward": fact.reward, **msgspec.to_builtins(fact.terms)}
     cause = _Cause(kind="reward", id=fact.reward)
     yield _event(occasion, said.RewardPublished, cause=cause, reward=fact.reward, document=document)
 

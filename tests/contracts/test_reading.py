@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from laurel.contracts.activity import Activity
-from laurel.contracts.http import CreateKey, EnrolMember, PublishReward
+from laurel.contracts.http import CreateKey, EnrolMember
+from laurel.contracts.http_redeeming import PublishReward
 from laurel.contracts.reading import pointer_to, read
 from laurel.errors import Problem
 

@@ -9,7 +9,8 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.hashing import body_hash
-from laurel.contracts.http import CopyProgram, PublishReward
+from laurel.contracts.http import CopyProgram
+from laurel.contracts.http_redeeming import PublishReward
 from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
 from laurel.program.changing import changed, pointer_of_change

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.hashing import body_hash
-from laurel.contracts.http import RequestRedemption
+from laurel.contracts.http_redeeming import RequestRedemption
 from laurel.errors import Problem
 from laurel.io.http import request_id, traceparent
 from services.gateway.accepting import partner_of
@@ -26,6 +26,7 @@ from services.gateway.store import redemptions as store
 from services.gateway.store import requests
 from services.gateway.store.requests import NewRequest
 from services.gateway.told.telling import POSTED
+from services.gateway.wanting import check, wanted_of
 
 if TYPE_CHECKING:
     from laurel.io.saying import Saying
@@ -60,6 +61,7 @@ async def redeem(request: Request) -> Response:
     wish = wish_of(request)
     key = idempotency_id(idempotency_key(request))
     body: Any = await body_of(request, RequestRedemption)
+    check(body)
     api = api_of(request)
     partner = partner_of(body.partner, caller)
     await require_partner(api, caller, partner)
@@ -67,19 +69,12 @@ async def redeem(request: Request) -> Response:
     member = await known_member(api, head.program, body.member, row_key)
     redemption = body.id or new_id("r")
     hash_ = body_hash(msgspec.structs.replace(body, partner=None))
+    wanted = await wanted_of(api, head, body, member, row_key)
     trace = traceparent(request)
 
     def say(stamp: Stamp) -> Saying:
-        return redemption_requested(
-            stamp,
-            redemption=redemption,
-            member=member,
-            partner=partner,
-            hash_=hash_,
-            reward=body.reward,
-            quantity=body.quantity,
-            traceparent=trace,
-        )
+        names = {"redemption": redemption, "member": member, "partner": partner, "hash_": hash_}
+        return redemption_requested(stamp, wanted, **names, traceparent=trace)
 
     ask = Ask(
         NewRequest(row_key, hash_, member, subject=redemption),

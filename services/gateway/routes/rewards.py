@@ -8,9 +8,10 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.hashing import body_hash
-from laurel.contracts.http import PublishReward
+from laurel.contracts.http_redeeming import PublishReward
 from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
+from laurel.program.reward_faults import reward_faults
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PAGE, PREFER, described
@@ -62,6 +63,9 @@ async def put_reward(request: Request) -> Response:
     if body.reward is not None and body.reward != reward:
         fault = Fault("/reward", "not_allowed", "The path names another reward")
         raise Problem("invalid", errors=[fault])
+    faults = reward_faults(body, (await api_of(request).known.judging(head)).document)
+    if faults:
+        raise Problem("invalid", errors=faults)
     document = msgspec.structs.replace(body, reward=reward)
     trace = traceparent(request)
 

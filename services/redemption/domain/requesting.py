@@ -9,7 +9,7 @@ from laurel.values import AMOUNT_MAX
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import Redeem
+from services.redemption.domain.heard import Redeem, Terms
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
 
@@ -32,6 +32,9 @@ def request(state: State, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
 
 def _reserve(state: State, stock: Stock, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
     terms = state.terms[stock.key, stock.version]
+    if _asks_for_more(terms, heard):
+        detail = "This way to price, pay or reserve is not there yet"
+        return (_asked(heard, moment), f.RedemptionRefused(code="not_eligible", detail=detail))
     points = terms.price * heard.quantity
     if heard.quantity > QUANTITY_MAX or points > AMOUNT_MAX:
         detail = f"At most {QUANTITY_MAX} pieces and {AMOUNT_MAX} {terms.unit} at once"
@@ -83,3 +86,13 @@ def _again(saga: Saga, heard: Redeem) -> tuple[AnyFact, ...]:
     if saga.hash != heard.hash:
         raise ImpossibleMessageError(f"redemption {heard.redemption} was asked for before with another request")
     return (f.RequestRepeated(),) if saga.ended else ()
+
+
+def _asks_for_more(terms: Terms, heard: Redeem) -> bool:
+    """Say whether a request or its reward needs what this version does not do: nothing of that is ignored."""
+    plain = Terms(
+        name=terms.name, kind=terms.kind, unit=terms.unit, price=terms.price, stock=terms.stock, value=terms.value,
+        valid_days=terms.valid_days, attributes=terms.attributes,
+    )  # fmt: skip
+    wishes = (heard.amount, heard.on, heard.segments, heard.pay, heard.beneficiary, heard.for_other)
+    return terms.price == 0 or terms != plain or heard.party != 1 or any(wishes)
