@@ -19,6 +19,7 @@ from laurel.contracts.rewards import (
     RewardLimit,
     Share,
 )
+from laurel.contracts.vouchers import VoucherTermsBody
 from laurel.values import Attributes, Currency, Day, Id, Name, PartnerId, Positive
 
 _FORBID = ConfigDict(extra="forbid")
@@ -84,6 +85,7 @@ class PublishReward(Reward):
     seasons: Annotated[dict[Name, list[DayRangeBody]], Field(max_length=20)] = Field(default_factory=dict)  # type: ignore[assignment]
     pay: PayTermsBody | None = None
     value: MoneyBody | None = None
+    voucher: VoucherTermsBody | None = None
     eligibility: EligibilityBody | None = None
     limits: Annotated[list[RewardLimitBody], Field(max_length=20)] = Field(default_factory=list)  # type: ignore[assignment]
     blackouts: Annotated[list[DayRangeBody], Field(max_length=100)] = Field(default_factory=list)  # type: ignore[assignment]

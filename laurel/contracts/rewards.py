@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from laurel.contracts.envelope import Said
+from laurel.contracts.vouchers import VoucherTerms
 from laurel.values import (
     NO_NUL_PATTERN,
     Currency,
@@ -131,10 +132,10 @@ class Reward(Said):
     """Something that points buy.
 
     It is `free`, or has a `price`, a `chart` (the first row that fits) or is `by_amount`, times quantity and party.
-    Without `stock` there is always one more; `value` and `valid_days` are its voucher's. A change counts from
-    `effective_from` on, and the reward is to be had from `opens_at` until `closes_at`. `segments`: a request names the
-    resources and days; `resource`: it names a day of this one. `key` is the attribute of a thing that may be bought
-    with once.
+    Without `stock` there is always one more. `voucher` says what its vouchers are good for; `value` and `valid_days`
+    are the short way to say it. A change counts from `effective_from` on, and the reward is to be had from `opens_at`
+    until `closes_at`. `segments`: a request names the resources and days; `resource`: it names a day of this one. `key`
+    is the attribute of a thing that may be bought with once.
     """
 
     omits_defaults: ClassVar[bool] = True
@@ -155,6 +156,7 @@ class Reward(Said):
     stock: NotNegative | None = None
     value: Money | None = None
     valid_days: Positive | None = None
+    voucher: VoucherTerms | None = None
     attributes: Annotated[dict[Name, AttributeKind], Field(max_length=50)] = Field(default_factory=dict)
     eligibility: Eligibility | None = None
     limits: Annotated[list[RewardLimit], Field(max_length=20)] = Field(default_factory=list)

@@ -111,7 +111,14 @@ def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:
     vouchers = [fact for fact in facts if isinstance(fact, f.VoucherIssued)]
     lots = [_LotAmount(lot=part.lot, amount=part.amount) for part in _begun(facts).lots]
     made = [
-        _VoucherMade(voucher=fact.voucher, suffix=fact.suffix, value=_money(fact.value), expires_at=fact.expires_at)
+        _VoucherMade(
+            voucher=fact.voucher,
+            suffix=fact.suffix,
+            value=_money(fact.value),
+            expires_at=fact.expires_at,
+            percent=fact.percent,
+            product=fact.product,
+        )
         for fact in vouchers
     ]
     outcome = {**_outcome(saga), "lots": lots, "vouchers": made, "wallet": _wallet(occasion)}
@@ -132,6 +139,11 @@ def _voucher_issued(fact: f.VoucherIssued, saga: Saga, occasion: Occasion) -> tu
         expires_at=fact.expires_at,
         redemption=saga.key.redemption,
         issued_at=occasion.decision.at,
+        state="issued",
+        left=fact.value.amount if fact.value else None,
+        percent=fact.percent,
+        product=fact.product,
+        parts=fact.parts,
     )
 
 
@@ -194,7 +206,9 @@ def _converted(_fact: f.VoucherIssued, occasion: Occasion) -> _Built:
 
 
 def _redeemed(fact: f.VoucherRedeemed, occasion: Occasion) -> _Built:
-    used = {"reference": fact.reference, "partner": fact.partner, "basket": _money(fact.basket)}
+    used: dict[str, Any] = {"reference": fact.reference, "partner": fact.partner, "basket": _money(fact.basket)}
+    if fact.paid is not None:
+        used |= {"amount": fact.paid.amount, "paid_in": fact.paid.currency}
     yield _voucher_event(occasion, said.VoucherRedeemed, **used)
 
 
@@ -230,6 +244,11 @@ def _voucher_event(occasion: Occasion, contract: type[Event], **fields: object) 
         redemption=voucher.redemption or None,
         conversion=voucher.conversion or None,
         issued_at=voucher.issued_at,
+        state=str(voucher.state),
+        left=voucher.left,
+        percent=voucher.percent,
+        product=voucher.product,
+        parts=voucher.parts,
         **fields,
     )
 

@@ -28,6 +28,8 @@ from services.redemption.domain.heard import (
     PublishReward,
     Redeem,
     TimeIsUp,
+    UseVoucher,
+    VoidVoucher,
     VoucherEnds,
 )
 from services.redemption.domain.moment import Blank, Moment, ProgramTerms
@@ -248,6 +250,8 @@ def needs(steps: Sequence[Step]) -> Needs:
                 out.issued.add(step.key)
             case _ if isinstance(step.key, VoucherKey):
                 out.asked.add(step.key)
+                if isinstance(step.heard, UseVoucher | VoidVoucher) and step.heard.reference is not None:
+                    out.uses.add((step.key, step.heard.reference))
             case _ if isinstance(step.key, SagaKey):
                 out.answered.add(step.key)
     return out

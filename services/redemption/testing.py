@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from laurel.codes import code_of, suffix_of
 from laurel.contracts import asking, points
 from laurel.contracts.envelope import Cause, Versions
 from laurel.contracts.rewards import Money, Reward
 from laurel.shapes import encode
-from services.redemption.domain.codes import code_of, suffix_of
 from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
@@ -113,6 +113,7 @@ def reward_published(
         stock=stock,
         value=terms.pop("value", Money(amount=250, currency="GBP")),
         valid_days=terms.pop("valid_days", 30),
+        voucher=terms.pop("voucher", None),
     )
     event = asking.RewardPublishRequested(
         program=terms.pop("program", PROGRAM),
@@ -208,6 +209,7 @@ def voucher_used(
         partner=more.pop("partner", "acme"),
         reference=reference,
         basket=None if basket is None else Money(amount=basket, currency=more.pop("currency", "GBP")),
+        amount=more.pop("amount", None),
         versions=Versions(program=1, as_of=more.pop("as_of", None)),
     )
     return _told(event, correlation=f"use:{reference}")

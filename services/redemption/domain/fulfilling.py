@@ -10,7 +10,7 @@ from laurel.calendars import local_date, local_midnight, zone_named
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import awaits_points, check_price, saga_of
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import PointsHeld, Terms
+from services.redemption.domain.heard import PointsHeld, Terms, VoucherTerms
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.state import HoldState, Saga, SagaKey, State
 from services.redemption.domain.timing_out import is_over, time_out
@@ -42,7 +42,7 @@ def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ..
 def vouchers_needed(state: State, heard: PointsHeld) -> int:
     """Return how many blanks `fulfil` may use up."""
     saga = saga_of(state, heard)
-    if saga is None or not awaits_points(saga) or state.terms_of(saga).kind != "voucher":
+    if saga is None or not awaits_points(saga) or state.terms_of(saga).vouchers is None:
         return 0
     return saga.quantity
 
@@ -54,18 +54,28 @@ def voucher_id(key: SagaKey, number: int) -> str:
 
 
 def _vouchers(saga: Saga, terms: Terms, moment: Moment) -> list[f.VoucherIssued]:
-    if terms.kind != "voucher":
+    voucher = terms.vouchers
+    if voucher is None:
         return []
-    expires_at = _expiry(terms, saga.zone, moment.at)
+    expires_at = _expiry(voucher, saga.zone, moment.at)
     return [
         f.VoucherIssued(
-            voucher=blank.voucher, number=number, suffix=blank.suffix, value=terms.value, expires_at=expires_at
+            voucher=blank.voucher,
+            number=number,
+            suffix=blank.suffix,
+            value=voucher.value,
+            expires_at=expires_at,
+            not_above_basket=voucher.not_above_basket,
+            percent=voucher.percent,
+            product=voucher.product,
+            parts=voucher.parts,
+            elsewhere=voucher.elsewhere,
         )
         for number, blank in zip(range(1, saga.quantity + 1), moment.blanks, strict=True)
     ]
 
 
-def _expiry(terms: Terms, zone: str, at: datetime) -> datetime | None:
+def _expiry(terms: VoucherTerms, zone: str, at: datetime) -> datetime | None:
     """Return the local midnight so many days after today's (S3); the last good day is the one before it."""
     if terms.valid_days is None:
         return None

@@ -92,7 +92,7 @@ def _asks_for_more(terms: Terms, heard: Redeem) -> bool:
     """Say whether a request or its reward needs what this version does not do: nothing of that is ignored."""
     plain = Terms(
         name=terms.name, kind=terms.kind, unit=terms.unit, price=terms.price, stock=terms.stock, value=terms.value,
-        valid_days=terms.valid_days, attributes=terms.attributes,
+        valid_days=terms.valid_days, voucher=terms.voucher, attributes=terms.attributes,
     )  # fmt: skip
     wishes = (heard.amount, heard.on, heard.segments, heard.pay, heard.beneficiary, heard.for_other)
     return terms.price == 0 or terms != plain or heard.party != 1 or any(wishes)

@@ -10,8 +10,8 @@ import asyncpg
 import msgspec
 import pytest
 
+from laurel.codes import read_code
 from laurel.io.database import Database
-from services.redemption.domain.codes import read_code
 from services.redemption.domain.state import SagaKey
 from services.redemption.road import CannotProcessError
 from services.redemption.store.loading import overdue
