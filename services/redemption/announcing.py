@@ -96,9 +96,17 @@ def _published(fact: f.RewardPublished, occasion: Occasion) -> _Built:
     yield _event(occasion, said.RewardPublished, cause=cause, reward=fact.reward, document=document)
 
 
+def _resource_published(fact: f.ResourcePublished, occasion: Occasion) -> _Built:
+    document = {"resource": fact.resource, **msgspec.to_builtins(fact.terms)}
+    cause = _Cause(kind="resource", id=fact.resource)
+    yield _event(occasion, said.ResourcePublished, cause=cause, resource=fact.resource, document=document)
+
+
 def _points_asked(_fact: f.PointsAsked, occasion: Occasion) -> _Built:
     saga = _saga(occasion)
-    yield _event(occasion, said.HoldRequested, **_hold(saga), unit=saga.unit, amount=saga.points)
+    bargain = saga.bargain
+    wish = {"amount": saga.points, "least": bargain.least, "partner": bargain.honoured_by}
+    yield _event(occasion, said.HoldRequested, **_hold(saga), unit=saga.unit, **wish)
 
 
 def _release_asked(fact: f.ReleaseAsked, occasion: Occasion) -> _Built:
@@ -125,7 +133,8 @@ def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:
     yield _kept(saga, _event(occasion, said.RedemptionFulfilled, **outcome))
     for fact in vouchers:
         yield _voucher_issued(fact, saga, occasion)
-    yield _event(occasion, said.HoldCaptureRequested, **_hold(saga))
+    if saga.points:
+        yield _event(occasion, said.HoldCaptureRequested, **_hold(saga))
 
 
 def _voucher_issued(fact: f.VoucherIssued, saga: Saga, occasion: Occasion) -> tuple[str, bytes]:
@@ -174,12 +183,18 @@ def _hold(saga: Saga) -> dict[str, str]:
 
 
 def _outcome(saga: Saga) -> dict[str, Any]:
-    price = _Price(unit=saga.unit, amount=saga.points) if saga.unit else None
+    bargain = saga.bargain
+    price = _Price(unit=saga.unit, amount=bargain.price or saga.points) if saga.unit else None
     return {
         "redemption": saga.key.redemption,
         "reward": saga.reward,
         "price": price,
         "points": saga.points,
+        "to_pay": _money(bargain.to_pay),
+        "quantity": bargain.quantity,
+        "party": bargain.party,
+        "honoured_by": bargain.honoured_by,
+        "beneficiary": bargain.beneficiary,
     }
 
 
@@ -255,6 +270,7 @@ def _voucher_event(occasion: Occasion, contract: type[Event], **fields: object) 
 
 _EVENTS: dict[type, Callable[[Any, Occasion], _Built]] = {
     f.RewardPublished: _published,
+    f.ResourcePublished: _resource_published,
     f.PointsAsked: _points_asked,
     f.ReleaseAsked: _release_asked,
     f.RedemptionFulfilled: _fulfilled,

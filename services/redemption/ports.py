@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
-from services.redemption.domain.state import RewardKey, SagaKey, State
+from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey
 
 
@@ -18,14 +18,14 @@ from services.redemption.domain.vouchers import VoucherKey
 class Needs:
     """What the messages of a batch can touch.
 
-    `requested` are sagas that may have to be opened, `answered` those that somebody speaks of; `rewards` may be
-    drawn from, `published` may have to be made first. `issued` are vouchers that may have to be made, `asked` those
-    that something is asked of, and `uses` those uses of theirs, by reference, that are spoken of.
+    `requested` are sagas that may have to be opened, `answered` those that somebody speaks of. `rewards` may be drawn
+    from, by the first instant at which; `published` may have to be made first. `issued` are vouchers that may have to
+    be made, `asked` those that something is asked of; `uses` are those of their uses, by reference, that are spoken of.
     """
 
     requested: set[SagaKey] = field(default_factory=set)
     answered: set[SagaKey] = field(default_factory=set)
-    rewards: set[RewardKey] = field(default_factory=set)
+    rewards: dict[RewardKey, datetime] = field(default_factory=dict)
     published: set[RewardKey] = field(default_factory=set)
     issued: set[VoucherKey] = field(default_factory=set)
     asked: set[VoucherKey] = field(default_factory=set)
@@ -118,6 +118,9 @@ class Store(Protocol):
 
     async def load(self, needs: Needs) -> State:
         """Lock members, then their sagas, then stock, each in order; then read what the needs name."""
+
+    async def load_drawn(self, state: State, tallies: set[TallyKey], resources: set[ResourceKey]) -> None:
+        """Lock, after all else and in order, what may be drawn from; read it, and resources, into the state."""
 
     def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
         """Make codes for a loaded saga; `write` keeps those that were issued. Nobody else ever sees a code."""

@@ -7,7 +7,7 @@ arrive sifted: none was applied before, and those of one key are in order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import msgspec
@@ -16,6 +16,7 @@ from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from services.redemption.announcing import Occasion, announce
 from services.redemption.deciders import DECIDERS, OF_PROGRAMS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.answering import ImpossibleMessageError
+from services.redemption.domain.drawing import drawn_upon
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import vouchers_needed
 from services.redemption.domain.heard import (
@@ -25,6 +26,7 @@ from services.redemption.domain.heard import (
     HoldAnswer,
     PointsConverted,
     PointsHeld,
+    PublishResource,
     PublishReward,
     Redeem,
     TimeIsUp,
@@ -33,7 +35,8 @@ from services.redemption.domain.heard import (
     VoucherEnds,
 )
 from services.redemption.domain.moment import Blank, Moment, ProgramTerms
-from services.redemption.domain.state import RewardKey, SagaKey, State
+from services.redemption.domain.requesting import vouchers_at_once
+from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Announcement, Decision, Incoming, Needs, ProgramBook, Store
 
@@ -118,6 +121,7 @@ class Road:
         if not steps:
             return []
         batch = Batch(await store.load(needs(steps)))
+        await self._load_drawn(store, batch.state, steps)
         for step in steps:
             moment = self._moment(batch.state, store, step)
             try:
@@ -134,26 +138,50 @@ class Road:
         await store.write(batch.decisions, batch.state)
         return batch.said
 
-    def _moment(self, state: State, store: Store, step: Step) -> Moment:
+    async def _load_drawn(self, store: Store, state: State, steps: Sequence[Step]) -> None:
+        """Load what the messages may draw from or give back: which that is stands in the rewards and sagas."""
+        tallies: set[TallyKey] = set()
+        resources: set[ResourceKey] = set()
+        for step in steps:
+            if isinstance(step.heard, Redeem):
+                names, places = drawn_upon(state, step.heard, self._plainly(state, step))
+                tallies |= names
+                resources |= places
+            elif isinstance(step.heard, PublishResource):
+                resources.add(ResourceKey(step.heard.program, step.heard.resource))
+            saga = state.sagas.get(step.key) if isinstance(step.key, SagaKey) else None
+            # A saga that has ended gives nothing back because points say their last word.
+            if saga is not None and not (saga.ended and isinstance(step.heard, HoldAnswer)):
+                tallies |= {TallyKey(saga.key.program, draw.name) for draw in saga.bargain.drawn}
+        if tallies or resources:
+            await store.load_drawn(state, tallies, resources)
+
+    def _plainly(self, state: State, step: Step) -> Moment:
+        """Return the moment without anything that would be used up."""
         heard, message = step.heard, step.message
         saga = state.sagas.get(step.key) if isinstance(step.key, SagaKey) else None
-        at = heard.at if saga is None else max(heard.at, saga.at)
-        blanks: tuple[Blank, ...] = ()
-        if isinstance(heard, PointsHeld) and isinstance(step.key, SagaKey):
-            count = vouchers_needed(state, heard)
-            blanks = store.print_vouchers(step.key, count) if count else ()
-        elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted):
-            blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
         program = ProgramTerms()
         if isinstance(heard, Redeem | AskOfVoucher) and heard.versions.program:
             program = self._programs.terms(heard.program, heard.versions.program)
         return Moment(
-            at=at,
+            at=heard.at if saga is None else max(heard.at, saga.at),
             program=program,
             hold_wait=self._hold_wait,
             correlation=message.correlation if message is not None else "",
-            blanks=blanks,
         )
+
+    def _moment(self, state: State, store: Store, step: Step) -> Moment:
+        heard, moment = step.heard, self._plainly(state, step)
+        blanks: tuple[Blank, ...] = ()
+        if isinstance(heard, PointsHeld | Redeem) and isinstance(step.key, SagaKey):
+            if isinstance(heard, Redeem):
+                count = vouchers_at_once(state, heard, moment)
+            else:
+                count = vouchers_needed(state, heard)
+            blanks = store.print_vouchers(step.key, count) if count else ()
+        elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted):
+            blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
+        return replace(moment, blanks=blanks) if blanks else moment
 
     def _enter(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...]) -> None:
         """Move the state by the facts, make the decision's row, and say what follows before anything else moves."""
@@ -207,8 +235,8 @@ def _read(message: Incoming) -> Step | None:
     if (heard.program, heard.member or "") != (message.program, message.member):
         # The order of keys would not protect it.
         raise CannotProcessError(message, "undecodable", "The body names another member than its key")
-    if (heard.member is None) != isinstance(heard, PublishReward):
-        detail = "A reward has no member, everything else has one"
+    if (heard.member is None) != isinstance(heard, PublishReward | PublishResource):
+        detail = "What is offered has no member, everything else has one"
         raise CannotProcessError(message, "undecodable", detail)
     return Step(heard, _key(heard), decider.kind, decider.decide, message)
 
@@ -243,7 +271,8 @@ def needs(steps: Sequence[Step]) -> Needs:
         match step.heard:
             case Redeem() as heard if isinstance(step.key, SagaKey):
                 out.requested.add(step.key)
-                out.rewards.add(RewardKey(heard.program, heard.reward))
+                reward = RewardKey(heard.program, heard.reward)
+                out.rewards[reward] = min(heard.at, out.rewards.get(reward, heard.at))
             case PublishReward() as heard:
                 out.published.add(RewardKey(heard.program, heard.reward))
             case PointsConverted() if isinstance(step.key, VoucherKey):

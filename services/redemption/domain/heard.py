@@ -159,6 +159,31 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
         return VoucherTerms(value=self.value, valid_days=self.valid_days)
 
 
+class Share(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which part of a capacity is for awards."""
+
+    percent: int = 100
+    least: int = 0
+    overbook: int = 0
+
+
+class ResourceTerms(msgspec.Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}):
+    """Seats or rooms of some days, or of all."""
+
+    capacity: int
+    from_: date | None = None
+    until: date | None = None
+    partner: str | None = None
+    share: Share | None = None
+
+
+class PublishResource(Heard, frozen=True, kw_only=True):
+    """Offer seats or rooms on some days, or another number of them."""
+
+    resource: str
+    document: ResourceTerms
+
+
 class PublishReward(Heard, frozen=True, kw_only=True):
     """Offer a reward, or change it."""
 

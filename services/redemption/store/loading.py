@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from laurel.io.database import Connection
-from services.redemption.domain.heard import Terms, TimeIsUp
-from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
+from services.redemption.domain.bargain import decode_bargain
+from services.redemption.domain.heard import ResourceTerms, Terms, TimeIsUp
+from services.redemption.domain.state import (
+    HoldState,
+    ResourceKey,
+    RewardKey,
+    Saga,
+    SagaKey,
+    SagaState,
+    State,
+    Stock,
+    TallyKey,
+)
 from services.redemption.ports import Needs
 from services.redemption.store.columns import columns
 from services.redemption.store.vouchers import read_vouchers
@@ -37,7 +48,7 @@ _LOCK_MEMBERS = """
 _LOCK_SAGAS = """
     select s.program, s.member, s.redemption, s.state, s.hold, s.partner, s.hash, s.reward, s.reward_version,
            s.quantity, s.unit, s.points, s.version, s.zone, s.correlation, s.code, s.counted, s.waits_until,
-           s.at, s.step, s.outcome_type, s.outcome
+           s.at, s.step, s.outcome_type, s.outcome, s.bargain
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
     join sagas s on s.program = k.program and s.member = k.member and s.redemption = k.redemption
     order by s.program, s.member, s.redemption for update of s"""
@@ -58,11 +69,39 @@ _TERMS = """
     from unnest($1::text[], $2::text[], $3::int[]) as k (program, reward, version)
     join rewards r on r.program = k.program and r.reward = k.reward and r.version = k.version"""
 
+# From the version that counted at that instant on: what was published since may count for the next message.
+_OFFERED = """
+    select r.program, r.reward, r.version, r.document
+    from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, reward, at)
+    cross join lateral (
+        select coalesce(max(version), 0) as version from rewards v
+        where v.program = k.program and v.reward = k.reward and (v.effective_from is null or v.effective_from <= k.at)
+    ) c
+    join rewards r on r.program = k.program and r.reward = k.reward and r.version >= c.version"""
+
+_ENSURE_TALLIES = """
+    insert into tallies (program, name)
+    select program, name from unnest($1::text[], $2::text[]) as k (program, name) order by program, name
+    on conflict do nothing"""
+
+_LOCK_TALLIES = """
+    select t.program, t.name, t.used
+    from unnest($1::text[], $2::text[]) as k (program, name)
+    join tallies t on t.program = k.program and t.name = k.name
+    order by t.program, t.name for update of t"""
+
+_RESOURCES = """
+    select r.program, r.resource, r.document
+    from unnest($1::text[], $2::text[]) as k (program, resource)
+    join resources r on r.program = k.program and r.resource = k.resource
+    order by r.program, r.resource, r.version"""
+
 _OVERDUE = """
     select program, member, redemption, waits_until from sagas
     where waits_until <= $1 order by waits_until, program, member, redemption limit $2"""
 
 _decode_terms = msgspec.json.Decoder(Terms).decode
+_decode_resource = msgspec.json.Decoder(ResourceTerms).decode
 
 
 async def load(connection: Connection, needs: Needs) -> tuple[State, dict[MemberKey, bytes | None]]:
@@ -77,12 +116,24 @@ async def load(connection: Connection, needs: Needs) -> tuple[State, dict[Member
     sagas = await _lock_sagas(connection, needs.requested | known)
     # Only sagas that wait for points may still move stock: what has ended leaves hot rewards alone.
     waiting = [saga for saga in sagas.values() if saga.state is SagaState.HOLDING]
-    drawn = needs.rewards | {saga.reward_key for saga in waiting if saga.counted}
+    drawn = needs.rewards.keys() | {saga.reward_key for saga in waiting if saga.counted}
     stock = await _lock_stock(connection, drawn, needs.published)
-    versions = {(key, stock[key].version) for key in needs.rewards if key in stock}
-    versions |= {(saga.reward_key, saga.reward_version) for saga in waiting}
+    versions = {(saga.reward_key, saga.reward_version) for saga in waiting}
     vouchers = await read_vouchers(connection, needs.issued | needs.asked, needs.uses)
-    return State(sagas, stock, await _read_terms(connection, versions), vouchers), members
+    terms = await _read_terms(connection, versions) | await _read_offered(connection, needs.rewards)
+    return State(sagas, stock, terms, vouchers), members
+
+
+async def load_drawn(connection: Connection, state: State, tallies: set[TallyKey], resources: set[ResourceKey]) -> None:
+    """Lock tallies in order, each made where it is not there, and read them and the resources into the state."""
+    if tallies:
+        await connection.execute(_ENSURE_TALLIES, *columns(sorted(tallies)))
+        for program, name, used in await connection.fetch(_LOCK_TALLIES, *columns(sorted(tallies))):
+            state.tallies[TallyKey(program, name)] = used
+    if resources:
+        for program, resource, document in await connection.fetch(_RESOURCES, *columns(sorted(resources))):
+            key = ResourceKey(program, resource)
+            state.resources[key] = (*state.resources.get(key, ()), _decode_resource(document))
 
 
 async def overdue(connection: Connection, until: datetime, limit: int) -> list[TimeIsUp]:
@@ -120,8 +171,11 @@ async def _lock_sagas(connection: Connection, keys: set[SagaKey]) -> dict[SagaKe
 
 
 def _saga(row: Iterable[Any]) -> Saga:
-    program, member, redemption, state, hold, *rest = row
-    return Saga(SagaKey(program, member, redemption), SagaState(state), HoldState(hold), *rest)
+    program, member, redemption, state, hold, *rest, bargain = row
+    key = SagaKey(program, member, redemption)
+    saga = Saga(key, SagaState(state), HoldState(hold), *rest)
+    saga.bargain = decode_bargain(bargain)
+    return saga
 
 
 async def _lock_stock(
@@ -143,6 +197,18 @@ async def _read_terms(
         return {}
     wanted = [(*key, version) for key, version in sorted(versions)]
     rows = await connection.fetch(_TERMS, *columns(wanted))
+    return {
+        (RewardKey(program, reward), version): _decode_terms(document) for program, reward, version, document in rows
+    }
+
+
+async def _read_offered(
+    connection: Connection, rewards: Mapping[RewardKey, datetime]
+) -> dict[tuple[RewardKey, int], Terms]:
+    if not rewards:
+        return {}
+    wanted = [(*key, rewards[key]) for key in sorted(rewards)]
+    rows = await connection.fetch(_OFFERED, *columns(wanted))
     return {
         (RewardKey(program, reward), version): _decode_terms(document) for program, reward, version, document in rows
     }

@@ -11,11 +11,11 @@ from laurel.io.database import Connection
 from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.heard import ClockTurned, VoucherEnds
 from services.redemption.domain.moment import Blank
-from services.redemption.domain.state import SagaKey, State
+from services.redemption.domain.state import ResourceKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
-from services.redemption.store.loading import MemberKey, load
+from services.redemption.store.loading import MemberKey, load, load_drawn
 from services.redemption.store.secrets import Secret
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import ended
@@ -36,6 +36,10 @@ class PostgresStore:
         """Lock and read what the needs name."""
         state, self._member_keys = await load(self._connection, needs)
         return state
+
+    async def load_drawn(self, state: State, tallies: set[TallyKey], resources: set[ResourceKey]) -> None:
+        """Lock and read what may be drawn from."""
+        await load_drawn(self._connection, state, tallies, resources)
 
     def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
         """Make codes by the system's own chance, and keep of each only its hash and its sealed form."""
