@@ -22,6 +22,7 @@ from laurel.contracts.asking import (
     MergeRequested,
     PendingDecisionRequested,
     RedemptionRequested,
+    ResourcePublishRequested,
     RewardPublishRequested,
     StatusMatchRequested,
     TimedHoldCancelRequested,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
         TopUpBlock,
         TransferPoints,
     )
-    from laurel.contracts.http_redeeming import PublishReward
+    from laurel.contracts.http_redeeming import PublishResource, PublishReward
     from services.gateway.asking import Stamp
     from services.gateway.store.households import NewHousehold
     from services.gateway.store.members import NewMember
@@ -158,6 +159,11 @@ def reward_publish_requested(stamp: Stamp, reward: str, document: PublishReward,
     program = stamp.correlation.key.program
     body = _RewardPublish(program=program, member=None, at=at, cause=_cause(stamp), reward=reward, document=document)
     return _said(RewardPublishRequested.TYPE, stamp, "", at, encode(body), traceparent)
+
+
+def resource_publish_requested(stamp: Stamp, resource: str, document: PublishResource, traceparent: str) -> Saying:
+    """Seats or rooms are to be offered on some days."""
+    return _to_points(ResourcePublishRequested, stamp, "", traceparent, resource=resource, document=document)
 
 
 def redemption_requested(

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from services.gateway.store.programs import ProgramHead
     from services.gateway.wiring import Api
 
+
+class _Available(msgspec.Struct):
+    unit: str
+    available: int
+
+
+_decode_balances = msgspec.json.Decoder(list[_Available]).decode
+
 _Pay: Any = struct_of(PayAsked)
 _Segment: Any = struct_of(SegmentAsked)
 _Stands: Any = struct_of(MemberStands)
@@ -78,20 +86,44 @@ def _pay(body: RequestRedemption) -> object:
 
 async def stands(api: Api, head: ProgramHead, member: str) -> object:
     """Return who a member is, as reads show it now: who asks after an answer is judged by what that answer showed."""
+    return (await known_of(api, head, member))[0]
+
+
+async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, dict[str, int]]:
+    """Return who a member is, and what is available to it of each unit."""
     async with api.database.connection() as connection:
         row = await members.find(connection, head.program, member)
         told = await details.find(connection, head.program, member)
     if row is None:
-        return None
+        return None, {}
     if PROFILE in told:
         row = replace(row, **profile_of(told[PROFILE]))
     judging = await api.known.judging(head)
     now = head.as_of if head.is_manual else api.clock()
     tier = msgspec.json.decode(tier_shown(row.tier, judging.tiers, row.enrolled_at, now))
-    return _Stands(
+    declared = judging.document.attributes.member
+    told_of = {name: value for name, value in msgspec.json.decode(row.attributes).items() if name in declared}
+    balances = {each.unit: each.available for each in _decode_balances(row.balances or b"[]")}
+    known = _Stands(
         enrolled_at=row.enrolled_at,
         person=row.person,
         tier=tier["name"],
         segments=[each["name"] for each in msgspec.json.decode(told.get(SEGMENTS, b"[]"))],
-        attributes=msgspec.json.decode(row.attributes),
+        attributes=told_of,
     )
+    return known, balances
+
+
+async def judging_of(api: Api, head: ProgramHead) -> dict[str, Any]:
+    """Return what redemption has to know of a program to answer a question about it."""
+    document = (await api.known.judging(head)).document
+    now = (head.as_of if head.is_manual else None) or api.clock()
+    share = document.award_share
+    return {
+        "now": now,
+        "zone": document.time_zone,
+        "manual": head.is_manual,
+        "member_attributes": dict(document.attributes.member),
+        "tiers": document.tiers is not None,
+        "share": {} if share is None else share.model_dump(),
+    }

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from laurel.io.http import service_app
 from services.redemption.entry.http import routes
+from services.redemption.store.asked_views import AskedViews
 from services.redemption.store.views import PostgresViews
 from services.redemption.wiring import Parts
 
@@ -14,5 +15,5 @@ def application(parts: Parts, *, answers: bool = True) -> FastAPI:
     """Make the application on parts that live as long; a process that only works shows its health and no more."""
     app = service_app("Laurel redemption", parts.settings, None, parts.health, docs_url=None, redoc_url=None)
     if answers:
-        app.include_router(routes(parts.database, PostgresViews(parts.vault), parts.settings.codes_token))
+        app.include_router(routes(parts.database, PostgresViews(parts.vault), AskedViews(), parts.settings.codes_token))
     return app

@@ -8,7 +8,7 @@ columns that are empty or have a constant default are added.
 from alembic import op
 
 revision = "redemption_0004"
-down_revision = "redemption_0006"
+down_revision = "redemption_0007"
 branch_labels = None
 depends_on = None
 

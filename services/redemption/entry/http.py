@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from laurel.errors import Fault, Problem
 from laurel.io.database import Connection, Database
 from laurel.values import ID_PATTERN, PLAIN_ID_PATTERN
+from services.redemption.entry.http_asked import Asked, add_asked_routes
 from services.redemption.entry.http_vouchers import VoucherViews, add_voucher_routes
 
 Program = Annotated[str, Path(pattern=PLAIN_ID_PATTERN)]
@@ -34,7 +35,7 @@ class Views(VoucherViews, Protocol):
         """Return the vouchers of a redemption, with their codes."""
 
 
-def routes(database: Database, views: Views, codes_token: SecretStr | None) -> APIRouter:
+def routes(database: Database, views: Views, asked: Asked, codes_token: SecretStr | None) -> APIRouter:
     """Make the routes; without `codes_token` the network is what keeps strangers from the codes."""
     router = APIRouter(prefix="/v1/programs/{program}")
 
@@ -60,6 +61,7 @@ def routes(database: Database, views: Views, codes_token: SecretStr | None) -> A
             found = await views.vouchers(connection, program, redemption, member)
         return {"data": found, "next_cursor": None}
 
+    add_asked_routes(router, database, asked)
     add_voucher_routes(router, database, views, lambda shown: _check(codes_token, shown))
     return router
 

@@ -110,7 +110,7 @@ def test_rb_7_points_and_cash_and_a_price_rounded_up() -> None:
     desk = Desk(m1=60_000)
     rate = AmountPrice(points=4, per=5, currency="USD")
     desk.offer("fare", by_amount=rate, price=0, pay=PayTerms(cash=True))
-    fare = {"amount": 25_000, "currency": "USD"}
+    fare: dict[str, Any] = {"amount": 25_000, "currency": "USD"}
     part = desk.ask("fare", **fare, pay=PayAsked(points=12_000))
     assert (part["price"]["amount"], part["points"], part["to_pay"]) == (
         20_000,
@@ -148,7 +148,7 @@ def test_gm_7_as_much_as_there_is_and_each_vehicle_once() -> None:
         attributes={"vin": "text"},
         key="vin",
     )
-    car = {"amount": 1_725_000, "currency": "USD", "attributes": {"vin": "1G1"}}
+    car: dict[str, Any] = {"amount": 1_725_000, "currency": "USD", "attributes": {"vin": "1G1"}}
     bought = desk.ask("new-vehicle", **car)
     assert (bought["points"], bought["to_pay"]["amount"]) == (123_456, 1_601_544)
     assert desk.points.balances["m-1"] == 0
@@ -204,7 +204,7 @@ def test_a_chart_by_zone_season_tier_and_condition() -> None:
             ChartRow(zone="europe", price=50_000),
         ],
     )
-    europe = {"attributes": {"zone": "europe"}}
+    europe: dict[str, Any] = {"attributes": {"zone": "europe"}}
     assert desk.ask("award", **europe, on=date(2036, 12, 24), stands=gold())["points"] == 70_000
     assert desk.ask("award", **europe, on=DAY, stands=gold())["points"] == 45_000
     black = MemberStands(tier="member", attributes={"card": "black"})
@@ -296,10 +296,10 @@ def test_ht_8_a_breakfast_a_night_by_tier() -> None:
         limit="a-stay", per="attributes.stay", by_tier={"gold": 1, "platinum": 2}, each="attributes.nights"
     )
     desk.offer("breakfast", price=0, free=True, attributes={"stay": "text", "nights": "integer"}, limits=[a_stay])
-    stay = {"attributes": {"stay": "s-1", "nights": 2}, "stands": gold()}
+    stay: dict[str, Any] = {"attributes": {"stay": "s-1", "nights": 2}, "stands": gold()}
     assert [desk.code("breakfast", **stay) for _ in range(3)] == ["", "", "limit_reached"]
     assert desk.code("breakfast", **{**stay, "stands": gold(tier="platinum")}) == ""
-    other = {"attributes": {"stay": "s-2", "nights": 2}, "stands": gold()}
+    other: dict[str, Any] = {"attributes": {"stay": "s-2", "nights": 2}, "stands": gold()}
     assert [desk.code("breakfast", **other, quantity=3), desk.code("breakfast", **other, quantity=2)] == [
         "limit_reached",
         "",
@@ -425,7 +425,7 @@ def test_a_message_says_what_a_fold_says() -> None:
     folded = MemoryStore().state
     for decision in desk.store.decisions:
         for fact in decision.facts:
-            folded.apply(decision.program, decision.key, fact)  # type: ignore[arg-type]
+            folded.apply(decision.program, decision.key, fact)
     saga = desk.store.state.sagas[SagaKey(PROGRAM, "m-1", "r-1")]
     again = folded.sagas[saga.key]
     assert (again.points, again.bargain, folded.tallies) == (saga.points, saga.bargain, desk.store.state.tallies)
