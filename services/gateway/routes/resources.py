@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from laurel.contracts.http_redeeming import PublishResource
 from laurel.errors import Fault, Problem
 from laurel.io.http import request_id, traceparent
 from laurel.program.reward_faults import resource_faults
+from laurel.shapes import encode
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
+from services.gateway.auditing import noted
 from services.gateway.documenting import PREFER, described
 from services.gateway.naming import RESOURCE, RequestKey
 from services.gateway.passing import path_of
@@ -46,7 +49,7 @@ _PATH = "/v1/programs/{program}/resources/{resource}"
 )
 async def put_resource(request: Request) -> Response:
     """What is said last of a day counts for it. The same of the same days again changes nothing."""
-    _, head = await in_program(request, "admin")
+    caller, head = await in_program(request, "admin")
     query_of(request)
     wish = wish_of(request)
     resource = _resource_id(request)
@@ -56,7 +59,9 @@ async def put_resource(request: Request) -> Response:
         faults.append(Fault("/resource", "not_allowed", "The path names another resource"))
     if faults:
         raise Problem("invalid", errors=faults)
-    settled = await api_of(request).settler.settle(ask_of(head.program, resource, body, traceparent(request)), wish)
+    ask = ask_of(head.program, resource, body, traceparent(request))
+    note = noted(request, caller, "resource.published", resource, program=head.program, after=encode(body))
+    settled = await api_of(request).settler.settle(replace(ask, change=note), wish)
     return answer(
         settled,
         wish,
