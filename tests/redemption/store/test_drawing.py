@@ -41,7 +41,7 @@ async def desk(counter: Any) -> Any:
     await counter.hear(reward_published("award", price=100, **PLAIN, segments=True))
     once = RewardLimit(limit="once", per="lifetime", times=1)
     credit = AmountPrice(points=1, per=1, currency="USD")
-    car = {"by_amount": credit, "pay": PayTerms(cash=True, most=True), "attributes": {"vin": "text"}, "key": "vin"}
+    car: dict[str, Any] = {"by_amount": credit, "pay": PayTerms(cash=True, most=True), "attributes": {"vin": "text"}, "key": "vin"}
     await counter.hear(reward_published("car", price=0, **PLAIN, **car, limits=[once]))
     await counter.hear(resource_published("AA100", 150), resource_published("AA101", 150))
     return counter
@@ -93,7 +93,7 @@ async def test_two_hundred_transactions_race_for_seven_seats(
 ) -> None:
     async def buy(number: int) -> str:
         said = await desk.hear(redemption_requested(f"m-{number}", f"r-{number}", "award", segments=seats(DAY, NEXT)))
-        return said[0].type
+        return str(said[0].type)
 
     said = await asyncio.gather(*(buy(number) for number in range(200)))
     assert said.count("hold.requested.v1") == 7
