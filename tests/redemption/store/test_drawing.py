@@ -41,7 +41,12 @@ async def desk(counter: Any) -> Any:
     await counter.hear(reward_published("award", price=100, **PLAIN, segments=True))
     once = RewardLimit(limit="once", per="lifetime", times=1)
     credit = AmountPrice(points=1, per=1, currency="USD")
-    car: dict[str, Any] = {"by_amount": credit, "pay": PayTerms(cash=True, most=True), "attributes": {"vin": "text"}, "key": "vin"}
+    car: dict[str, Any] = {
+        "by_amount": credit,
+        "pay": PayTerms(cash=True, most=True),
+        "attributes": {"vin": "text"},
+        "key": "vin",
+    }
     await counter.hear(reward_published("car", price=0, **PLAIN, **car, limits=[once]))
     await counter.hear(resource_published("AA100", 150), resource_published("AA101", 150))
     return counter
