@@ -24,6 +24,7 @@ from services.redemption.domain.heard import (
     ClockTurned,
     Heard,
     HoldAnswer,
+    PointsCaptured,
     PointsConverted,
     PointsHeld,
     PublishResource,
@@ -153,8 +154,8 @@ class Road:
             elif isinstance(step.heard, PublishResource):
                 resources.add(ResourceKey(step.heard.program, step.heard.resource))
             saga = state.sagas.get(step.key) if isinstance(step.key, SagaKey) else None
-            # A saga that has ended gives nothing back because points say their last word.
-            if saga is not None and not (saga.ended and isinstance(step.heard, HoldAnswer)):
+            # That a capture is noted gives nothing back, so it leaves hot seats alone.
+            if saga is not None and not isinstance(step.heard, PointsCaptured):
                 tallies |= {TallyKey(saga.key.program, draw.name) for draw in saga.bargain.drawn}
         if tallies or resources:
             await store.load_drawn(state, tallies, resources)
