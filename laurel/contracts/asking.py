@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from laurel.contracts.activity import ReportedActivity
-from laurel.contracts.envelope import Event, Versions
-from laurel.contracts.rewards import Money, Reward
+from laurel.contracts.envelope import Event, Said, Versions
+from laurel.contracts.rewards import Money, Resource, Reward
 from laurel.values import (
     Amount,
     Attributes,
@@ -100,8 +100,46 @@ class RewardPublishRequested(Event):
     document: Reward
 
 
+class ResourcePublishRequested(Event):
+    """Seats or rooms are to be offered on some days, or another number of them."""
+
+    TYPE: ClassVar[str] = "resource.publish_requested.v1"
+
+    resource: Id
+    document: Resource
+    versions: Versions
+
+
+class SegmentAsked(Said):
+    """One resource on one day."""
+
+    resource: Id
+    on: Day
+
+
+class PayAsked(Said):
+    """How a price is to be paid: so many `points`, as many as there are (`all_points`), so much `cash`."""
+
+    points: Positive | None = None
+    all_points: bool = False
+    cash: Money | None = None
+
+
+class MemberStands(Said):
+    """Who the member was when the request was accepted, as far as rewards may ask."""
+
+    enrolled_at: Instant | None = None
+    person: Id | None = None
+    tier: Name | None = None
+    segments: list[Name] = Field(default_factory=list)
+    attributes: Attributes = Field(default_factory=dict)
+
+
 class RedemptionRequested(Event):
-    """A member wants a reward."""
+    """A member wants a reward, for itself, for another member (`beneficiary`) or for somebody else (`for_other`).
+
+    Without `segments` the day is `on`. Names of people stay with who asked.
+    """
 
     TYPE: ClassVar[str] = "redemption.requested.v1"
 
@@ -110,6 +148,16 @@ class RedemptionRequested(Event):
     hash: ShortText
     reward: Id
     quantity: Positive = 1
+    amount: Positive | None = None
+    currency: Currency | None = None
+    on: Day | None = None
+    segments: list[SegmentAsked] = Field(default_factory=list)
+    party: Positive = 1
+    beneficiary: Id | None = None
+    for_other: bool = False
+    attributes: Attributes = Field(default_factory=dict)
+    pay: PayAsked | None = None
+    stands: MemberStands | None = None
     versions: Versions
 
 

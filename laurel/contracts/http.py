@@ -2,12 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from laurel.contracts.activity import Identifier, Word
 from laurel.contracts.envelope import Body
-from laurel.contracts.rewards import Money, Reward
-from laurel.contracts.vouchers import VoucherTermsBody
+from laurel.contracts.rewards import Money
 from laurel.values import (
     NO_NUL_PATTERN,
     Amount,
@@ -196,32 +195,6 @@ class ClaimActivity(Body):
     """Whose purchase it was, when it was reported without a member."""
 
     member: Id | Identifier
-
-
-class MoneyBody(Money):
-    """An amount in minor units of a currency, as callers send it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class PublishReward(Reward):
-    """A reward, whose id is in the path and may be repeated in the body."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    value: MoneyBody | None = None
-    voucher: VoucherTermsBody | None = None
-
-
-class RequestRedemption(Body):
-    """What a member wants. What would change price or payment is refused until it is understood."""
-
-    id: Id | None = None
-    member: Id | Identifier
-    reward: Id
-    quantity: Annotated[int, Field(ge=1, le=1000)] = 1
-    partner: PartnerId | None = None
-    attributes: Attributes = Field(default_factory=dict)
 
 
 class Corrects(Body):

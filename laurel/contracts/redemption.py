@@ -6,7 +6,7 @@ from pydantic import Field
 
 from laurel.contracts.envelope import Event, Said
 from laurel.contracts.points import Balance, LotAmount
-from laurel.contracts.rewards import Money, Reward
+from laurel.contracts.rewards import Money, Resource, Reward
 from laurel.contracts.vouchers import Percent
 from laurel.values import (
     Currency,
@@ -28,7 +28,9 @@ Suffix = Annotated[str, Field(max_length=8, pattern=r"^[A-Za-z0-9]*$")]
 
 
 class HoldRequested(Event):
-    """Points are to be set aside for a redemption."""
+    """Points are to be set aside for a redemption: all of `amount`, or with `least` as many as there are, so many at
+    least. `partner` honours them.
+    """
 
     TYPE: ClassVar[str] = "hold.requested.v1"
 
@@ -36,6 +38,8 @@ class HoldRequested(Event):
     unit: Name
     amount: Positive
     redemption: Id
+    least: Positive | None = None
+    partner: PartnerId | None = None
 
 
 class HoldCaptureRequested(Event):
@@ -66,6 +70,15 @@ class RewardPublished(Event):
     document: Reward
 
 
+class ResourcePublished(Event):
+    """Seats or rooms are offered on some days, or another number of them."""
+
+    TYPE: ClassVar[str] = "resource.published.v1"
+
+    resource: Id
+    document: Resource
+
+
 class Price(Said):
     """What a redemption costs in points."""
 
@@ -94,12 +107,20 @@ class WalletSeen(Said):
 
 
 class RedemptionEvent(Event):
-    """What became of a redemption."""
+    """What became of a redemption. `points` of the price are paid in points, `to_pay` is the rest in money.
+
+    `honoured_by` is the partner who gives it; `beneficiary` another member whom it is for.
+    """
 
     redemption: Id
     reward: Id
     price: Price | None = None
     points: NotNegative = 0
+    to_pay: Money | None = None
+    quantity: NotNegative = 0
+    party: NotNegative = 0
+    honoured_by: PartnerId | None = None
+    beneficiary: Id | None = None
     lots: list[LotAmount] = Field(default_factory=list)
     vouchers: list[VoucherMade] = Field(default_factory=list)
     code: Name | None = None

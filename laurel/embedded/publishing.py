@@ -30,11 +30,27 @@ def program_files() -> list[Path]:
     # An editable install may name the same place twice.
     places = {Path(place).resolve() for place in (spec.submodule_search_locations or ())} if spec else set()
     files = (file for place in places for file in place.glob("*.yaml"))
-    return sorted(file for file in files if not file.name.endswith(".cases.yaml"))
+    return sorted(file for file in files if not file.name.endswith((".cases.yaml", ".rewards.yaml")))
+
+
+def offered_beside(file: Path) -> dict[str, dict[str, Any]]:
+    """Return the rewards and resources that ship with a program, by the path they are put to."""
+    beside = file.with_name(f"{file.stem}.rewards.yaml")
+    if not beside.is_file():
+        return {}
+    offered: Any = read_yaml(beside.read_text(encoding="utf-8"))
+    return {
+        f"{kind}/{name}": document
+        for kind in ("resources", "rewards")
+        for name, document in offered.get(kind, {}).items()
+    }
 
 
 def publish_programs(port: int, key: str, files: list[Path] | None = None) -> Iterator[Published]:
-    """Publish each file with `clock: manual`, so that time moves only when told; what is there already stays."""
+    """Publish each file with `clock: manual`, so that time moves only when told, and what it offers.
+
+    What is there already stays. Only the last thing offered is waited for: they are done in their order.
+    """
     connection = http.client.HTTPConnection(LOCALHOST, port, timeout=TIMEOUT_SECONDS)
     try:
         for file in program_files() if files is None else files:
@@ -42,13 +58,25 @@ def publish_programs(port: int, key: str, files: list[Path] | None = None) -> It
             try:
                 document: Any = read_yaml(file.read_text(encoding="utf-8"))
                 body = json.dumps({**document, "clock": "manual"}, default=str)
+                offered = offered_beside(file)
             except (ValueError, TypeError) as error:
                 yield Published(program, str(error))
                 continue
-            headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-            connection.request("PUT", f"/v1/programs/{program}", body.encode(), headers)
-            answer = connection.getresponse()
-            said = answer.read().decode("utf-8", errors="replace")
-            yield Published(program, "" if answer.status in (200, 201) else f"{answer.status} {said}")
+            trouble = _put(connection, key, f"/v1/programs/{program}", body)
+            for number, (path, document) in enumerate(offered.items(), start=1):
+                wish = "wait=20" if number == len(offered) else "respond-async"
+                where = f"/v1/programs/{program}/{path}"
+                trouble = trouble or _put(connection, key, where, json.dumps(document), prefer=wish)
+            yield Published(program, trouble)
     finally:
         connection.close()
+
+
+def _put(connection: http.client.HTTPConnection, key: str, path: str, body: str, *, prefer: str = "wait=20") -> str:
+    """Put a document; say what is wrong, or nothing."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Prefer": prefer}
+    connection.request("PUT", path, body.encode(), headers)
+    answer = connection.getresponse()
+    said = answer.read().decode("utf-8", errors="replace")
+    wanted = (200, 201, 202) if prefer == "respond-async" else (200, 201)
+    return "" if answer.status in wanted else f"{answer.status} {said}"

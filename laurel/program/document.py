@@ -550,6 +550,14 @@ class Attributes(Part):
     member: DeclaredAttributes = {}
 
 
+class AwardShare(Part):
+    """Which part of a resource's capacity is for awards: ⌊percent of it⌋, at least `least`; `overbook` percent more."""
+
+    percent: Annotated[int, Field(strict=True, ge=0, le=100)] = 100
+    least: NotNegative = 0
+    overbook: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
+
+
 class ProgramDocument(Part):
     """A whole program. See docs/programs.md for a guided tour."""
 
@@ -575,5 +583,6 @@ class ProgramDocument(Part):
     tiers: Tiers | None = None
     conversions: Annotated[tuple[Conversion, ...], Field(max_length=32)] = ()
     segments: Annotated[tuple[Segment, ...], Field(max_length=50)] = ()
+    award_share: AwardShare | None = None
     transfers: Annotated[dict[UnitName, Transfers], Field(max_length=32, json_schema_extra=_NO_OTHER_KEYS)] = {}
     exchanges: Annotated[tuple[Exchange, ...], Field(max_length=100)] = ()

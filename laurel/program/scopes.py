@@ -42,6 +42,15 @@ LINE_FIELDS: Final[Mapping[str, Kind]] = {
 }
 
 
+REQUEST_FIELDS: Final[Mapping[str, Kind]] = {
+    "quantity": "integer",
+    "party": "integer",
+    "amount": "integer",
+    "currency": "text",
+    "partner": "text",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ScopeField:
     """A name that a condition may read. `key` is the attribute's own name, or that of the plain field."""
@@ -84,6 +93,14 @@ def member_scope(member: Mapping[str, Kind], *, tiers: bool = False) -> dict[str
     if tiers:
         scope["member.tier"] = ScopeField("member.tier", "text", _read_member(TIER, str), TIER, is_attribute=True)
     return scope
+
+
+def reward_scope(
+    request: Mapping[str, Kind], member: Mapping[str, Kind], *, tiers: bool = False
+) -> dict[str, ScopeField]:
+    """What the conditions of a reward read: what is asked for, with the attributes it declares, and who asks."""
+    scope = {f"request.{name}": _plain(f"request.{name}", name, kind) for name, kind in REQUEST_FIELDS.items()}
+    return scope | _attributes("request", request) | member_scope(member, tiers=tiers)
 
 
 def lines_scope(line: Mapping[str, Kind]) -> dict[str, ScopeField]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from laurel.io.database import Database
+    from laurel.program.document import ProgramDocument
     from services.gateway.guarding import Caller
     from services.gateway.store.members import Owner
     from services.gateway.store.programs import ProgramHead
@@ -70,6 +71,7 @@ class Judging(NamedTuple):
 
     zone: ZoneInfo
     tiers: CompiledTiers | None
+    document: ProgramDocument
 
 
 class KnownRule(msgspec.Struct):
@@ -149,7 +151,7 @@ class Known:
             document = load_program(row.document)
             zone = zone_named(document.time_zone)
             tiers = document.tiers
-            known = Judging(zone, None if tiers is None else CompiledTiers.from_document(tiers, zone))
+            known = Judging(zone, None if tiers is None else CompiledTiers.from_document(tiers, zone), document)
             self._documents.put((head.program, head.version), known)
         return known
 

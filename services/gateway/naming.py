@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 ACTIVITY: Final = "activity"
 MEMBER: Final = "member"
 REWARD: Final = "reward"
+RESOURCE: Final = "resource"
 REDEMPTION: Final = "redemption"
 HOLD: Final = "hold"
 HOLD_CAPTURE: Final = "hold_capture"
@@ -37,6 +38,7 @@ _LETTERS: Final = {
     ACTIVITY: "a",
     MEMBER: "m",
     REWARD: "w",
+    RESOURCE: "ws",
     REDEMPTION: "r",
     HOLD: "h",
     HOLD_CAPTURE: "hc",

@@ -67,6 +67,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.SegmentChanged.TYPE: wallets.segment_changed,
     **dict.fromkeys(SHARED, sharing.shared),
     redemption.RewardPublished.TYPE: redemptions.reward_published,
+    redemption.ResourcePublished.TYPE: redemptions.resource_published,
     redemption.RedemptionHeld.TYPE: redemptions.held,
     redemption.RedemptionFulfilled.TYPE: redemptions.fulfilled,
     redemption.RedemptionRefused.TYPE: redemptions.redemption_refused,

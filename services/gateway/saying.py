@@ -22,6 +22,7 @@ from laurel.contracts.asking import (
     MergeRequested,
     PendingDecisionRequested,
     RedemptionRequested,
+    ResourcePublishRequested,
     RewardPublishRequested,
     StatusMatchRequested,
     TimedHoldCancelRequested,
@@ -39,6 +40,7 @@ from laurel.io.saying import MAIN, PROGRAMS, Saying
 from laurel.shapes import encode, struct_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from laurel.contracts.activity import Activity
@@ -50,11 +52,11 @@ if TYPE_CHECKING:
         ExchangePoints,
         MatchStatus,
         PlaceHold,
-        PublishReward,
         RedeemVoucher,
         TopUpBlock,
         TransferPoints,
     )
+    from laurel.contracts.http_redeeming import PublishResource, PublishReward
     from services.gateway.asking import Stamp
     from services.gateway.store.households import NewHousehold
     from services.gateway.store.members import NewMember
@@ -159,18 +161,22 @@ def reward_publish_requested(stamp: Stamp, reward: str, document: PublishReward,
     return _said(RewardPublishRequested.TYPE, stamp, "", at, encode(body), traceparent)
 
 
+def resource_publish_requested(stamp: Stamp, resource: str, document: PublishResource, traceparent: str) -> Saying:
+    """Seats or rooms are to be offered on some days."""
+    return _to_points(ResourcePublishRequested, stamp, "", traceparent, resource=resource, document=document)
+
+
 def redemption_requested(
     stamp: Stamp,
+    wanted: Mapping[str, Any],
     *,
     redemption: str,
     member: str,
     partner: str,
     hash_: str,
-    reward: str,
-    quantity: int,
     traceparent: str,
 ) -> Saying:
-    """A member wants a reward."""
+    """A member wants a reward; `wanted` is what of it is said as it was asked (see `wanting`)."""
     at = stamp.at(stamp.now)
     body = _Redemption(
         program=stamp.correlation.key.program,
@@ -180,9 +186,8 @@ def redemption_requested(
         redemption=redemption,
         partner=partner,
         hash=hash_,
-        reward=reward,
-        quantity=quantity,
         versions=stamp.versions,
+        **wanted,
     )
     return _said(RedemptionRequested.TYPE, stamp, member, at, encode(body), traceparent)
 

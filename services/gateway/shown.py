@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from laurel.contracts.points import Award, Balance, LotAmount, Reversal, RuleDecision, TierSeen
 from laurel.contracts.redemption import Price
 from laurel.contracts.rewards import Money
-from laurel.values import Instant
+from laurel.values import Day, Instant
 
 
 class Shown(BaseModel):
@@ -426,6 +426,43 @@ class RewardStanding(Shown):
     kind: str | None = None
     code: str | None = None
     delayed: bool = False
+
+
+class ResourceShown(Shown):
+    """What is said of a resource."""
+
+    resource: str
+    capacity: int
+
+
+class ResourceStanding(Shown):
+    """A resource on a day: how many there are, how many of them are for awards, taken of these, and left."""
+
+    resource: str
+    on: Day
+    capacity: int
+    quota: int
+    taken: int
+    left: int
+    partner: str | None = None
+
+
+class RedemptionQuoteShown(Shown):
+    """What a redemption would cost and whether it would be granted.
+
+    `eligible` says whether anything but points stands in the way: `reasons` are the codes a refusal would have, and
+    `explained` says them in sentences. `shortfall` is what is missing of the points it takes.
+    """
+
+    eligible: bool
+    reasons: list[str]
+    explained: list[dict[str, Any]] = []
+    price: Price | None
+    points: int | None
+    to_pay: Money | None
+    available: int
+    shortfall: int
+    affordable: bool = False
 
 
 class RewardsShown(Shown):

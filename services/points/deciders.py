@@ -138,5 +138,5 @@ OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock | TopUp]] = {
 }
 """What is asked of a whole program. It is noted, and done in steps that can stop and go on anywhere."""
 
-NOT_FOR_US = ("redemption.", "reward.", "voucher.", "message.")
+NOT_FOR_US = ("redemption.", "resource.", "reward.", "voucher.", "message.")
 """How the types begin that are meant for others; they are counted and skipped."""

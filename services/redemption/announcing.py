@@ -14,8 +14,7 @@ import msgspec
 from laurel.contracts import redemption as said
 from laurel.contracts.envelope import Cause, Event
 from laurel.contracts.points import LotAmount
-from laurel.contracts.rewards import Money, Reward
-from laurel.contracts.vouchers import VoucherTerms, VoucherWorth
+from laurel.contracts.rewards import Money
 from laurel.shapes import encode, struct_of
 from services.redemption.domain import facts as f
 from services.redemption.domain import heard as h
@@ -29,10 +28,7 @@ _Cause: Any = struct_of(Cause)
 _LotAmount: Any = struct_of(LotAmount)
 _Money: Any = struct_of(Money)
 _Price: Any = struct_of(said.Price)
-_Reward: Any = struct_of(Reward)
 _VoucherMade: Any = struct_of(said.VoucherMade)
-_VoucherTerms: Any = struct_of(VoucherTerms)
-_Worth: Any = struct_of(VoucherWorth)
 _WalletSeen: Any = struct_of(said.WalletSeen)
 
 
@@ -95,25 +91,22 @@ def _event(occasion: Occasion, contract: type[Event], **fields: object) -> tuple
 
 
 def _published(fact: f.RewardPublished, occasion: Occasion) -> _Built:
-    terms = fact.terms
-    document = _Reward(
-        reward=fact.reward,
-        name=terms.name,
-        kind=terms.kind,
-        unit=terms.unit,
-        price=terms.price,
-        stock=terms.stock,
-        value=_money(terms.value),
-        valid_days=terms.valid_days,
-        voucher=_terms(terms.voucher),
-    )
+    document = {"reward": fact.reward, **msgspec.to_builtins(fact.terms)}
     cause = _Cause(kind="reward", id=fact.reward)
     yield _event(occasion, said.RewardPublished, cause=cause, reward=fact.reward, document=document)
 
 
+def _resource_published(fact: f.ResourcePublished, occasion: Occasion) -> _Built:
+    document = {"resource": fact.resource, **msgspec.to_builtins(fact.terms)}
+    cause = _Cause(kind="resource", id=fact.resource)
+    yield _event(occasion, said.ResourcePublished, cause=cause, resource=fact.resource, document=document)
+
+
 def _points_asked(_fact: f.PointsAsked, occasion: Occasion) -> _Built:
     saga = _saga(occasion)
-    yield _event(occasion, said.HoldRequested, **_hold(saga), unit=saga.unit, amount=saga.points)
+    bargain = saga.bargain
+    wish = {"amount": saga.points, "least": bargain.least, "partner": bargain.honoured_by}
+    yield _event(occasion, said.HoldRequested, **_hold(saga), unit=saga.unit, **wish)
 
 
 def _release_asked(fact: f.ReleaseAsked, occasion: Occasion) -> _Built:
@@ -140,7 +133,8 @@ def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:
     yield _kept(saga, _event(occasion, said.RedemptionFulfilled, **outcome))
     for fact in vouchers:
         yield _voucher_issued(fact, saga, occasion)
-    yield _event(occasion, said.HoldCaptureRequested, **_hold(saga))
+    if saga.points:
+        yield _event(occasion, said.HoldCaptureRequested, **_hold(saga))
 
 
 def _voucher_issued(fact: f.VoucherIssued, saga: Saga, occasion: Occasion) -> tuple[str, bytes]:
@@ -189,12 +183,18 @@ def _hold(saga: Saga) -> dict[str, str]:
 
 
 def _outcome(saga: Saga) -> dict[str, Any]:
-    price = _Price(unit=saga.unit, amount=saga.points) if saga.unit else None
+    bargain = saga.bargain
+    price = _Price(unit=saga.unit, amount=bargain.price or saga.points) if saga.unit else None
     return {
         "redemption": saga.key.redemption,
         "reward": saga.reward,
         "price": price,
         "points": saga.points,
+        "to_pay": _money(bargain.to_pay),
+        "quantity": bargain.quantity,
+        "party": bargain.party,
+        "honoured_by": bargain.honoured_by,
+        "beneficiary": bargain.beneficiary,
     }
 
 
@@ -208,15 +208,6 @@ def _wallet(occasion: Occasion) -> object:
 
 def _begun(facts: Iterable[AnyFact]) -> f.FulfilmentBegun:
     return next(fact for fact in facts if isinstance(fact, f.FulfilmentBegun))
-
-
-def _terms(terms: h.VoucherTerms | None) -> object:
-    if terms is None:
-        return None
-    told = msgspec.structs.asdict(terms)
-    worth = terms.value
-    value = None if worth is None else _Worth(amount=worth.amount, currency=worth.currency)
-    return _VoucherTerms(**{**told, "value": value})
 
 
 def _money(value: h.Money | None) -> object:
@@ -287,6 +278,7 @@ def _voucher_event(occasion: Occasion, contract: type[Event], **fields: object) 
 
 _EVENTS: dict[type, Callable[[Any, Occasion], _Built]] = {
     f.RewardPublished: _published,
+    f.ResourcePublished: _resource_published,
     f.PointsAsked: _points_asked,
     f.ReleaseAsked: _release_asked,
     f.RedemptionFulfilled: _fulfilled,

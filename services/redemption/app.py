@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from laurel.io.exports_door import export_routes
 from laurel.io.http import service_app
 from services.redemption.entry.http import routes
+from services.redemption.store.asked_views import AskedViews
 from services.redemption.store.exporting import redemption_exporter
 from services.redemption.store.pools import PostgresPools
 from services.redemption.store.views import PostgresViews
@@ -19,6 +20,12 @@ def application(parts: Parts, *, answers: bool = True) -> FastAPI:
     if answers:
         app.include_router(export_routes(redemption_exporter(parts.database, parts.settings.kafka_prefix)))
         app.include_router(
-            routes(parts.database, PostgresViews(parts.vault), PostgresPools(parts.vault), parts.settings.codes_token)
+            routes(
+                parts.database,
+                PostgresViews(parts.vault),
+                PostgresPools(parts.vault),
+                AskedViews(),
+                parts.settings.codes_token,
+            )
         )
     return app

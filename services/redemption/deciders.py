@@ -19,7 +19,7 @@ from services.redemption.domain.fulfilling import fulfil
 from services.redemption.domain.giving_back import give_back, issue_share, leave
 from services.redemption.domain.issuing import issue
 from services.redemption.domain.moment import Moment
-from services.redemption.domain.publishing import publish
+from services.redemption.domain.publishing import publish, publish_resource
 from services.redemption.domain.refusing import refuse
 from services.redemption.domain.requesting import request
 from services.redemption.domain.state import State
@@ -41,6 +41,9 @@ class Decider(NamedTuple):
 DECIDERS: dict[str, Decider] = {
     # asked by callers, through the gateway
     "reward.publish_requested.v1": Decider("publish", msgspec.json.Decoder(h.PublishReward).decode, publish),
+    "resource.publish_requested.v1": Decider(
+        "publish_resource", msgspec.json.Decoder(h.PublishResource).decode, publish_resource
+    ),
     "redemption.requested.v1": Decider("request", msgspec.json.Decoder(h.Redeem).decode, request),
     "voucher.redeem_requested.v1": Decider("redeem", msgspec.json.Decoder(h.UseVoucher).decode, use),
     "voucher.void_requested.v1": Decider("void", msgspec.json.Decoder(h.VoidVoucher).decode, void),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import NamedTuple, Protocol
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
-from services.redemption.domain.state import RewardKey, SagaKey, State
+from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey
 
 
@@ -18,20 +19,22 @@ from services.redemption.domain.vouchers import VoucherKey
 class Needs:
     """What the messages of a batch can touch.
 
-    `requested` are sagas that may have to be opened, `answered` those that somebody speaks of; `rewards` may be
-    drawn from, `published` may have to be made first. `issued` are vouchers that may have to be made, `asked` those
-    that something is asked of, and `uses` those uses of theirs, by reference, that are spoken of.
+    `requested` are sagas that may have to be opened, `answered` those that somebody speaks of. `rewards` may be drawn
+    from, by the first instant at which; `published` may have to be made first. `issued` are vouchers that may have to
+    be made, `asked` those that something is asked of; `uses` are those of their uses, by reference, that are spoken of.
     """
 
     requested: set[SagaKey] = field(default_factory=set)
     answered: set[SagaKey] = field(default_factory=set)
-    rewards: set[RewardKey] = field(default_factory=set)
+    rewards: dict[RewardKey, datetime] = field(default_factory=dict)
     published: set[RewardKey] = field(default_factory=set)
     issued: set[VoucherKey] = field(default_factory=set)
     asked: set[VoucherKey] = field(default_factory=set)
     uses: set[tuple[VoucherKey, str]] = field(default_factory=set)
-    held_at: datetime | None = None
-    """The earliest moment at which points are held for any of the sagas, each of which may be given vouchers then."""
+    pieces: Counter[RewardKey] = field(default_factory=Counter)
+    """How many pieces of each reward requests ask for: what costs no points is given at once."""
+    given_at: datetime | None = None
+    """The earliest moment at which any of the sagas may be given vouchers."""
 
 
 @dataclass(slots=True)
@@ -144,8 +147,11 @@ class Store(Protocol):
     async def load(self, needs: Needs) -> State:
         """Lock members, then their sagas, then stock, each in order; then read what the needs name."""
 
-    def print_vouchers(self, key: SagaKey, count: int, at: datetime) -> tuple[Blank, ...]:
-        """Make codes for a loaded saga; `write` keeps those that were issued. Nobody else ever sees a code.
+    async def load_drawn(self, state: State, tallies: set[TallyKey], resources: set[ResourceKey]) -> None:
+        """Lock, after all else and in order, what may be drawn from; read it, and resources, into the state."""
+
+    def print_vouchers(self, key: SagaKey, reward: RewardKey, count: int, at: datetime) -> tuple[Blank, ...]:
+        """Make codes for a saga of that reward; `write` keeps those that were issued. Nobody else ever sees a code.
 
         Where they are a partner's, it may be fewer: those that are good then and not handed out.
         """

@@ -7,7 +7,7 @@ arrive sifted: none was applied before, and those of one key are in order.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from services.redemption.announcing import Occasion, announce
 from services.redemption.deciders import DECIDERS, FORGETTING, OF_PROGRAMS, OF_RETURNS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.answering import ImpossibleMessageError
+from services.redemption.domain.drawing import drawn_upon
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import vouchers_needed
 from services.redemption.domain.giving_back import share_id
@@ -25,9 +26,11 @@ from services.redemption.domain.heard import (
     ClockTurned,
     Heard,
     HoldAnswer,
+    PointsCaptured,
     PointsClawedBack,
     PointsConverted,
     PointsHeld,
+    PublishResource,
     PublishReward,
     Redeem,
     ShareReturned,
@@ -38,7 +41,8 @@ from services.redemption.domain.heard import (
     VoucherEnds,
 )
 from services.redemption.domain.moment import Blank, Moment, ProgramTerms
-from services.redemption.domain.state import RewardKey, SagaKey, State
+from services.redemption.domain.requesting import vouchers_at_once
+from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Announcement, Decision, Incoming, Needs, ProgramBook, Store
 
@@ -126,6 +130,7 @@ class Road:
         if not steps:
             return []
         batch = Batch(await store.load(needs(steps)))
+        await self._load_drawn(store, batch.state, steps)
         for step in steps:
             moment = self._moment(batch.state, store, step)
             try:
@@ -142,26 +147,52 @@ class Road:
         await store.write(batch.decisions, batch.state)
         return batch.said
 
-    def _moment(self, state: State, store: Store, step: Step) -> Moment:
+    async def _load_drawn(self, store: Store, state: State, steps: Sequence[Step]) -> None:
+        """Load what the messages may draw from or give back: which that is stands in the rewards and sagas."""
+        tallies: set[TallyKey] = set()
+        resources: set[ResourceKey] = set()
+        for step in steps:
+            if isinstance(step.heard, Redeem):
+                names, places = drawn_upon(state, step.heard, self._plainly(state, step))
+                tallies |= names
+                resources |= places
+            elif isinstance(step.heard, PublishResource):
+                resources.add(ResourceKey(step.heard.program, step.heard.resource))
+            saga = state.sagas.get(step.key) if isinstance(step.key, SagaKey) else None
+            # That a capture is noted gives nothing back, so it leaves hot seats alone.
+            if saga is not None and not isinstance(step.heard, PointsCaptured):
+                tallies |= {TallyKey(saga.key.program, draw.name) for draw in saga.bargain.drawn}
+        if tallies or resources:
+            await store.load_drawn(state, tallies, resources)
+
+    def _plainly(self, state: State, step: Step) -> Moment:
+        """Return the moment without anything that would be used up."""
         heard, message = step.heard, step.message
         saga = state.sagas.get(step.key) if isinstance(step.key, SagaKey) else None
-        at = heard.at if saga is None else max(heard.at, saga.at)
-        blanks: tuple[Blank, ...] = ()
-        if isinstance(heard, PointsHeld) and isinstance(step.key, SagaKey):
-            count = vouchers_needed(state, heard)
-            blanks = store.print_vouchers(step.key, count, at) if count else ()
-        elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted | ShareReturned):
-            blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
         program = ProgramTerms()
         if isinstance(heard, Redeem | AskOfVoucher) and heard.versions.program:
             program = self._programs.terms(heard.program, heard.versions.program)
         return Moment(
-            at=at,
+            at=heard.at if saga is None else max(heard.at, saga.at),
             program=program,
             hold_wait=self._hold_wait,
             correlation=message.correlation if message is not None else "",
-            blanks=blanks,
         )
+
+    def _moment(self, state: State, store: Store, step: Step) -> Moment:
+        heard, moment = step.heard, self._plainly(state, step)
+        blanks: tuple[Blank, ...] = ()
+        if isinstance(heard, PointsHeld | Redeem) and isinstance(step.key, SagaKey):
+            if isinstance(heard, Redeem):
+                count = vouchers_at_once(state, heard, moment)
+            else:
+                count = vouchers_needed(state, heard)
+            blanks = (
+                store.print_vouchers(step.key, _reward_of(state, step.key, heard), count, moment.at) if count else ()
+            )
+        elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted | ShareReturned):
+            blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
+        return replace(moment, blanks=blanks) if blanks else moment
 
     def _enter(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...]) -> None:
         """Move the state by the facts, make the decision's row, and say what follows before anything else moves."""
@@ -252,8 +283,8 @@ def _read(message: Incoming) -> Step | None:
     if (heard.program, heard.member or "") != (message.program, message.member):
         # The order of keys would not protect it.
         raise CannotProcessError(message, "undecodable", "The body names another member than its key")
-    if (heard.member is None) != isinstance(heard, PublishReward):
-        detail = "A reward has no member, everything else has one"
+    if (heard.member is None) != isinstance(heard, PublishReward | PublishResource):
+        detail = "What is offered has no member, everything else has one"
         raise CannotProcessError(message, "undecodable", detail)
     return Step(heard, _key(heard), decider.kind, decider.decide, message)
 
@@ -285,6 +316,11 @@ def _timer_step(heard: TimeIsUp | VoucherEnds) -> Step:
     return Step(heard, _key(heard), TIMER, ON_TIME[type(heard)])
 
 
+def _reward_of(state: State, key: SagaKey, heard: PointsHeld | Redeem) -> RewardKey:
+    """Name the reward of a saga, also of one that begins with what was heard."""
+    return RewardKey(heard.program, heard.reward) if isinstance(heard, Redeem) else state.sagas[key].reward_key
+
+
 def needs(steps: Sequence[Step]) -> Needs:
     """Say what the messages can touch."""
     out = Needs()
@@ -292,7 +328,10 @@ def needs(steps: Sequence[Step]) -> Needs:
         match step.heard:
             case Redeem() as heard if isinstance(step.key, SagaKey):
                 out.requested.add(step.key)
-                out.rewards.add(RewardKey(heard.program, heard.reward))
+                reward = RewardKey(heard.program, heard.reward)
+                out.rewards[reward] = min(heard.at, out.rewards.get(reward, heard.at))
+                out.pieces[reward] += heard.quantity * heard.party
+                out.given_at = min(heard.at, out.given_at or heard.at)
             case PublishReward() as heard:
                 out.published.add(RewardKey(heard.program, heard.reward))
             case PointsConverted() if isinstance(step.key, VoucherKey):
@@ -309,7 +348,7 @@ def needs(steps: Sequence[Step]) -> Needs:
             case _ if isinstance(step.key, SagaKey):
                 out.answered.add(step.key)
                 if isinstance(step.heard, PointsHeld):
-                    out.held_at = min(step.heard.at, out.held_at or step.heard.at)
+                    out.given_at = min(step.heard.at, out.given_at or step.heard.at)
     return out
 
 

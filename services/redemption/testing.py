@@ -15,12 +15,12 @@ import msgspec
 from laurel.codes import CHANCE_BYTES, code_of, suffix_of
 from laurel.contracts import asking, points
 from laurel.contracts.envelope import Cause, Versions
-from laurel.contracts.rewards import Money, Reward
+from laurel.contracts.rewards import Money, Resource, Reward
 from laurel.shapes import encode
 from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
-from services.redemption.domain.state import SagaKey, State
+from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import UseKey, VoucherKey
 from services.redemption.ports import Announcement, Decision, Needs
 
@@ -44,9 +44,13 @@ class MemoryStore:
         del needs
         return self.state
 
-    def print_vouchers(self, key: SagaKey, count: int, at: datetime) -> tuple[Blank, ...]:
+    async def load_drawn(self, state: State, tallies: set[TallyKey], resources: set[ResourceKey]) -> None:
+        """Know everything already."""
+        del state, tallies, resources
+
+    def print_vouchers(self, key: SagaKey, reward: RewardKey, count: int, at: datetime) -> tuple[Blank, ...]:
         """Make the same codes each time."""
-        del at
+        del reward, at
         return tuple(
             Blank(voucher_id(key, number), suffix_of(code_of(number.to_bytes(CHANCE_BYTES, "little"))))
             for number in range(1, count + 1)
@@ -136,6 +140,7 @@ def reward_published(
         value=terms.pop("value", Money(amount=250, currency="GBP")),
         valid_days=terms.pop("valid_days", 30),
         voucher=terms.pop("voucher", None),
+        **{name: value for name, value in terms.items() if name in Reward.model_fields},
     )
     event = asking.RewardPublishRequested(
         program=terms.pop("program", PROGRAM),
@@ -162,8 +167,22 @@ def redemption_requested(
         reward=reward,
         quantity=quantity,
         versions=Versions(program=more.pop("version", 1)),
+        **{name: more.pop(name) for name in list(more) if name in asking.RedemptionRequested.model_fields},
     )
     return _told(event, correlation=more.pop("correlation", f"redemption:{redemption}"))
+
+
+def resource_published(resource: str, capacity: int, *, at: datetime = NOON, **terms: Any) -> Told:
+    """Ask for seats to be offered."""
+    event = asking.ResourcePublishRequested(
+        program=terms.pop("program", PROGRAM),
+        at=at,
+        cause=Cause(kind="request", id=resource),
+        resource=resource,
+        document=Resource.model_validate({"capacity": capacity, **terms}),
+        versions=Versions(program=1),
+    )
+    return _told(event, correlation=f"resource:{resource}")
 
 
 def points_held(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
@@ -327,6 +346,11 @@ class PaperPoints:
             state, _ = self.holds[key]
             return [self._refused(body, 0, "hold_released")] if state == "released" else []
         available = self.balances.get(member, 0)
+        least = body.get("least")
+        if least is not None and available < least:
+            self.holds[key] = ("refused", amount)
+            return [self._refused(body, available, "below_minimum")]
+        amount = amount if least is None else min(amount, available)
         if amount > available:
             self.holds[key] = ("refused", amount)
             return [self._refused(body, available, "insufficient_points")]

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from services.redemption.domain.bargain import encode_bargain
 from services.redemption.domain.facts import decode_facts
 from services.redemption.domain.state import Saga, SagaKey, State
 from services.redemption.domain.vouchers import Use, UseKey, Voucher, VoucherKey, VoucherState
@@ -28,6 +29,14 @@ class Finding:
     where: str
     what: str
 
+
+_DRAWS = """(
+    select s.program, s.member, s.redemption, s.state, e ->> 'name' as name, (e ->> 'amount')::bigint as amount,
+           (e ->> 'of')::bigint as of
+    from redemption.sagas s
+    cross join lateral json_array_elements(convert_from(s.bargain, 'UTF8')::json -> 'drawn') e) w"""
+_DRAWN = f"""(
+    select program, name, sum(amount) as used, max(of) as most from {_DRAWS} group by program, name)"""
 
 ALWAYS = {
     "stock is what its sagas have": """
@@ -50,6 +59,15 @@ ALWAYS = {
         left join (select program, reward, sum(codes) as codes from redemption.pool_lots
                    group by program, reward) p using (program, reward)
         where s.reserved + s.taken > greatest(r.most, p.codes, 0)""",
+    "what is drawn is what sagas have, and no more than there was": f"""
+        select coalesce(t.program, d.program) || '/' || coalesce(t.name, d.name),
+               coalesce(t.used, 0) || ' in use, sagas have ' || coalesce(d.used, 0) || ' of at most '
+               || coalesce(d.most, 0)
+        from redemption.tallies t full join {_DRAWN} d using (program, name)
+        where coalesce(t.used, 0) <> coalesce(d.used, 0) or d.used > d.most""",
+    "a refused or cancelled redemption has nothing drawn": f"""
+        select program || '/' || member || '/' || redemption, state || ' with ' || name
+        from {_DRAWS} where state in ('refused', 'cancelled')""",
     "stock follows the newest terms": """
         select s.program || '/' || s.reward,
                'version ' || s.version || ' with ' || coalesce(s.total::text, 'no count') || ', newest is '
@@ -148,9 +166,10 @@ ALWAYS = {
                state || ', hold ' || hold || ', outcome ' || outcome_type || ', code ' || code
         from redemption.sagas
         where (state, hold) not in (values
-            ('holding', 'asked'), ('fulfilled', 'capture_asked'), ('fulfilled', 'captured'), ('refused', 'none'),
-            ('refused', 'refused'), ('refused', 'release_asked'), ('refused', 'released'))
+            ('holding', 'asked'), ('fulfilled', 'none'), ('fulfilled', 'capture_asked'), ('fulfilled', 'captured'),
+            ('refused', 'none'), ('refused', 'refused'), ('refused', 'release_asked'), ('refused', 'released'))
            or (waits_until is not null and state <> 'holding')
+           or (state = 'fulfilled' and (hold = 'none') <> (points = 0))
            or (state <> 'holding') <> (outcome_type = 'redemption.' || state || '.v1')
            or (state = 'refused') <> (code <> '')""",
     "decisions are numbered without gap": """
@@ -226,7 +245,7 @@ _DECISIONS = """
     order by program, member, redemption, step"""
 _SAGAS = """
     select program, member, redemption, state, hold, partner, hash, reward, reward_version, quantity, unit, points,
-           version, zone, correlation, code, counted, waits_until, at, step
+           version, zone, correlation, code, counted, waits_until, at, step, bargain
     from redemption.sagas order by program, member, redemption"""
 _PROOF = "sagas are folds of their decisions"
 
@@ -282,7 +301,7 @@ def _compare(saga: Saga, row: Sequence[Any] | None) -> list[Finding]:
     folded = (
         *saga.key, str(saga.state), str(saga.hold), saga.partner, saga.hash, saga.reward, saga.reward_version,
         saga.quantity, saga.unit, saga.points, saga.version, saga.zone, saga.correlation, saga.code, saga.counted,
-        saga.waits_until, saga.at, saga.step,
+        saga.waits_until, saga.at, saga.step, encode_bargain(saga.bargain),
     )  # fmt: skip
     stored = tuple(row) if row is not None else None
     return [] if stored == folded else [Finding(_PROOF, "/".join(saga.key), f"row {stored}, folded {folded}")]

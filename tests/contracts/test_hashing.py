@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 from laurel.contracts.hashing import body_hash
-from laurel.contracts.http import EnrolMember, RequestRedemption
+from laurel.contracts.http import EnrolMember
+from laurel.contracts.http_redeeming import RequestRedemption
 from laurel.contracts.reading import read
 from laurel.shapes import struct_of
 

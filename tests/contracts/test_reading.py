@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from laurel.contracts.activity import Activity
-from laurel.contracts.http import CreateKey, EnrolMember, PublishReward
+from laurel.contracts.http import CreateKey, EnrolMember
+from laurel.contracts.http_redeeming import PublishReward
 from laurel.contracts.reading import pointer_to, read
 from laurel.errors import Problem
 
@@ -127,7 +128,7 @@ def test_the_sentence_names_every_way_to_say_it() -> None:
                 "name": "x",
                 "kind": "trip",
                 "unit": "point",
-                "price": 0,
+                "price": -1,
                 "value": {"amount": 1, "currency": "GBP", "x": 1},
             },
             {("/kind", "not_one_of"), ("/price", "out_of_range"), ("/value/x", "unknown_field")},

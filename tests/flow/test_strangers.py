@@ -90,13 +90,14 @@ async def furnish(operator: Door, first: Door) -> dict[str, str]:
     await first.call("PUT", f"{PROGRAM_PATH}/households/home", {"members": ["m-1", "m-2"], "pooling": True}, 201)
     merge = await keyed(first, "members/m-3/merge", {"into": "m-4"})
     await operator.call("PUT", f"{PROGRAM_PATH}/rewards/five-off", voucher(100), 201)
+    await operator.call("PUT", f"{PROGRAM_PATH}/resources/hall", {"capacity": 9}, 201)
     redeemed = await first.redeem(PROGRAM, "r-1", "m-1", "five-off")
     made = await operator.call("POST", "partners/acme/keys", {"scopes": ["read"], "programs": [PROGRAM]}, 201)
     return {
         "program": PROGRAM, "partner": "acme", "key": made["key"], "version": "1", "member": "m-1",
         "activity": "basket-1", "batch": batch, "hold": hold["hold"], "adjustment": adjustment["adjustment"],
         "transfer": transfer["transfer"], "exchange": exchange["exchange"], "household": "home",
-        "merge": merge["merge"], "reward": "five-off", "redemption": redeemed["redemption"],
+        "merge": merge["merge"], "reward": "five-off", "resource": "hall", "redemption": redeemed["redemption"],
         "code": redeemed["vouchers"][0]["code"], "scheme": "card", "value": "6340001",
     }  # fmt: skip
 

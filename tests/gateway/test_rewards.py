@@ -273,3 +273,40 @@ async def test_codes_are_asked_of_redemption_and_shown_to_keys_that_redeem(
             reader = {"authorization": f"Bearer {made['secret']}"}
             assert "code" not in (await there.http.get(path, headers=reader)).json()["vouchers"][0]
     assert "code" not in (await here.http.get(path)).json()["vouchers"][0], "it stands, whoever can be reached"
+
+
+@pytest.mark.parametrize(
+    ("more", "pointer"),
+    [
+        ({"party": 0}, "/party"),
+        ({"on": "2026-03-01", "segments": [{"resource": "AA100", "on": "2026-03-01"}]}, "/on"),
+        ({"segments": [{"resource": "AA100", "on": "2026-03-01"}] * 2}, "/segments/1"),
+        ({"segments": [{"resource": "AA100", "on": "2026-02-30"}]}, "/segments/0/on"),
+        ({"segments": []}, "/segments"),
+        ({"currency": "USD"}, "/amount"),
+        ({"beneficiary": {}}, "/beneficiary"),
+        ({"beneficiary": {"member": "m-1", "name": "A"}}, "/beneficiary"),
+        ({"pay": {}}, "/pay"),
+        ({"pay": {"points": "some"}}, "/pay/points"),
+        ({"pay": {"cash": {"amount": 1, "currency": "dollars"}}}, "/pay/cash/currency"),
+        ({"confirm": "never"}, "/confirm"),
+    ],
+)
+async def test_what_is_wrong_with_a_wish_is_said_with_its_place(
+    http: httpx.AsyncClient, member: str, others: Others, more: dict[str, Any], pointer: str
+) -> None:
+    heard = len(others.heard)
+    answer = await http.post(REDEMPTIONS, json={**WISH, **more}, headers=key("k-1"))
+    assert (answer.status_code, [fault["pointer"] for fault in answer.json()["errors"]]) == (422, [pointer])
+    assert len(others.heard) == heard, "nothing was asked"
+
+
+async def test_a_reward_that_does_not_fit_its_program_is_refused(http: httpx.AsyncClient) -> None:
+    answer = await http.put(f"{REWARDS}/mug", json={**MUG, "unit": "mile", "eligibility": {"tiers": ["gold"]}})
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/unit", "/eligibility/tiers/0"]
+
+
+async def test_a_beneficiary_must_be_somebody_of_the_program(http: httpx.AsyncClient, member: str) -> None:
+    answer = await http.post(REDEMPTIONS, json={**WISH, "beneficiary": {"member": "nobody"}}, headers=key("k-1"))
+    assert (answer.status_code, answer.json()["code"]) == (404, "member_unknown")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 
 from laurel.contracts.activity import Activity, content_hash
-from laurel.contracts.http import PublishReward
+from laurel.contracts.http_redeeming import PublishReward
 from laurel.contracts.reading import read
 from laurel.contracts.registry import EVENTS
 from laurel.io.saying import MAIN, Saying
@@ -60,12 +61,11 @@ def said() -> list[Saying]:
         reward_publish_requested(stamp(REWARD, "mug"), "mug", document, ""),
         redemption_requested(
             stamp(REDEMPTION, "k"),
+            {"reward": "mug", "quantity": 2, "on": date(2026, 3, 14), "attributes": {"vin": "1G"}},
             redemption="r-1",
             member="m-1",
             partner="acme",
             hash_="1:abc",
-            reward="mug",
-            quantity=2,
             traceparent="",
         ),
     ]

@@ -54,6 +54,7 @@ OTHERWISE = {
     "points.activities": "HASH (program, activity)",
     "points.exclusive_keys": "HASH (exclusive_group, exclusive_key)",
     "points.person_counts": "HASH (program, person)",
+    "redemption.tallies": "HASH (program, name)",
 }
 WHOLE = {
     # What grows with programs, partners, rewards, files or mistakes, not with members.
@@ -64,6 +65,7 @@ WHOLE = {
     },
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},
     "redemption": {"pool_codes", "pool_lots", "rewards", "service_keys", "stock", "turns"},
+    "redemption": {"resources", "rewards", "service_keys", "stock", "turns"},
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.
 WHOLE_EVERYWHERE = {

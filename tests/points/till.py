@@ -120,8 +120,8 @@ class Till:
         common = {"at": self.at, "cause": {"kind": "redemption", "id": "r"}}
         return await self.send(note(type_, self.program, self.member, **common, **fields))
 
-    async def hold(self, hold: str, amount: int, *, unit: str = "point") -> list[dict[str, Any]]:
-        return await self.ask("hold.requested.v1", hold=hold, unit=unit, amount=amount, redemption=hold)
+    async def hold(self, hold: str, amount: int, *, unit: str = "point", **more: Any) -> list[dict[str, Any]]:
+        return await self.ask("hold.requested.v1", hold=hold, unit=unit, amount=amount, redemption=hold, **more)
 
     async def capture(self, hold: str) -> list[dict[str, Any]]:
         return await self.ask("hold.capture_requested.v1", hold=hold, redemption=hold)

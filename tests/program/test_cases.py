@@ -11,7 +11,7 @@ from laurel.program.cases import Case, cases_path, load_cases
 from laurel.program.rehearsing import rehearse
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
-FILES = sorted(path for path in PROGRAMS.glob("*.yaml") if not path.name.endswith(".cases.yaml"))
+FILES = sorted(path for path in PROGRAMS.glob("*.yaml") if not path.name.endswith((".cases.yaml", ".rewards.yaml")))
 
 
 def _compiled(file: Path) -> CompiledProgram:

@@ -9,9 +9,10 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.hashing import body_hash
-from laurel.contracts.http import CopyProgram, PublishReward
+from laurel.contracts.http import CopyProgram
+from laurel.contracts.http_redeeming import PublishResource, PublishReward
 from laurel.errors import Fault, Problem
-from laurel.io.http import traceparent
+from laurel.io.http import request_id, traceparent
 from laurel.program.changing import changed, pointer_of_change
 from laurel.program.faults import ProgramFaults
 from laurel.program.loading import load_program
@@ -21,9 +22,11 @@ from services.gateway.auditing import noted
 from services.gateway.documenting import PREFER, described
 from services.gateway.naming import REWARD, Correlation, RequestKey
 from services.gateway.partnering import publish_terms
+from services.gateway.passing import path_of
 from services.gateway.preferring import Preference
 from services.gateway.publishing import publish
 from services.gateway.reading import api_of, body_of, in_program, query_of, wish_of
+from services.gateway.routes.resources import ask_of as resource_ask
 from services.gateway.saying import reward_publish_requested
 from services.gateway.shown import PendingShown, ProgramShown
 from services.gateway.store import partner_terms, programs, redemptions, requests
@@ -44,6 +47,7 @@ router = APIRouter()
 
 _PAGE = 500
 _decode_reward = decoder_of(PublishReward).decode
+_decode_resource = decoder_of(PublishResource).decode
 
 
 @router.post(
@@ -58,7 +62,7 @@ _decode_reward = decoder_of(PublishReward).decode
     )
 )
 async def copy_program(request: Request) -> Response:
-    """With its rewards and the terms of its partners, on a manual clock that is not set. No member comes along."""
+    """With its rewards, resources and the terms of its partners, on a manual clock that is not set; without members."""
     caller, head = await in_program(request, "admin")
     query_of(request)
     wish = wish_of(request)
@@ -67,7 +71,9 @@ async def copy_program(request: Request) -> Response:
         raise Problem("program_unknown")
     api = api_of(request)
     document = await _document(api, head, body.to, body.changes)
-    asks = [_ask(body.to, *reward, traceparent(request)) for reward in await _rewards(api, head.program)]
+    trace = traceparent(request)
+    asks = [resource_ask(body.to, *each, trace) for each in await _resources(request, api, head.program)]
+    asks += [_ask(body.to, *reward, trace) for reward in await _rewards(api, head.program)]
     terms = await _terms(api, head.program)
 
     async def with_rewards(work: Work, row: VersionRow) -> None:
@@ -129,6 +135,16 @@ async def _rewards(api: Api, program: str) -> list[tuple[str, bytes]]:
             found += page
             if len(page) < _PAGE:
                 return found
+
+
+async def _resources(request: Request, api: Api, program: str) -> list[tuple[str, Any]]:
+    """Return what is said of resources, which redemption knows, in the order in which it was said."""
+    path = path_of("v1", "programs", program, "resources")
+    answered = await api.redemption.ask("GET", path, request_id=request_id(request))
+    if answered.status_code != 200:
+        raise Problem("unavailable", "redemption cannot tell of resources.", retry_after_seconds=1)
+    said = msgspec.json.decode(bytes(answered.body))
+    return [(each["resource"], _decode_resource(msgspec.json.encode(each))) for each in said]
 
 
 def _ask(program: str, reward: str, document: bytes, trace: str) -> Ask:

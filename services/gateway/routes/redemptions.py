@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.hashing import body_hash
-from laurel.contracts.http import RequestRedemption
+from laurel.contracts.http_redeeming import QuoteRedemption, RequestRedemption
 from laurel.errors import Problem
 from laurel.io.http import request_id, traceparent
 from services.gateway.accepting import partner_of
@@ -21,11 +21,12 @@ from services.gateway.naming import REDEMPTION, RequestKey, idempotency_id, new_
 from services.gateway.passing import path_of
 from services.gateway.reading import api_of, body_of, idempotency_key, in_program, path_id, query_of, wish_of
 from services.gateway.saying import redemption_requested
-from services.gateway.shown import PendingShown, RedemptionShown
+from services.gateway.shown import PendingShown, RedemptionQuoteShown, RedemptionShown
 from services.gateway.store import redemptions as store
 from services.gateway.store import requests
 from services.gateway.store.requests import NewRequest
 from services.gateway.told.telling import POSTED
+from services.gateway.wanting import check, judging_of, known_of, wanted_of
 
 if TYPE_CHECKING:
     from laurel.io.saying import Saying
@@ -60,6 +61,7 @@ async def redeem(request: Request) -> Response:
     wish = wish_of(request)
     key = idempotency_id(idempotency_key(request))
     body: Any = await body_of(request, RequestRedemption)
+    check(body)
     api = api_of(request)
     partner = partner_of(body.partner, caller)
     await require_partner(api, caller, head.program, partner)
@@ -67,19 +69,12 @@ async def redeem(request: Request) -> Response:
     member = await known_member(api, head.program, body.member, row_key)
     redemption = body.id or new_id("r")
     hash_ = body_hash(msgspec.structs.replace(body, partner=None))
+    wanted = await wanted_of(api, head, body, member, row_key)
     trace = traceparent(request)
 
     def say(stamp: Stamp) -> Saying:
-        return redemption_requested(
-            stamp,
-            redemption=redemption,
-            member=member,
-            partner=partner,
-            hash_=hash_,
-            reward=body.reward,
-            quantity=body.quantity,
-            traceparent=trace,
-        )
+        names = {"redemption": redemption, "member": member, "partner": partner, "hash_": hash_}
+        return redemption_requested(stamp, wanted, **names, traceparent=trace)
 
     ask = Ask(
         NewRequest(row_key, hash_, member, subject=redemption),
@@ -89,6 +84,39 @@ async def redeem(request: Request) -> Response:
     )
     settled = await api.settler.settle(ask, wish)
     return await _answer(request, api, settled, wish, head.program, redemption)
+
+
+@router.post(
+    **described(
+        _TAG,
+        "Ask what a redemption would cost",
+        path=f"{_PATH}/quote",
+        answers={200: RedemptionQuoteShown},
+        problems=(400, 403, 409, 413, 415, 422, 503),
+        body=QuoteRedemption,
+    )
+)
+async def quote_redemption(request: Request) -> Response:
+    """Changes nothing."""
+    caller, head = await in_program(request, "redeem", "read")
+    query_of(request)
+    body: Any = await body_of(request, QuoteRedemption)
+    check(body)
+    api = api_of(request)
+    partner = partner_of(body.partner, caller)
+    await require_partner(api, caller, head.program, partner)
+    member = await known_member(api, head.program, body.member)
+    judging = await judging_of(api, head)
+    asked = {"program": head.program, "member": member, "at": judging["now"], "redemption": "-", "partner": partner}
+    wanted = await wanted_of(api, head, body, member)
+    _, balances = await known_of(api, head, member)
+    wish = {**asked, "hash": "", "versions": {"program": head.version}, **wanted}
+    return await api.redemption.ask(
+        "POST",
+        path_of("v1", "programs", head.program, "redemptions", "quote"),
+        body=msgspec.json.encode({"wish": wish, "judging": judging, "balances": balances}),
+        request_id=request_id(request),
+    )
 
 
 @router.get(

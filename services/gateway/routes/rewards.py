@@ -8,16 +8,18 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.hashing import body_hash
-from laurel.contracts.http import PublishReward
+from laurel.contracts.http_redeeming import PublishReward
 from laurel.contracts.vouchers import voucher_faults
 from laurel.errors import Fault, Problem
-from laurel.io.http import traceparent
+from laurel.io.http import request_id, traceparent
+from laurel.program.reward_faults import reward_faults
 from laurel.shapes import encode
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.auditing import noted
 from services.gateway.documenting import PAGE, PREFER, described
 from services.gateway.naming import REWARD, RequestKey
+from services.gateway.passing import path_of
 from services.gateway.reading import (
     api_of,
     body_of,
@@ -29,14 +31,17 @@ from services.gateway.reading import (
     query_of,
     wish_of,
 )
+from services.gateway.routes.resources import day_of
 from services.gateway.saying import reward_publish_requested
 from services.gateway.shown import PendingShown, RewardShown, RewardsShown, RewardStanding
 from services.gateway.store import redemptions as store
 from services.gateway.store import requests
 from services.gateway.store.requests import NewRequest
+from services.gateway.wanting import judging_of, known_of
 
 if TYPE_CHECKING:
     from laurel.io.saying import Saying
+    from services.gateway.store.programs import ProgramHead
 
 router = APIRouter()
 
@@ -65,7 +70,8 @@ async def put_reward(request: Request) -> Response:
     if body.reward is not None and body.reward != reward:
         fault = Fault("/reward", "not_allowed", "The path names another reward")
         raise Problem("invalid", errors=[fault])
-    faults = list(voucher_faults(body.voucher)) if body.voucher is not None else []
+    faults = reward_faults(body, (await api_of(request).known.judging(head)).document)
+    faults += list(voucher_faults(body.voucher)) if body.voucher is not None else []
     faults += [
         Fault(f"/{name}", "not_allowed", "Its voucher says that")
         for name in ("value", "valid_days")
@@ -93,16 +99,69 @@ async def put_reward(request: Request) -> Response:
 
 
 @router.get(
-    **described(_TAG, "Read the catalogue", path=_PATH, answers={200: RewardsShown}, problems=(403, 422), query=PAGE)
+    **described(
+        _TAG,
+        "Read the catalogue",
+        path=_PATH,
+        answers={200: RewardsShown},
+        problems=(403, 422, 503),
+        query={
+            "member": "For whom: each reward then has `price`, `eligible`, `reasons`, and `affordable` with its points",
+            "on": "For which day, in the program's zone",
+            "affordable": "`true`: what the member may have for its points alone",
+            **PAGE,
+        },
+    )
 )
 async def get_rewards(request: Request) -> Response:
+    """Without a member or a day: the newest documents. With one: what counts now, and for whom."""
     _, head = await in_program(request, "read", "redeem")
-    query = query_of(request, "limit", "cursor")
-    limit = limit_of(query)
+    query = query_of(request, "member", "on", "affordable", "limit", "cursor")
+    limit, after = limit_of(query), cursor_of(query)
+    if {"member", "on", "affordable"} & query.keys():
+        rows = await _browse(request, head, query, after, limit)
+        shown = page(rows, limit, rows[-1]["reward"] if rows else "")
+        if "affordable" in query:
+            shown["data"] = [each for each in shown["data"] if each["eligible"] and each["affordable"]]
+        return Response(msgspec.json.encode(shown), media_type="application/json")
     async with api_of(request).database.connection() as connection:
-        rows = await store.rewards(connection, head.program, cursor_of(query), limit)
-    data = [_shown(reward, document) for reward, document in rows]
-    return Response(msgspec.json.encode(page(data, limit, rows[-1][0] if rows else "")), media_type="application/json")
+        found = await store.rewards(connection, head.program, after, limit)
+    data = [_shown(reward, document) for reward, document in found]
+    return Response(
+        msgspec.json.encode(page(data, limit, found[-1][0] if found else "")), media_type="application/json"
+    )
+
+
+async def _browse(
+    request: Request, head: ProgramHead, query: dict[str, str], after: str, limit: int
+) -> list[dict[str, Any]]:
+    """Ask redemption for a page of the catalogue as it is for a member, or on a day."""
+    if query.get("affordable", "true") != "true" or ("affordable" in query and "member" not in query):
+        fault = Fault("/query/affordable", "not_allowed", "It is `true`, and somebody's points")
+        raise Problem("invalid", errors=[fault])
+    api = api_of(request)
+    question: dict[str, Any] = {
+        "judging": await judging_of(api, head),
+        "on": day_of(query),
+        "after": after,
+        "limit": limit,
+    }
+    if "member" in query:
+        member = await api.known.survivor(head.program, query["member"])
+        if member is None:
+            raise Problem("member_unknown")
+        known, balances = await known_of(api, head, member)
+        question |= {"member": member, "stands": known, "balances": balances}
+    answered = await api.redemption.ask(
+        "POST",
+        path_of("v1", "programs", head.program, "rewards", "browse"),
+        body=msgspec.json.encode(question),
+        request_id=request_id(request),
+    )
+    if answered.status_code != 200:
+        raise Problem("unavailable", "redemption cannot tell of rewards.", retry_after_seconds=1)
+    rows: list[dict[str, Any]] = msgspec.json.decode(bytes(answered.body))
+    return rows
 
 
 @router.get(

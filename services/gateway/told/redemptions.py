@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.naming import REDEMPTION, REWARD, parse_correlation
+from services.gateway.naming import REDEMPTION, RESOURCE, REWARD, parse_correlation
 from services.gateway.told.telling import (
+    NOTHING,
     POSTED,
     Heard,
     Outcome,
@@ -20,7 +21,7 @@ from services.gateway.told.telling import (
     refusal,
     refusal_body,
 )
-from services.gateway.told.wallets import EMPTY_LIST, read_balances
+from services.gateway.told.wallets import EMPTY_LIST, NULL, read_balances
 
 
 class _Price(msgspec.Struct):
@@ -44,6 +45,10 @@ class _Redeemed(msgspec.Struct, kw_only=True):
     reward: str
     price: _Price | None = None
     points: int = 0
+    to_pay: msgspec.Raw = NULL
+    quantity: int = 0
+    party: int = 0
+    beneficiary: str | None = None
     lots: msgspec.Raw = EMPTY_LIST
     vouchers: msgspec.Raw = EMPTY_LIST
     code: str | None = None
@@ -96,7 +101,10 @@ def _redeemed(message: Heard, state: str, *, final: bool) -> Told:
         "reward": said.reward,
         "price": said.price,
         "points": said.points,
-        "to_pay": None,
+        "to_pay": said.to_pay,
+        "quantity": said.quantity,
+        "party": said.party,
+        "beneficiary": said.beneficiary,
         "lots": said.lots,
         "vouchers": said.vouchers,
     }
@@ -122,6 +130,23 @@ def _wallet_seen(message: Heard, wallet: _WalletSeen | None) -> Summary | None:
         return None
     place = place_of(wallet.source, wallet.sequence)
     return Summary(message.program, message.member, place, wallet.version, read_balances(wallet.balances), None)
+
+
+class _ResourceSaid(msgspec.Struct):
+    resource: str
+    document: msgspec.Raw
+
+
+_decode_resource = msgspec.json.Decoder(_ResourceSaid).decode
+
+
+def resource_published(message: Heard) -> Told:
+    said = _decode_resource(message.body)
+    _decode_document(said.document)
+    correlation = parse_correlation(message.correlation)
+    if correlation is None or correlation.key.kind != RESOURCE:
+        return NOTHING
+    return Told(outcome=Outcome(correlation, POSTED, None, bytes(said.document)))
 
 
 def reward_published(message: Heard) -> Told:

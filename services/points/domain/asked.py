@@ -90,12 +90,17 @@ class Report(Asked, frozen=True, kw_only=True):
 
 
 class PlaceHold(Asked, frozen=True, kw_only=True):
-    """Set points aside for a redemption."""
+    """Set points aside for a redemption: all of `amount`, or with `least` as many as there are, so many at least.
+
+    `partner` honours them.
+    """
 
     hold: str
     unit: str
     amount: Points
     redemption: str = ""
+    least: int | None = None
+    partner: str | None = None
 
 
 class CaptureHold(Asked, frozen=True, kw_only=True):

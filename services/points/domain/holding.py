@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
+
 from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import PlaceHold, PlaceTimedHold
 from services.points.domain.covering import cover
@@ -13,13 +15,34 @@ from services.points.domain.state import Wallet
 
 
 def hold(wallet: Wallet, asked: PlaceHold, _moment: Moment) -> tuple[AnyFact, ...]:
-    """Hold the amount from the lots that expire first, or refuse: all or nothing."""
+    """Hold the amount from the lots that expire first, or refuse: all or nothing, unless less will do."""
     if asked.hold in wallet.holds:
         return _again(wallet, asked)
-    found = _cover(wallet, asked)
+    amount = _as_many(wallet, asked)
+    if isinstance(amount, HoldRefused):
+        return (amount,)
+    found = _cover(wallet, msgspec.structs.replace(asked, amount=amount))
     if isinstance(found, HoldRefused):
         return (found,)
-    return (PointsHeld(hold=asked.hold, unit=asked.unit, amount=asked.amount, parts=found),)
+    partner = asked.partner or ""
+    return (PointsHeld(hold=asked.hold, unit=asked.unit, amount=amount, parts=found, partner=partner),)
+
+
+def _as_many(wallet: Wallet, asked: PlaceHold) -> int | HoldRefused:
+    """Return how many points are to be held: as many as there are where less than all will do."""
+    available = wallet.balance(asked.unit).available
+    if asked.least is None or wallet.status != "active" or wallet.merged_into is not None:
+        return asked.amount
+    if available < asked.least:
+        return HoldRefused(
+            hold=asked.hold,
+            unit=asked.unit,
+            amount=asked.amount,
+            code="below_minimum",
+            available=available,
+            shortfall=asked.least - available,
+        )
+    return min(asked.amount, available)
 
 
 def hold_timed(wallet: Wallet, asked: PlaceTimedHold, moment: Moment) -> tuple[AnyFact, ...]:

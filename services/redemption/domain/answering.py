@@ -25,6 +25,10 @@ def awaits_points(saga: Saga) -> bool:
 
 def check_price(saga: Saga, heard: PointsHeld | HoldRefused) -> None:
     """Raise if points answered about another price than was asked for: no reward goes out for less."""
-    if (heard.unit, heard.amount) != (saga.unit, saga.points):
+    least = saga.points if saga.bargain.least is None else saga.bargain.least
+    # A refusal speaks of what was asked for, a hold of what there was.
+    if isinstance(heard, HoldRefused):
+        least = saga.points
+    if heard.unit != saga.unit or not least <= heard.amount <= saga.points:
         message = f"hold {heard.hold} answers {heard.amount} {heard.unit}, asked for were {saga.points} {saga.unit}"
         raise ImpossibleMessageError(message)

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from services.redemption.domain.heard import LotAmount, Money, Terms
+from services.redemption.domain.bargain import NOTHING, Bargain, Draw
+from services.redemption.domain.heard import LotAmount, Money, ResourceTerms, Terms
 
 
 class Fact(msgspec.Struct, frozen=True, tag_field="fact", omit_defaults=True, kw_only=True):
@@ -24,6 +25,14 @@ class RewardPublished(Fact, frozen=True, tag=True):
     reward: str
     version: int
     terms: Terms
+
+
+class ResourcePublished(Fact, frozen=True, tag=True):
+    """Seats or rooms are offered on some days."""
+
+    resource: str
+    version: int
+    terms: ResourceTerms
 
 
 class RedemptionRequested(Fact, frozen=True, tag=True):
@@ -39,6 +48,7 @@ class RedemptionRequested(Fact, frozen=True, tag=True):
     reward_version: int = 0
     unit: str = ""
     points: int = 0
+    bargain: Bargain = NOTHING
 
 
 class RequestRepeated(Fact, frozen=True, tag=True):
@@ -64,6 +74,25 @@ class StockTaken(Fact, frozen=True, tag=True):
 
     reward: str
     quantity: int
+
+
+class Drawn(Fact, frozen=True, tag=True):
+    """Seats, uses of limits and one-time keys were set aside for a saga."""
+
+    draws: tuple[Draw, ...]
+
+
+class DrawsReturned(Fact, frozen=True, tag=True):
+    """Seats, uses of limits and one-time keys of a saga are free again."""
+
+    draws: tuple[Draw, ...]
+
+
+class PointsCounted(Fact, frozen=True, tag=True):
+    """So many points are held of as many as there might be; `to_pay` is what they leave of the price."""
+
+    points: int
+    to_pay: Money | None = None
 
 
 class PointsAsked(Fact, frozen=True, tag=True):
@@ -196,15 +225,20 @@ class HoldRefusalSeen(Fact, frozen=True, tag=True):
     """Points refused a hold that the saga had no more use for: nothing is open any more."""
 
 
+DrawFact = Drawn | DrawsReturned
 StockFact = StockReserved | StockReturned | StockTaken
 VoucherFact = VoucherRedeemed | VoucherUndone | VoucherGivenBack | VoucherVoided | VoucherExpired | VoucherRefused
 AnyFact = (
     RewardPublished
+    | ResourcePublished
     | RedemptionRequested
     | RequestRepeated
     | StockReserved
     | StockReturned
     | StockTaken
+    | Drawn
+    | DrawsReturned
+    | PointsCounted
     | PointsAsked
     | FulfilmentBegun
     | VoucherIssued

@@ -10,9 +10,10 @@ from laurel.calendars import local_date, local_midnight, zone_named
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import awaits_points, check_price, saga_of
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import PointsHeld, Terms, VoucherTerms
+from services.redemption.domain.heard import LotAmount, PointsHeld, Terms, VoucherTerms
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.pools import NEVER
+from services.redemption.domain.pricing import to_pay
 from services.redemption.domain.state import HoldState, Saga, SagaKey, State
 from services.redemption.domain.stock import give_back
 from services.redemption.domain.timing_out import is_over, time_out
@@ -36,12 +37,26 @@ def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ..
     if vouchers_needed(state, heard) > len(moment.blanks):
         # Codes that were set aside have ended while points were asked for.
         return _sold_out(saga)
-    out: list[AnyFact] = [f.FulfilmentBegun(lots=heard.lots)]
-    out.extend(_vouchers(saga, state.terms_of(saga), moment))
+    return (*_counted(saga, heard), *complete(saga, state.terms_of(saga), moment, heard.lots))
+
+
+def complete(saga: Saga, terms: Terms, moment: Moment, lots: tuple[LotAmount, ...] = ()) -> tuple[AnyFact, ...]:
+    """Pass the point of no return and give the member what it asked for."""
+    out: list[AnyFact] = [f.FulfilmentBegun(lots=lots)]
+    out.extend(_vouchers(saga, terms, moment))
     if saga.counted:
         out.append(f.StockTaken(reward=saga.reward, quantity=saga.quantity))
     out.append(f.RedemptionFulfilled())
     return tuple(out)
+
+
+def _counted(saga: Saga, heard: PointsHeld) -> tuple[AnyFact, ...]:
+    """Say how many points there were, where as many were to be held as there are."""
+    bargain = saga.bargain
+    if bargain.least is None:
+        return ()
+    rest = to_pay(heard.amount, bargain.price, bargain.cost, bargain.rate)
+    return (f.PointsCounted(points=heard.amount, to_pay=rest),)
 
 
 def vouchers_needed(state: State, heard: PointsHeld) -> int:

@@ -5,7 +5,7 @@ Only the fields that decisions need are read; the checks of the contract were ma
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import msgspec
@@ -33,6 +33,62 @@ class Money(msgspec.Struct, frozen=True):
 
     amount: int
     currency: str
+
+
+class DayRange(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """Days in the program's zone, both included; without a year they come every year."""
+
+    from_: str
+    until: str
+
+
+class ChartRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A price for whoever fits all that it names."""
+
+    price: int
+    zone: str | None = None
+    season: str | None = None
+    tiers: tuple[str, ...] | None = None
+    where: str | None = None
+
+
+class Rate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`points` for every `per` minor units of a currency; `amount` is what is meant where a request names none."""
+
+    points: int
+    per: int
+    currency: str
+    amount: int | None = None
+
+
+class PayTerms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a price may be paid."""
+
+    cash: bool = False
+    rate: Rate | None = None
+    most: bool = False
+    least: int | None = None
+
+
+class Eligibility(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who may have a reward."""
+
+    tiers: tuple[str, ...] | None = None
+    segments: tuple[str, ...] | None = None
+    member_days: int | None = None
+    member_months: int | None = None
+    where: str | None = None
+
+
+class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How often somebody may have a reward within a window."""
+
+    limit: str
+    per: str
+    of: str = "member"
+    times: int | None = None
+    by_tier: dict[str, int] = {}
+    each: str | None = None
 
 
 class VoucherTerms(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,10 +127,28 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     kind: str
     unit: str
-    price: int
+    price: int = 0
+    free: bool = False
+    chart: tuple[ChartRow, ...] = ()
+    by_amount: Rate | None = None
+    seasons: dict[str, tuple[DayRange, ...]] = {}
+    pay: PayTerms | None = None
+    effective_from: datetime | None = None
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
     stock: int | None = None
     value: Money | None = None
     valid_days: int | None = None
+    attributes: dict[str, str] = {}
+    eligibility: Eligibility | None = None
+    limits: tuple[Limit, ...] = ()
+    key: str | None = None
+    quantity_max: int | None = None
+    segments: bool = False
+    resource: str | None = None
+    blackouts: tuple[DayRange, ...] = ()
+    partner: str | None = None
+    owner_only: bool = False
     voucher: VoucherTerms | None = None
 
     @property
@@ -85,11 +159,61 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
         return VoucherTerms(value=self.value, valid_days=self.valid_days)
 
 
+class Share(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which part of a capacity is for awards."""
+
+    percent: int = 100
+    least: int = 0
+    overbook: int = 0
+
+
+class ResourceTerms(msgspec.Struct, frozen=True, omit_defaults=True, rename={"from_": "from"}):
+    """Seats or rooms of some days, or of all."""
+
+    capacity: int
+    from_: date | None = None
+    until: date | None = None
+    partner: str | None = None
+    share: Share | None = None
+
+
+class PublishResource(Heard, frozen=True, kw_only=True):
+    """Offer seats or rooms on some days, or another number of them."""
+
+    resource: str
+    document: ResourceTerms
+
+
 class PublishReward(Heard, frozen=True, kw_only=True):
     """Offer a reward, or change it."""
 
     reward: str
     document: Terms
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """One resource on one day."""
+
+    resource: str
+    on: date
+
+
+class Pay(msgspec.Struct, frozen=True):
+    """How a price is to be paid."""
+
+    points: int | None = None
+    all_points: bool = False
+    cash: Money | None = None
+
+
+class Stands(msgspec.Struct, frozen=True):
+    """Who the member was when the request was accepted."""
+
+    enrolled_at: datetime | None = None
+    person: str | None = None
+    tier: str | None = None
+    segments: tuple[str, ...] = ()
+    attributes: dict[str, str | int | bool] = {}
 
 
 class Redeem(Heard, frozen=True, kw_only=True):
@@ -101,6 +225,16 @@ class Redeem(Heard, frozen=True, kw_only=True):
     reward: str
     versions: Versions
     quantity: int = 1
+    amount: int | None = None
+    currency: str | None = None
+    on: date | None = None
+    segments: tuple[Segment, ...] = ()
+    party: int = 1
+    beneficiary: str | None = None
+    for_other: bool = False
+    attributes: dict[str, str | int | bool] = {}
+    pay: Pay | None = None
+    stands: Stands | None = None
 
 
 class LotAmount(msgspec.Struct, frozen=True):

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from services.redemption.domain.heard import Share
 
 
 @dataclass(slots=True, frozen=True)
 class ProgramTerms:
-    """What redemption needs to know of a version of a program: where its midnights are, and whose clock moves it."""
+    """What redemption needs to know of a version of a program: where its midnights are, and whose clock moves it.
+
+    Conditions may read the `member_attributes` it declares; `share` of a resource is for awards.
+    """
 
     zone: str = "UTC"
     manual: bool = False
+    member_attributes: Mapping[str, str] = field(default_factory=dict)
+    tiers: bool = False
+    share: Share = field(default_factory=Share)
 
 
 @dataclass(slots=True, frozen=True)

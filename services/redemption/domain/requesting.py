@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from laurel.errors import PROBLEMS
-from laurel.values import AMOUNT_MAX
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.fulfilling import complete
 from services.redemption.domain.heard import Redeem
+from services.redemption.domain.judging import Judged, bargain_of, judge
 from services.redemption.domain.moment import Moment
-from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
-
-QUANTITY_MAX: Final = 1000
-"""The most pieces of one redemption: all its vouchers are made in one transaction."""
+from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State
 
 
 def request(state: State, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
@@ -23,46 +19,61 @@ def request(state: State, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
     saga = state.sagas.get(SagaKey(heard.program, heard.member, heard.redemption))
     if saga is not None and not _may_be_judged_again(saga):
         return _again(saga, heard)
-    stock = state.stock.get(RewardKey(heard.program, heard.reward))
-    if stock is None or stock.version == 0:
-        detail = f"There is no reward {heard.reward}"
-        return (_asked(heard, moment), f.RedemptionRefused(code="reward_unknown", detail=detail))
-    return _reserve(state, stock, heard, moment)
-
-
-def _reserve(state: State, stock: Stock, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
-    terms = state.terms[stock.key, stock.version]
-    points = terms.price * heard.quantity
-    if heard.quantity > QUANTITY_MAX or points > AMOUNT_MAX:
-        detail = f"At most {QUANTITY_MAX} pieces and {AMOUNT_MAX} {terms.unit} at once"
-        return (_asked(heard, moment), f.RedemptionRefused(code="limit_reached", detail=detail))
-    asked = _asked(heard, moment, reward_version=stock.version, unit=terms.unit, points=points)
-    now = heard.versions.as_of if moment.program.manual else moment.at
-    if not stock.has(heard.quantity, now):
-        left = stock.left_at(now)
-        detail = f"{heard.quantity} of {heard.reward} were asked for, {left} are left"
-        return (asked, f.RedemptionRefused(code="sold_out", detail=detail, facts={"left": left}))
+    judged = judge(state, heard, moment)
+    asked = _asked(heard, moment, judged, state)
+    if judged.reasons:
+        reason = judged.reasons[0]
+        return (asked, f.RedemptionRefused(code=reason.code, detail=reason.detail, facts=reason.facts))
+    facts: list[AnyFact] = [asked]
+    if state.stock[RewardKey(heard.program, heard.reward)].total is not None:
+        facts.append(f.StockReserved(reward=heard.reward, quantity=asked.quantity))
+    if judged.drawn:
+        facts.append(f.Drawn(draws=judged.drawn))
+    if asked.points == 0:
+        if vouchers_at_once(state, heard, moment) > len(moment.blanks):
+            detail = "The codes that are left end too soon"
+            return (asked, f.RedemptionRefused(code="sold_out", detail=detail, facts={"left": 0}))
+        return (*facts, *_at_once(state, heard, facts, moment))
     waits_until = None if moment.program.manual else moment.at + moment.hold_wait
-    waiting = f.PointsAsked(waits_until=waits_until)
-    if stock.total is None:
-        return (asked, waiting)
-    return (asked, f.StockReserved(reward=heard.reward, quantity=heard.quantity), waiting)
+    return (*facts, f.PointsAsked(waits_until=waits_until))
 
 
-def _asked(
-    heard: Redeem, moment: Moment, *, reward_version: int = 0, unit: str = "", points: int = 0
-) -> f.RedemptionRequested:
+def vouchers_at_once(state: State, heard: Redeem, moment: Moment) -> int:
+    """Return how many blanks a request uses up that costs no points, and so waits for none."""
+    assert heard.member is not None
+    saga = state.sagas.get(SagaKey(heard.program, heard.member, heard.redemption))
+    if saga is not None and not _may_be_judged_again(saga):
+        return 0
+    judged = judge(state, heard, moment)
+    if judged.reasons or judged.priced is None or judged.priced.points or judged.terms is None:
+        return 0
+    return heard.quantity * heard.party if judged.terms.vouchers is not None else 0
+
+
+def _at_once(state: State, heard: Redeem, facts: list[AnyFact], moment: Moment) -> tuple[AnyFact, ...]:
+    """Fulfil what costs no points: there is nothing to hold."""
+    assert heard.member is not None
+    key = SagaKey(heard.program, heard.member, heard.redemption)
+    begun = State(terms=state.terms)
+    for fact in facts:
+        begun.apply(heard.program, key, fact)
+    return complete(begun.sagas[key], begun.terms_of(begun.sagas[key]), moment)
+
+
+def _asked(heard: Redeem, moment: Moment, judged: Judged, state: State) -> f.RedemptionRequested:
+    priced = judged.priced
     return f.RedemptionRequested(
         partner=heard.partner,
         hash=heard.hash,
         reward=heard.reward,
-        quantity=heard.quantity,
+        quantity=heard.quantity * heard.party,
         version=heard.versions.program,
         zone=moment.program.zone,
         correlation=moment.correlation,
-        reward_version=reward_version,
-        unit=unit,
-        points=points,
+        reward_version=judged.version,
+        unit=judged.terms.unit if judged.terms is not None else "",
+        points=priced.points if priced is not None else 0,
+        bargain=bargain_of(judged, heard, state),
     )
 
 

@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+import msgspec
+
 from services.redemption.domain import facts as f
+from services.redemption.domain.bargain import NOTHING, Bargain
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import Terms
+from services.redemption.domain.heard import ResourceTerms, Terms
 from services.redemption.domain.pools import CodeLot
 from services.redemption.domain.vouchers import Voucher, VoucherKey, issued, move
 
@@ -56,6 +59,20 @@ class RewardKey(NamedTuple):
     reward: str
 
 
+class TallyKey(NamedTuple):
+    """Names a count of what is in use of seats, a limit or a one-time key, and orders the locks on it."""
+
+    program: str
+    name: str
+
+
+class ResourceKey(NamedTuple):
+    """Names a resource."""
+
+    program: str
+    resource: str
+
+
 class SagaKey(NamedTuple):
     """Names a saga, and orders the locks on it."""
 
@@ -88,6 +105,7 @@ class Saga:
     step: int = 0
     outcome_type: str = ""
     outcome: bytes = b""
+    bargain: Bargain = NOTHING
 
     @property
     def ended(self) -> bool:
@@ -151,6 +169,17 @@ class State:
     stock: dict[RewardKey, Stock] = field(default_factory=dict)
     terms: dict[tuple[RewardKey, int], Terms] = field(default_factory=dict)
     vouchers: dict[VoucherKey, Voucher] = field(default_factory=dict)
+    resources: dict[ResourceKey, tuple[ResourceTerms, ...]] = field(default_factory=dict)
+    tallies: dict[TallyKey, int] = field(default_factory=dict)
+
+    def in_force(self, key: RewardKey, at: datetime) -> int | None:
+        """Return the version of a reward that counts at an instant; None where none does yet (S14)."""
+        found = [version for (name, version), terms in self.terms.items() if name == key and _counts(terms, at)]
+        return max(found, default=None)
+
+    def resources_of(self, program: str) -> dict[str, tuple[ResourceTerms, ...]]:
+        """Return what was said of the resources of a program."""
+        return {key.resource: said for key, said in self.resources.items() if key.program == program and said}
 
     def terms_of(self, saga: Saga) -> Terms:
         """Return the terms that a saga was promised."""
@@ -168,6 +197,10 @@ class State:
         if isinstance(fact, f.RewardPublished):
             self._published(RewardKey(program, fact.reward), fact)
             return
+        if isinstance(fact, f.ResourcePublished):
+            resource = ResourceKey(program, fact.resource)
+            self.resources[resource] = (*self.resources.get(resource, ()), fact.terms)
+            return
         assert key is not None
         saga = self.sagas.get(key)
         if saga is None:
@@ -181,6 +214,11 @@ class State:
             lots = self.stock.setdefault(saga.reward_key, Stock(saga.reward_key)).lots
             if lots is not None:  # who folds a saga alone has no stock
                 lots[fact.code_ends_at].handed += 1
+        if isinstance(fact, f.DrawFact):
+            sign = 1 if isinstance(fact, f.Drawn) else -1
+            for draw in fact.draws:
+                tally = TallyKey(program, draw.name)
+                self.tallies[tally] = self.tallies.get(tally, 0) + sign * draw.amount
         _APPLY[type(fact)](saga, fact)
 
     def _published(self, key: RewardKey, fact: f.RewardPublished) -> None:
@@ -194,12 +232,17 @@ class State:
         self.terms[key, fact.version] = fact.terms
 
 
+def _counts(terms: Terms, at: datetime) -> bool:
+    return terms.effective_from is None or terms.effective_from <= at
+
+
 def _requested(saga: Saga, fact: f.RedemptionRequested) -> None:
     saga.state, saga.hold, saga.code = SagaState.REQUESTED, HoldState.NONE, ""
     saga.partner, saga.hash, saga.correlation = fact.partner, fact.hash, fact.correlation
     saga.reward, saga.reward_version, saga.quantity = fact.reward, fact.reward_version, fact.quantity
     saga.unit, saga.points, saga.version, saga.zone = fact.unit, fact.points, fact.version, fact.zone
     saga.outcome_type, saga.outcome = "", b""
+    saga.bargain = fact.bargain
 
 
 def _stays(_saga: Saga, _fact: AnyFact) -> None:
@@ -214,16 +257,34 @@ def _returned(saga: Saga, _fact: f.StockReturned) -> None:
     saga.counted = False
 
 
+def _drawn(saga: Saga, fact: f.Drawn) -> None:
+    saga.bargain = msgspec.structs.replace(saga.bargain, drawn=fact.draws)
+
+
+def _draws_returned(saga: Saga, _fact: f.DrawsReturned) -> None:
+    saga.bargain = msgspec.structs.replace(saga.bargain, drawn=())
+
+
+def _counted(saga: Saga, fact: f.PointsCounted) -> None:
+    saga.points = fact.points
+    saga.bargain = msgspec.structs.replace(saga.bargain, to_pay=fact.to_pay)
+
+
 def _points_asked(saga: Saga, fact: f.PointsAsked) -> None:
     saga.state, saga.hold, saga.waits_until = SagaState.HOLDING, HoldState.ASKED, fact.waits_until
 
 
+def _if_points(saga: Saga, hold: HoldState) -> HoldState:
+    """What costs no points holds none."""
+    return hold if saga.points else HoldState.NONE
+
+
 def _begun(saga: Saga, _fact: f.FulfilmentBegun) -> None:
-    saga.state, saga.hold, saga.waits_until = SagaState.FULFILLING, HoldState.HELD, None
+    saga.state, saga.hold, saga.waits_until = SagaState.FULFILLING, _if_points(saga, HoldState.HELD), None
 
 
 def _fulfilled(saga: Saga, _fact: f.RedemptionFulfilled) -> None:
-    saga.state, saga.hold = SagaState.FULFILLED, HoldState.CAPTURE_ASKED
+    saga.state, saga.hold = SagaState.FULFILLED, _if_points(saga, HoldState.CAPTURE_ASKED)
 
 
 def _refused(saga: Saga, fact: f.RedemptionRefused) -> None:
@@ -271,6 +332,9 @@ _APPLY: dict[type, Callable[[Saga, Any], None]] = {
     f.StockReserved: _reserved,
     f.StockReturned: _returned,
     f.StockTaken: _stays,
+    f.Drawn: _drawn,
+    f.DrawsReturned: _draws_returned,
+    f.PointsCounted: _counted,
     f.PointsAsked: _points_asked,
     f.FulfilmentBegun: _begun,
     f.VoucherIssued: _stays,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from services.redemption.domain.drawing import give_back_draws
 from services.redemption.domain.facts import AnyFact, StockReturned
 from services.redemption.domain.state import Saga
 
 
 def give_back(saga: Saga) -> tuple[AnyFact, ...]:
-    """Put a saga's pieces back on offer, if it has any."""
-    return (StockReturned(reward=saga.reward, quantity=saga.quantity),) if saga.counted else ()
+    """Put a saga's pieces back on offer, and what else it drew, if it has any."""
+    pieces = (StockReturned(reward=saga.reward, quantity=saga.quantity),) if saga.counted else ()
+    return (*pieces, *give_back_draws(saga))

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from laurel.errors import Fault, Problem
 from laurel.io.database import Connection, Database
 from laurel.values import ID_PATTERN, PLAIN_ID_PATTERN
+from services.redemption.entry.http_asked import Asked, add_asked_routes
 from services.redemption.entry.http_codes import Pools, add_code_routes
 from services.redemption.entry.http_vouchers import VoucherViews, add_voucher_routes
 
@@ -35,7 +36,7 @@ class Views(VoucherViews, Protocol):
         """Return the vouchers of a redemption, with their codes."""
 
 
-def routes(database: Database, views: Views, pools: Pools, codes_token: SecretStr | None) -> APIRouter:
+def routes(database: Database, views: Views, pools: Pools, asked: Asked, codes_token: SecretStr | None) -> APIRouter:
     """Make the routes; without `codes_token` the network is what keeps strangers from the codes."""
     router = APIRouter(prefix="/v1/programs/{program}")
 
@@ -61,6 +62,7 @@ def routes(database: Database, views: Views, pools: Pools, codes_token: SecretSt
             found = await views.vouchers(connection, program, redemption, member)
         return {"data": found, "next_cursor": None}
 
+    add_asked_routes(router, database, asked)
     add_code_routes(router, database, pools, lambda shown: _check(codes_token, shown))
     add_voucher_routes(router, database, views, lambda shown: _check(codes_token, shown))
     return router

@@ -13,6 +13,7 @@ from laurel.io.awaiting import Awaiting
 from laurel.io.health import Health
 from laurel.io.message import Message
 from laurel.shapes import decoder_of
+from services.redemption.domain.heard import Share
 from services.redemption.domain.moment import ProgramTerms
 
 _decode = decoder_of(ProgramPublished).decode
@@ -52,7 +53,13 @@ class KnownPrograms:
             self._aside.put(message.program, message.id, error)
             return
         document = published.document
-        terms = ProgramTerms(zone=document.get("time_zone", "UTC"), manual=document.get("clock") == "manual")
+        terms = ProgramTerms(
+            zone=document.get("time_zone", "UTC"),
+            manual=document.get("clock") == "manual",
+            member_attributes=(document.get("attributes") or {}).get("member") or {},
+            tiers=bool(document.get("tiers")),
+            share=msgspec.convert(document.get("award_share") or {}, Share),
+        )
         self._terms[published.program, published.version] = terms
         self._aside.taken(published.program, message.id)
 

@@ -9,8 +9,19 @@ from typing import Any
 import msgspec
 
 from laurel.io.database import Connection
-from services.redemption.domain.heard import Terms, TimeIsUp
-from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
+from services.redemption.domain.bargain import decode_bargain
+from services.redemption.domain.heard import ResourceTerms, Terms, TimeIsUp
+from services.redemption.domain.state import (
+    HoldState,
+    ResourceKey,
+    RewardKey,
+    Saga,
+    SagaKey,
+    SagaState,
+    State,
+    Stock,
+    TallyKey,
+)
 from services.redemption.ports import Needs
 from services.redemption.store.columns import columns
 from services.redemption.store.pools import read_lots
@@ -19,7 +30,9 @@ from services.redemption.store.vouchers import read_vouchers
 
 MemberKey = tuple[str, str]
 
-# Locks are taken above the sort, hence in key order; the same order everywhere is what prevents deadlocks.
+# Keys come sorted, so rows are locked in their order; the same order everywhere is what prevents deadlocks. Where
+# others may hold a row, it is locked inside a lateral query: a lock above a join with partitions that are picked at run
+# time may lose a row that was waited for (seen on PostgreSQL 18), and what is lost looks as if it were not there.
 _KNOWN = """
     select s.program, s.member, s.redemption
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
@@ -35,13 +48,15 @@ _ENSURE_MEMBERS = """
 _LOCK_MEMBERS = """
     select m.program, m.member, m.key
     from unnest($1::text[], $2::text[]) as k (program, member)
-    join members m on m.program = k.program and m.member = k.member
-    order by m.program, m.member for update of m"""
+    cross join lateral (
+        select program, member, key from members q where q.program = k.program and q.member = k.member offset 0
+        for update
+    ) m"""
 
 _LOCK_SAGAS = """
     select s.program, s.member, s.redemption, s.state, s.hold, s.partner, s.hash, s.reward, s.reward_version,
            s.quantity, s.unit, s.points, s.version, s.zone, s.correlation, s.code, s.counted, s.waits_until,
-           s.at, s.step, s.outcome_type, s.outcome
+           s.at, s.step, s.outcome_type, s.outcome, s.bargain
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
     join sagas s on s.program = k.program and s.member = k.member and s.redemption = k.redemption
     order by s.program, s.member, s.redemption for update of s"""
@@ -62,11 +77,40 @@ _TERMS = """
     from unnest($1::text[], $2::text[], $3::int[]) as k (program, reward, version)
     join rewards r on r.program = k.program and r.reward = k.reward and r.version = k.version"""
 
+# From the version that counted at that instant on: what was published since may count for the next message.
+_OFFERED = """
+    select r.program, r.reward, r.version, r.document
+    from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, reward, at)
+    cross join lateral (
+        select coalesce(max(version), 0) as version from rewards v
+        where v.program = k.program and v.reward = k.reward and (v.effective_from is null or v.effective_from <= k.at)
+    ) c
+    join rewards r on r.program = k.program and r.reward = k.reward and r.version >= c.version"""
+
+_ENSURE_TALLIES = """
+    insert into tallies (program, name)
+    select program, name from unnest($1::text[], $2::text[]) as k (program, name) order by program, name
+    on conflict do nothing"""
+
+_LOCK_TALLIES = """
+    select t.program, t.name, t.used
+    from unnest($1::text[], $2::text[]) as k (program, name)
+    cross join lateral (
+        select program, name, used from tallies q where q.program = k.program and q.name = k.name offset 0 for update
+    ) t"""
+
+_RESOURCES = """
+    select r.program, r.resource, r.document
+    from unnest($1::text[], $2::text[]) as k (program, resource)
+    join resources r on r.program = k.program and r.resource = k.resource
+    order by r.program, r.resource, r.version"""
+
 _OVERDUE = """
     select program, member, redemption, waits_until from sagas
     where waits_until <= $1 order by waits_until, program, member, redemption limit $2"""
 
 _decode_terms = msgspec.json.Decoder(Terms).decode
+_decode_resource = msgspec.json.Decoder(ResourceTerms).decode
 
 
 async def load(connection: Connection, needs: Needs, press: Press) -> State:
@@ -83,15 +127,27 @@ async def load(connection: Connection, needs: Needs, press: Press) -> State:
     sagas = await _lock_sagas(connection, needs.requested | known)
     # Only sagas that wait for points may still move stock: what has ended leaves hot rewards alone.
     waiting = [saga for saga in sagas.values() if saga.state is SagaState.HOLDING]
-    drawn = needs.rewards | {saga.reward_key for saga in waiting if saga.counted}
+    drawn = needs.rewards.keys() | {saga.reward_key for saga in waiting if saga.counted}
     stock = await _lock_stock(connection, drawn, needs.published)
     await read_lots(connection, stock)
-    versions = {(key, stock[key].version) for key in needs.rewards if key in stock}
-    versions |= {(saga.reward_key, saga.reward_version) for saga in waiting}
+    versions = {(saga.reward_key, saga.reward_version) for saga in waiting}
     # Who was added a moment ago has no vouchers.
     issued = {key for key in needs.issued if key[:2] not in new}
     vouchers = await read_vouchers(connection, issued | needs.asked, needs.uses)
-    return State(sagas, stock, await _read_terms(connection, versions), vouchers)
+    terms = await _read_terms(connection, versions) | await _read_offered(connection, needs.rewards)
+    return State(sagas, stock, terms, vouchers)
+
+
+async def load_drawn(connection: Connection, state: State, tallies: set[TallyKey], resources: set[ResourceKey]) -> None:
+    """Lock tallies in order, each made where it is not there, and read them and the resources into the state."""
+    if tallies:
+        await connection.execute(_ENSURE_TALLIES, *columns(sorted(tallies)))
+        for program, name, used in await connection.fetch(_LOCK_TALLIES, *columns(sorted(tallies))):
+            state.tallies[TallyKey(program, name)] = used
+    if resources:
+        for program, resource, document in await connection.fetch(_RESOURCES, *columns(sorted(resources))):
+            key = ResourceKey(program, resource)
+            state.resources[key] = (*state.resources.get(key, ()), _decode_resource(document))
 
 
 async def overdue(connection: Connection, until: datetime, limit: int) -> list[TimeIsUp]:
@@ -134,8 +190,11 @@ async def _lock_sagas(connection: Connection, keys: set[SagaKey]) -> dict[SagaKe
 
 
 def _saga(row: Iterable[Any]) -> Saga:
-    program, member, redemption, state, hold, *rest = row
-    return Saga(SagaKey(program, member, redemption), SagaState(state), HoldState(hold), *rest)
+    program, member, redemption, state, hold, *rest, bargain = row
+    key = SagaKey(program, member, redemption)
+    saga = Saga(key, SagaState(state), HoldState(hold), *rest)
+    saga.bargain = decode_bargain(bargain)
+    return saga
 
 
 async def _lock_stock(
@@ -157,6 +216,18 @@ async def _read_terms(
         return {}
     wanted = [(*key, version) for key, version in sorted(versions)]
     rows = await connection.fetch(_TERMS, *columns(wanted))
+    return {
+        (RewardKey(program, reward), version): _decode_terms(document) for program, reward, version, document in rows
+    }
+
+
+async def _read_offered(
+    connection: Connection, rewards: Mapping[RewardKey, datetime]
+) -> dict[tuple[RewardKey, int], Terms]:
+    if not rewards:
+        return {}
+    wanted = [(*key, rewards[key]) for key in sorted(rewards)]
+    rows = await connection.fetch(_OFFERED, *columns(wanted))
     return {
         (RewardKey(program, reward), version): _decode_terms(document) for program, reward, version, document in rows
     }

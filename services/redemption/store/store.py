@@ -12,11 +12,11 @@ from services.redemption.domain.facts import VoucherIssued
 from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.heard import ClockTurned, VoucherEnds
 from services.redemption.domain.moment import Blank
-from services.redemption.domain.state import RewardKey, SagaKey, State
+from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
-from services.redemption.store.loading import MemberKey, load
+from services.redemption.store.loading import MemberKey, load, load_drawn
 from services.redemption.store.pools import PoolCode, free_codes, hand_out
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
@@ -31,22 +31,23 @@ class PostgresStore:
         self._connection = connection
         self._vault = vault
         self._press = Press(vault)
-        self._reward_of: dict[SagaKey, RewardKey] = {}
         self._free: dict[RewardKey, list[PoolCode]] = {}
 
     async def load(self, needs: Needs) -> State:
         """Lock and read what the needs name."""
         self._press = Press(self._vault)
         state = await load(self._connection, needs, self._press)
-        self._reward_of = {key: saga.reward_key for key, saga in state.sagas.items()}
-        if needs.held_at is not None:
-            self._free = await free_codes(self._connection, _pooled(state), needs.held_at)
+        if needs.given_at is not None:
+            self._free = await free_codes(self._connection, _pooled(state, needs), needs.given_at)
         return state
 
-    def print_vouchers(self, key: SagaKey, count: int, at: datetime) -> tuple[Blank, ...]:
+    async def load_drawn(self, state: State, tallies: set[TallyKey], resources: set[ResourceKey]) -> None:
+        """Lock and read what may be drawn from."""
+        await load_drawn(self._connection, state, tallies, resources)
+
+    def print_vouchers(self, key: SagaKey, reward: RewardKey, count: int, at: datetime) -> tuple[Blank, ...]:
         """Make codes, of which only hash and sealed form are kept, or take them from the partner's pool."""
         program, member, _ = key
-        reward = self._reward_of[key]
         if reward in self._free:
             # What is over for this saga may be good for one whose time is earlier.
             codes = [code for code in self._free[reward] if code.expires_at > at][:count]
@@ -99,9 +100,10 @@ class PostgresStore:
         await hand_out(self._connection, [code for voucher, code in self._press.handed.items() if voucher in issued])
 
 
-def _pooled(state: State) -> dict[RewardKey, int]:
-    """Return how many codes of each pool sagas may be given that wait for their points."""
-    wanted: Counter[RewardKey] = Counter()
+def _pooled(state: State, needs: Needs) -> dict[RewardKey, int]:
+    """Return how many codes of each pool sagas may be given that wait for their points, or ask for what is free."""
+    pooled = (key for key, stock in state.stock.items() if stock.lots is not None)
+    wanted = Counter({key: needs.pieces[key] for key in pooled if key in needs.pieces})
     for saga in state.sagas.values():
         if awaits_points(saga) and (terms := state.terms_of(saga).vouchers) is not None and terms.of_pool:
             wanted[saga.reward_key] += saga.quantity

@@ -71,8 +71,35 @@ rewards = Table(
     Column("document", LargeBinary, nullable=False),
     _instant("at"),
     Column("message", Text, nullable=False),
+    _instant("effective_from", nullable=True),
     PrimaryKeyConstraint("program", "reward", "version"),
     schema=SCHEMA,
+)
+
+resources = Table(
+    "resources",
+    metadata,
+    key_text("program"),
+    key_text("resource"),
+    Column("version", Integer, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    _instant("at"),
+    Column("message", Text, nullable=False),
+    PrimaryKeyConstraint("program", "resource", "version"),
+    schema=SCHEMA,
+)
+
+tallies = hash_partitioned(
+    "tallies",
+    metadata,
+    key_text("program"),
+    # Seats of a resource on a day, a limit of somebody in a window, or a thing that may be bought with once.
+    key_text("name"),
+    _count("used"),
+    PrimaryKeyConstraint("program", "name"),
+    CheckConstraint("used >= 0", name="tally_counts"),
+    schema=SCHEMA,
+    by="program, name",
 )
 
 stock = Table(
@@ -114,6 +141,8 @@ sagas = hash_partitioned(
     Column("step", Integer, nullable=False),
     _text("outcome_type"),
     Column("outcome", LargeBinary, nullable=False),
+    # What was agreed: price, payment, and what the saga has of seats, limits and one-time keys.
+    Column("bargain", LargeBinary, nullable=False, server_default=text("'{}'")),
     PrimaryKeyConstraint("program", "member", "redemption"),
     schema=SCHEMA,
 )

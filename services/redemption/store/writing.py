@@ -9,8 +9,9 @@ import msgspec
 
 from laurel.io.database import Connection
 from services.redemption.domain import facts as f
+from services.redemption.domain.bargain import encode_bargain
 from services.redemption.domain.facts import encode_facts
-from services.redemption.domain.state import RewardKey, Saga, SagaKey, State, Stock
+from services.redemption.domain.state import RewardKey, Saga, SagaKey, State, Stock, TallyKey
 from services.redemption.ports import Decision
 from services.redemption.store.columns import columns
 from services.redemption.store.loading import MemberKey
@@ -19,8 +20,18 @@ from services.redemption.store.secrets import Secret
 from services.redemption.store.vouchers import write_vouchers
 
 _REWARDS = """
-    insert into rewards (program, reward, version, document, at, message)
+    insert into rewards (program, reward, version, document, at, message, effective_from)
+    select * from unnest($1::text[], $2::text[], $3::int[], $4::bytea[], $5::timestamptz[], $6::text[],
+        $7::timestamptz[])"""
+
+_RESOURCES = """
+    insert into resources (program, resource, version, document, at, message)
     select * from unnest($1::text[], $2::text[], $3::int[], $4::bytea[], $5::timestamptz[], $6::text[])"""
+
+_TALLIES = """
+    update tallies t set used = k.used
+    from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, name, used)
+    where t.program = k.program and t.name = k.name"""
 
 _STOCK = """
     update stock s set version = k.version, total = k.total, reserved = k.reserved, taken = k.taken
@@ -30,18 +41,18 @@ _STOCK = """
 
 _SAGAS = """
     insert into sagas (program, member, redemption, state, hold, partner, hash, reward, reward_version, quantity,
-        unit, points, version, zone, correlation, code, counted, waits_until, at, step, outcome_type, outcome)
+        unit, points, version, zone, correlation, code, counted, waits_until, at, step, outcome_type, outcome, bargain)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
         $8::text[], $9::int[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], $14::text[],
         $15::text[], $16::text[], $17::boolean[], $18::timestamptz[], $19::timestamptz[], $20::int[],
-        $21::text[], $22::bytea[])
+        $21::text[], $22::bytea[], $23::bytea[])
     on conflict (program, member, redemption) do update set state = excluded.state, hold = excluded.hold,
         partner = excluded.partner, hash = excluded.hash, reward = excluded.reward,
         reward_version = excluded.reward_version, quantity = excluded.quantity, unit = excluded.unit,
         points = excluded.points, version = excluded.version, zone = excluded.zone,
         correlation = excluded.correlation, code = excluded.code, counted = excluded.counted,
         waits_until = excluded.waits_until, at = excluded.at, step = excluded.step,
-        outcome_type = excluded.outcome_type, outcome = excluded.outcome"""
+        outcome_type = excluded.outcome_type, outcome = excluded.outcome, bargain = excluded.bargain"""
 
 _DECISIONS = """
     insert into saga_decisions (program, member, redemption, step, kind, message, at, facts)
@@ -66,6 +77,7 @@ async def write(
 ) -> None:
     """Add what was decided, then set the sagas and the stock that it touched."""
     await _run(connection, _REWARDS, _reward_rows(decisions))
+    await _run(connection, _RESOURCES, _resource_rows(decisions))
     await _run(connection, _DECISIONS, _decision_rows(decisions))
     await write_vouchers(connection, decisions, state, secrets)
     sagas = {key: state.sagas[key] for decision in decisions if isinstance(key := decision.key, SagaKey)}
@@ -73,6 +85,7 @@ async def write(
     touched = list(_touched(decisions, state))
     await _run(connection, _STOCK, [_stock_row(stock) for stock in touched])
     await write_lots(connection, touched)
+    await _run(connection, _TALLIES, [(*key, state.tallies[key]) for key in _drawn(decisions)])
 
 
 async def keep_member_keys(connection: Connection, keys: Mapping[MemberKey, bytes]) -> None:
@@ -94,11 +107,33 @@ def _reward_rows(decisions: Sequence[Decision]) -> list[Sequence[Any]]:
     return [
         (
             decision.program, fact.reward, fact.version, _encode(fact.terms), decision.at, decision.message,
+            fact.terms.effective_from,
         )
         for decision in decisions
         for fact in decision.facts
         if isinstance(fact, f.RewardPublished)
     ]  # fmt: skip
+
+
+def _resource_rows(decisions: Sequence[Decision]) -> list[Sequence[Any]]:
+    return [
+        (decision.program, fact.resource, fact.version, _encode(fact.terms), decision.at, decision.message)
+        for decision in decisions
+        for fact in decision.facts
+        if isinstance(fact, f.ResourcePublished)
+    ]
+
+
+def _drawn(decisions: Sequence[Decision]) -> list[TallyKey]:
+    return sorted(
+        {
+            TallyKey(decision.program, draw.name)
+            for decision in decisions
+            for fact in decision.facts
+            if isinstance(fact, f.DrawFact)
+            for draw in fact.draws
+        }
+    )
 
 
 def _decision_rows(decisions: Sequence[Decision]) -> list[Sequence[Any]]:
@@ -117,6 +152,7 @@ def _saga_row(saga: Saga) -> Sequence[Any]:
         *saga.key, str(saga.state), str(saga.hold), saga.partner, saga.hash, saga.reward, saga.reward_version,
         saga.quantity, saga.unit, saga.points, saga.version, saga.zone, saga.correlation, saga.code, saga.counted,
         saga.waits_until, saga.at, saga.step, saga.outcome_type, saga.outcome,
+        encode_bargain(saga.bargain),
     )  # fmt: skip
 
 

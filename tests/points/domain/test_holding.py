@@ -68,3 +68,23 @@ async def test_held_points_may_still_be_captured_after_their_expiry() -> None:
     till.pass_time(days=10)
     await till.capture("h-1")
     assert (till.balance.spent, till.balance.expired) == (10, 0)
+
+
+async def test_as_many_points_as_there_are_where_less_than_all_will_do() -> None:
+    till = await grocery()
+    await till.buy("b-1", 1000, currency="USD")
+    below = (await till.hold("h-1", 500, least=11))[0]
+    assert (below["code"], below["available"], below["shortfall"]) == ("below_minimum", 10, 1)
+    held = (await till.hold("h-2", 500, least=10, partner="hotel"))[0]
+    assert (held["type"], held["amount"]) == ("points.held.v1", 10)
+    assert await till.hold("h-2", 500, least=10) == [], "a repeat changes nothing"
+    assert (await till.hold("h-3", 500, least=1))[0]["code"] == "below_minimum"
+    await till.capture("h-2")
+    assert (till.balance.available, till.balance.spent) == (0, 10)
+
+
+async def test_no_more_is_held_than_was_asked_for() -> None:
+    till = await grocery()
+    await till.buy("b-1", 1000, currency="USD")
+    assert (await till.hold("h-1", 4, least=1))[0]["amount"] == 4
+    assert till.balance.available == 6

@@ -75,8 +75,7 @@ def test_published_reward_is_announced_with_its_terms(desk: Desk) -> None:
     assert types(said) == ["reward.published"]
     assert said[0].member == ""
     assert body(said[0])["document"] == {
-        "reward": "mug", "name": "A cup", "kind": "product", "unit": "point", "price": 30, "stock": None,
-        "value": None, "valid_days": None, "voucher": None,
+        "reward": "mug", "name": "A cup", "kind": "product", "unit": "point", "price": 30,
     }  # fmt: skip
     assert body(said[0])["cause"] == {"kind": "reward", "id": "mug"}
 
@@ -86,7 +85,7 @@ def test_request_reserves_stock_and_asks_for_points(desk: Desk) -> None:
     assert types(said) == ["hold.requested"]
     assert body(said[0]) | {"at": ""} == {
         "program": PROGRAM, "member": "m-1", "at": "", "cause": {"kind": "redemption", "id": "r-1"},
-        "hold": "r-1", "unit": "point", "amount": 200, "redemption": "r-1",
+        "hold": "r-1", "unit": "point", "amount": 200, "redemption": "r-1", "least": None, "partner": None,
     }  # fmt: skip
     assert said[0].correlation == "redemption:r-1"
     assert (desk.saga().state, desk.saga().hold) == (SagaState.HOLDING, HoldState.ASKED)

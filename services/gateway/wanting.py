@@ -1,0 +1,129 @@
+"""What a caller wants of a reward: checked by itself, resolved, and told with who the member is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from laurel.contracts.asking import MemberStands, PayAsked, SegmentAsked
+from laurel.errors import Fault, Problem
+from laurel.shapes import struct_of
+from services.gateway.details import PROFILE, SEGMENTS, profile_of
+from services.gateway.meaning import known_member
+from services.gateway.standing import tier_shown
+from services.gateway.store import details, members
+
+if TYPE_CHECKING:
+    from laurel.contracts.http_redeeming import RequestRedemption
+    from services.gateway.naming import RequestKey
+    from services.gateway.store.programs import ProgramHead
+    from services.gateway.wiring import Api
+
+
+class _Available(msgspec.Struct):
+    unit: str
+    available: int
+
+
+_decode_balances = msgspec.json.Decoder(list[_Available]).decode
+
+_Pay: Any = struct_of(PayAsked)
+_Segment: Any = struct_of(SegmentAsked)
+_Stands: Any = struct_of(MemberStands)
+
+
+def check(body: RequestRedemption) -> None:
+    """Say what is wrong with a request by itself; the problem names every fault with its pointer."""
+    faults = []
+    if body.on is not None and body.segments is not None:
+        faults.append(Fault("/on", "not_allowed", "The segments name their days"))
+    seen = set()
+    for number, each in enumerate(body.segments or ()):
+        if (each.resource, each.on) in seen:
+            faults.append(Fault(f"/segments/{number}", "duplicate", "This resource is named for this day already"))
+        seen.add((each.resource, each.on))
+    if body.currency is not None and body.amount is None:
+        faults.append(Fault("/amount", "missing", "A currency is that of an amount"))
+    if body.beneficiary is not None and (body.beneficiary.member is None) == (body.beneficiary.name is None):
+        faults.append(Fault("/beneficiary", "not_allowed", "A beneficiary is either a member or a name"))
+    if body.pay is not None and body.pay.points is None and body.pay.cash is None:
+        faults.append(Fault("/pay", "missing", "Say how many points or how much cash"))
+    if faults:
+        raise Problem("invalid", errors=faults)
+
+
+async def wanted_of(
+    api: Api, head: ProgramHead, body: RequestRedemption, member: str, key: RequestKey | None = None
+) -> dict[str, Any]:
+    """Return what is told of a request; 404 where the beneficiary is nobody. Names are not told."""
+    beneficiary = None
+    if body.beneficiary is not None and body.beneficiary.member is not None:
+        beneficiary = await known_member(api, head.program, body.beneficiary.member, key)
+    return {
+        "reward": body.reward,
+        "quantity": body.quantity,
+        "amount": body.amount,
+        "currency": body.currency,
+        "on": body.on,
+        "segments": [_Segment(resource=each.resource, on=each.on) for each in body.segments or ()],
+        "party": body.party,
+        "beneficiary": beneficiary,
+        "for_other": body.beneficiary is not None and body.beneficiary.name is not None,
+        "attributes": body.attributes,
+        "pay": _pay(body),
+        "stands": await stands(api, head, member),
+    }
+
+
+def _pay(body: RequestRedemption) -> object:
+    if body.pay is None:
+        return None
+    points = body.pay.points
+    return _Pay(points=None if points == "all" else points, all_points=points == "all", cash=body.pay.cash)
+
+
+async def stands(api: Api, head: ProgramHead, member: str) -> object:
+    """Return who a member is, as reads show it now: who asks after an answer is judged by what that answer showed."""
+    return (await known_of(api, head, member))[0]
+
+
+async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, dict[str, int]]:
+    """Return who a member is, and what is available to it of each unit."""
+    async with api.database.connection() as connection:
+        row = await members.find(connection, head.program, member)
+        told = await details.find(connection, head.program, member)
+    if row is None:
+        return None, {}
+    if PROFILE in told:
+        row = replace(row, **profile_of(told[PROFILE]))
+    judging = await api.known.judging(head)
+    now = head.as_of if head.is_manual else api.clock()
+    tier = msgspec.json.decode(tier_shown(row.tier, judging.tiers, row.enrolled_at, now))
+    declared = judging.document.attributes.member
+    told_of = {name: value for name, value in msgspec.json.decode(row.attributes).items() if name in declared}
+    balances = {each.unit: each.available for each in _decode_balances(row.balances or b"[]")}
+    known = _Stands(
+        enrolled_at=row.enrolled_at,
+        person=row.person,
+        tier=tier["name"],
+        segments=[each["name"] for each in msgspec.json.decode(told.get(SEGMENTS, b"[]"))],
+        attributes=told_of,
+    )
+    return known, balances
+
+
+async def judging_of(api: Api, head: ProgramHead) -> dict[str, Any]:
+    """Return what redemption has to know of a program to answer a question about it."""
+    document = (await api.known.judging(head)).document
+    now = (head.as_of if head.is_manual else None) or api.clock()
+    share = document.award_share
+    return {
+        "now": now,
+        "zone": document.time_zone,
+        "manual": head.is_manual,
+        "member_attributes": dict(document.attributes.member),
+        "tiers": document.tiers is not None,
+        "share": {} if share is None else share.model_dump(),
+    }

@@ -1,0 +1,57 @@
+"""What a redemption would cost and whether it would be granted: the same judgement as a request's, changing nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from services.redemption.domain.heard import Money, Redeem
+from services.redemption.domain.judging import Judged, judge
+from services.redemption.domain.moment import Moment
+from services.redemption.domain.pricing import to_pay
+from services.redemption.domain.state import State
+
+
+class Quoted(msgspec.Struct, frozen=True):
+    """`eligible` says whether anything but points stands in the way; `reasons` are codes, `explained` their sentences.
+
+    `points` is what is to be paid of the `price` with what is `available`, `shortfall` what is missing of that.
+    """
+
+    eligible: bool
+    reasons: tuple[str, ...]
+    explained: tuple[dict[str, Any], ...]
+    price: dict[str, Any] | None
+    points: int | None
+    to_pay: Money | None
+    available: int
+    shortfall: int
+    affordable: bool
+
+
+def quote(state: State, heard: Redeem, moment: Moment, balances: dict[str, int]) -> Quoted:
+    """Judge a wish for a member with these balances."""
+    return _told(judge(state, heard, moment), balances)
+
+
+def offer(state: State, heard: Redeem, moment: Moment, balances: dict[str, int]) -> Quoted:
+    """Judge a reward of the catalogue: what a wish would have to say yet does not stand in its way."""
+    judged = judge(state, heard, moment)
+    return _told(judged._replace(reasons=tuple(each for each in judged.reasons if each.code != "invalid")), balances)
+
+
+def _told(judged: Judged, balances: dict[str, int]) -> Quoted:
+    priced, unit = judged.priced, judged.terms.unit if judged.terms is not None else ""
+    available = balances.get(unit, 0)
+    explained = tuple({"code": each.code, "detail": each.detail, **each.facts} for each in judged.reasons)
+    reasons = tuple(dict.fromkeys(each.code for each in judged.reasons))
+    if priced is None:
+        return Quoted(not reasons, reasons, explained, None, None, None, available, 0, affordable=False)
+    points, rest, needed = priced.points, priced.to_pay, priced.points
+    if priced.least is not None:
+        points, needed = min(points, max(0, available)), priced.least
+        rest = to_pay(points, priced.price, priced.cost, priced.rate)
+    shortfall = max(0, needed - available)
+    price = {"unit": unit, "amount": priced.price}
+    return Quoted(not reasons, reasons, explained, price, points, rest, available, shortfall, affordable=not shortfall)

@@ -1,0 +1,275 @@
+"""What the twelve programs offer, through HTTP, Kafka and Postgres: prices, seats, limits and keys, and for whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import pytest
+
+from laurel.embedded.publishing import offered_beside, program_files
+from laurel.program.reading import read_yaml
+from tests.flow.stage import Door, Town, gather_bounded
+
+pytestmark = pytest.mark.anyio
+
+PROGRAMS = (
+    "aadvantage",
+    "revenue-flyer",
+    "coalition",
+    "gm-card",
+    "ford-card",
+    "hanting",
+    "bank-classes",
+    "seven-eleven",
+)
+UNITS = {"aadvantage": "mile", "coalition": "mile", "gm-card": "credit", "ford-card": "credit"}
+DAY = "2024-03-20"
+
+
+@pytest.fixture(scope="module")
+async def town(town: Town) -> Town:
+    door = town.door()
+    for file in program_files():
+        if file.stem in PROGRAMS:
+            document: Any = read_yaml(file.read_text("utf-8"))
+            await door.publish({**document, "clock": "manual"})
+            for path, offered in offered_beside(file).items():
+                await door.call("PUT", f"programs/{file.stem}/{path}", offered, 201)
+            await door.call("POST", f"programs/{file.stem}/clock", {"as_of": "2024-03-10T12:00:00Z"})
+    return town
+
+
+async def given(door: Door, program: str, **points: int) -> None:
+    """Enrol members and give them points."""
+    for name, amount in points.items():
+        member = name.replace("_", "-")
+        await door.call(
+            "POST", f"programs/{program}/members", {"member": member, "enrolled_at": "2020-01-01T00:00:00Z"}, 201
+        )
+        if amount:
+            gift = {
+                "member": member,
+                "unit": UNITS.get(program, "point"),
+                "amount": amount,
+                "reason": "goodwill",
+                "note": "a start",
+            }
+            await door.call(
+                "POST", f"programs/{program}/adjustments", gift, 201, idempotency_key=f'"start-{program}-{member}"'
+            )
+
+
+async def left(door: Door, program: str, member: str) -> int:
+    shown = await door.call("GET", f"programs/{program}/members/{member}")
+    return sum(each["available"] for each in shown["balances"])
+
+
+def seats(*days: str, resource: str = "AA100") -> dict[str, Any]:
+    return {"segments": [{"resource": resource, "on": day} for day in days]}
+
+
+async def test_aa_2_3_7_8_9_awards(town: Town, door: Door) -> None:
+    await door.call("PUT", "programs/aadvantage/resources/AA100", {"capacity": 150}, 201)
+    await given(door, "aadvantage", a_1=24_999, a_2=50_000, a_3=200_000, a_4=25_000, spouse=0)
+    redeem = partial(door.redeem, "aadvantage")
+    short = await redeem("a-1", "a-1", "award-domestic", 409, **seats(DAY))
+    assert (short["code"], short["available"], short["shortfall"], short["unit"]) == (
+        "insufficient_points",
+        24_999,
+        1,
+        "mile",
+    )
+
+    europe = await redeem("a-2", "a-2", "award-europe", beneficiary={"member": "spouse"}, **seats(DAY))
+    assert (europe["state"], europe["points"], europe["beneficiary"]) == ("fulfilled", 50_000, "spouse")
+    assert (await left(door, "aadvantage", "a-2"), await left(door, "aadvantage", "spouse")) == (0, 0)
+
+    # AA-3: one is gone, five more go; a party of two is not served by the last one.
+    await redeem("a-3", "a-3", "award-domestic", **seats(DAY), party=5)
+    standing = await door.call("GET", f"programs/aadvantage/resources/AA100?on={DAY}")
+    assert {name: standing[name] for name in ("capacity", "quota", "taken", "left")} == {
+        "capacity": 150, "quota": 7, "taken": 6, "left": 1,
+    }  # fmt: skip
+    party = await redeem("a-3b", "a-3", "award-domestic", 409, **seats(DAY), party=2)
+    assert (party["code"], party["left"]) == ("sold_out", 1)
+    assert await left(door, "aadvantage", "a-3") == 75_000
+    dark = await redeem("a-3c", "a-3", "award-domestic", 409, **seats("2024-12-19", "2025-01-03"))
+    assert (dark["code"], dark["on"]) == ("blacked_out", ["2025-01-03"])
+    await redeem("a-3d", "a-3", "award-domestic", **seats("2024-12-19", "2025-01-04"))
+    nobody = await redeem("a-3e", "a-3", "award-domestic", 404, **seats(DAY, resource="AA999"))
+    assert nobody["code"] == "resource_unknown"
+    bare = await redeem("a-3f", "a-3", "award-domestic", 422)
+    assert bare["code"] == "invalid"
+
+    wish = {"member": "a-4", "reward": "award-domestic", **seats("2024-03-21")}
+    both = await asyncio.gather(
+        *(door.ask("POST", "programs/aadvantage/redemptions", wish, idempotency_key=f'"a-4-{n}"') for n in range(2))
+    )
+    assert sorted(each.status_code for each in both) == [201, 409]
+    refused = next(each.json() for each in both if each.status_code == 409)
+    assert (refused["code"], refused["shortfall"]) == ("insufficient_points", 25_000)
+    assert await left(door, "aadvantage", "a-4") == 0
+    await town.prove()
+
+
+async def test_two_hundred_buyers_race_for_seven_seats(town: Town, door: Door) -> None:
+    await door.call("PUT", "programs/aadvantage/resources/AA200", {"capacity": 150}, 201)
+    names = [f"race-{number:03}" for number in range(200)]
+    await gather_bounded([partial(given, door, "aadvantage", **{name.replace("-", "_"): 25_000}) for name in names], 16)
+
+    async def buy(member: str) -> str:
+        body = {"member": member, "reward": "award-domestic", **seats(DAY, resource="AA200")}
+        answer = await door.ask("POST", "programs/aadvantage/redemptions", body, idempotency_key=f'"{member}"')
+        return "won" if answer.status_code == 201 else str(answer.json()["code"])
+
+    assert Counter(await asyncio.gather(*(buy(name) for name in names))) == {"won": 7, "sold_out": 193}
+    standing = await door.call("GET", f"programs/aadvantage/resources/AA200?on={DAY}")
+    assert (standing["taken"], standing["left"]) == (7, 0)
+    assert sum([await left(door, "aadvantage", name) == 0 for name in names[:50]]) <= 7
+    await town.prove()
+
+
+async def test_rb_7_points_and_cash(town: Town, door: Door) -> None:
+    await given(door, "revenue-flyer", f_1=40_000)
+    body: dict[str, Any] = {
+        "member": "f-1",
+        "reward": "fare",
+        "amount": 25_000,
+        "currency": "USD",
+        "pay": {"points": 12_000},
+    }
+    quoted = await door.call("POST", "programs/revenue-flyer/redemptions/quote", body)
+    names = ("eligible", "reasons", "price", "points", "to_pay", "available", "shortfall")
+    assert {name: quoted[name] for name in names} == {
+        "eligible": True, "reasons": [], "price": {"unit": "point", "amount": 20_000}, "points": 12_000,
+        "to_pay": {"amount": 10_000, "currency": "USD"}, "available": 40_000, "shortfall": 0,
+    }  # fmt: skip
+    del body["member"], body["reward"]
+    paid = await door.redeem("revenue-flyer", "f-1", "f-1", "fare", **body)
+    assert (paid["points"], paid["to_pay"]) == (12_000, {"amount": 10_000, "currency": "USD"})
+    whole = await door.redeem("revenue-flyer", "f-2", "f-1", "fare", amount=19_999)
+    assert (whole["points"], whole["to_pay"]) == (16_000, None)
+    assert await left(door, "revenue-flyer", "f-1") == 12_000
+    wrong = await door.redeem("revenue-flyer", "f-3", "f-1", "fare", 409, amount=100, currency="EUR")
+    assert wrong["code"] == "currency_not_accepted"
+    short = await door.call(
+        "POST", "programs/revenue-flyer/redemptions/quote", {"member": "f-1", "reward": "fare", "amount": 25_000}
+    )
+    assert (short["available"], short["shortfall"]) == (12_000, 8_000)
+    foreign = await door.call(
+        "POST", "programs/revenue-flyer/redemptions/quote", {"member": "a-1", "reward": "fare", "amount": 1}, 404
+    )
+    assert foreign["code"] == "member_unknown"
+    await town.prove()
+
+
+async def test_co_3_who_honours_the_miles_is_told(town: Town, door: Door) -> None:
+    await given(door, "coalition", c_1=12_000)
+    await door.redeem("coalition", "c-1", "c-1", "hotel-night", on=DAY)
+    held = await town.rows("select partner, amount from points.holds where program = 'coalition'")
+    assert [tuple(row) for row in held] == [("hotel", 12_000)]
+    await town.prove()
+
+
+async def test_gm_7_and_fd_6_vehicles(town: Town, door: Door) -> None:
+    await given(door, "gm-card", g_1=123_456, g_2=500)
+    car: dict[str, Any] = {"amount": 1_725_000, "currency": "USD", "attributes": {"vin": "1G1"}}
+    bought = await door.redeem("gm-card", "g-1", "g-1", "new-vehicle", **car)
+    assert (bought["points"], bought["to_pay"]) == (123_456, {"amount": 1_601_544, "currency": "USD"})
+    assert await left(door, "gm-card", "g-1") == 0
+    again = await door.redeem("gm-card", "g-2", "g-2", "new-vehicle", 409, **car)
+    assert again["code"] == "key_used"
+    await given(door, "ford-card", d_1=4_999, d_2=5_000)
+    below = await door.redeem("ford-card", "d-1", "d-1", "new-vehicle", 409, amount=1_500_000, currency="USD")
+    assert below["code"] == "below_minimum"
+    done = await door.redeem(
+        "ford-card", "d-2", "d-2", "new-vehicle", amount=1_500_000, currency="USD", pay={"points": "all"}
+    )
+    assert (done["points"], done["to_pay"]["amount"], await left(door, "ford-card", "d-2")) == (5_000, 1_495_000, 0)
+    await town.prove()
+
+
+async def test_ht_2_7_8_nights_coupons_and_breakfasts(town: Town, door: Door) -> None:
+    await given(door, "hanting", h_1=7_999, h_2=8_000, h_3=8_000)
+    redeem = partial(door.redeem, "hanting")
+    assert (await redeem("h-1", "h-1", "free-night", 409))["shortfall"] == 1
+    await redeem("h-2", "h-2", "free-night")
+    await redeem("h-3", "h-3", "half-price-night")
+    await redeem("h-3b", "h-3", "partner-coffee", quantity=2)
+    assert (await left(door, "hanting", "h-2"), await left(door, "hanting", "h-3")) == (0, 1_000)
+
+    coupon = await redeem("h-2c", "h-2", "new-guest-coupon")
+    (voucher,) = coupon["vouchers"]
+    assert (coupon["points"], voucher["value"]["amount"]) == (0, 3_000)
+    assert voucher["expires_at"].startswith("2024-06-07T16:00"), "usable through 7 June in Shanghai"
+    assert len(voucher["code"]) == 19
+    for member in ("twin-1", "twin-2"):
+        await door.call("POST", "programs/hanting/members", {"member": member, "person": "p-1"}, 201)
+    await redeem("t-1", "twin-1", "new-guest-coupon")
+    assert (await redeem("t-2", "twin-2", "new-guest-coupon", 409))["code"] == "limit_reached"
+
+    # 0070: who has just risen gets at once what is for its new tier.
+    breakfast: dict[str, Any] = {"attributes": {"stay": "s-1", "nights": 2}}
+    assert (await redeem("b-0", "h-1", "breakfast", 409, **breakfast))["code"] == "not_eligible"
+    for number in range(3):
+        stay = {
+            "id": f"stay-{number}", "type": "stay", "member": "h-1", "occurred_at": f"2024-03-1{number}T09:00:00Z",
+            "currency": "CNY", "amount": 30_000,
+            "attributes": {"nights": 5, "checked_in_at": f"2024-03-0{number + 1}T09:00:00Z"},
+        }  # fmt: skip
+        tier = (await door.report("hanting", stay))["tier"]["name"]
+    assert tier == "gold"
+    await redeem("b-1", "h-1", "breakfast", **breakfast, quantity=2)
+    assert (await redeem("b-2", "h-1", "breakfast", 409, **breakfast))["code"] == "limit_reached"
+    await town.prove()
+
+
+async def test_spending_at_a_bank_and_at_a_till(town: Town, door: Door) -> None:
+    await given(door, "bank-classes", k_1=2_500)
+    credit = await door.redeem("bank-classes", "k-1", "k-1", "account-credit")
+    assert (credit["points"], await left(door, "bank-classes", "k-1")) == (1_000, 1_500)
+    await given(door, "seven-eleven", s_1=300)
+    till = await door.redeem(
+        "seven-eleven", "s-1", "s-1", "pay-at-till", amount=980, currency="JPY", pay={"points": "all"}
+    )
+    assert (till["points"], till["to_pay"]) == (300, {"amount": 680, "currency": "JPY"})
+    await town.prove()
+
+
+async def test_the_catalogue_for_a_member_and_a_day(town: Town, door: Door) -> None:
+    await given(door, "hanting", q_1=5_000)
+    shown = {each["reward"]: each for each in (await door.call("GET", "programs/hanting/rewards?member=q-1"))["data"]}
+    assert shown["free-night"]["price"] == {"unit": "point", "amount": 8_000}
+    assert {name: (each["eligible"], each["affordable"]) for name, each in shown.items()} == {
+        "breakfast": (False, True), "free-night": (True, False), "half-price-night": (True, True),
+        "new-guest-coupon": (True, True), "partner-coffee": (True, True),
+    }  # fmt: skip
+    assert shown["breakfast"]["reasons"] == ["not_eligible"]
+    may = await door.call("GET", "programs/hanting/rewards?member=q-1&affordable=true")
+    assert [each["reward"] for each in may["data"]] == ["half-price-night", "new-guest-coupon", "partner-coffee"]
+    dark = (await door.call("GET", "programs/aadvantage/rewards?on=2024-12-24"))["data"]
+    assert {each["reward"]: each["reasons"] for each in dark} == {
+        "award-asia-pacific": ["blacked_out"], "award-domestic": ["blacked_out"], "award-europe": ["blacked_out"],
+    }  # fmt: skip
+    unknown = await door.call("GET", "programs/hanting/rewards?member=nobody", None, 404)
+    assert unknown["code"] == "member_unknown"
+
+
+async def test_a_copy_takes_rewards_and_resources_along(town: Town, door: Door) -> None:
+    await door.call("PUT", "programs/coalition/resources/grand", {"capacity": 10, "partner": "hotel"}, 201)
+    await door.call("PUT", "programs/coalition/resources/grand", {"capacity": 4, "from": DAY, "until": DAY}, 201)
+    assert (
+        await door.ask("PUT", "programs/coalition/resources/grand", {"capacity": 10, "partner": "hotel"})
+    ).status_code == 200
+    wrong = await door.call("PUT", "programs/coalition/resources/grand", {"capacity": -1, "seats": 2}, 422)
+    assert {fault["pointer"] for fault in wrong["errors"]} == {"/capacity", "/seats"}
+    await door.call("POST", "programs/coalition/copy", {"to": "coalition-2"}, 201)
+    for day, capacity in ((DAY, 4), ("2024-03-21", 10)):
+        standing = await door.call("GET", f"programs/coalition-2/resources/grand?on={day}")
+        assert (standing["capacity"], standing["quota"]) == (capacity, capacity)
+    offered = await door.call("GET", "programs/coalition-2/rewards")
+    assert [each["reward"] for each in offered["data"]] == ["hotel-night"]
+    assert (await door.call("GET", "programs/coalition-2/resources/tiny", None, 404))["code"] == "resource_unknown"
