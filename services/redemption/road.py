@@ -187,9 +187,8 @@ class Road:
                 count = vouchers_at_once(state, heard, moment)
             else:
                 count = vouchers_needed(state, heard)
-            blanks = (
-                store.print_vouchers(step.key, _reward_of(state, step.key, heard), count, moment.at) if count else ()
-            )
+            if count:
+                blanks = store.print_vouchers(step.key, _reward_of(state, step.key, heard), count, moment.at)
         elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted | ShareReturned):
             blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
         return replace(moment, blanks=blanks) if blanks else moment

@@ -64,8 +64,7 @@ WHOLE = {
         "webhooks",
     },
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},
-    "redemption": {"pool_codes", "pool_lots", "rewards", "service_keys", "stock", "turns"},
-    "redemption": {"resources", "rewards", "service_keys", "stock", "turns"},
+    "redemption": {"pool_codes", "pool_lots", "resources", "rewards", "service_keys", "stock", "turns"},
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.
 WHOLE_EVERYWHERE = {
