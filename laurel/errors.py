@@ -129,6 +129,7 @@ _REFUSED = {
     "below_minimum": "This is below the minimum",
     "not_offered": "The program does not offer this",
     "key_used": "This was already used to redeem",
+    "redemption_cancelled": "The redemption was cancelled",
     "voucher_spent": "The voucher is spent",
     "voucher_expired": "The voucher has expired",
     "voucher_void": "The voucher is void",
@@ -146,6 +147,9 @@ _CONFLICTS = {
     "currency_not_accepted": "The program does not accept this currency",
     "other_household": "The member belongs to another household",
     "hold_open": "The hold is open; capture or release it first",
+    "redemption_ended": "The redemption has ended",
+    "redemption_not_held": "Nothing of this redemption is held to be confirmed",
+    "redemption_used": "What the redemption gave was used, or has ended",
 }
 _GONE = {"events_gone": "The events asked for are no longer kept"}
 _TOO_LARGE = {"too_large": "The body is too large"}

@@ -100,6 +100,28 @@ class RedemptionRequested(Event):
     hash: ShortText
     reward: Id
     quantity: Positive = 1
+    later: bool = False
+    versions: Versions
+
+
+class RedemptionConfirmRequested(Event):
+    """What is held for a redemption is to be finished."""
+
+    TYPE: ClassVar[str] = "redemption.confirm_requested.v1"
+
+    redemption: Id
+    partner: PartnerId
+    versions: Versions
+
+
+class RedemptionCancelRequested(Event):
+    """A redemption is to be taken back; `by` decides what becomes of points that have expired since."""
+
+    TYPE: ClassVar[str] = "redemption.cancel_requested.v1"
+
+    redemption: Id
+    partner: PartnerId
+    by: Literal["member", "provider"]
     versions: Versions
 
 

@@ -184,6 +184,7 @@ class RequestRedemption(Body):
     quantity: Annotated[int, Field(ge=1, le=1000)] = 1
     partner: PartnerId | None = None
     attributes: Attributes = Field(default_factory=dict)
+    confirm: Literal["later"] | None = None
 
 
 class Corrects(Body):
@@ -304,3 +305,7 @@ class CancelRedemption(Body):
 
     by: Literal["member", "provider"]
     reason: Text
+
+
+class ConfirmRedemption(Body):
+    """Nothing needs to be said to finish what is held."""

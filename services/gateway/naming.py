@@ -11,6 +11,8 @@ ACTIVITY: Final = "activity"
 MEMBER: Final = "member"
 REWARD: Final = "reward"
 REDEMPTION: Final = "redemption"
+REDEMPTION_CONFIRM: Final = "redemption_confirm"
+REDEMPTION_CANCEL: Final = "redemption_cancel"
 HOLD: Final = "hold"
 HOLD_CAPTURE: Final = "hold_capture"
 HOLD_RELEASE: Final = "hold_release"
@@ -37,6 +39,8 @@ _LETTERS: Final = {
     MEMBER: "m",
     REWARD: "w",
     REDEMPTION: "r",
+    REDEMPTION_CONFIRM: "rc",
+    REDEMPTION_CANCEL: "rx",
     HOLD: "h",
     HOLD_CAPTURE: "hc",
     HOLD_RELEASE: "hr",

@@ -70,6 +70,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     redemption.RedemptionFulfilled.TYPE: redemptions.fulfilled,
     redemption.RedemptionRefused.TYPE: redemptions.redemption_refused,
     redemption.RedemptionCancelled.TYPE: redemptions.cancelled,
+    redemption.RedemptionAskRefused.TYPE: redemptions.ask_refused,
     redemption.VoucherRedeemed.TYPE: vouchers.voucher_moved,
     redemption.VoucherUndone.TYPE: vouchers.voucher_moved,
     redemption.VoucherVoided.TYPE: vouchers.voucher_moved,
@@ -89,8 +90,6 @@ ANSWERS: Final = TYPES - {
     points.TierKept.TYPE,
     points.SegmentChanged.TYPE,
     points.ClockTurned.TYPE,
-    redemption.RedemptionHeld.TYPE,
-    redemption.RedemptionCancelled.TYPE,
     parking.MessageParked.TYPE,
 }
 """The types that can be the outcome of a request; what these others tell nobody has asked for."""

@@ -20,6 +20,8 @@ from laurel.contracts.asking import (
     MemberCloseRequested,
     MergeRequested,
     PendingDecisionRequested,
+    RedemptionCancelRequested,
+    RedemptionConfirmRequested,
     RedemptionRequested,
     RewardPublishRequested,
     StatusMatchRequested,
@@ -162,6 +164,7 @@ def redemption_requested(
     hash_: str,
     reward: str,
     quantity: int,
+    later: bool,
     traceparent: str,
 ) -> Saying:
     """A member wants a reward."""
@@ -176,9 +179,24 @@ def redemption_requested(
         hash=hash_,
         reward=reward,
         quantity=quantity,
+        later=later,
         versions=stamp.versions,
     )
     return _said(RedemptionRequested.TYPE, stamp, member, at, encode(body), traceparent)
+
+
+def redemption_confirm_requested(stamp: Stamp, redemption: str, member: str, partner: str, traceparent: str) -> Saying:
+    """What is held for a redemption is to be finished."""
+    fields = {"redemption": redemption, "partner": partner}
+    return _to_points(RedemptionConfirmRequested, stamp, member, traceparent, **fields)
+
+
+def redemption_cancel_requested(
+    stamp: Stamp, redemption: str, member: str, partner: str, by: str, traceparent: str
+) -> Saying:
+    """A redemption is to be taken back."""
+    fields = {"redemption": redemption, "partner": partner, "by": by}
+    return _to_points(RedemptionCancelRequested, stamp, member, traceparent, **fields)
 
 
 def clock_turn_requested(stamp: Stamp, as_of: datetime, traceparent: str) -> Saying:

@@ -352,6 +352,8 @@ class RedemptionShown(Shown):
     to_pay: Money | None = None
     lots: list[LotAmount] = []
     vouchers: Annotated[list[VoucherShown], Field(max_length=1000)] = []
+    expires_at: Instant | None = None
+    by: Literal["member", "provider"] | None = None
     code: str | None = None
     delayed: bool = False
 

@@ -54,11 +54,22 @@ def announce(occasion: Occasion) -> Iterator[Announcement]:
     for fact in occasion.decision.facts:
         build = _EVENTS.get(type(fact))
         if build is not None:
+            correlation = _correlation(fact, occasion)
             for type_, body in build(fact, occasion):
-                yield _announcement(occasion, type_, body)
+                yield _announcement(occasion, type_, body, correlation)
 
 
-def _announcement(occasion: Occasion, type_: str, body: bytes) -> Announcement:
+def _correlation(fact: AnyFact, occasion: Occasion) -> str:
+    """Return the request that a fact answers: mostly the one that led to it, if not, the one that still waits."""
+    saga = occasion.saga
+    if saga is not None and isinstance(fact, f.CancellationTold):
+        return saga.cancelling
+    if saga is not None and isinstance(fact, f.RedemptionRefused) and isinstance(occasion.heard, h.CancelRedemption):
+        return saga.correlation
+    return occasion.correlation
+
+
+def _announcement(occasion: Occasion, type_: str, body: bytes, correlation: str) -> Announcement:
     message = occasion.message
     return Announcement(
         occasion.decision.program,
@@ -67,7 +78,7 @@ def _announcement(occasion: Occasion, type_: str, body: bytes) -> Announcement:
         body,
         occasion.decision.at,
         message.id if message is not None else "",
-        occasion.correlation,
+        correlation,
         message.traceparent if message is not None else "",
     )
 
@@ -110,6 +121,34 @@ def _points_asked(_fact: f.PointsAsked, occasion: Occasion) -> _Built:
     yield _event(occasion, said.HoldRequested, **_hold(saga), unit=saga.unit, amount=saga.points)
 
 
+def _held(_fact: f.HeldForLater, occasion: Occasion) -> _Built:
+    """Say that it can be confirmed, and until when."""
+    saga = _saga(occasion)
+    outcome = {**_outcome(saga), "lots": _lots(saga.lots), "wallet": _wallet(occasion), "expires_at": saga.waits_until}
+    yield _event(occasion, said.RedemptionHeld, **outcome)
+
+
+def _cancel_asked(fact: f.CancelAsked, occasion: Occasion) -> _Built:
+    yield _event(occasion, said.HoldCancelRequested, **_hold(_saga(occasion)), by=fact.by)
+
+
+def _cancellation_told(fact: f.CancellationTold, occasion: Occasion) -> _Built:
+    """Say the outcome, with the points where they lie now."""
+    saga = _saga(occasion)
+    told = {"by": saga.cancelled_by, "request": saga.correlation, "lots": _lots(fact.lots), "points": 0}
+    outcome = {**_outcome(saga), **told, "wallet": _wallet(occasion)}
+    yield _kept(saga, _event(occasion, said.RedemptionCancelled, **outcome))
+
+
+def _ask_refused(fact: f.AskRefused, occasion: Occasion) -> _Built:
+    told = {"asked": fact.asked, "code": fact.code, "detail": fact.detail, "facts": fact.facts}
+    yield _event(occasion, said.RedemptionAskRefused, redemption=_saga(occasion).key.redemption, **told)
+
+
+def _lots(parts: Iterable[h.LotAmount]) -> list[object]:
+    return [_LotAmount(lot=part.lot, amount=part.amount) for part in parts]
+
+
 def _release_asked(fact: f.ReleaseAsked, occasion: Occasion) -> _Built:
     yield _event(occasion, said.HoldReleaseRequested, **_hold(_saga(occasion)), reason=fact.reason)
 
@@ -118,12 +157,11 @@ def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:
     """Say the outcome, each voucher, and, in the same breath, that the points are to be spent."""
     saga, facts = _saga(occasion), occasion.decision.facts
     vouchers = [fact for fact in facts if isinstance(fact, f.VoucherIssued)]
-    lots = [_LotAmount(lot=part.lot, amount=part.amount) for part in _begun(facts).lots]
     made = [
         _VoucherMade(voucher=fact.voucher, suffix=fact.suffix, value=_money(fact.value), expires_at=fact.expires_at)
         for fact in vouchers
     ]
-    outcome = {**_outcome(saga), "lots": lots, "vouchers": made, "wallet": _wallet(occasion)}
+    outcome = {**_outcome(saga), "lots": _lots(saga.lots), "vouchers": made, "wallet": _wallet(occasion)}
     yield _kept(saga, _event(occasion, said.RedemptionFulfilled, **outcome))
     for fact in vouchers:
         yield _voucher_issued(fact, saga, occasion)
@@ -188,10 +226,6 @@ def _wallet(occasion: Occasion) -> object:
     return _WalletSeen(source=message.source, sequence=message.sequence, balances=heard.balances, version=heard.version)
 
 
-def _begun(facts: Iterable[AnyFact]) -> f.FulfilmentBegun:
-    return next(fact for fact in facts if isinstance(fact, f.FulfilmentBegun))
-
-
 def _money(value: h.Money | None) -> object:
     return None if value is None else _Money(amount=value.amount, currency=value.currency)
 
@@ -246,6 +280,10 @@ def _voucher_event(occasion: Occasion, contract: type[Event], **fields: object) 
 _EVENTS: dict[type, Callable[[Any, Occasion], _Built]] = {
     f.RewardPublished: _published,
     f.PointsAsked: _points_asked,
+    f.HeldForLater: _held,
+    f.CancelAsked: _cancel_asked,
+    f.CancellationTold: _cancellation_told,
+    f.AskRefused: _ask_refused,
     f.ReleaseAsked: _release_asked,
     f.RedemptionFulfilled: _fulfilled,
     f.RedemptionRefused: _refused,

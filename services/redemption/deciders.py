@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.redemption.domain import heard as h
-from services.redemption.domain.closing import see_capture, see_release
+from services.redemption.domain.cancelling import cancel
+from services.redemption.domain.closing import see_capture, see_release, see_restoring
+from services.redemption.domain.confirming import confirm
 from services.redemption.domain.ending import end
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import fulfil
@@ -41,6 +43,8 @@ DECIDERS: dict[str, Decider] = {
     # asked by callers, through the gateway
     "reward.publish_requested.v1": Decider("publish", msgspec.json.Decoder(h.PublishReward).decode, publish),
     "redemption.requested.v1": Decider("request", msgspec.json.Decoder(h.Redeem).decode, request),
+    "redemption.confirm_requested.v1": Decider("confirm", msgspec.json.Decoder(h.ConfirmRedemption).decode, confirm),
+    "redemption.cancel_requested.v1": Decider("cancel", msgspec.json.Decoder(h.CancelRedemption).decode, cancel),
     "voucher.redeem_requested.v1": Decider("redeem", msgspec.json.Decoder(h.UseVoucher).decode, use),
     "voucher.void_requested.v1": Decider("void", msgspec.json.Decoder(h.VoidVoucher).decode, void),
     # answered by points
@@ -48,6 +52,7 @@ DECIDERS: dict[str, Decider] = {
     "points.hold_refused.v1": Decider("hold_refused", msgspec.json.Decoder(h.HoldRefused).decode, refuse),
     "points.captured.v1": Decider("captured", msgspec.json.Decoder(h.PointsCaptured).decode, see_capture),
     "points.released.v1": Decider("released", msgspec.json.Decoder(h.PointsReleased).decode, see_release),
+    "points.restored.v1": Decider("restored", msgspec.json.Decoder(h.PointsRestored).decode, see_restoring),
     # told by points
     "points.converted.v1": Decider("issue", msgspec.json.Decoder(h.PointsConverted).decode, issue),
 }

@@ -18,13 +18,15 @@ from services.redemption.domain.vouchers import VoucherKey
 class Needs:
     """What the messages of a batch can touch.
 
-    `requested` are sagas that may have to be opened, `answered` those that somebody speaks of; `rewards` may be
+    `requested` are sagas that may have to be opened, `answered` those that somebody speaks of, `cancelled` those that
+    are taken back, perhaps with their vouchers; `rewards` may be
     drawn from, `published` may have to be made first. `issued` are vouchers that may have to be made, `asked` those
     that something is asked of.
     """
 
     requested: set[SagaKey] = field(default_factory=set)
     answered: set[SagaKey] = field(default_factory=set)
+    cancelled: set[SagaKey] = field(default_factory=set)
     rewards: set[RewardKey] = field(default_factory=set)
     published: set[RewardKey] = field(default_factory=set)
     issued: set[VoucherKey] = field(default_factory=set)
@@ -92,10 +94,11 @@ class OpenTurn(NamedTuple):
 
 
 class TurnSeen(NamedTuple):
-    """How far the vouchers of a turn are."""
+    """How far a turn is: its vouchers, and what waited to be confirmed."""
 
     issued: int
     expired: int
+    timed_out: int
     done: bool
 
 

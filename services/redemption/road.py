@@ -7,7 +7,7 @@ arrive sifted: none was applied before, and those of one key are in order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import msgspec
@@ -16,11 +16,14 @@ from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from services.redemption.announcing import Occasion, announce
 from services.redemption.deciders import DECIDERS, OF_PROGRAMS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.answering import ImpossibleMessageError
-from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.facts import AnyFact, VoucherFact
 from services.redemption.domain.fulfilling import vouchers_needed
 from services.redemption.domain.heard import (
+    AskOfRedemption,
     AskOfVoucher,
+    CancelRedemption,
     ClockTurned,
+    ConfirmRedemption,
     Heard,
     HoldAnswer,
     PointsConverted,
@@ -48,6 +51,10 @@ class CannotProcessError(Exception):
         self.reason = reason
         self.detail = detail
         self.also: tuple[CannotProcessError, ...] = ()
+
+
+VERSIONED = Redeem | AskOfRedemption | AskOfVoucher
+"""What carries the program's version that it was accepted under."""
 
 
 @dataclass(slots=True)
@@ -103,7 +110,7 @@ class Road:
         wrong = [
             CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(heard.program, version))
             for step in steps
-            if isinstance(heard := step.heard, Redeem | AskOfVoucher)
+            if isinstance(heard := step.heard, VERSIONED)
             and step.message is not None
             and (version := heard.versions.program)
             and not self._programs.knows(heard.program, version)
@@ -137,13 +144,13 @@ class Road:
         saga = state.sagas.get(step.key) if isinstance(step.key, SagaKey) else None
         at = heard.at if saga is None else max(heard.at, saga.at)
         blanks: tuple[Blank, ...] = ()
-        if isinstance(heard, PointsHeld) and isinstance(step.key, SagaKey):
-            count = vouchers_needed(state, heard)
+        if isinstance(heard, PointsHeld | ConfirmRedemption) and isinstance(step.key, SagaKey):
+            count = vouchers_needed(state, saga, heard) if saga is not None else 0
             blanks = store.print_vouchers(step.key, count) if count else ()
         elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted):
             blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
         program = ProgramTerms()
-        if isinstance(heard, Redeem | AskOfVoucher) and heard.versions.program:
+        if isinstance(heard, VERSIONED) and heard.versions.program:
             program = self._programs.terms(heard.program, heard.versions.program)
         return Moment(
             at=at,
@@ -156,6 +163,9 @@ class Road:
     def _enter(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...]) -> None:
         """Move the state by the facts, make the decision's row, and say what follows before anything else moves."""
         program, key, heard = step.heard.program, step.key, step.heard
+        theirs = [fact for fact in facts if isinstance(key, SagaKey) and isinstance(fact, VoucherFact)]
+        if theirs:
+            facts = tuple(fact for fact in facts if fact not in theirs)
         for fact in facts:
             batch.state.apply(program, key, fact)
         saga = batch.state.sagas[key] if isinstance(key, SagaKey) else None
@@ -172,6 +182,10 @@ class Road:
         decision = Decision(program, key, number, step.kind, message_id, at, facts)
         batch.decisions.append(decision)
         batch.said.extend(announce(Occasion(decision, saga, heard, step.message, voucher)))
+        # What a saga does to its vouchers is decided of each of them, like all that becomes of it.
+        for fact in theirs:
+            voucher_key = VoucherKey(program, heard.member or "", fact.voucher)
+            self._enter(batch, replace(step, key=voucher_key), (fact,))
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
@@ -220,7 +234,7 @@ def _turned(message: Incoming) -> ClockTurned:
 
 def _key(heard: Heard) -> SagaKey | VoucherKey | None:
     match heard:
-        case Redeem() | TimeIsUp():
+        case Redeem() | TimeIsUp() | AskOfRedemption():
             return SagaKey(heard.program, heard.member or "", heard.redemption)
         case HoldAnswer():
             return SagaKey(heard.program, heard.member or "", heard.hold)
@@ -246,6 +260,8 @@ def needs(steps: Sequence[Step]) -> Needs:
                 out.published.add(RewardKey(heard.program, heard.reward))
             case PointsConverted() if isinstance(step.key, VoucherKey):
                 out.issued.add(step.key)
+            case CancelRedemption() if isinstance(step.key, SagaKey):
+                out.cancelled.add(step.key)
             case _ if isinstance(step.key, VoucherKey):
                 out.asked.add(step.key)
             case _ if isinstance(step.key, SagaKey):
@@ -257,7 +273,7 @@ def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
     """Return the newest version of each program that any of the messages was accepted under."""
     newest: dict[str, int] = {}
     for step in steps:
-        if isinstance(step.heard, Redeem | AskOfVoucher):
+        if isinstance(step.heard, VERSIONED):
             version = step.heard.versions.program
             if version > newest.get(step.heard.program, 0):
                 newest[step.heard.program] = version

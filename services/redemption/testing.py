@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -17,11 +17,12 @@ from laurel.contracts.envelope import Cause, Versions
 from laurel.contracts.rewards import Money, Reward
 from laurel.shapes import encode
 from services.redemption.domain.codes import code_of, suffix_of
+from services.redemption.domain.facts import VoucherIssued
 from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
 from services.redemption.domain.state import SagaKey, State
-from services.redemption.domain.vouchers import VoucherKey
+from services.redemption.domain.vouchers import VoucherKey, issued
 from services.redemption.ports import Announcement, Decision, Needs
 
 PROGRAM = "grocery"
@@ -56,9 +57,16 @@ class MemoryStore:
         self.turns.extend(turns)
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
-        """Keep the decisions."""
-        del state
+        """Keep the decisions, and the vouchers of redemptions, which later decisions may concern."""
         self.decisions.extend(decisions)
+        for decision in decisions:
+            if isinstance(decision.key, SagaKey):
+                made = [fact for fact in decision.facts if isinstance(fact, VoucherIssued)]
+                for fact in made:
+                    key = VoucherKey(*decision.key[:2], fact.voucher)
+                    at = fact.issued_at or decision.at
+                    voucher = issued(key, msgspec.structs.replace(fact, issued_at=at))
+                    state.vouchers[key] = replace(voucher, redemption=decision.key.redemption)
 
 
 class FixedPrograms:
@@ -138,9 +146,38 @@ def redemption_requested(
         hash=more.pop("hash", f"{reward} x{quantity}"),
         reward=reward,
         quantity=quantity,
-        versions=Versions(program=more.pop("version", 1)),
+        later=more.pop("later", False),
+        versions=Versions(program=more.pop("version", 1), as_of=more.pop("as_of", None)),
     )
     return _told(event, correlation=more.pop("correlation", f"redemption:{redemption}"))
+
+
+def redemption_confirmed(member: str, redemption: str, *, at: datetime = NOON, **more: Any) -> Told:
+    """Ask for what is held to be finished."""
+    return _asked_of(asking.RedemptionConfirmRequested, member, redemption, at, f"confirm:{redemption}", more)
+
+
+def redemption_cancelled(
+    member: str, redemption: str, by: str = "member", *, at: datetime = NOON, **more: Any
+) -> Told:
+    """Ask for a redemption to be taken back."""
+    more["by"] = by
+    return _asked_of(asking.RedemptionCancelRequested, member, redemption, at, f"cancel:{redemption}", more)
+
+
+def _asked_of(model: Any, member: str, redemption: str, at: datetime, correlation: str, more: dict[str, Any]) -> Told:
+    correlation = more.pop("correlation", correlation)
+    event = model(
+        program=PROGRAM,
+        member=member,
+        at=at,
+        cause=Cause(kind="request", id=redemption),
+        redemption=redemption,
+        partner=more.pop("partner", "acme"),
+        versions=Versions(program=1, as_of=more.pop("as_of", None)),
+        **more,
+    )
+    return _told(event, correlation=correlation)
 
 
 def points_held(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
@@ -163,6 +200,12 @@ def points_captured(member: str, hold: str, amount: int, *, unit: str = "point",
 def points_released(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
     """Answer that points are given back."""
     return _answer(points.PointsReleased, member, hold, unit, amount, **more)
+
+
+def points_restored(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
+    """Answer that spent points are back."""
+    lots = [points.LotAmount(lot="1.1", amount=amount)]
+    return _answer(points.PointsRestored, member, hold, unit, amount, lots=lots, by=more.pop("by", "member"), **more)
 
 
 def points_converted(member: str, voucher: str, value: int = 250, **more: Any) -> Told:
@@ -270,6 +313,7 @@ class PaperPoints:
             "hold.requested.v1": self._hold,
             "hold.capture_requested.v1": self._capture,
             "hold.release_requested.v1": self._release,
+            "hold.cancel_requested.v1": self._cancel,
         }.get(asked.type)
         if build is None:
             return []
@@ -317,6 +361,17 @@ class PaperPoints:
             self.balances[member] += amount
         self.holds[key] = ("released", amount)
         return [points_released(member, body["hold"], amount, program=body["program"], at=_at(body))]
+
+    def _cancel(self, member: str, body: dict[str, Any]) -> list[Told]:
+        key = (member, body["hold"])
+        state, amount = self.holds[key]
+        if state == "cancelled":
+            return []
+        assert state == "captured", f"the cancellation of a saga's capture cannot be refused, but it is {state}"
+        self.balances[member] += amount
+        self.holds[key] = ("cancelled", amount)
+        more = {"program": body["program"], "at": _at(body), "by": body["by"]}
+        return [points_restored(member, body["hold"], amount, **more)]
 
 
 def _at(body: dict[str, Any]) -> datetime:

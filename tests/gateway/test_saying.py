@@ -65,6 +65,7 @@ def said() -> list[Saying]:
             partner="acme",
             hash_="1:abc",
             reward="mug",
+            later=False,
             quantity=2,
             traceparent="",
         ),

@@ -62,7 +62,8 @@ WHOLE = {
         "program_versions", "programs", "rewards",
     },
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},
-    "redemption": {"rewards", "stock", "turns"},
+    # `calls` has a row for each partner that is to be asked, and no more.
+    "redemption": {"calls", "rewards", "stock", "turns"},
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.
 WHOLE_EVERYWHERE = {

@@ -165,6 +165,8 @@ class Told:
     closed: tuple[str, str] | None = None
     """The program and member whom an event closes."""
     merged: MergeSeen | None = None
+    also: Outcome | None = None
+    """What becomes of another request, which waited for another end of the same thing."""
     shares: tuple[ShareSeen, ...] = ()
 
 

@@ -39,10 +39,23 @@ class RedemptionRequested(Fact, frozen=True, tag=True):
     reward_version: int = 0
     unit: str = ""
     points: int = 0
+    later: bool = False
 
 
 class RequestRepeated(Fact, frozen=True, tag=True):
     """The same request came again after the saga had ended; its outcome is said again."""
+
+
+class HeldForLater(Fact, frozen=True, tag=True):
+    """Points, stock and price are held until somebody confirms, or the wait is over."""
+
+    lots: tuple[LotAmount, ...] = ()
+
+
+class RedemptionConfirmed(Fact, frozen=True, tag=True):
+    """What was held is to be finished; whoever confirmed waits for the outcome from now on."""
+
+    correlation: str = ""
 
 
 class StockReserved(Fact, frozen=True, tag=True):
@@ -66,10 +79,21 @@ class StockTaken(Fact, frozen=True, tag=True):
     quantity: int
 
 
+class StockRestored(Fact, frozen=True, tag=True):
+    """Pieces that were gone are on offer again: their redemption was cancelled."""
+
+    reward: str
+    quantity: int
+
+
 class PointsAsked(Fact, frozen=True, tag=True):
-    """Points were asked to hold the price; `waits_until` is absent where only a told clock moves time."""
+    """Points were asked to hold the price; without `waits_until` nothing ends the wait.
+
+    `manual`: the program's own clock ends it, not the wall's.
+    """
 
     waits_until: datetime | None = None
+    manual: bool = False
 
 
 class FulfilmentBegun(Fact, frozen=True, tag=True):
@@ -154,6 +178,28 @@ class ReleaseAsked(Fact, frozen=True, tag=True):
     reason: str
 
 
+class RedemptionCancelled(Fact, frozen=True, tag=True):
+    """The redemption is taken back. It is told when points have given back what they had."""
+
+    by: str
+    correlation: str = ""
+
+
+class CancelAsked(Fact, frozen=True, tag=True):
+    """Points were asked to undo the capture, which cannot be refused."""
+
+    by: str
+
+
+class AskRefused(Fact, frozen=True, tag=True):
+    """What was `asked` of the redemption (cancel, confirm) could not be done; the redemption stays as it is."""
+
+    asked: str
+    code: str
+    detail: str
+    facts: dict[str, Any] = {}
+
+
 class CaptureSeen(Fact, frozen=True, tag=True):
     """Points said that the hold is spent: nothing is open any more."""
 
@@ -162,27 +208,47 @@ class ReleaseSeen(Fact, frozen=True, tag=True):
     """Points said that the hold is given back: nothing is open any more."""
 
 
+class RestoringSeen(Fact, frozen=True, tag=True):
+    """Points said that the capture is undone, and in which lots its points lie: nothing is open any more."""
+
+    lots: tuple[LotAmount, ...] = ()
+
+
+class CancellationTold(Fact, frozen=True, tag=True):
+    """Points have given back what they had, so it is told that the redemption is cancelled."""
+
+    lots: tuple[LotAmount, ...] = ()
+
+
 class HoldRefusalSeen(Fact, frozen=True, tag=True):
     """Points refused a hold that the saga had no more use for: nothing is open any more."""
 
 
-StockFact = StockReserved | StockReturned | StockTaken
+StockFact = StockReserved | StockReturned | StockTaken | StockRestored
 VoucherFact = VoucherRedeemed | VoucherUndone | VoucherVoided | VoucherExpired | VoucherRefused
 AnyFact = (
     RewardPublished
     | RedemptionRequested
     | RequestRepeated
+    | HeldForLater
+    | RedemptionConfirmed
     | StockReserved
     | StockReturned
     | StockTaken
+    | StockRestored
     | PointsAsked
     | FulfilmentBegun
     | VoucherIssued
     | RedemptionFulfilled
     | RedemptionRefused
+    | RedemptionCancelled
+    | CancelAsked
+    | AskRefused
     | ReleaseAsked
     | CaptureSeen
     | ReleaseSeen
+    | RestoringSeen
+    | CancellationTold
     | HoldRefusalSeen
     | VoucherRedeemed
     | VoucherUndone

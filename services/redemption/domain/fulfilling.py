@@ -1,4 +1,7 @@
-"""The points are held: the saga passes the point of no return, and the member gets the reward."""
+"""The points are held: the saga passes the point of no return, and the member gets the reward.
+
+One that is to be confirmed later waits for that.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from laurel.calendars import local_date, local_midnight, zone_named
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import awaits_points, check_price, saga_of
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import PointsHeld, Terms
+from services.redemption.domain.heard import ConfirmRedemption, LotAmount, PointsHeld, Terms
 from services.redemption.domain.moment import Moment
-from services.redemption.domain.state import HoldState, Saga, SagaKey, State
+from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState, State
 from services.redemption.domain.timing_out import is_over, time_out
 
 CAME_LATE = "came_late"
@@ -21,7 +24,8 @@ CAME_LATE = "came_late"
 def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ...]:
     """Make the vouchers and say so together with the request for the capture, which cannot be refused.
 
-    Points that come for a saga that gave up are asked back; a repeat changes nothing.
+    Points that come for a saga that gave up are asked back; a repeat changes nothing. What is to be confirmed later
+    is held until then.
     """
     saga = saga_of(state, heard)
     if saga is None:
@@ -31,7 +35,14 @@ def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ..
     check_price(saga, heard)
     if is_over(saga, moment.at):
         return time_out(saga)
-    out: list[AnyFact] = [f.FulfilmentBegun(lots=heard.lots)]
+    if saga.later:
+        return (f.HeldForLater(lots=heard.lots),)
+    return finish(state, saga, heard.lots, moment)
+
+
+def finish(state: State, saga: Saga, lots: tuple[LotAmount, ...], moment: Moment) -> tuple[AnyFact, ...]:
+    """Pass the point of no return, and give the member the reward."""
+    out: list[AnyFact] = [f.FulfilmentBegun(lots=lots)]
     out.extend(_vouchers(saga, state.terms_of(saga), moment))
     if saga.counted:
         out.append(f.StockTaken(reward=saga.reward, quantity=saga.quantity))
@@ -39,12 +50,15 @@ def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ..
     return tuple(out)
 
 
-def vouchers_needed(state: State, heard: PointsHeld) -> int:
-    """Return how many blanks `fulfil` may use up."""
-    saga = saga_of(state, heard)
-    if saga is None or not awaits_points(saga) or state.terms_of(saga).kind != "voucher":
-        return 0
-    return saga.quantity
+def vouchers_needed(state: State, saga: Saga, heard: PointsHeld | ConfirmRedemption) -> int:
+    """Return how many blanks an answer to this may use up."""
+    ready = awaits_points(saga) and not saga.later if isinstance(heard, PointsHeld) else can_be_confirmed(saga)
+    return saga.quantity if ready and state.terms_of(saga).kind == "voucher" else 0
+
+
+def can_be_confirmed(saga: Saga) -> bool:
+    """Say whether points, stock and price are held for whoever confirms."""
+    return saga.state is SagaState.HOLDING and saga.hold is HoldState.HELD
 
 
 def voucher_id(key: SagaKey, number: int) -> str:

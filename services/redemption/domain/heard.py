@@ -63,6 +63,24 @@ class Redeem(Heard, frozen=True, kw_only=True):
     reward: str
     versions: Versions
     quantity: int = 1
+    later: bool = False
+
+
+class AskOfRedemption(Heard, frozen=True, kw_only=True):
+    """The root of what is asked of a redemption that was asked for before."""
+
+    redemption: str
+    versions: Versions = Versions()
+
+
+class CancelRedemption(AskOfRedemption, frozen=True, kw_only=True):
+    """Take a redemption back; `by` whose choice or fault."""
+
+    by: str
+
+
+class ConfirmRedemption(AskOfRedemption, frozen=True, kw_only=True):
+    """Finish a redemption whose points, stock and price are held."""
 
 
 class LotAmount(msgspec.Struct, frozen=True):
@@ -107,6 +125,12 @@ class PointsCaptured(HoldAnswer, frozen=True, kw_only=True):
 
 class PointsReleased(HoldAnswer, frozen=True, kw_only=True):
     """The points are available again."""
+
+
+class PointsRestored(HoldAnswer, frozen=True, kw_only=True):
+    """The points of a capture that was cancelled are back; `lots` are where they lie."""
+
+    lots: tuple[LotAmount, ...] = ()
 
 
 class TimeIsUp(Heard, frozen=True, kw_only=True):

@@ -40,11 +40,22 @@ def _reserve(state: State, stock: Stock, heard: Redeem, moment: Moment) -> tuple
     if not stock.has(heard.quantity):
         detail = f"{heard.quantity} of {heard.reward} were asked for, {stock.left} are left"
         return (asked, f.RedemptionRefused(code="sold_out", detail=detail, facts={"left": stock.left}))
-    waits_until = None if moment.program.manual else moment.at + moment.hold_wait
-    waiting = f.PointsAsked(waits_until=waits_until)
+    waiting = _waiting(heard, moment)
     if stock.total is None:
         return (asked, waiting)
     return (asked, f.StockReserved(reward=heard.reward, quantity=heard.quantity), waiting)
+
+
+def _waiting(heard: Redeem, moment: Moment) -> f.PointsAsked:
+    """Say how long it waits: by the wall's clock, or, to be confirmed, by the program's own where that was ever set.
+
+    Nothing else of a program with a clock of its own waits: points answer whenever they do.
+    """
+    if not moment.program.manual:
+        return f.PointsAsked(waits_until=moment.at + moment.hold_wait)
+    if heard.later and heard.versions.as_of is not None:
+        return f.PointsAsked(waits_until=heard.versions.as_of + moment.hold_wait, manual=True)
+    return f.PointsAsked()
 
 
 def _asked(
@@ -61,6 +72,7 @@ def _asked(
         reward_version=reward_version,
         unit=unit,
         points=points,
+        later=heard.later,
     )
 
 
@@ -82,4 +94,4 @@ def _again(saga: Saga, heard: Redeem) -> tuple[AnyFact, ...]:
     """
     if saga.hash != heard.hash:
         raise ImpossibleMessageError(f"redemption {heard.redemption} was asked for before with another request")
-    return (f.RequestRepeated(),) if saga.ended else ()
+    return (f.RequestRepeated(),) if saga.told else ()

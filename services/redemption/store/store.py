@@ -9,13 +9,13 @@ from datetime import datetime
 from laurel.io.database import Connection
 from services.redemption.domain.codes import CHANCES, code_of, suffix_of
 from services.redemption.domain.fulfilling import voucher_id
-from services.redemption.domain.heard import ClockTurned, VoucherEnds
+from services.redemption.domain.heard import ClockTurned, TimeIsUp, VoucherEnds
 from services.redemption.domain.moment import Blank
 from services.redemption.domain.state import SagaKey, State
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
-from services.redemption.store.loading import MemberKey, load
+from services.redemption.store.loading import MemberKey, load, overdue_in
 from services.redemption.store.secrets import Secret
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import ended
@@ -67,9 +67,13 @@ class PostgresStore:
         """Return vouchers whose time is over by then."""
         return await ended(self._connection, programs, until, limit)
 
-    async def advance(self, turn: OpenTurn, expired: int, *, done: bool) -> None:
+    async def overdue_in(self, program: str, until: datetime, limit: int) -> list[TimeIsUp]:
+        """Return sagas that have waited long enough by a program's own clock."""
+        return await overdue_in(self._connection, program, until, limit)
+
+    async def advance(self, turn: OpenTurn, expired: int, timed_out: int, *, done: bool) -> None:
         """Keep how far a turn has come."""
-        await turning.advance(self._connection, turn, expired, done=done)
+        await turning.advance(self._connection, turn, expired, timed_out, done=done)
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Write what was decided."""

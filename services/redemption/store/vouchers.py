@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,6 +24,15 @@ _VOUCHERS: Final = """
         select program, member, voucher, state, suffix, issued_at, value, currency, expires_at, not_above_basket,
                redemption, conversion, turned_to, reference, used_by, step
         from vouchers where program = k.program and member = k.member and voucher = k.voucher offset 0) v"""
+
+_OF_SAGAS: Final = """
+    select v.*
+    from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
+    cross join lateral (
+        select program, member, voucher, state, suffix, issued_at, value, currency, expires_at, not_above_basket,
+               redemption, conversion, turned_to, reference, used_by, step
+        from vouchers where program = k.program and member = k.member and redemption = k.redemption
+          and redemption <> '' offset 0) v"""
 
 _ADD: Final = """
     insert into vouchers (program, member, voucher, redemption, number, state, value, currency, issued_at,
@@ -58,10 +67,17 @@ _ENDED: Final = """
 
 async def read_vouchers(connection: Connection, keys: set[VoucherKey]) -> dict[VoucherKey, Voucher]:
     """Read vouchers whose members are locked."""
-    if not keys:
-        return {}
+    return _by_key(await connection.fetch(_VOUCHERS, *columns(sorted(keys)))) if keys else {}
+
+
+async def vouchers_of(connection: Connection, sagas: set[SagaKey]) -> dict[VoucherKey, Voucher]:
+    """Read the vouchers that these redemptions made; their members are locked."""
+    return _by_key(await connection.fetch(_OF_SAGAS, *columns(sorted(sagas))))
+
+
+def _by_key(rows: Iterable[Iterable[Any]]) -> dict[VoucherKey, Voucher]:
     found = {}
-    for program, member, voucher, state, *rest in await connection.fetch(_VOUCHERS, *columns(sorted(keys))):
+    for program, member, voucher, state, *rest in rows:
         key = VoucherKey(program, member, voucher)
         found[key] = Voucher(key, VoucherState(state), *rest)
     return found

@@ -43,8 +43,9 @@ async def pretend_points(auditor_urls: Any, holds: list[tuple[str, str, int, str
     connection = await asyncpg.connect(auditor_urls.points, server_settings={"search_path": "points"})
     try:
         await connection.executemany(
-            """insert into holds (program, member, hold, unit, amount, state, saga, parts, journal)
-               values ($1, $2, $3, 'point', $4, $5, true, '[]', 1)""",
+            """insert into holds (program, member, hold, unit, amount, state, saga, parts, journal, captured, cancelled)
+               values ($1, $2, $3, 'point', $4, $5, true, '[]', 1, case when $5::text = 'captured' then $4::bigint else 0 end,
+                       case when $5::text = 'cancelled' then $4::bigint else 0 end)""",
             [(PROGRAM, member, hold, amount, state) for member, hold, amount, state in holds],
         )
     finally:
@@ -208,7 +209,9 @@ async def test_catalogue_shows_what_is_left(counter: Any, database: Database, va
     assert [each["reward"] for each in rest] == ["b"]
 
 
-@pytest.mark.parametrize("table", ["saga_decisions", "saga_decisions_p0", "rewards"])
+@pytest.mark.parametrize(
+    "table", ["saga_decisions", "saga_decisions_p0", "partner_answers", "partner_answers_p0", "rewards"]
+)
 async def test_what_was_decided_cannot_be_changed(database: Database, table: str) -> None:
     for statement in (f"delete from {table}", f"update {table} set at = now()"):
         async with database.connection() as connection:
@@ -221,7 +224,10 @@ async def test_what_was_decided_cannot_be_changed(database: Database, table: str
     [
         ("update stock set taken = taken + 1", "stock is what its sagas have"),
         ("update stock set total = 99", "stock follows the newest terms"),
-        ("delete from vouchers", "a fulfilled redemption has its vouchers, any other has none"),
+        (
+            "delete from vouchers",
+            "a fulfilled redemption has its vouchers, a cancelled one none that is good, any other none",
+        ),
         ("update vouchers set redemption = 'x'", "every voucher has its redemption, its key and a code of its own"),
         ("update sagas set hold = 'none'", "states and holds of a saga fit"),
         ("update sagas set step = step + 1", "decisions are numbered without gap"),
