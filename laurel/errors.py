@@ -134,6 +134,8 @@ _REFUSED = {
     "voucher_expired": "The voucher has expired",
     "voucher_void": "The voucher is void",
     "voucher_exceeds_basket": "The voucher exceeds the basket",
+    "voucher_insufficient": "Less than that is left of the voucher",
+    "voucher_not_here": "The voucher is used at its partner",
     "discarded": "The request could not be processed and was discarded",
 }
 # Conflicts whose id stays free: the same request sent again is judged again.

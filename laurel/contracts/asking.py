@@ -245,7 +245,10 @@ class TimedHoldCancelRequested(TimedHoldAsked):
 
 
 class VoucherRedeemRequested(Event):
-    """A voucher, which its code led to, is to be spent for a caller's reference; `basket` is what is being bought."""
+    """A voucher, which its code led to, is to be used for a caller's reference; `basket` is what is being bought.
+
+    With an `amount`, a part of it.
+    """
 
     TYPE: ClassVar[str] = "voucher.redeem_requested.v1"
 
@@ -253,6 +256,7 @@ class VoucherRedeemRequested(Event):
     partner: PartnerId
     reference: Reference
     basket: Money | None = None
+    amount: Positive | None = None
     versions: Versions
 
 

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from laurel.contracts.activity import Identifier, Word
 from laurel.contracts.envelope import Body
 from laurel.contracts.rewards import Money, Reward
+from laurel.contracts.vouchers import VoucherTermsBody
 from laurel.values import (
     NO_NUL_PATTERN,
     Amount,
@@ -173,6 +174,7 @@ class PublishReward(Reward):
     model_config = ConfigDict(extra="forbid")
 
     value: MoneyBody | None = None
+    voucher: VoucherTermsBody | None = None
 
 
 class RequestRedemption(Body):

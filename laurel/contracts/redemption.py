@@ -7,6 +7,7 @@ from pydantic import Field
 from laurel.contracts.envelope import Event, Said
 from laurel.contracts.points import Balance, LotAmount
 from laurel.contracts.rewards import Money, Reward
+from laurel.contracts.vouchers import Percent
 from laurel.values import (
     Currency,
     Id,
@@ -89,6 +90,8 @@ class VoucherMade(Said):
     suffix: Suffix
     value: Money | None = None
     expires_at: Instant | None = None
+    percent: Percent | None = None
+    product: ShortText | None = None
 
 
 class WalletSeen(Said):
@@ -160,7 +163,8 @@ class RedemptionAskRefused(Event):
 
 
 class VoucherEvent(Event):
-    """An event of a voucher. It is worth `value` of `currency`, or, without them, the thing it was made for.
+    """An event of a voucher as it stands after it: worth `value` of `currency`, of which so much is `left`, or so many
+    `percent` of a basket, or good for a `product`.
 
     It was made by a redemption, or by a `conversion` of points.
     """
@@ -173,22 +177,32 @@ class VoucherEvent(Event):
     redemption: Id | None = None
     conversion: Name | None = None
     issued_at: Instant | None = None
+    state: Literal["issued", "spent", "expired", "void"] | None = None
+    left: NotNegative | None = None
+    percent: Percent | None = None
+    product: ShortText | None = None
+    parts: bool = False
 
 
 class VoucherIssued(VoucherEvent):
-    """A voucher exists. It is worth `value` of `currency`, or, without them, the thing it was made for."""
+    """A voucher exists."""
 
     TYPE: ClassVar[str] = "voucher.issued.v1"
 
 
 class VoucherRedeemed(VoucherEvent):
-    """A voucher is spent, for the `reference` of the partner that took it; `basket` is what it paid for."""
+    """A voucher is used, for the `reference` of the partner that took it; `basket` is what it paid for.
+
+    It paid `amount` of `paid_in`, or the product.
+    """
 
     TYPE: ClassVar[str] = "voucher.redeemed.v1"
 
     reference: Reference
     partner: PartnerId
     basket: Money | None = None
+    amount: NotNegative | None = None
+    paid_in: Currency | None = None
 
 
 class VoucherUndone(VoucherEvent):

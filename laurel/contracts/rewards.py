@@ -3,6 +3,7 @@
 from typing import Literal
 
 from laurel.contracts.envelope import Said
+from laurel.contracts.vouchers import VoucherTerms
 from laurel.values import Currency, Id, Name, NotNegative, Positive, ShortText
 
 
@@ -14,7 +15,10 @@ class Money(Said):
 
 
 class Reward(Said):
-    """Something that points buy. Without `stock` there is always one more; `valid_days` is its voucher's."""
+    """Something that points buy. Without `stock` there is always one more.
+
+    `voucher` says what its vouchers are good for; `value` and `valid_days` are the short way to say it.
+    """
 
     reward: Id | None = None
     name: ShortText
@@ -24,3 +28,4 @@ class Reward(Said):
     stock: NotNegative | None = None
     value: Money | None = None
     valid_days: Positive | None = None
+    voucher: VoucherTerms | None = None

@@ -30,6 +30,15 @@ class KafkaSettings(BaseSettings):
     """How long the broker may hold a fetch that finds nothing. The embedded broker does not wake early: 10 there."""
 
 
+class OutsideSettings(BaseSettings):
+    """What a service may reach of the addresses that others name. Only services that ask such addresses have these."""
+
+    outside_private_addresses: bool = False
+    """Whether they may lie in private networks or on this machine. For development only."""
+    outside_plain_http: bool = False
+    """Whether they may begin with `http://`."""
+
+
 class ServiceSettings(KafkaSettings):
     """What every service is told. A service's own class adds to it and sets the prefix of the environment."""
 

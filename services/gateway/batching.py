@@ -168,7 +168,7 @@ class Intake:
         named = sorted({each.member_id for _, each in part.reported if each.member_id is not None})
         known = await self._known.members([(program, member) for member in named])
         partners = {each.partner for _, each in part.reported if each.partner != self._caller.partner}
-        strangers = {partner for partner in partners if not await self._known.partner(partner)}
+        strangers = {partner for partner in partners if not await self._known.partner(partner, program, self._caller)}
         lines: list[LineRow] = []
         for number, each in part.reported:
             member = each.member_id

@@ -25,6 +25,7 @@ _PROBLEMS: Final = {
     403: "The key lacks the scope for this",
     404: "There is no such thing, or it is not the caller's",
     409: "Refused; `code` says why",
+    410: "What was asked for is no longer kept",
     413: "The body is too large",
     415: "The body's media type is not supported",
     422: "The request is not valid; `errors` names every fault",

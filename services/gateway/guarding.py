@@ -44,11 +44,16 @@ class Caller:
     def is_admin(self) -> bool:
         return "admin" in self.scopes
 
+    @property
+    def is_operator(self) -> bool:
+        """Whether the key is one of all programs there are and will be."""
+        return EVERYTHING in self.programs
+
     def sees_program(self, program: str) -> bool:
-        return EVERYTHING in self.programs or program in self.programs
+        return self.is_operator or program in self.programs
 
     def sees_programs(self, programs: Iterable[str]) -> bool:
-        return EVERYTHING in self.programs or self.programs.issuperset(programs)
+        return self.is_operator or self.programs.issuperset(programs)
 
     def require(self, *scopes: str) -> None:
         """Refuse unless the key has one of these scopes; `admin` may read everything."""

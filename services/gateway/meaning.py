@@ -37,9 +37,9 @@ async def _named(api: Api, program: str, member: str | Identifier, key: RequestK
     return await api.known.whose(program, member.scheme, member.value)
 
 
-async def require_partner(api: Api, caller: Caller, partner: str) -> None:
-    """A partner that an admin names must be there."""
-    if partner != caller.partner and not await api.known.partner(partner):
+async def require_partner(api: Api, caller: Caller, program: str, partner: str) -> None:
+    """A partner that an admin names must be one that it can know of in this program."""
+    if partner != caller.partner and not await api.known.partner(partner, program, caller):
         raise Problem("partner_unknown")
 
 

@@ -1,4 +1,7 @@
-"""What the other services say, kept for reads: request outcomes, member summaries, redemptions, rewards, batches."""
+"""What the other services say, kept for reads: request outcomes, member summaries, redemptions, rewards, batches.
+
+And kept for others to hear, in the order in which it is kept here.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from laurel.io.consumer import Handled, Poison
+from services.gateway.hearing import NewEvent, event_of
 from services.gateway.outcomes import told_by
+from services.gateway.store import events
 from services.gateway.store.recording import is_one_statement, record
 from services.gateway.told.telling import Told
 
@@ -33,12 +38,18 @@ class Projector:
 
     async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
         told: list[Told] = []
+        heard: list[NewEvent] = []
         poisons: list[Poison] = []
         for message in messages:
             try:
-                told.append(told_by(message))
+                tells = told_by(message)
+                event = event_of(message)
             except (msgspec.MsgspecError, ValueError) as error:
                 poisons.append(Poison(message, "undecodable", str(error)))
+                continue
+            told.append(tells)
+            if event is not None:
+                heard.append(event)
         if poisons:
             first, *others = poisons
             raise Poison(first.message, first.reason, first.detail, also=others)
@@ -46,7 +57,9 @@ class Projector:
             # Whoever waits for one of these is answered by an instance that writes the same rows in this moment.
             # A little later there is nothing left to write, and nobody waited for a lock of ours.
             await asyncio.sleep(self._linger_seconds)
-        counted = await record(connection, told, self._clock())
+        now = self._clock()
+        counted = await record(connection, told, now)
+        await events.append(connection, heard, now)
         return Handled(after_commit=self._counted if counted else None)
 
 

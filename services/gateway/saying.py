@@ -262,7 +262,7 @@ def voucher_redeem_requested(
     stamp: Stamp, voucher: str, member: str, partner: str, body: RedeemVoucher, traceparent: str
 ) -> Saying:
     """A voucher is to be spent."""
-    fields = {"partner": partner, "reference": body.reference, "basket": body.basket}
+    fields = {"partner": partner, "reference": body.reference, "basket": body.basket, "amount": body.amount}
     return _to_points(VoucherRedeemRequested, stamp, member, traceparent, voucher=voucher, **fields)
 
 

@@ -53,5 +53,19 @@ class GatewaySettings(ServiceSettings):
     """How often the table of batches is looked at when nothing else tells that there is work."""
     turn_poll_seconds: Seconds = 0.5
     """How often it is looked for clocks that points has turned and that nobody here waits for."""
+    events_poll_seconds: Seconds = 0.1
+    """How often the table of events is looked at while anybody listens: once for all listeners of a process."""
+    events_retention_hours: Annotated[float, Field(ge=0)] = 192.0
+    """How long events are kept for streams and webhooks; streams can be resumed for at least seven days."""
+    events_prune_seconds: Seconds = 60.0
+    """How often events are looked for that need no longer be kept."""
+    stream_listeners_max: Count = 5_000
+    """The most streams of events that one process serves."""
+    stream_heartbeat_seconds: Seconds = 15.0
+    """How often a stream says that it is alive; so long a revoked key may still listen."""
+    stream_send_seconds: Seconds = 20.0
+    """A listener that takes nothing for so long is cut off."""
+    stream_seconds_max: Annotated[float, Field(gt=0)] = 3_600.0
+    """A stream ends after so long; its listener comes back with its `Last-Event-ID`, wherever there is room."""
     batch_silence_seconds: Seconds = 120.0
     """A sender that says nothing for so long has gone; its batch is cut off."""

@@ -314,6 +314,16 @@ class VoucherShown(Shown):
     code: str | None = None
     value: Money | None = None
     expires_at: Instant | None = None
+    percent: int | None = None
+    product: str | None = None
+
+
+class VoucherUseShown(Shown):
+    """What a use of a voucher paid; nothing of a currency where it was for a product."""
+
+    reference: str
+    amount: int | None
+    currency: str | None
 
 
 class VoucherStanding(Shown):
@@ -331,6 +341,12 @@ class VoucherStanding(Shown):
     member: str
     redemption: str | None = None
     conversion: str | None = None
+    percent: int | None = None
+    product: str | None = None
+    parts: bool = False
+    not_above_basket: bool | None = None
+    used_here: bool = True
+    use: VoucherUseShown | None = None
 
 
 class VouchersShown(Shown):

@@ -136,6 +136,26 @@ _PROOFS: Final = {
         select s.program || ' ' || s.redemption, 'stands at ' || s.state || ', shown ' || coalesce(r.state, 'nothing')
         from redemption.sagas s left join gateway.redemptions r using (program, redemption)
         where s.state in ('fulfilled', 'refused', 'cancelled') and r.state is distinct from s.state""",
+    "events kept for others are counted without a gap": """
+        select 'gateway.events', e.kept || ' from ' || e.first || ' to ' || e.last || ', counted to ' || h.position
+        from (select count(*) as kept, min(position) as first, max(position) as last from gateway.events) e,
+             gateway.event_head h
+        where e.kept > 0 and (e.last - e.first + 1 <> e.kept or e.last <> h.position)""",
+    "what was heard is kept for others, once": """
+        select o.source || ' ' || o.program || ':' || o.member || ' ' || o.number,
+               o.type || ' is kept ' || coalesce(e.kept, 0) || ' times'
+        from (select 'laurel/points/' || epoch as source, p.* from points.outbox p, points.schema_epoch
+              where stream = ''
+              union all
+              select 'laurel/redemption/' || epoch, r.* from redemption.outbox r, redemption.schema_epoch
+              where stream = '') o
+        join gateway.inbox i on i.program = o.program and i.member = o.member and i.source = o.source
+          and i.number >= o.number
+        left join (select program, member, source, sequence, count(*) as kept from gateway.events
+                   group by program, member, source, sequence) e
+          on e.program = o.program and e.member = o.member and e.source = o.source and e.sequence = o.number
+        where o.type !~ 'requested[.]v1$' and coalesce(e.kept, 0) <> 1
+          and o.created_at > (select min(created_at) from gateway.events)""",
 }
 _COUNT: Final = "select count(*) from gateway.requests"
 

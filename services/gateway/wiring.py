@@ -20,8 +20,11 @@ from laurel.io.topics import dead_topic, main_topic
 from laurel.io.unit import UnitOfWork
 from services.gateway.answering import Settler
 from services.gateway.asking import Ask, Asking, Recorded
+from services.gateway.dropping import keep_dropping
+from services.gateway.feeding import Feed
 from services.gateway.gathering import Gatherer
 from services.gateway.guarding import Guard
+from services.gateway.hearing import OUTSIDE
 from services.gateway.knowing import Known
 from services.gateway.opening import open_gateway
 from services.gateway.outcomes import TYPES
@@ -74,9 +77,14 @@ class Api:
     tail: Tail
     turning: Turning
     presence: Presence
+    feed: Feed
 
     def tasks(self) -> dict[str, Part]:
         return {"presence": self.presence.run, "tail": self.tail.run}
+
+    def streams(self) -> dict[str, Part]:
+        """What stops first: a door waits for whoever is inside, and listeners do not leave by themselves."""
+        return {"streams": self.feed.run}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ class Work:
     pump: Pump
     turning: Turning
     prune: Part
+    drop: Part
 
     def tasks(self) -> dict[str, Part]:
         return {
@@ -94,6 +103,7 @@ class Work:
             "turning": self.turning.run,
             "consumer": self.consumer.run,
             "pruning": self.prune,
+            "dropping": self.drop,
         }
 
 
@@ -154,6 +164,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             ),
             Turning(database, points, redemption, parts.health, clock, interval_seconds=settings.turn_poll_seconds),
             presence,
+            Feed(database, parts.health, poll_seconds=settings.events_poll_seconds),
         )
     finally:
         await asking.close()
@@ -183,14 +194,20 @@ def working(parts: Parts) -> Work:
         settings,
         health,
         relay=parts.relay,
-        types=TYPES,
+        types=TYPES | OUTSIDE,
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
     redemption = Owner("redemption", settings.redemption_url, settings.passed_on_seconds)
     turning = Turning(parts.database, points, redemption, health, clock, interval_seconds=settings.turn_poll_seconds)
-    return Work(consumer, pump, turning, partial(keep_pruned, parts.database, settings, SERVICE))
+    return Work(
+        consumer,
+        pump,
+        turning,
+        partial(keep_pruned, parts.database, settings, SERVICE),
+        partial(keep_dropping, parts.database, clock, settings, health),
+    )
 
 
 def _outcome_topics(settings: GatewaySettings) -> list[str]:

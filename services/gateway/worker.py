@@ -29,7 +29,7 @@ async def run(mode: str, settings: GatewaySettings) -> None:
             await serve(app, settings)
 
         # They stop in this order: who takes work in first, what carries it out last.
-        tasks: dict[str, Part] = {"door": door}
+        tasks: dict[str, Part] = {**(api.streams() if api is not None else {}), "door": door}
         if mode != "api":
             tasks |= working(parts).tasks()
         if api is not None:

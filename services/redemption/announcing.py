@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from laurel.contracts import redemption as said
 from laurel.contracts.envelope import Cause, Event
 from laurel.contracts.points import LotAmount
 from laurel.contracts.rewards import Money, Reward
+from laurel.contracts.vouchers import VoucherTerms, VoucherWorth
 from laurel.shapes import encode, struct_of
 from services.redemption.domain import facts as f
 from services.redemption.domain import heard as h
@@ -28,6 +31,8 @@ _Money: Any = struct_of(Money)
 _Price: Any = struct_of(said.Price)
 _Reward: Any = struct_of(Reward)
 _VoucherMade: Any = struct_of(said.VoucherMade)
+_VoucherTerms: Any = struct_of(VoucherTerms)
+_Worth: Any = struct_of(VoucherWorth)
 _WalletSeen: Any = struct_of(said.WalletSeen)
 
 
@@ -111,6 +116,7 @@ def _published(fact: f.RewardPublished, occasion: Occasion) -> _Built:
         stock=terms.stock,
         value=_money(terms.value),
         valid_days=terms.valid_days,
+        voucher=_terms(terms.voucher),
     )
     cause = _Cause(kind="reward", id=fact.reward)
     yield _event(occasion, said.RewardPublished, cause=cause, reward=fact.reward, document=document)
@@ -158,7 +164,14 @@ def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:
     saga, facts = _saga(occasion), occasion.decision.facts
     vouchers = [fact for fact in facts if isinstance(fact, f.VoucherIssued)]
     made = [
-        _VoucherMade(voucher=fact.voucher, suffix=fact.suffix, value=_money(fact.value), expires_at=fact.expires_at)
+        _VoucherMade(
+            voucher=fact.voucher,
+            suffix=fact.suffix,
+            value=_money(fact.value),
+            expires_at=fact.expires_at,
+            percent=fact.percent,
+            product=fact.product,
+        )
         for fact in vouchers
     ]
     outcome = {**_outcome(saga), "lots": _lots(saga.lots), "vouchers": made, "wallet": _wallet(occasion)}
@@ -179,6 +192,11 @@ def _voucher_issued(fact: f.VoucherIssued, saga: Saga, occasion: Occasion) -> tu
         expires_at=fact.expires_at,
         redemption=saga.key.redemption,
         issued_at=occasion.decision.at,
+        state="issued",
+        left=fact.value.amount if fact.value else None,
+        percent=fact.percent,
+        product=fact.product,
+        parts=fact.parts,
     )
 
 
@@ -226,6 +244,15 @@ def _wallet(occasion: Occasion) -> object:
     return _WalletSeen(source=message.source, sequence=message.sequence, balances=heard.balances, version=heard.version)
 
 
+def _terms(terms: h.VoucherTerms | None) -> object:
+    if terms is None:
+        return None
+    told = msgspec.structs.asdict(terms)
+    worth = terms.value
+    value = None if worth is None else _Worth(amount=worth.amount, currency=worth.currency)
+    return _VoucherTerms(**{**told, "value": value})
+
+
 def _money(value: h.Money | None) -> object:
     return None if value is None else _Money(amount=value.amount, currency=value.currency)
 
@@ -237,7 +264,9 @@ def _converted(_fact: f.VoucherIssued, occasion: Occasion) -> _Built:
 
 
 def _redeemed(fact: f.VoucherRedeemed, occasion: Occasion) -> _Built:
-    used = {"reference": fact.reference, "partner": fact.partner, "basket": _money(fact.basket)}
+    used: dict[str, Any] = {"reference": fact.reference, "partner": fact.partner, "basket": _money(fact.basket)}
+    if fact.paid is not None:
+        used |= {"amount": fact.paid.amount, "paid_in": fact.paid.currency}
     yield _voucher_event(occasion, said.VoucherRedeemed, **used)
 
 
@@ -273,6 +302,11 @@ def _voucher_event(occasion: Occasion, contract: type[Event], **fields: object) 
         redemption=voucher.redemption or None,
         conversion=voucher.conversion or None,
         issued_at=voucher.issued_at,
+        state=str(voucher.state),
+        left=voucher.left,
+        percent=voucher.percent,
+        product=voucher.product,
+        parts=voucher.parts,
         **fields,
     )
 

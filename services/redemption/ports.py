@@ -21,7 +21,7 @@ class Needs:
     `requested` are sagas that may have to be opened, `answered` those that somebody speaks of, `cancelled` those that
     are taken back, perhaps with their vouchers; `rewards` may be
     drawn from, `published` may have to be made first. `issued` are vouchers that may have to be made, `asked` those
-    that something is asked of.
+    that something is asked of, and `uses` those uses of theirs, by reference, that are spoken of.
     """
 
     requested: set[SagaKey] = field(default_factory=set)
@@ -31,6 +31,7 @@ class Needs:
     published: set[RewardKey] = field(default_factory=set)
     issued: set[VoucherKey] = field(default_factory=set)
     asked: set[VoucherKey] = field(default_factory=set)
+    uses: set[tuple[VoucherKey, str]] = field(default_factory=set)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -16,7 +16,7 @@ from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from services.redemption.announcing import Occasion, announce
 from services.redemption.deciders import DECIDERS, OF_PROGRAMS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.answering import ImpossibleMessageError
-from services.redemption.domain.facts import AnyFact, VoucherFact
+from services.redemption.domain.facts import AnyFact, VoucherFact, VoucherIssued
 from services.redemption.domain.fulfilling import vouchers_needed
 from services.redemption.domain.heard import (
     AskOfRedemption,
@@ -31,11 +31,13 @@ from services.redemption.domain.heard import (
     PublishReward,
     Redeem,
     TimeIsUp,
+    UseVoucher,
+    VoidVoucher,
     VoucherEnds,
 )
 from services.redemption.domain.moment import Blank, Moment, ProgramTerms
 from services.redemption.domain.state import RewardKey, SagaKey, State
-from services.redemption.domain.vouchers import VoucherKey
+from services.redemption.domain.vouchers import VoucherKey, issued
 from services.redemption.ports import Announcement, Decision, Incoming, Needs, ProgramBook, Store
 
 
@@ -175,6 +177,7 @@ class Road:
             saga.at = at = max(saga.at, heard.at)
             saga.step += 1
             number = saga.step
+            _show_vouchers(batch.state, saga.key, facts, at)
         elif voucher is not None:
             voucher.step += 1
             number = voucher.step
@@ -186,6 +189,14 @@ class Road:
         for fact in theirs:
             voucher_key = VoucherKey(program, heard.member or "", fact.voucher)
             self._enter(batch, replace(step, key=voucher_key), (fact,))
+
+
+def _show_vouchers(state: State, key: SagaKey, facts: Sequence[AnyFact], at: datetime) -> None:
+    """Put the vouchers that a saga makes into the state: a later message of the batch may concern them."""
+    for fact in facts:
+        if isinstance(fact, VoucherIssued):
+            made = VoucherKey(key.program, key.member, fact.voucher)
+            state.vouchers[made] = replace(issued(made, fact, at), redemption=key.redemption)
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
@@ -264,6 +275,8 @@ def needs(steps: Sequence[Step]) -> Needs:
                 out.cancelled.add(step.key)
             case _ if isinstance(step.key, VoucherKey):
                 out.asked.add(step.key)
+                if isinstance(step.heard, UseVoucher | VoidVoucher) and step.heard.reference is not None:
+                    out.uses.add((step.key, step.heard.reference))
             case _ if isinstance(step.key, SagaKey):
                 out.answered.add(step.key)
     return out

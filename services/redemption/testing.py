@@ -6,23 +6,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
 
+from laurel.codes import code_of, suffix_of
 from laurel.contracts import asking, points
 from laurel.contracts.envelope import Cause, Versions
 from laurel.contracts.rewards import Money, Reward
 from laurel.shapes import encode
-from services.redemption.domain.codes import code_of, suffix_of
-from services.redemption.domain.facts import VoucherIssued
 from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
 from services.redemption.domain.state import SagaKey, State
-from services.redemption.domain.vouchers import VoucherKey, issued
+from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Announcement, Decision, Needs
 
 PROGRAM = "grocery"
@@ -57,16 +56,9 @@ class MemoryStore:
         self.turns.extend(turns)
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
-        """Keep the decisions, and the vouchers of redemptions, which later decisions may concern."""
+        """Keep the decisions."""
+        del state
         self.decisions.extend(decisions)
-        for decision in decisions:
-            if isinstance(decision.key, SagaKey):
-                made = [fact for fact in decision.facts if isinstance(fact, VoucherIssued)]
-                for fact in made:
-                    key = VoucherKey(*decision.key[:2], fact.voucher)
-                    at = fact.issued_at or decision.at
-                    voucher = issued(key, msgspec.structs.replace(fact, issued_at=at))
-                    state.vouchers[key] = replace(voucher, redemption=decision.key.redemption)
 
 
 class FixedPrograms:
@@ -121,6 +113,7 @@ def reward_published(
         stock=stock,
         value=terms.pop("value", Money(amount=250, currency="GBP")),
         valid_days=terms.pop("valid_days", 30),
+        voucher=terms.pop("voucher", None),
     )
     event = asking.RewardPublishRequested(
         program=terms.pop("program", PROGRAM),
@@ -157,9 +150,7 @@ def redemption_confirmed(member: str, redemption: str, *, at: datetime = NOON, *
     return _asked_of(asking.RedemptionConfirmRequested, member, redemption, at, f"confirm:{redemption}", more)
 
 
-def redemption_cancelled(
-    member: str, redemption: str, by: str = "member", *, at: datetime = NOON, **more: Any
-) -> Told:
+def redemption_cancelled(member: str, redemption: str, by: str = "member", *, at: datetime = NOON, **more: Any) -> Told:
     """Ask for a redemption to be taken back."""
     more["by"] = by
     return _asked_of(asking.RedemptionCancelRequested, member, redemption, at, f"cancel:{redemption}", more)
@@ -251,6 +242,7 @@ def voucher_used(
         partner=more.pop("partner", "acme"),
         reference=reference,
         basket=None if basket is None else Money(amount=basket, currency=more.pop("currency", "GBP")),
+        amount=more.pop("amount", None),
         versions=Versions(program=1, as_of=more.pop("as_of", None)),
     )
     return _told(event, correlation=f"use:{reference}")

@@ -15,7 +15,7 @@ import msgspec
 
 from services.redemption.domain.facts import decode_facts
 from services.redemption.domain.state import Saga, SagaKey, State
-from services.redemption.domain.vouchers import Voucher, VoucherKey, VoucherState
+from services.redemption.domain.vouchers import Use, UseKey, Voucher, VoucherKey, VoucherState
 
 FAULTS_MAX = 100
 """How many faults of one kind are named; more would not be read."""
@@ -71,7 +71,8 @@ ALWAYS = {
           and v.redemption = s.redemption
         group by s.program, s.member, s.redemption, s.state, s.quantity, r.document
         having count(v.voucher) <> case
-          when s.state = 'fulfilled' and convert_from(r.document, 'UTF8')::json ->> 'kind' = 'voucher'
+          when s.state = 'fulfilled' and (convert_from(r.document, 'UTF8')::json ->> 'kind' = 'voucher'
+            or convert_from(r.document, 'UTF8')::json ->> 'voucher' is not null)
           then s.quantity
           when s.state = 'cancelled' and count(v.voucher) filter (where v.state in ('issued', 'spent')) = 0
           then count(v.voucher) else 0 end""",
@@ -87,11 +88,20 @@ ALWAYS = {
                    having count(*) > 1) d on d.program = v.program and d.digest = v.digest
         where (s.redemption is null and v.conversion = '') or (v.redemption <> '' and v.conversion <> '')
            or m.member is null or d.digest is not null""",
-    "a voucher that is spent is spent for something": """
-        select program || '/' || member || '/' || voucher, state || ' for "' || reference || '" by ' || used_by
-        from redemption.vouchers
-        where (state = 'spent') <> (reference <> '') or (state = 'spent') <> (used_by <> '')
-           or state not in ('issued', 'spent', 'expired', 'void')""",
+    "a voucher's uses are what is missing of it": """
+        select coalesce(v.program, u.program) || '/' || coalesce(v.member, u.member) || '/' || voucher,
+               coalesce(v.state, 'no voucher') || ', ' || coalesce(v.remaining::text, 'nothing') || ' remains of '
+               || coalesce(v.value::text, 'nothing') || ', ' || coalesce(u.uses, 0) || ' uses of '
+               || coalesce(u.amount, 0)
+        from redemption.vouchers v
+        full join (select program, member, voucher, count(*) as uses, coalesce(sum(amount), 0) as amount
+                   from redemption.voucher_uses group by program, member, voucher) u
+          using (program, member, voucher)
+        where v.state is null or v.state not in ('issued', 'spent', 'expired', 'void')
+           or (v.value is null) <> (v.remaining is null)
+           or (v.value is not null and v.remaining + coalesce(u.amount, 0) <> v.value)
+           or v.remaining < 0 or (not v.parts and coalesce(u.uses, 0) > 1)
+           or (v.state = 'spent') <> (coalesce(u.uses, 0) > 0 and coalesce(v.remaining, 0) = 0)""",
     "decisions about vouchers are numbered without gap": """
         select coalesce(v.program, d.program) || '/' || coalesce(v.member, d.member) || '/' || voucher,
                'step ' || coalesce(v.step, 0) || ', decisions ' || coalesce(d.n, 0) || ' up to '
@@ -266,9 +276,12 @@ _VOUCHER_DECISIONS = """
     select program, member, voucher, step, facts from redemption.voucher_decisions
     order by program, member, voucher, step"""
 _VOUCHERS = """
-    select program, member, voucher, state, suffix, issued_at, value, currency, expires_at, not_above_basket,
-           redemption, conversion, turned_to, reference, used_by, step
+    select program, member, voucher, state, suffix, issued_at, value, remaining, currency, percent, product,
+           expires_at, not_above_basket, parts, elsewhere, redemption, conversion, turned_to, step
     from redemption.vouchers where step > 0 order by program, member, voucher"""
+_USES = """
+    select program, member, voucher, partner, reference, amount, currency
+    from redemption.voucher_uses order by program, member, voucher"""
 _VOUCHER_PROOF = "vouchers are folds of their decisions"
 
 
@@ -276,13 +289,19 @@ async def _refold_vouchers(connection: asyncpg.Connection[Any]) -> AsyncIterator
     """Fold what was decided about each voucher and compare with its row; one of a redemption begins as issued."""
     decisions = connection.cursor(_VOUCHER_DECISIONS, prefetch=1000).__aiter__()
     upcoming = await anext(decisions, None)
+    uses = connection.cursor(_USES, prefetch=1000).__aiter__()
+    used = await anext(uses, None)
     count = 0
     async for program, member, name, state, *rest in connection.cursor(_VOUCHERS, prefetch=1000):
         key = VoucherKey(program, member, name)
         stored = Voucher(key, VoucherState(state), *rest)
+        while used is not None and tuple(used)[:3] <= key:
+            if tuple(used)[:3] == key:
+                stored.uses[UseKey(used["partner"], used["reference"])] = Use(used["amount"], used["currency"])
+            used = await anext(uses, None)
         folded = State()
         if not stored.conversion:
-            folded.vouchers[key] = replace(stored, state=VoucherState.ISSUED, reference="", used_by="", step=0)
+            folded.vouchers[key] = replace(stored, state=VoucherState.ISSUED, remaining=stored.value, uses={}, step=0)
         while upcoming is not None and tuple(upcoming)[:3] <= key:
             if tuple(upcoming)[:3] == key:
                 try:

@@ -209,3 +209,64 @@ async def test_keys_see_what_is_theirs_to_see(town: Town) -> None:
         assert (await keys[key].call("POST", f"{path}/redeem", basket(900), status))["code"] == code
     elsewhere = await door.call("GET", f"programs/other/vouchers/{voucher['code']}", None, 404)
     assert elsewhere["code"] == "voucher_unknown"
+
+
+async def bought(door: Door, reward: str, terms: dict[str, Any], number: int = 1) -> dict[str, Any]:
+    """Publish a reward that makes such vouchers, and return one that m-1 buys."""
+    document = {"name": "A gift", "kind": "voucher", "unit": "point", "price": 10, "voucher": terms}
+    await door.call("PUT", f"{BASE}/rewards/{reward}", document, 201)
+    made = await door.call(
+        "POST", f"{BASE}/redemptions", {"member": "m-1", "reward": reward}, 201, idempotency_key=f'"{reward}-{number}"'
+    )
+    (voucher,) = made["vouchers"]
+    return dict(voucher)
+
+
+async def test_vouchers_of_every_kind_are_used_as_their_rewards_say(town: Town) -> None:
+    door, other = town.door(), town.door("gateway-2")
+    await enrol(door, "m-1")
+    await buy(door, "b-1", "m-1", 10000)
+    wrong = {"name": "x", "kind": "voucher", "unit": "point", "price": 10, "valid_days": 3, "voucher": {"percent": 101}}
+    told = await door.call("PUT", f"{BASE}/rewards/wrong", wrong, 422)
+    assert [fault["pointer"] for fault in told["errors"]] == ["/voucher/percent"]
+    wrong["voucher"] = {"percent": 10, "parts": True, "value": {"amount": 1, "currency": "GBP"}}
+    told = await door.call("PUT", f"{BASE}/rewards/wrong", wrong, 422)
+    assert [fault["pointer"] for fault in told["errors"]] == ["/voucher/percent", "/valid_days"]
+
+    terms = {"value": {"amount": 5000, "currency": "GBP"}, "parts": True, "not_above_basket": True, "valid_days": 30}
+    card = await bought(door, "card", terms)
+    path = f"{BASE}/vouchers/{card['code']}"
+    mistyped = path[:-1] + ("0" if path[-1] != "0" else "1")
+    detail = (await door.call("GET", mistyped, None, 404))["detail"]
+    assert "mistyped" in detail
+
+    async def till(number: int) -> tuple[int, str]:
+        body = {**basket(900, f"till-{number}"), "amount": 300}
+        answer = await (door, other)[number % 2].ask("POST", f"{path}/redeem", body)
+        return answer.status_code, answer.json().get("code", "") if answer.status_code != 200 else "won"
+
+    answers = Counter(await asyncio.gather(*(till(number) for number in range(30))))
+    assert answers == {(200, "won"): 16, (409, "voucher_insufficient"): 14}
+    seen = await other.call("GET", path)
+    assert (seen["value"], seen["left"], seen["state"], seen["parts"]) == (5000, 200, "issued", True)
+    above = await door.call("POST", f"{path}/redeem", basket(199, "rest"), 409)
+    assert above["code"] == "voucher_exceeds_basket"
+    rest = await door.call("POST", f"{path}/redeem", basket(200, "the-rest"))
+    assert (rest["state"], rest["left"], rest["use"]) == (
+        "spent", 0, {"reference": "the-rest", "amount": 200, "currency": "GBP"},
+    )  # fmt: skip
+    back = await door.call("POST", f"{path}/void", {"reference": "the-rest"})
+    assert (back["state"], back["left"]) == ("issued", 200)
+    assert (await other.call("GET", path))["left"] == 200
+
+    share = await bought(door, "share", {"percent": 15})
+    path = f"{BASE}/vouchers/{share['code']}/redeem"
+    missing = await door.call("POST", path, {"reference": "s-1"}, 422)
+    assert [fault["pointer"] for fault in missing["errors"]] == ["/basket"]
+    paid = await door.call("POST", path, basket(999, "s-1"))
+    assert (paid["use"]["amount"], paid["percent"], paid["left"]) == (149, 15, None)
+
+    coffee = await bought(door, "coffee", {"product": "A coffee"})
+    given = await door.call("POST", f"{BASE}/vouchers/{coffee['code']}/redeem", {"reference": "c-1"})
+    assert (given["state"], given["product"], given["use"]["amount"]) == ("spent", "A coffee", None)
+    await town.prove()

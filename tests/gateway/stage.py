@@ -285,7 +285,8 @@ async def gateway(
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://testserver"))
         instance = Instance(parts, api, work, http, health)
-        runs = {**(work.tasks() if work else {}), **(api.tasks() if api else {}), "relay": parts.relay.run}
+        streams = api.streams() if api else {}
+        runs = {**streams, **(work.tasks() if work else {}), **(api.tasks() if api else {}), "relay": parts.relay.run}
         instance.tasks = {name: asyncio.create_task(run(), name=name) for name, run in runs.items()}
         try:
             if api is not None:

@@ -47,7 +47,14 @@ async def test_nothing_is_answered_that_is_not_described(
         points_door(settings, database_urls.points) as points,
         redemption_door(settings, database_urls.redemption) as redemption,
         gateway(
-            settings.model_copy(update={"points_url": points, "redemption_url": redemption, "wait_seconds_max": 1}),
+            settings.model_copy(
+                update={
+                    "points_url": points,
+                    "redemption_url": redemption,
+                    "wait_seconds_max": 1,
+                    "stream_seconds_max": 0.1,
+                }
+            ),
             "api",
         ) as there,
         served(there, settings) as port,

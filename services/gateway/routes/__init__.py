@@ -11,6 +11,7 @@ from services.gateway.routes import (
     claims,
     clocks,
     copies,
+    events,
     exchanges,
     holds,
     households,
@@ -57,4 +58,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     clocks.router,
     copies.router,
     reports.router,
+    events.router,
 )

@@ -60,7 +60,7 @@ async def report_activity(request: Request) -> Response:
     body = await json_of(request)
     api = api_of(request)
     reported = read_activity(body, caller, head, api.clock())
-    await require_partner(api, caller, reported.partner)
+    await require_partner(api, caller, head.program, reported.partner)
     try:
         member = await member_of(api, head.program, reported)
     except Problem as problem:

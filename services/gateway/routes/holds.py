@@ -66,7 +66,7 @@ async def place_hold(request: Request) -> Response:
     body: Any = await body_of(request, PlaceHold)
     api = api_of(request)
     partner = partner_of(body.partner, caller)
-    await require_partner(api, caller, partner)
+    await require_partner(api, caller, head.program, partner)
     await require_unit(api, head.program, head.version, body.unit)
     member = await known_member(api, head.program, body.member, RequestKey(head.program, HOLD, partner, key))
     hold = new_id("h")

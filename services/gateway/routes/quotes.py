@@ -42,7 +42,7 @@ async def quote(request: Request) -> Response:
         raise problem_of(faults)
     check_time(activity.occurred_at, "/occurred_at", head, api.clock())
     partner = partner_of(activity.partner, caller)
-    await require_partner(api, caller, partner)
+    await require_partner(api, caller, head.program, partner)
     member = activity.member
     if member is not None and not isinstance(member, str):
         member = await api.known.whose(head.program, member.scheme, member.value)

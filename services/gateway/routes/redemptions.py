@@ -85,7 +85,7 @@ async def redeem(request: Request) -> Response:
     body: Any = await body_of(request, RequestRedemption)
     api = api_of(request)
     partner = partner_of(body.partner, caller)
-    await require_partner(api, caller, partner)
+    await require_partner(api, caller, head.program, partner)
     row_key = RequestKey(head.program, REDEMPTION, partner, key)
     member = await known_member(api, head.program, body.member, row_key)
     redemption = body.id or new_id("r")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.hashing import body_hash
 from laurel.contracts.http import PublishReward
+from laurel.contracts.vouchers import voucher_faults
 from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
 from services.gateway.answering import answer
@@ -62,6 +63,14 @@ async def put_reward(request: Request) -> Response:
     if body.reward is not None and body.reward != reward:
         fault = Fault("/reward", "not_allowed", "The path names another reward")
         raise Problem("invalid", errors=[fault])
+    faults = list(voucher_faults(body.voucher)) if body.voucher is not None else []
+    faults += [
+        Fault(f"/{name}", "not_allowed", "Its voucher says that")
+        for name in ("value", "valid_days")
+        if body.voucher is not None and getattr(body, name) is not None
+    ]
+    if faults:
+        raise Problem("invalid", errors=faults)
     document = msgspec.structs.replace(body, reward=reward)
     trace = traceparent(request)
 

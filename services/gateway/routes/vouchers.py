@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from laurel.codes import read_code
 from laurel.contracts.hashing import body_hash
 from laurel.contracts.http import RedeemVoucher, VoidVoucher
 from laurel.errors import Fault, Problem
@@ -176,10 +177,12 @@ async def _settle(
 
 
 async def _find(request: Request, head: ProgramHead) -> dict[str, Any]:
-    """Return the voucher of the path's code; what cannot be a code is like one that is not there."""
+    """Return the voucher of the path's code; what cannot be a code is told without looking for it."""
     code = request.path_params["code"]
     if len(code) > _CODE_LENGTH_MAX or _CODE.fullmatch(code) is None:
         raise Problem("voucher_unknown")
+    if read_code(code) is None:
+        raise Problem("voucher_unknown", "The code was mistyped: its last character does not fit the others.")
     body = msgspec.json.encode({"code": code, **_now(request, head)})
     return await _ask(request, "POST", "find", head.program, body=body)
 
@@ -232,12 +235,14 @@ def _check(query: dict[str, str], caller: Caller) -> None:
 
 
 def _check_basket(body: Any, voucher: dict[str, Any]) -> None:  # noqa: ANN401  (a Struct made of the class)
-    """A voucher is used whole, and where it must not exceed what is bought, that is told."""
+    """Tell what does not fit the voucher whatever its state: a part of one that is used whole, a basket left out."""
     faults = []
-    if body.amount is not None and body.amount != voucher["value"]:
+    if body.amount is not None and not voucher["parts"] and body.amount != voucher["value"]:
         faults.append(Fault("/amount", "not_allowed", "This voucher is used whole"))
     if voucher["not_above_basket"] and body.basket is None:
         faults.append(Fault("/basket", "missing", "This voucher must not exceed what is bought"))
+    if voucher["percent"] is not None and body.basket is None:
+        faults.append(Fault("/basket", "missing", "This voucher is worth a share of what is bought"))
     if faults:
         raise Problem("invalid", errors=faults)
     if body.basket is not None and voucher["currency"] is not None and body.basket.currency != voucher["currency"]:

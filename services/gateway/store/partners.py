@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,6 +44,24 @@ _PUT = """
     on conflict (partner) do update set name = excluded.name, updated_at = excluded.updated_at
     returning partner, name, created_by, created_at, xmax = 0 as created
 """
+
+
+ANYBODY: Final = "*"
+"""Whoever may name every partner there is: the operator."""
+_MAY_BE_NAMED = """
+    select exists (
+        select 1 from partners p where p.partner = $1 and (
+            $3 in ('*', p.created_by)
+            or exists (select 1 from partner_terms t where t.program = $2 and t.partner = $1)
+            or exists (select 1 from api_keys k where k.partner = $1 and k.programs && array[$2, '*'])
+        )
+    )
+"""
+
+
+async def may_be_named(connection: Connection, name: str, program: str, namer: str) -> bool:
+    """Whether a partner is there, and the namer's own, or takes part in the program by its terms or by a key."""
+    return bool(await connection.fetchval(_MAY_BE_NAMED, name, program, namer))
 
 
 async def partner(connection: Connection, name: str) -> PartnerRow | None:

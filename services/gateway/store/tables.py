@@ -398,6 +398,34 @@ batch_turn = Table(
 )
 """One row: whoever holds it moves lines of batches to the outbox."""
 
+event_head = Table(
+    "event_head",
+    metadata,
+    Column("only", Boolean, nullable=False, server_default=text("true")),
+    Column("position", BigInteger, nullable=False),
+    PrimaryKeyConstraint("only"),
+    CheckConstraint('"only"', name="event_head_only"),
+    schema="gateway",
+)
+"""One row: the position of the newest event."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("position", BigInteger, nullable=False, autoincrement=False),
+    _key("program"),
+    _key("member"),
+    Column("type", Text, nullable=False),
+    Column("partner", Text),
+    Column("source", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("event", LargeBinary, nullable=False),
+    _instant("created_at"),
+    PrimaryKeyConstraint("position"),
+    schema="gateway",
+)
+"""Append-only, dropped from its beginning: what others may hear, as CloudEvents JSON; partner: who asked for it."""
+
 callers = Table(
     "callers",
     metadata,

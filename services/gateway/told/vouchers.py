@@ -25,7 +25,14 @@ class _VoucherSaid(msgspec.Struct, kw_only=True):
     issued_at: str | None = None
     redemption: str | None = None
     conversion: str | None = None
+    state: str | None = None
+    left: int | None = None
+    percent: int | None = None
+    product: str | None = None
+    parts: bool = False
     reference: str | None = None
+    amount: int | None = None
+    paid_in: str | None = None
     code: str | None = None
     asked: str = ""
 
@@ -46,21 +53,29 @@ def _deed_of(type_: str) -> str:
 
 def _shown(type_: str, said: _VoucherSaid, member: str) -> dict[str, Any]:
     """Return the voucher in the contract's shape, but for its code, which no event carries."""
-    state = _STATES[type_][1]
+    # Events of before do not say how the voucher stands after them; it was used whole.
+    state = said.state or _STATES[type_][1]
     worthless = None if said.value is None else 0
-    return {
+    left = said.left if said.state is not None else said.value if state == "issued" else worthless
+    shown: dict[str, Any] = {
         "voucher": said.voucher,
         "suffix": said.suffix,
         "state": state,
         "value": said.value,
-        "left": said.value if state == "issued" else worthless,
+        "left": left,
         "currency": said.currency,
         "issued_at": said.issued_at,
         "expires_at": said.expires_at,
         "member": member,
         "redemption": said.redemption,
         "conversion": said.conversion,
+        "percent": said.percent,
+        "product": said.product,
+        "parts": said.parts,
     }
+    if _STATES[type_][0] == REDEEM:
+        shown["use"] = {"reference": said.reference, "amount": said.amount, "currency": said.paid_in}
+    return shown
 
 
 def voucher_moved(message: Heard) -> Told:
@@ -74,7 +89,8 @@ def voucher_refused(message: Heard) -> Told:
     said = _decode(message.body)
     correlation = _asked_of_voucher(message, said.asked)
     code = said.code or "voucher_unknown"
-    body = refusal_body({"voucher": said.voucher}, code, "", {})
+    facts = {"left": said.left} if code == "voucher_insufficient" else {}
+    body = refusal_body({"voucher": said.voucher}, code, "", facts)
     return Told(outcome=refusal(correlation, code, body)) if correlation is not None else NOTHING
 
 

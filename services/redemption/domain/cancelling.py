@@ -58,8 +58,8 @@ def _take_back(state: State, saga: Saga, heard: CancelRedemption, moment: Moment
 
 def _stands_in_the_way(voucher: Voucher, by: str, now: datetime | None) -> f.AskRefused | None:
     """Say why a voucher keeps its redemption: it was used; or it has ended, which the member cannot undo."""
-    if voucher.state is VoucherState.SPENT:
-        detail = f"Voucher {voucher.key.voucher} is spent; undo its use first"
+    if voucher.state is VoucherState.SPENT or voucher.remaining != voucher.value:
+        detail = f"Voucher {voucher.key.voucher} was used; undo that first"
     elif by == "member" and voucher.is_over(now):
         detail = f"Voucher {voucher.key.voucher} has expired"
     else:

@@ -117,24 +117,36 @@ class VoucherIssued(Fact, frozen=True, tag=True):
     not_above_basket: bool = False
     issued_at: datetime | None = None
     turned_to: datetime | None = None
+    percent: int | None = None
+    product: str | None = None
+    parts: bool = False
+    elsewhere: bool = False
 
 
 class VoucherRedeemed(Fact, frozen=True, tag=True):
-    """A voucher was spent for a reference of the partner that took it."""
+    """A voucher was used for a reference of the partner that took it.
+
+    `paid` is what it paid; what facts of before leave out is all that it was worth.
+    """
 
     voucher: str
     reference: str
     partner: str
     at: datetime
     basket: Money | None = None
+    paid: Money | None = None
 
 
 class VoucherUndone(Fact, frozen=True, tag=True):
-    """The use of a voucher was undone: it is good again, until its old end."""
+    """The use of a voucher was undone: it is good again, until its old end.
+
+    `partner` is who asked for that; `used_by`, where that is somebody else, whose use it was.
+    """
 
     voucher: str
     reference: str
     partner: str
+    used_by: str = ""
 
 
 class VoucherVoided(Fact, frozen=True, tag=True):
@@ -158,6 +170,7 @@ class VoucherRefused(Fact, frozen=True, tag=True):
     asked: str
     reference: str = ""
     partner: str = ""
+    left: int | None = None
 
 
 class RedemptionFulfilled(Fact, frozen=True, tag=True):

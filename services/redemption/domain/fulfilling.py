@@ -13,7 +13,7 @@ from laurel.calendars import local_date, local_midnight, zone_named
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import awaits_points, check_price, saga_of
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import ConfirmRedemption, LotAmount, PointsHeld, Terms
+from services.redemption.domain.heard import ConfirmRedemption, LotAmount, PointsHeld, Terms, VoucherTerms
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState, State
 from services.redemption.domain.timing_out import is_over, time_out
@@ -53,7 +53,7 @@ def finish(state: State, saga: Saga, lots: tuple[LotAmount, ...], moment: Moment
 def vouchers_needed(state: State, saga: Saga, heard: PointsHeld | ConfirmRedemption) -> int:
     """Return how many blanks an answer to this may use up."""
     ready = awaits_points(saga) and not saga.later if isinstance(heard, PointsHeld) else can_be_confirmed(saga)
-    return saga.quantity if ready and state.terms_of(saga).kind == "voucher" else 0
+    return saga.quantity if ready and state.terms_of(saga).vouchers is not None else 0
 
 
 def can_be_confirmed(saga: Saga) -> bool:
@@ -68,18 +68,28 @@ def voucher_id(key: SagaKey, number: int) -> str:
 
 
 def _vouchers(saga: Saga, terms: Terms, moment: Moment) -> list[f.VoucherIssued]:
-    if terms.kind != "voucher":
+    voucher = terms.vouchers
+    if voucher is None:
         return []
-    expires_at = _expiry(terms, saga.zone, moment.at)
+    expires_at = _expiry(voucher, saga.zone, moment.at)
     return [
         f.VoucherIssued(
-            voucher=blank.voucher, number=number, suffix=blank.suffix, value=terms.value, expires_at=expires_at
+            voucher=blank.voucher,
+            number=number,
+            suffix=blank.suffix,
+            value=voucher.value,
+            expires_at=expires_at,
+            not_above_basket=voucher.not_above_basket,
+            percent=voucher.percent,
+            product=voucher.product,
+            parts=voucher.parts,
+            elsewhere=voucher.elsewhere,
         )
         for number, blank in zip(range(1, saga.quantity + 1), moment.blanks, strict=True)
     ]
 
 
-def _expiry(terms: Terms, zone: str, at: datetime) -> datetime | None:
+def _expiry(terms: VoucherTerms, zone: str, at: datetime) -> datetime | None:
     """Return the local midnight so many days after today's (S3); the last good day is the one before it."""
     if terms.valid_days is None:
         return None

@@ -35,8 +35,38 @@ class Money(msgspec.Struct, frozen=True):
     currency: str
 
 
+class VoucherTerms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a voucher is good for: a `value`, so many `percent` of a basket, or a `product`.
+
+    Without `valid_days` it lasts.
+    With `codes: pool` its code is one that a partner gave us, used at the partner unless it is `used_here`.
+    """
+
+    value: Money | None = None
+    percent: int | None = None
+    product: str | None = None
+    parts: bool = False
+    not_above_basket: bool = False
+    valid_days: int | None = None
+    codes: str | None = None
+    used_here: bool | None = None
+
+    @property
+    def of_pool(self) -> bool:
+        """Say whether its codes are a partner's."""
+        return self.codes == "pool"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Say whether it is used at its partner, not here."""
+        return self.of_pool and not self.used_here
+
+
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a reward is and costs. Without `stock` there is always one more; without `valid_days` a voucher lasts."""
+    """What a reward is and costs. Without `stock` there is always one more.
+
+    `voucher` says what its vouchers are good for; `value` and `valid_days` are the short way to say it.
+    """
 
     name: str
     kind: str
@@ -45,6 +75,14 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     stock: int | None = None
     value: Money | None = None
     valid_days: int | None = None
+    voucher: VoucherTerms | None = None
+
+    @property
+    def vouchers(self) -> VoucherTerms | None:
+        """Say what its vouchers are good for; nothing where it makes none."""
+        if self.voucher is not None or self.kind != "voucher":
+            return self.voucher
+        return VoucherTerms(value=self.value, valid_days=self.valid_days)
 
 
 class PublishReward(Heard, frozen=True, kw_only=True):
@@ -161,10 +199,11 @@ class AskOfVoucher(Heard, frozen=True, kw_only=True):
 
 
 class UseVoucher(AskOfVoucher, frozen=True, kw_only=True):
-    """Spend a voucher. `basket` is what is being bought."""
+    """Use a voucher, or a part worth `amount`. `basket` is what is being bought."""
 
     reference: str
     basket: Money | None = None
+    amount: int | None = None
 
 
 class VoidVoucher(AskOfVoucher, frozen=True, kw_only=True):

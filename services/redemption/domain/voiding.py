@@ -7,15 +7,20 @@ from services.redemption.domain.heard import VoidVoucher
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.state import State
 from services.redemption.domain.using import now_of, voucher_of
-from services.redemption.domain.vouchers import Voucher, VoucherState
+from services.redemption.domain.vouchers import UseKey, Voucher, VoucherState
 
 
 def void(state: State, heard: VoidVoucher, moment: Moment) -> tuple[AnyFact, ...]:
-    """With a reference undo that use: the voucher is good again, until its old end. Without one it is dead."""
+    """With a reference undo that use: what it paid is good again, until the old end. Without one it is dead."""
     voucher = voucher_of(state, heard)
     reference = heard.reference
-    if reference is not None and _is_use(voucher, heard):
-        return (VoucherUndone(voucher=heard.voucher, reference=reference, partner=heard.partner),)
+    key = _use(voucher, heard)
+    if key is not None and voucher.state is not VoucherState.VOID:
+        return (
+            VoucherUndone(
+                voucher=heard.voucher, reference=key.reference, partner=heard.partner, used_by=_another(key, heard)
+            ),
+        )
     code: str | None
     if voucher.state is VoucherState.SPENT:
         code = "voucher_spent"
@@ -35,8 +40,12 @@ def void(state: State, heard: VoidVoucher, moment: Moment) -> tuple[AnyFact, ...
     )
 
 
-def _is_use(voucher: Voucher, heard: VoidVoucher) -> bool:
-    """Say whether the voucher is spent for that reference, by who asks; an operator may undo anybody's use."""
-    if voucher.state is not VoucherState.SPENT or voucher.reference != heard.reference:
-        return False
-    return heard.anybodys or voucher.used_by == heard.partner
+def _use(voucher: Voucher, heard: VoidVoucher) -> UseKey | None:
+    """Return the use for that reference by who asks; an operator may undo anybody's, its own before others'."""
+    uses = [key for key in voucher.uses if key.reference == heard.reference]
+    own = [key for key in uses if key.partner == heard.partner]
+    return min(own or (uses if heard.anybodys else own), default=None)
+
+
+def _another(key: UseKey, heard: VoidVoucher) -> str:
+    return key.partner if key.partner != heard.partner else ""

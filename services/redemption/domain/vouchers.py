@@ -7,7 +7,7 @@ stands in facts of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -32,24 +32,53 @@ class VoucherKey(NamedTuple):
     voucher: str
 
 
+class UseKey(NamedTuple):
+    """Names a use of a voucher: by whom and what for."""
+
+    partner: str
+    reference: str
+
+
+@dataclass(slots=True)
+class Use:
+    """A use that stands: what it paid; nothing where it was for a product."""
+
+    amount: int | None = None
+    currency: str | None = None
+
+
 @dataclass(slots=True)
 class Voucher:
-    """One voucher. `reference` is whom it was spent for, by `used_by`; nothing unless it is spent."""
+    """One voucher. Of its uses those are here that the messages of a batch name.
+
+    `remaining` is what its uses have left of `value`, whatever its state.
+    """
 
     key: VoucherKey
     state: VoucherState
     suffix: str
     issued_at: datetime
     value: int | None = None
+    remaining: int | None = None
     currency: str | None = None
+    percent: int | None = None
+    product: str | None = None
     expires_at: datetime | None = None
     not_above_basket: bool = False
+    parts: bool = False
+    elsewhere: bool = False
     redemption: str = ""
     conversion: str = ""
     turned_to: datetime | None = None
-    reference: str = ""
-    used_by: str = ""
     step: int = 0
+    uses: dict[UseKey, Use] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int | None:
+        """Return what it is still worth."""
+        if self.value is None:
+            return None
+        return self.remaining if self.state is VoucherState.ISSUED else 0
 
     def is_over(self, now: datetime | None) -> bool:
         """Say whether its time was over by then, so that no outcome depends on when a timer ran."""
@@ -58,18 +87,25 @@ class Voucher:
         return self.expires_at is not None and now is not None and self.expires_at <= now
 
 
-def issued(key: VoucherKey, fact: f.VoucherIssued) -> Voucher:
-    """Return the voucher that a conversion made."""
-    assert fact.issued_at is not None
+def issued(key: VoucherKey, fact: f.VoucherIssued, at: datetime | None = None) -> Voucher:
+    """Return the voucher that a conversion made, or at that instant a redemption."""
+    issued_at = fact.issued_at or at
+    assert issued_at is not None
+    value = fact.value.amount if fact.value else None
     return Voucher(
         key,
         VoucherState.ISSUED,
         fact.suffix,
-        fact.issued_at,
-        fact.value.amount if fact.value else None,
+        issued_at,
+        value,
+        value,
         fact.value.currency if fact.value else None,
+        fact.percent,
+        fact.product,
         fact.expires_at,
         fact.not_above_basket,
+        fact.parts,
+        fact.elsewhere,
         conversion=fact.conversion,
         turned_to=fact.turned_to,
     )
@@ -81,11 +117,30 @@ def move(voucher: Voucher, fact: f.VoucherFact) -> None:
 
 
 def _redeemed(voucher: Voucher, fact: f.VoucherRedeemed) -> None:
-    voucher.state, voucher.reference, voucher.used_by = VoucherState.SPENT, fact.reference, fact.partner
+    key = UseKey(fact.partner, fact.reference)
+    if key in voucher.uses:
+        return  # the first answer was given again
+    if voucher.remaining is None:
+        voucher.uses[key] = Use(fact.paid.amount, fact.paid.currency) if fact.paid is not None else Use()
+        voucher.state = VoucherState.SPENT
+        return
+    paid = fact.paid.amount if fact.paid is not None else voucher.remaining
+    voucher.uses[key] = Use(paid, voucher.currency)
+    voucher.remaining -= paid
+    if voucher.remaining == 0:
+        voucher.state = VoucherState.SPENT
 
 
-def _undone(voucher: Voucher, _fact: f.VoucherUndone) -> None:
-    voucher.state, voucher.reference, voucher.used_by = VoucherState.ISSUED, "", ""
+def _undone(voucher: Voucher, fact: f.VoucherUndone) -> None:
+    key = UseKey(fact.used_by or fact.partner, fact.reference)
+    if key not in voucher.uses:
+        # Facts of before did not say whose use an operator undid; there was only one.
+        (key,) = voucher.uses
+    use = voucher.uses.pop(key)
+    if voucher.remaining is not None:
+        voucher.remaining += use.amount or 0
+    if voucher.state is VoucherState.SPENT:
+        voucher.state = VoucherState.ISSUED
 
 
 def _voided(voucher: Voucher, _fact: f.VoucherVoided) -> None:

@@ -86,9 +86,9 @@ async def load(connection: Connection, needs: Needs) -> tuple[State, dict[Member
     stock = await _lock_stock(connection, drawn, needs.published)
     versions = {(key, stock[key].version) for key in needs.rewards if key in stock}
     versions |= {(saga.reward_key, saga.reward_version) for saga in waiting}
-    vouchers = await read_vouchers(connection, needs.issued | needs.asked)
-    if needs.cancelled:
-        vouchers |= await vouchers_of(connection, needs.cancelled)
+    vouchers = await read_vouchers(connection, needs.issued | needs.asked, needs.uses)
+    for key, voucher in (await vouchers_of(connection, needs.cancelled)).items():
+        vouchers.setdefault(key, voucher)
     return State(sagas, stock, await _read_terms(connection, versions), vouchers), members
 
 

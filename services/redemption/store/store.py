@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
+from laurel.codes import CHANCES, code_of, suffix_of
 from laurel.io.database import Connection
-from services.redemption.domain.codes import CHANCES, code_of, suffix_of
 from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.heard import ClockTurned, TimeIsUp, VoucherEnds
 from services.redemption.domain.moment import Blank

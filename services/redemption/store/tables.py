@@ -157,9 +157,13 @@ vouchers = hash_partitioned(
     _text("conversion"),
     Column("not_above_basket", Boolean, nullable=False, server_default=text("false")),
     _instant("turned_to", nullable=True),
-    _text("reference"),
-    _text("used_by"),
     Column("step", Integer, nullable=False, server_default=text("0")),
+    # What its uses have left of its value.
+    Column("remaining", BigInteger),
+    Column("percent", SmallInteger),
+    Column("product", Text),
+    Column("parts", Boolean, nullable=False, server_default=text("false")),
+    Column("elsewhere", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("program", "member", "voucher"),
     schema=SCHEMA,
 )
@@ -187,6 +191,21 @@ voucher_decisions = hash_partitioned(
     PrimaryKeyConstraint("program", "member", "voucher", "step"),
     schema=SCHEMA,
 )
+
+voucher_uses = hash_partitioned(
+    "voucher_uses",
+    metadata,
+    key_text("program"),
+    key_text("member"),
+    key_text("voucher"),
+    key_text("partner"),
+    key_text("reference"),
+    Column("amount", BigInteger),
+    Column("currency", Text),
+    PrimaryKeyConstraint("program", "member", "voucher", "partner", "reference"),
+    schema=SCHEMA,
+)
+Index("voucher_uses_by_reference", voucher_uses.c.program, voucher_uses.c.reference)
 
 turns = Table(
     "turns",

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from laurel.codes import read_code
 from laurel.io.database import Connection
-from services.redemption.domain.codes import read_code
 from services.redemption.ports import TurnSeen
 from services.redemption.store import turning
 from services.redemption.store.vault import SealBrokenError, Vault
@@ -16,7 +16,8 @@ from services.redemption.store.vault import SealBrokenError, Vault
 STATE: Final = "case when v.state = 'issued' and v.expires_at <= $2 then 'expired' else v.state end"
 SHOWN: Final = f"""
     v.member, v.voucher, {STATE} as state, v.value, v.currency, v.issued_at, v.expires_at, v.suffix,
-    v.not_above_basket, v.redemption, v.conversion, v.sealed, m.key"""
+    v.not_above_basket, v.remaining, v.percent, v.product, v.parts, v.elsewhere, v.redemption, v.conversion,
+    v.sealed, m.key"""
 
 _BY_CODE: Final = f"""
     select {SHOWN} from vouchers v join members m on m.program = v.program and m.member = v.member
@@ -66,20 +67,24 @@ class VoucherViews:
 
     def _shown(self, row: Iterable[Any], program: str) -> dict[str, Any]:
         member, voucher, state, value, currency, issued_at, expires_at, suffix, bound, *rest = row
-        redemption, conversion, sealed, member_key = rest
+        remaining, percent, product, parts, elsewhere, redemption, conversion, sealed, member_key = rest
         return {
             "voucher": voucher,
             "code": code_of(self._vault, program, member, voucher, sealed, member_key),
             "suffix": suffix,
             "state": state,
             "value": value,
-            "left": value if state == "issued" else None if value is None else 0,
+            "left": remaining if state == "issued" else None if value is None else 0,
             "currency": currency,
             "issued_at": issued_at.isoformat(),
             "expires_at": expires_at.isoformat() if expires_at is not None else None,
             "member": member,
             "redemption": redemption or None,
             "conversion": conversion or None,
+            "percent": percent,
+            "product": product,
+            "parts": parts,
+            "used_here": not elsewhere,
             "not_above_basket": bound,
         }
 

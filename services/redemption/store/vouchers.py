@@ -11,7 +11,7 @@ from services.redemption.domain import facts as f
 from services.redemption.domain.facts import encode_facts
 from services.redemption.domain.heard import VoucherEnds
 from services.redemption.domain.state import SagaKey, State
-from services.redemption.domain.vouchers import Voucher, VoucherKey, VoucherState
+from services.redemption.domain.vouchers import Use, UseKey, Voucher, VoucherKey, VoucherState
 from services.redemption.ports import Decision
 from services.redemption.store.columns import columns
 from services.redemption.store.secrets import Secret
@@ -21,32 +21,54 @@ _VOUCHERS: Final = """
     select v.*
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, voucher)
     cross join lateral (
-        select program, member, voucher, state, suffix, issued_at, value, currency, expires_at, not_above_basket,
-               redemption, conversion, turned_to, reference, used_by, step
+        select program, member, voucher, state, suffix, issued_at, value, remaining, currency, percent, product,
+               expires_at, not_above_basket, parts, elsewhere, redemption, conversion, turned_to, step
         from vouchers where program = k.program and member = k.member and voucher = k.voucher offset 0) v"""
+
+_USES: Final = """
+    select u.*
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as k (program, member, voucher, reference)
+    cross join lateral (
+        select program, member, voucher, partner, reference, amount, currency from voucher_uses
+        where program = k.program and member = k.member and voucher = k.voucher and reference = k.reference
+        offset 0) u"""
 
 _OF_SAGAS: Final = """
     select v.*
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
     cross join lateral (
-        select program, member, voucher, state, suffix, issued_at, value, currency, expires_at, not_above_basket,
-               redemption, conversion, turned_to, reference, used_by, step
+        select program, member, voucher, state, suffix, issued_at, value, remaining, currency, percent, product,
+               expires_at, not_above_basket, parts, elsewhere, redemption, conversion, turned_to, step
         from vouchers where program = k.program and member = k.member and redemption = k.redemption
           and redemption <> '' offset 0) v"""
 
 _ADD: Final = """
     insert into vouchers (program, member, voucher, redemption, number, state, value, currency, issued_at,
-        expires_at, suffix, digest, sealed, conversion, not_above_basket, turned_to, step)
+        expires_at, suffix, digest, sealed, conversion, not_above_basket, turned_to, step, remaining, percent,
+        product, parts, elsewhere)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::bigint[],
         $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::bytea[], $13::bytea[], $14::text[],
-        $15::boolean[], $16::timestamptz[], $17::int[])"""
+        $15::boolean[], $16::timestamptz[], $17::int[], $18::bigint[], $19::smallint[], $20::text[], $21::boolean[],
+        $22::boolean[])"""
 
 # Rows are found by key and meet themselves: that is how a set is updated whatever the planner believes.
 _SET: Final = """
-    update vouchers v set state = k.state, reference = k.reference, used_by = k.used_by, step = k.step
-    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[])
-        as k (program, member, voucher, state, reference, used_by, step)
+    update vouchers v set state = k.state, remaining = k.remaining, step = k.step
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::int[])
+        as k (program, member, voucher, state, remaining, step)
     where v.program = k.program and v.member = k.member and v.voucher = k.voucher"""
+
+_ADD_USES: Final = """
+    insert into voucher_uses (program, member, voucher, partner, reference, amount, currency)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[])
+    on conflict do nothing"""
+
+_DROP_USES: Final = """
+    delete from voucher_uses u
+    using unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+        as k (program, member, voucher, partner, reference)
+    where u.program = k.program and u.member = k.member and u.voucher = k.voucher and u.partner = k.partner
+      and u.reference = k.reference"""
 
 _DECISIONS: Final = """
     insert into voucher_decisions (program, member, voucher, step, kind, message, at, facts)
@@ -65,14 +87,23 @@ _ENDED: Final = """
     limit $3"""
 
 
-async def read_vouchers(connection: Connection, keys: set[VoucherKey]) -> dict[VoucherKey, Voucher]:
-    """Read vouchers whose members are locked."""
-    return _by_key(await connection.fetch(_VOUCHERS, *columns(sorted(keys)))) if keys else {}
+async def read_vouchers(
+    connection: Connection, keys: set[VoucherKey], uses: set[tuple[VoucherKey, str]]
+) -> dict[VoucherKey, Voucher]:
+    """Read vouchers whose members are locked, with the uses that are named by a reference."""
+    if not keys:
+        return {}
+    found = _by_key(await connection.fetch(_VOUCHERS, *columns(sorted(keys))))
+    named = [(*key, reference) for key, reference in sorted(uses) if key in found]
+    if named:
+        for program, member, voucher, partner, reference, *paid in await connection.fetch(_USES, *columns(named)):
+            found[VoucherKey(program, member, voucher)].uses[UseKey(partner, reference)] = Use(*paid)
+    return found
 
 
 async def vouchers_of(connection: Connection, sagas: set[SagaKey]) -> dict[VoucherKey, Voucher]:
     """Read the vouchers that these redemptions made; their members are locked."""
-    return _by_key(await connection.fetch(_OF_SAGAS, *columns(sorted(sagas))))
+    return _by_key(await connection.fetch(_OF_SAGAS, *columns(sorted(sagas)))) if sagas else {}
 
 
 def _by_key(rows: Iterable[Iterable[Any]]) -> dict[VoucherKey, Voucher]:
@@ -103,9 +134,29 @@ async def write_vouchers(
     moved = sorted({decision.key for decision in own if isinstance(decision.key, VoucherKey)} - new)
     if moved:
         vouchers = [state.vouchers[key] for key in moved]
-        await connection.execute(
-            _SET, *columns([(*v.key, str(v.state), v.reference, v.used_by, v.step) for v in vouchers])
-        )
+        await connection.execute(_SET, *columns([(*v.key, str(v.state), v.remaining, v.step) for v in vouchers]))
+    await _write_uses(connection, own, state)
+
+
+async def _write_uses(connection: Connection, decisions: Sequence[Decision], state: State) -> None:
+    """Make the rows of uses what they are now, of those that were spoken of."""
+    touched = sorted({
+        (decision.key, UseKey(getattr(fact, "used_by", "") or fact.partner, fact.reference))
+        for decision in decisions
+        if isinstance(decision.key, VoucherKey)
+        for fact in decision.facts
+        if isinstance(fact, f.VoucherRedeemed | f.VoucherUndone)
+    })  # fmt: skip
+    stand = [
+        (*key, *use, paid.amount, paid.currency)
+        for key, use in touched
+        if (paid := state.vouchers[key].uses.get(use)) is not None
+    ]
+    gone = [(*key, *use) for key, use in touched if use not in state.vouchers[key].uses]
+    if stand:
+        await connection.execute(_ADD_USES, *columns(stand))
+    if gone:
+        await connection.execute(_DROP_USES, *columns(gone))
 
 
 def _made(decision: Decision, state: State, secrets: Mapping[str, Secret]) -> list[Sequence[Any]]:
@@ -113,19 +164,19 @@ def _made(decision: Decision, state: State, secrets: Mapping[str, Secret]) -> li
     if key is None:
         return []
     redemption = key.redemption if isinstance(key, SagaKey) else ""
-    voucher = state.vouchers[key] if isinstance(key, VoucherKey) else None
     rows: list[Sequence[Any]] = []
     for fact in decision.facts:
         if not isinstance(fact, f.VoucherIssued):
             continue
         value, secret = fact.value, secrets[fact.voucher]
         # A later decision of the batch may have moved it.
-        stands = voucher.state if voucher is not None else VoucherState.ISSUED
+        voucher = state.vouchers[VoucherKey(key.program, key.member, fact.voucher)]
         rows.append((
-            key.program, key.member, fact.voucher, redemption, fact.number, str(stands),
+            key.program, key.member, fact.voucher, redemption, fact.number, str(voucher.state),
             value.amount if value else None, value.currency if value else None, fact.issued_at or decision.at,
             fact.expires_at, fact.suffix, secret.digest, secret.sealed, fact.conversion, fact.not_above_basket,
-            fact.turned_to, voucher.step if voucher is not None else 0,
+            fact.turned_to, voucher.step, voucher.remaining,
+            fact.percent, fact.product, fact.parts, fact.elsewhere,
         ))  # fmt: skip
     return rows
 

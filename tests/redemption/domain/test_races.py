@@ -260,7 +260,7 @@ class Races(RuleBasedStateMachine):
         folded = State()
         # A saga's vouchers begin as issued: what follows is decided of each of them.
         for key, voucher in self.store.state.vouchers.items():
-            folded.vouchers[key] = replace(voucher, state=VoucherState.ISSUED, reference="", used_by="")
+            folded.vouchers[key] = replace(voucher, state=VoucherState.ISSUED, remaining=voucher.value, uses={})
         for decision in self.store.decisions:
             for fact in decode_facts(encode_facts(decision.facts)):
                 folded.apply(decision.program, decision.key, fact)

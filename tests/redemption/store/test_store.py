@@ -10,8 +10,8 @@ import asyncpg
 import msgspec
 import pytest
 
+from laurel.codes import read_code
 from laurel.io.database import Database
-from services.redemption.domain.codes import read_code
 from services.redemption.domain.state import SagaKey
 from services.redemption.road import CannotProcessError
 from services.redemption.store.loading import overdue
@@ -43,9 +43,11 @@ async def pretend_points(auditor_urls: Any, holds: list[tuple[str, str, int, str
     connection = await asyncpg.connect(auditor_urls.points, server_settings={"search_path": "points"})
     try:
         await connection.executemany(
-            """insert into holds (program, member, hold, unit, amount, state, saga, parts, journal, captured, cancelled)
-               values ($1, $2, $3, 'point', $4, $5, true, '[]', 1, case when $5::text = 'captured' then $4::bigint else 0 end,
-                       case when $5::text = 'cancelled' then $4::bigint else 0 end)""",
+            """insert into holds (program, member, hold, unit, amount, state, saga, parts, journal, captured,
+                 cancelled)
+               select $1, $2, $3, 'point', amount, state, true, '[]', 1,
+                 case state when 'captured' then amount else 0 end, case state when 'cancelled' then amount else 0 end
+               from (select $4::bigint as amount, $5::text as state) h""",
             [(PROGRAM, member, hold, amount, state) for member, hold, amount, state in holds],
         )
     finally:

@@ -10,9 +10,10 @@ import asyncpg
 import msgspec
 import pytest
 
+from laurel.codes import read_code
+from laurel.contracts.vouchers import VoucherTerms, VoucherWorth
 from laurel.io.database import Database
 from laurel.io.health import Health
-from services.redemption.domain.codes import read_code
 from services.redemption.entry.timers import WaitTimer
 from services.redemption.entry.turning import VoucherTurner
 from services.redemption.store.store import PostgresStore
@@ -187,11 +188,12 @@ async def test_on_a_wall_clock_the_timer_ends_what_is_over(counter: Any, auditor
 
 
 DAMAGES = [
-    ("update redemption.vouchers set state = 'spent' where voucher = 'v-2'", "a voucher that is spent is spent for"),
-    (
-        "update redemption.vouchers set reference = 'other' where voucher = 'v-1'",
-        "vouchers are folds of their decisions",
-    ),
+    ("update redemption.vouchers set state = 'spent' where voucher = 'v-2'", "a voucher's uses are what is missing"),
+    ("update redemption.vouchers set remaining = 250 where voucher = 'v-1'", "a voucher's uses are what is missing"),
+    ("update redemption.voucher_uses set amount = 100", "a voucher's uses are what is missing"),
+    ("delete from redemption.voucher_uses", "a voucher's uses are what is missing"),
+    ("update redemption.voucher_uses set voucher = 'v-3'", "a voucher's uses are what is missing"),
+    ("update redemption.voucher_uses set reference = 'other'", "vouchers are folds of their decisions"),
     ("update redemption.vouchers set value = 500 where voucher = 'v-2'", "vouchers are folds of their decisions"),
     ("update redemption.vouchers set step = 2 where voucher = 'v-2'", "decisions about vouchers are numbered"),
     ("update redemption.vouchers set conversion = '' where voucher = 'v-2'", "every voucher has its redemption"),
@@ -233,3 +235,52 @@ async def test_vouchers_are_what_points_became(
     assert await findings(auditor) == []
     await counter.hear(points_converted("m-1", "v-2"))
     assert [each.proof for each in await findings(auditor)] == ["no voucher of points is there without its points"]
+
+
+async def gift_card(counter: Any, auditor: asyncpg.Connection[Any], value: int = 1000) -> str:
+    """Return a voucher that a redemption made, used in parts."""
+    terms = VoucherTerms(value=VoucherWorth(amount=value, currency="GBP"), parts=True)
+    await counter.hear(reward_published("card", value=None, valid_days=None, voucher=terms))
+    await counter.hear(redemption_requested("m-1", "r-1", "card"))
+    await counter.hear(points_held("m-1", "r-1", 100))
+    await counter.hear(points_captured("m-1", "r-1", 100))
+    return str(await auditor.fetchval("select voucher from vouchers"))
+
+
+async def test_parts_race_for_the_last_rest_and_it_is_paid_out_exactly(
+    counter: Any, auditor: asyncpg.Connection[Any]
+) -> None:
+    card = await gift_card(counter, auditor)
+
+    async def till(number: int) -> list[str]:
+        return types(await counter.hear(voucher_used("m-1", card, f"till-{number}", amount=30)))
+
+    answers = await asyncio.gather(*(till(number) for number in range(60)))
+    assert sorted(answer for (answer,) in answers) == ["redeemed"] * 33 + ["refused"] * 27
+    # What is undone can be used by the next.
+    (first,) = await auditor.fetch("select reference from voucher_uses order by reference limit 1")
+    assert types(await counter.hear(voucher_voided("m-1", card, first["reference"]))) == ["undone"]
+    assert types(await counter.hear(voucher_used("m-1", card, "last"))) == ["redeemed"]
+    assert await auditor.fetchval("select sum(amount)::int from voucher_uses") == 1000
+    assert await states(auditor) == {"spent": 1}
+    assert await findings(auditor, across=False) == []
+
+
+async def test_kinds_are_kept_and_shown(
+    counter: Any, database: Database, vault: Vault, auditor: asyncpg.Connection[Any]
+) -> None:
+    card = await gift_card(counter, auditor)
+    for number, terms in enumerate((VoucherTerms(percent=15), VoucherTerms(product="A coffee"))):
+        await counter.hear(reward_published(f"k-{number}", value=None, valid_days=None, voucher=terms))
+        await counter.hear(redemption_requested("m-2", f"r-{number}", f"k-{number}"))
+        await counter.hear(points_held("m-2", f"r-{number}", 100), points_captured("m-2", f"r-{number}", 100))
+    await counter.hear(voucher_used("m-1", card, "till-1", amount=400))
+    (shown,) = await listed(database, vault, member="m-1")
+    assert (shown["value"], shown["left"], shown["state"], shown["parts"]) == (1000, 600, "issued", True)
+    others = {each["percent"]: each for each in await listed(database, vault, member="m-2")}
+    assert (others[15]["value"], others[None]["product"]) == (None, "A coffee")
+    share, thing = others[15]["voucher"], others[None]["voucher"]
+    await counter.hear(voucher_used("m-2", share, "till-2", basket=999), voucher_used("m-2", thing, "till-3"))
+    rows = await auditor.fetch("select reference, amount from voucher_uses order by reference")
+    assert [tuple(row) for row in rows] == [("till-1", 400), ("till-2", 149), ("till-3", None)]
+    assert await findings(auditor, across=False) == []

@@ -38,6 +38,12 @@ def read_code(text: str) -> str | None:
     return "-".join(plain[start : start + _GROUP] for start in range(0, _LENGTH, _GROUP))
 
 
+def looks_like_a_code(text: str) -> bool:
+    """Say whether it is written like one of our codes, with or without a right check character."""
+    plain = text.replace("-", "").replace(" ", "").upper()
+    return len(plain) == _LENGTH and all(character in _VALUES for character in plain)
+
+
 def suffix_of(code: str) -> str:
     """Return the end of a code by which people tell vouchers apart; it tells nobody the rest."""
     return code[-_GROUP:]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.redemption.domain.codes import ALPHABET, CHANCES, code_of, read_code, suffix_of
+from laurel.codes import ALPHABET, CHANCES, code_of, read_code, suffix_of
 
 chances = st.integers(min_value=0, max_value=CHANCES - 1)
 places = st.integers(min_value=0, max_value=15)

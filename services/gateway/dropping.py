@@ -1,0 +1,33 @@
+"""Events that need no longer be kept for others are dropped, the oldest first."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from laurel.io.keeping import keep_doing
+from services.gateway.store import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from laurel.io.database import Database
+    from laurel.io.health import Health
+    from services.gateway.settings import GatewaySettings
+
+_ROWS_MAX: Final = 1_000
+
+
+async def keep_dropping(
+    database: Database, clock: Callable[[], datetime], settings: GatewaySettings, health: Health
+) -> None:
+    """Drop what is older than the settings say, again and again until cancelled."""
+    retention = timedelta(hours=settings.events_retention_hours)
+
+    async def drop() -> bool:
+        return await events.drop(database, clock() - retention, _ROWS_MAX) == _ROWS_MAX
+
+    await keep_doing(drop, partial(asyncio.sleep, settings.events_prune_seconds), health, "events-kept")
