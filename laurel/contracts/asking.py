@@ -81,6 +81,16 @@ class MemberCloseRequested(Event):
     versions: Versions
 
 
+class MemberEraseRequested(Event):
+    """Whoever a member is is to be forgotten; `accounts` are those that became a part of it, which go with it."""
+
+    TYPE: ClassVar[str] = "member.erase_requested.v1"
+
+    change: Id
+    accounts: list[Id] = Field(default_factory=list)
+    versions: Versions
+
+
 class RewardPublishRequested(Event):
     """A reward is to be offered, or changed."""
 

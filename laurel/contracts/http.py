@@ -133,6 +133,10 @@ class CloseMember(Body):
     """Nothing needs to be said to close a member."""
 
 
+class EraseMember(Body):
+    """Nothing needs to be said to forget a member."""
+
+
 class Evidence(Body):
     """A rival's proof of a tier: who gave it, and the day it bears."""
 

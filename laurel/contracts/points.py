@@ -242,13 +242,26 @@ class MemberClosed(WalletEvent):
     change: Id
 
 
+class MemberErased(WalletEvent):
+    """Nobody knows any more who the member is. It was a part of the account `of`, or `accounts` were parts of it.
+
+    Its points stay in the ledger and come to their own end. Whoever keeps something about the person forgets it.
+    """
+
+    TYPE: ClassVar[str] = "member.erased.v1"
+
+    change: Id
+    of: Id | None = None
+    accounts: list[Id] = Field(default_factory=list)
+
+
 class MemberChangeRefused(WalletEvent):
-    """A member was not changed, or not closed, as was `asked`."""
+    """A member was not changed, not closed or not erased, as was `asked`."""
 
     TYPE: ClassVar[str] = "member.change_refused.v1"
 
     change: Id
-    asked: Literal["change", "close"]
+    asked: Literal["change", "close", "erase"]
     code: Name
     detail: Text = ""
 

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from laurel.io.migrating import ROLES
@@ -55,6 +56,25 @@ class Secrets:
     def service_secret(self, service: str) -> str:
         """What the gateway hashes identifiers with, and redemption seals voucher codes with."""
         return self._values[f"{service}_secret"]
+
+    def secret_before(self, service: str) -> str | None:
+        """What it sealed with until now, while that is sealed anew."""
+        return self._values.get(f"{service}_secret_before")
+
+    def with_new_secrets(self, data_dir: Path, services: Iterable[str]) -> Secrets:
+        """Give services new secrets in the file; those until now are kept until `without_old_secrets`."""
+        values = dict(self._values)
+        for service in services:
+            values[f"{service}_secret_before"] = values[f"{service}_secret"]
+            values[f"{service}_secret"] = secrets.token_hex(24)
+        write_private(data_dir / SECRETS_FILE, json.dumps(values, indent=2) + "\n")
+        return Secrets(values)
+
+    def without_old_secrets(self, data_dir: Path) -> Secrets:
+        """Forget the secrets that seal nothing any more."""
+        values = {name: value for name, value in self._values.items() if not name.endswith("_secret_before")}
+        write_private(data_dir / SECRETS_FILE, json.dumps(values, indent=2) + "\n")
+        return Secrets(values)
 
     @property
     def codes_token(self) -> str:

@@ -87,6 +87,9 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
         settings["CODES_TOKEN"] = around.secrets.codes_token
     if role.service in KEEPERS_OF_SECRETS:
         settings["SECRET"] = around.secrets.service_secret(role.service)
+        before = around.secrets.secret_before(role.service)
+        if before is not None:
+            settings["SECRET_BEFORE"] = before
     own = {prefix + name: _as_text(value) for name, value in settings.items()}
     # Whoever has readers of his own names them himself.
     return {prefix + "OUTBOX_GROUPS": _listeners(role.service), **_given(), **own}

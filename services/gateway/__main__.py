@@ -1,4 +1,7 @@
-"""`python -m services.gateway api|worker|both` runs a process; `verify` proves that what it shows is what is."""
+"""`python -m services.gateway api|worker|both` runs a process; `verify` proves that what it shows is what is.
+
+`reseal` seals by the secret that seals now what was sealed by the one before.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,13 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import uvloop
 from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from services.gateway.settings import GatewaySettings
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,6 +24,8 @@ def main(arguments: Sequence[str]) -> int:
     match list(arguments):
         case ["verify"]:
             return asyncio.run(_verify(os.environ["LAUREL_VERIFY_DATABASE_URL"]))
+        case ["reseal"]:
+            return _reseal()
         case ["api" | "worker" | "both" as mode]:
             return _run(mode)
         case _:
@@ -25,18 +34,39 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(mode: str) -> int:
-    from services.gateway.settings import GatewaySettings
     from services.gateway.worker import run
 
+    settings = _settings()
+    if settings is None:
+        return 2
+    uvloop.run(run(mode, settings))
+    return 0
+
+
+def _settings() -> GatewaySettings | None:
+    from services.gateway.settings import GatewaySettings
+
     try:
-        settings = GatewaySettings()
+        return GatewaySettings()
     except ValidationError as error:
         for fault in error.errors():
             name = "_".join(map(str, fault["loc"])).upper()
             sys.stderr.write(f"LAUREL_GATEWAY_{name}: {fault['msg']}\n")
+        return None
+
+
+def _reseal() -> int:
+    settings = _settings()
+    if settings is None:
         return 2
-    uvloop.run(run(mode, settings))
+    sys.stdout.write(json.dumps({"sealed": asyncio.run(_sealed(settings))}) + "\n")
     return 0
+
+
+async def _sealed(settings: GatewaySettings) -> int:
+    from services.gateway.wiring import reseal
+
+    return sum([count async for count in reseal(settings)])
 
 
 async def _verify(url: str) -> int:

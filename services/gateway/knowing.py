@@ -81,9 +81,10 @@ _decode_units = msgspec.json.Decoder(_Units).decode
 class Known:
     """Answers whether a program, partner or member exists, and whose an identifier is."""
 
-    def __init__(self, database: Database, secret: str) -> None:
+    def __init__(self, database: Database, look_up: bytes) -> None:
+        """`look_up`: the key by which identifiers are hashed."""
         self._database = database
-        self._secret = secret.encode()
+        self._look_up = look_up
         self._programs: Remembered[str, ProgramHead] = Remembered(1_000, _PROGRAM_SECONDS)
         self._documents: Remembered[tuple[str, int], Judging] = Remembered(1_000, _EVER)
         self._partners: Remembered[tuple[str, str, str], bool] = Remembered(1_000, _EVER)
@@ -174,9 +175,9 @@ class Known:
         return found
 
     def hash_of(self, program: str, scheme: str, value: str) -> bytes:
-        """Hash an identifier under the gateway's secret; nobody without it can test a guess."""
+        """Hash an identifier under a key of the gateway's; nobody without it can test a guess."""
         text = f"{program}\x00{scheme}\x00{value}"
-        return hmac.digest(self._secret, text.encode(), hashlib.sha256)
+        return hmac.digest(self._look_up, text.encode(), hashlib.sha256)
 
     async def owner(self, program: str, scheme: str, value: str) -> Owner | None:
         """Return whose an identifier is, and whether it is blocked."""

@@ -25,6 +25,7 @@ VOUCHER_REDEEM: Final = "voucher_redeem"
 VOUCHER_VOID: Final = "voucher_void"
 MEMBER_CHANGE: Final = "member_change"
 MEMBER_CLOSE: Final = "member_close"
+MEMBER_ERASE: Final = "member_erase"
 TRANSFER: Final = "transfer"
 EXCHANGE: Final = "exchange"
 MERGE: Final = "merge"
@@ -53,6 +54,7 @@ _LETTERS: Final = {
     VOUCHER_VOID: "vv",
     MEMBER_CHANGE: "mc",
     MEMBER_CLOSE: "mx",
+    MEMBER_ERASE: "me",
     TRANSFER: "g",
     EXCHANGE: "e",
     MERGE: "mg",

@@ -16,6 +16,7 @@ from services.gateway.asking import Ask
 from services.gateway.documenting import PREFER
 from services.gateway.naming import RequestKey
 from services.gateway.reading import api_of, in_program, path_id, query_of, wish_of
+from services.gateway.sealing import NOTE
 from services.gateway.showing import settle_both
 from services.gateway.store import operations, requests
 from services.gateway.store.requests import NewRequest
@@ -107,9 +108,11 @@ async def ask_of(
 async def show(api: Api, row: OperationRow) -> Response:
     """Show how an operation stands; one that no event has told of is on its way, parked, or given up."""
     if row.body is not None:
-        body = row.body
-        if row.note is not None:
-            body = msgspec.json.encode({**msgspec.json.decode(body), "note": row.note})
+        body, note = row.body, row.note
+        if row.sealed_note is not None:
+            note = api.sealing.open(row.key, row.program, row.member, (NOTE, row.id), row.sealed_note)
+        if note is not None:
+            body = msgspec.json.encode({**msgspec.json.decode(body), "note": note})
         return Response(body, media_type=JSON)
     async with api.database.connection() as connection:
         asked = await requests.find(connection, RequestKey(row.program, row.kind, row.partner, row.request))

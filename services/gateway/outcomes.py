@@ -41,6 +41,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     points.MemberEnrolled.TYPE: members.enrolled,
     points.MemberChanged.TYPE: members.member_changed,
     points.MemberClosed.TYPE: members.member_closed,
+    points.MemberErased.TYPE: members.member_erased,
     points.MemberChangeRefused.TYPE: members.change_refused,
     points.PointsAwarded.TYPE: activities.awarded,
     points.PointsCapped.TYPE: wallets.moved,

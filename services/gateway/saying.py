@@ -18,6 +18,7 @@ from laurel.contracts.asking import (
     HouseholdSetRequested,
     MemberChangeRequested,
     MemberCloseRequested,
+    MemberEraseRequested,
     MergeRequested,
     PendingDecisionRequested,
     RedemptionCancelRequested,
@@ -126,6 +127,11 @@ def member_change_requested(stamp: Stamp, change: str, member: str, body: Change
 def member_close_requested(stamp: Stamp, change: str, member: str, traceparent: str) -> Saying:
     """A member is to take part no more."""
     return _to_points(MemberCloseRequested, stamp, member, traceparent, change=change)
+
+
+def member_erase_requested(stamp: Stamp, change: str, member: str, accounts: list[str], traceparent: str) -> Saying:
+    """Whoever a member is is to be forgotten, in all accounts that became a part of its own."""
+    return _to_points(MemberEraseRequested, stamp, member, traceparent, change=change, accounts=accounts)
 
 
 def status_match_requested(stamp: Stamp, match: str, member: str, asked: MatchStatus, traceparent: str) -> Saying:

@@ -17,8 +17,10 @@ class GatewaySettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="LAUREL_GATEWAY_", frozen=True, extra="ignore")
 
-    secret: SecretStr
-    """The key under which identifiers are hashed. Another secret forgets every identifier."""
+    secret: Annotated[SecretStr, Field(min_length=32)]
+    """What the keys of members are sealed by, and that by which identifiers are hashed. Losing it forgets them all."""
+    secret_before: Annotated[SecretStr, Field(min_length=32)] | None = None
+    """The secret until now, while what it sealed is sealed anew: see docs/privacy.md."""
     points_url: str = "http://127.0.0.1:8081"
     """Where points answers questions."""
     redemption_url: str = "http://127.0.0.1:8082"

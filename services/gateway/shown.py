@@ -155,6 +155,44 @@ class MemberShown(Shown):
     balances: list[Balance]
 
 
+class IdentifierHeld(Shown):
+    """What somebody is found by; `value` is missing where it was given before values were kept."""
+
+    account: str
+    scheme: str
+    value: str | None
+    state: Literal["active", "blocked"]
+    since: Instant
+
+
+class OperationHeld(Shown):
+    """Something that was asked of a wallet, with what was noted about it."""
+
+    kind: str
+    id: str
+    account: str
+    partner: str
+    state: str
+    note: str | None
+    at: Instant
+
+
+class ExtractShown(Shown):
+    """All that is held about a member: by the gateway, by points and by redemption."""
+
+    member: str
+    program: str
+    at: Instant
+    accounts: list[str]
+    profile: dict[str, Any]
+    identifiers: list[IdentifierHeld]
+    operations: list[OperationHeld]
+    statement: list[dict[str, Any]]
+    lots: list[dict[str, Any]]
+    decisions: list[dict[str, Any]]
+    vouchers: list[dict[str, Any]]
+
+
 class FoundShown(Shown):
     """Whose an identifier is."""
 

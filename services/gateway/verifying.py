@@ -51,6 +51,36 @@ _PROOFS: Final = {
             or convert_from(d.body, 'UTF8')::jsonb ->> 'person' is distinct from w.person
             or convert_from(d.body, 'UTF8')::jsonb -> 'attributes'
                  is distinct from coalesce(convert_from(w.attributes, 'UTF8'), '{}')::jsonb)""",
+    "of who was erased nobody keeps who it was": """
+        select m.program || '/' || m.member, f.what
+        from gateway.members m
+        cross join lateral (
+          select 'the gateway has its key, person, attributes or household' as what
+          where m.key is not null or m.person is not null or m.referred_by is not null or m.household is not null
+            or m.attributes <> '{}'
+          union all
+          select 'its profile is shown' from gateway.member_details d
+          where d.program = m.program and d.member = m.member and d.detail = 'profile'
+            and convert_from(d.body, 'UTF8')::jsonb <> '{"person": null, "attributes": {}}'
+          union all
+          select 'it has an identifier' from gateway.identifiers i
+          where i.program = m.program and i.member = m.member
+          union all
+          select 'there is a note about it' from gateway.operations o
+          where o.program = m.program and o.member = m.member and (o.note is not null or o.sealed_note is not null)
+          union all
+          select 'points knows its person or attributes' from points.wallets w
+          where w.program = m.program and w.member = m.member
+            and (w.person is not null or w.referred_by is not null or w.attributes is not null)
+          union all
+          select 'redemption has not forgotten it' where not exists (
+            select from redemption.members r where r.program = m.program and r.member = m.member
+              and r.key is null and r.erased_at is not null)
+        ) f
+        where m.status = 'erased'""",
+    "what nobody's identifier is, is blocked and unreadable": """
+        select i.program || ' ' || i.scheme, 'belongs to nobody, and is not blocked or can be read'
+        from gateway.identifiers i where i.member = '' and (i.blocked_at is null or i.sealed is not null)""",
     "counters shown are what caps have counted": """
         select coalesce(c.program, s.program) || '/' || coalesce(c.member, s.member) || ' '
                  || coalesce(c.rule, s.rule) || ' ' || coalesce(c.unit, s.unit),

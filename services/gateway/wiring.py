@@ -15,6 +15,7 @@ from laurel.io.health import Health
 from laurel.io.outbox import Outbox
 from laurel.io.pruning import keep_pruned
 from laurel.io.relay import Relay
+from laurel.io.sealing import seal_again, service_key
 from laurel.io.tail import Tail
 from laurel.io.topics import dead_topic, main_topic
 from laurel.io.unit import UnitOfWork
@@ -31,6 +32,7 @@ from services.gateway.outcomes import TYPES
 from services.gateway.passing import Owner
 from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
+from services.gateway.sealing import LOOK_UP, Sealing, vault_of
 from services.gateway.settings import GatewaySettings
 from services.gateway.turning import Turning
 from services.gateway.waiting import Waiting
@@ -71,6 +73,7 @@ class Api:
     unit: UnitOfWork
     guard: Guard
     known: Known
+    sealing: Sealing
     settler: Settler
     points: Owner
     redemption: Owner
@@ -136,6 +139,10 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
     recording: Gatherer[Heard, None] = _gatherer(Recorder(database, clock).write, settings)
     guard = Guard(database, clock, settings.key_cache_seconds)
     await open_gateway(database, guard, clock, settings.admin_key_file)
+    vault = vault_of(settings)
+    async with database.transaction() as connection:
+        # Before there was a key for it, identifiers were hashed by the secret itself.
+        look_up = await service_key(connection, vault, LOOK_UP, settings.secret.get_secret_value().encode())
     token = settings.redemption_codes_token
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
     redemption = Owner(
@@ -151,7 +158,8 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             database,
             parts.unit,
             guard,
-            Known(database, settings.secret.get_secret_value()),
+            Known(database, look_up),
+            Sealing(database, vault),
             Settler(database, asking, recording),
             points,
             redemption,
@@ -171,6 +179,22 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
         await recording.close()
         await points.close()
         await redemption.close()
+
+
+async def reseal(settings: GatewaySettings) -> AsyncIterator[int]:
+    """Seal by the secret that seals now what others sealed, or nobody; yields how much of each part that was."""
+    vault = vault_of(settings)
+    database = await Database.connect(
+        settings.database_url.get_secret_value(), schema=SERVICE, application=f"laurel-{SERVICE}", pool_max=2
+    )
+    try:
+        async for count in seal_again(database, vault):
+            yield count
+        sealing = Sealing(database, vault)
+        while notes := await sealing.seal_notes():
+            yield notes
+    finally:
+        await database.close()
 
 
 def working(parts: Parts) -> Work:

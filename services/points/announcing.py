@@ -260,6 +260,10 @@ def _member_closed(fact: f.MemberClosed, _decided: Decided) -> tuple[Any, dict[s
     return said.MemberClosed, {"change": fact.change}
 
 
+def _member_erased(fact: f.MemberErased, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+    return said.MemberErased, {"change": fact.change, "of": fact.of, "accounts": list(fact.accounts)}
+
+
 def _change_refused(fact: f.MemberChangeRefused, _decided: Decided) -> tuple[Any, dict[str, Any]]:
     return said.MemberChangeRefused, {
         "change": fact.change,
@@ -635,6 +639,7 @@ _EVENTS: dict[type, Any] = {
     f.MemberEnrolled: _enrolled,
     f.MemberChanged: _member_changed,
     f.MemberClosed: _member_closed,
+    f.MemberErased: _member_erased,
     f.MemberChangeRefused: _change_refused,
     f.ActivityPosted: _posted,
     f.FundingGiven: _funded,

@@ -26,6 +26,7 @@ from services.points.domain.asked import (
     DecideAdjustment,
     DecidePending,
     Enrol,
+    EraseMember,
     Exchange,
     MatchStatus,
     Merge,
@@ -43,6 +44,7 @@ from services.points.domain.cancelling import cancel, cancel_saga
 from services.points.domain.capturing import capture, capture_timed
 from services.points.domain.correcting import correct
 from services.points.domain.enrolling import enrol
+from services.points.domain.erasing import erase
 from services.points.domain.exchanging import exchange
 from services.points.domain.facts import AnyFact
 from services.points.domain.holding import hold, hold_timed
@@ -117,6 +119,12 @@ AMONG: dict[str, Among] = {
     ),
     "member.unmerge_requested.v1": Among(
         "unmerge", msgspec.json.Decoder(Unmerge).decode, lambda asked: ((asked.program, asked.into),), unmerge
+    ),
+    "member.erase_requested.v1": Among(
+        "erase",
+        msgspec.json.Decoder(EraseMember).decode,
+        lambda asked: tuple((asked.program, account) for account in asked.accounts),
+        erase,
     ),
     "household.set_requested.v1": Among(
         "household",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from services.points.decoding import Step
 from services.points.domain.asked import (
     Enrol,
+    EraseMember,
     Exchange,
     Merge,
     PlaceHold,
@@ -23,6 +24,8 @@ from services.points.ports import ActivityKey, Loaded, ProgramBook, Relation, St
 
 SPENDING = (PlaceHold, PlaceTimedHold, Transfer, Exchange)
 """What is asked of a member's points, and of those of its household."""
+NAMING_ACCOUNTS = (Merge, SetHousehold, EraseMember)
+"""What means the very accounts that it names, whoever answers for them."""
 
 
 class Following:
@@ -146,12 +149,12 @@ def _follow_merged(loaded: Loaded, step: Step) -> bool:
         return False
     found = False
     others = [
-        key if isinstance(step.asked, Merge | SetHousehold) else (_survivor(loaded, key) or key) for key in step.others
+        key if isinstance(step.asked, NAMING_ACCOUNTS) else (_survivor(loaded, key) or key) for key in step.others
     ]
     if others != list(step.others):
         step.others, found = tuple(others), True
     survivor = _survivor(loaded, step.key)
-    if survivor is None or isinstance(step.asked, Merge | SetHousehold | Enrol) or step.others:
+    if survivor is None or isinstance(step.asked, (*NAMING_ACCOUNTS, Enrol)) or step.others:
         return found
     if _is_new_activity(loaded, step):
         step.key = survivor

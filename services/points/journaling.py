@@ -35,6 +35,7 @@ _WITHOUT_HOLDS = frozenset(
         "close",
         "conversion",
         "enrolment",
+        "erase",
         "exchange",
         "expiry",
         "funding",

@@ -62,6 +62,9 @@ OF_PROGRAMS: dict[str, Callable[[bytes], h.ClockTurned]] = {
 }
 """What concerns a whole program. It is noted, and done in steps that can stop and go on anywhere."""
 
+FORGETTING = frozenset({"member.erased.v1"})
+"""What has the secrets of its member forgotten. Nothing is decided: sagas and vouchers stay as they are."""
+
 TIMER = "timer"
 """The kind of decisions that our own timer led to."""
 ON_TIME: dict[type, Decide] = {h.TimeIsUp: end_wait, h.VoucherEnds: end}

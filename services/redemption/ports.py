@@ -131,5 +131,8 @@ class Store(Protocol):
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Note that clocks were turned; one that was noted before stays as it is."""
 
+    async def forget_members(self, members: Sequence[tuple[str, str]]) -> None:
+        """Destroy the keys of members who were erased; they never get another one."""
+
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Write decisions, vouchers and reward versions, and set the sagas and stock that they touched."""

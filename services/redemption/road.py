@@ -14,7 +14,7 @@ import msgspec
 
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from services.redemption.announcing import Occasion, announce
-from services.redemption.deciders import DECIDERS, OF_PROGRAMS, ON_TIME, OURS, TIMER, Decide
+from services.redemption.deciders import DECIDERS, FORGETTING, OF_PROGRAMS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.facts import AnyFact, VoucherFact, VoucherIssued
 from services.redemption.domain.fulfilling import vouchers_needed
@@ -96,6 +96,9 @@ class Road:
         if turned:
             await store.begin_turns(turned)
             messages = [message for message in messages if message.type not in OF_PROGRAMS]
+        erased = [(message.program, message.member) for message in messages if message.type in FORGETTING]
+        if erased:
+            await store.forget_members(erased)
         steps = decode(messages)
         try:
             await self._programs.ensure(newest_versions(steps))

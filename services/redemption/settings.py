@@ -18,6 +18,8 @@ class RedemptionSettings(ServiceSettings):
 
     secret: Annotated[SecretStr, Field(min_length=32)]
     """What voucher codes are sealed and hashed with. Losing it loses the codes; it has no default on purpose."""
+    secret_before: Annotated[SecretStr, Field(min_length=32)] | None = None
+    """The secret until now, while what it sealed is sealed anew: see docs/privacy.md."""
     codes_token: SecretStr | None = None
     """When set, only who shows it as a bearer token may read voucher codes from the internal HTTP."""
     program_wait_seconds: Seconds = 10.0

@@ -37,6 +37,7 @@ class MemoryStore:
         self.state = State()
         self.decisions: list[Decision] = []
         self.turns: list[ClockTurned] = []
+        self.forgotten: set[tuple[str, str]] = set()
 
     async def load(self, needs: Needs) -> State:
         """Return the whole state."""
@@ -54,6 +55,10 @@ class MemoryStore:
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Keep the turns."""
         self.turns.extend(turns)
+
+    async def forget_members(self, members: Sequence[tuple[str, str]]) -> None:
+        """Keep who is to be forgotten."""
+        self.forgotten.update(members)
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Keep the decisions."""

@@ -17,6 +17,7 @@ from laurel.io.outbox import Outbox
 from laurel.io.pruning import keep_pruned
 from laurel.io.published import PublishedTopic
 from laurel.io.relay import Relay
+from laurel.io.sealing import seal_again, service_key
 from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
 from services.redemption.domain.heard import VoucherEnds
@@ -29,7 +30,7 @@ from services.redemption.settings import RedemptionSettings
 from services.redemption.store.loading import overdue
 from services.redemption.store.secrecy import check_secret
 from services.redemption.store.store import PostgresStore
-from services.redemption.store.vault import Vault
+from services.redemption.store.vault import LOOK_UP, Vault
 from services.redemption.store.vouchers import ended
 
 SERVICE = "redemption"
@@ -50,7 +51,7 @@ class Parts:
 @asynccontextmanager
 async def connected(settings: RedemptionSettings, health: Health) -> AsyncIterator[Parts]:
     """Open the database, and make sure that the secret is the one its vouchers were sealed with."""
-    vault = Vault(settings.secret.get_secret_value().encode())
+    vault = vault_of(settings)
     database = await Database.connect(
         settings.database_url.get_secret_value(),
         schema=SERVICE,
@@ -60,7 +61,27 @@ async def connected(settings: RedemptionSettings, health: Health) -> AsyncIterat
     try:
         async with database.reading() as connection:
             await check_secret(connection, vault)
+        async with database.transaction() as connection:
+            vault.hash_by(await service_key(connection, vault.keys, LOOK_UP, vault.first_hashing))
         yield Parts(settings, database, vault, health)
+    finally:
+        await database.close()
+
+
+def vault_of(settings: RedemptionSettings) -> Vault:
+    """Return what seals by these settings."""
+    before = [settings.secret_before.get_secret_value().encode()] if settings.secret_before is not None else []
+    return Vault(settings.secret.get_secret_value().encode(), before)
+
+
+async def reseal(settings: RedemptionSettings) -> AsyncIterator[int]:
+    """Seal by the secret that seals now what others sealed; yields how much of each part that was."""
+    database = await Database.connect(
+        settings.database_url.get_secret_value(), schema=SERVICE, application=f"laurel-{SERVICE}", pool_max=2
+    )
+    try:
+        async for count in seal_again(database, vault_of(settings).keys):
+            yield count
     finally:
         await database.close()
 

@@ -239,6 +239,11 @@ class Town:
         self._children: dict[str, Child] = {}
         self._doors: dict[str, Door] = {}
 
+    @property
+    def secrets(self) -> Secrets:
+        """What its services seal by."""
+        return self._around.secrets
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Town]:
         """Start everybody, and return when all are ready; nothing of it runs afterwards."""

@@ -152,6 +152,7 @@ ROUTES = [
         ),
     ),
     Route("POST", f"{BASE}/members/m-1/close", {}),
+    Route("POST", f"{BASE}/members/m-1/erase", {}),
     Route(
         "POST",
         f"{BASE}/members/m-1/merge",

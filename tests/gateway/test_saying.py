@@ -21,7 +21,7 @@ from services.gateway.saying import (
     redemption_requested,
     reward_publish_requested,
 )
-from services.gateway.store.members import NewMember
+from services.gateway.store.members import NewIdentifier, NewMember
 from services.gateway.store.programs import ProgramHead
 from tests.gateway.stage import NOON, purchase
 
@@ -52,7 +52,7 @@ def reported(**head: Any) -> Saying:
 
 
 def said() -> list[Saying]:
-    new = NewMember("grocery", "m-1", NOON, "p-1", None, b"{}", (("card", b"hash"),))
+    new = NewMember("grocery", "m-1", NOON, "p-1", None, b"{}", (NewIdentifier("card", b"hash", b"sealed"),))
     document = read(PublishReward, b'{"name": "Mug", "kind": "product", "unit": "point", "price": 100}')
     return [
         reported(),

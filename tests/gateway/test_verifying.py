@@ -53,6 +53,12 @@ LIES = {
     "every wallet is a member here, with its version": "update gateway.members set version = 3",
     "nobody is shown as enrolled who has no wallet": "update points.wallets set enrolled_at = null",
     "what was changed of a member is shown as it stands": "update points.wallets set person = 'p-1'",
+    "of who was erased nobody keeps who it was": """
+        update gateway.members set status = 'erased', key = 'k'; update points.wallets set status = 'erased';
+        insert into redemption.members (program, member, erased_at) values ('p', 'm', now())""",
+    "what nobody's identifier is, is blocked and unreadable": """
+        insert into gateway.identifiers (program, scheme, hash, member, created_at)
+        values ('p', 'card', 'h', '', now())""",
     "counters shown are what caps have counted": "update points.counters set counted = 8 where unit = 'point'",
     "segments shown are those that members belong to": "update points.segments set names = '{fruit,meat}'",
     "balances shown are the balances held": "update points.balances set held = 1",
@@ -108,6 +114,43 @@ async def test_a_lie_is_found(module_urls: DatabaseUrls, proof: str) -> None:
         await owner.execute(GOOD)
         await owner.execute(LIES[proof])
         assert proof in await proofs(owner)
+        await lying.rollback()
+    finally:
+        await owner.close()
+
+
+ERASED = """
+    update gateway.members set status = 'erased';
+    update points.wallets set status = 'erased';
+    insert into redemption.members (program, member, erased_at) values ('p', 'm', now());
+"""
+LEFT_BEHIND = (
+    "update gateway.members set key = 'k'",
+    'update gateway.members set attributes = \'{"card": "gold"}\'',
+    "update gateway.members set person = 'p-1'",
+    "update gateway.members set household = 'h'",
+    "insert into gateway.identifiers (program, scheme, hash, member, created_at) values ('p', 'card', 'h', 'm', now())",
+    """insert into gateway.operations (program, kind, id, partner, member, request, sealed_note, state, created_at)
+       values ('p', 'adjustment', 'a', 'acme', 'm', 'k', 's', 'posted', now())""",
+    """update gateway.member_details set body = '{"person": null, "attributes": {"card": "gold"}}'
+       where detail = 'profile'""",
+    "update points.wallets set attributes = '{}'",
+    "update redemption.members set erased_at = null",
+    "delete from redemption.members",
+)
+
+
+@pytest.mark.parametrize("left", LEFT_BEHIND)
+async def test_whatever_is_left_of_an_erased_member_is_found(module_urls: DatabaseUrls, left: str) -> None:
+    owner = await asyncpg.connect(module_urls.owner)
+    try:
+        lying = owner.transaction(isolation="repeatable_read")
+        await lying.start()
+        await owner.execute(GOOD)
+        await owner.execute(ERASED)
+        assert await proofs(owner) == []
+        await owner.execute(left)
+        assert "of who was erased nobody keeps who it was" in await proofs(owner)
         await lying.rollback()
     finally:
         await owner.close()

@@ -59,11 +59,11 @@ WHOLE = {
     # What grows with programs, partners, rewards, files or mistakes, not with members.
     "gateway": {
         "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "event_head", "events",
-        "partner_terms", "partners", "program_versions", "programs", "rewards",
+        "partner_terms", "partners", "program_versions", "programs", "rewards", "service_keys",
     },
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},
     # `calls` has a row for each partner that is to be asked, and no more.
-    "redemption": {"calls", "rewards", "stock", "turns"},
+    "redemption": {"calls", "rewards", "service_keys", "stock", "turns"},
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.
 WHOLE_EVERYWHERE = {

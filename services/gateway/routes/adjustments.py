@@ -25,6 +25,7 @@ from services.gateway.reading import (
     query_of,
 )
 from services.gateway.saying import adjustment_decision_requested, adjustment_requested, correction_requested
+from services.gateway.sealing import NOTE
 from services.gateway.shown import AdjustmentShown, PendingShown
 from services.gateway.store.operations import NewOperation
 
@@ -71,7 +72,8 @@ async def adjust_points(request: Request) -> Response:
             return correction_requested(stamp, adjustment, member, caller.partner, of_partner, body, trace)
         return adjustment_requested(stamp, adjustment, member, caller.partner, caller.adjust_limit, body, trace)
 
-    new = NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, body.note)
+    note = await _sealed_note(api, head.program, member, adjustment, body.note)
+    new = NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, note)
     return await ask_for(request, new, body_hash(body), say, at=_at(head.program))
 
 
@@ -113,6 +115,14 @@ async def approve_adjustment(request: Request) -> Response:
 async def reject_adjustment(request: Request) -> Response:
     """By a key whose limit suffices. Of a correction, it is written off."""
     return await _decide(request, approve=False)
+
+
+async def _sealed_note(api: Api, program: str, member: str, adjustment: str, note: str | None) -> bytes | None:
+    """Seal the caller's words under the member's key; of an erased member nothing is noted."""
+    if note is None:
+        return None
+    key = await api.sealing.key_of(program, member)
+    return api.sealing.seal(key, program, member, (NOTE, adjustment), note) if key is not None else None
 
 
 def _check(body: Any, head: ProgramHead, api: Api) -> None:  # noqa: ANN401  (a Struct made of the class)

@@ -27,6 +27,7 @@ from services.gateway.reading import (
 from services.gateway.routes.members import show_member
 from services.gateway.saying import member_change_requested, member_close_requested
 from services.gateway.shown import MemberShown, PendingShown
+from services.gateway.store import people
 from services.gateway.store.requests import POSTED, NewRequest
 
 if TYPE_CHECKING:
@@ -57,15 +58,19 @@ _PROBLEMS = (400, 403, 409, 413, 415, 422, 503)
 )
 async def change_member(request: Request) -> Response:
     """Attributes that are not named stay as they are. What was judged before stays as it was judged."""
-    caller, head, member = await _asked(request)
+    caller, head, member = await asked_of_member(request)
     given = given_key(request)
     body: Any = await body_of(request, ChangeMember)
     if body.person is None and not body.attributes:
         return Response(await show_member(api_of(request), head, member), media_type="application/json")
+    async with api_of(request).database.connection() as connection:
+        if await people.is_erased(connection, head.program, member):
+            # What is said of nobody must not even be asked.
+            raise Problem("member_not_active")
     change = new_id("c") if given is None else f"c-{idempotency_id(given)[:32]}"
     trace = traceparent(request)
     # The same key for another member is another body.
-    return await _settle(
+    return await settle_member(
         request,
         head,
         member,
@@ -87,10 +92,10 @@ async def change_member(request: Request) -> Response:
 )
 async def close_member(request: Request) -> Response:
     """It earns nothing any more; what it has comes to its own end. While points are held, 409 `hold_open`."""
-    _, head, member = await _asked(request)
+    _, head, member = await asked_of_member(request)
     await optional_body_of(request, CloseMember)
     trace = traceparent(request)
-    return await _settle(
+    return await settle_member(
         request,
         head,
         member,
@@ -99,7 +104,7 @@ async def close_member(request: Request) -> Response:
     )
 
 
-async def _asked(request: Request) -> tuple[str, ProgramHead, str]:
+async def asked_of_member(request: Request) -> tuple[str, ProgramHead, str]:
     """Return whose key it is, the program, and the member, who is there."""
     caller, head = await in_program(request, "members")
     query_of(request)
@@ -109,9 +114,10 @@ async def _asked(request: Request) -> tuple[str, ProgramHead, str]:
     return caller.partner, head, member
 
 
-async def _settle(
+async def settle_member(
     request: Request, head: ProgramHead, member: str, new: NewRequest, say: Callable[[Stamp], Saying]
 ) -> Response:
+    """Ask for a change of a member, and answer with how it stands then."""
     api, wish = api_of(request), wish_of(request)
     settled = await api.settler.settle(Ask(new, say, waits=wish.wait_seconds > 0), wish)
     if settled.state == POSTED:

@@ -12,6 +12,7 @@ from laurel.errors import Fault, Problem
 from laurel.values import contains_nul
 from services.gateway.documenting import described
 from services.gateway.reading import api_of, body_of, in_program, path_id, query_of
+from services.gateway.sealing import IDENTIFIER
 from services.gateway.shown import IdentifierShown
 from services.gateway.store import identifiers
 
@@ -83,7 +84,13 @@ async def block_identifier(request: Request) -> Response:
 
 
 async def _add(api: Api, program: str, member: str, body: Any) -> identifiers.Added:  # noqa: ANN401  (a Struct)
+    key = await api.sealing.key_of(program, member)
+    if key is None:
+        return "member_not_active"
     hash_ = api.known.hash_of(program, body.scheme, body.value)
+    sealed = api.sealing.seal(key, program, member, (IDENTIFIER, body.scheme), body.value)
     replaces = None if body.replaces is None else api.known.hash_of(program, body.scheme, body.replaces)
     async with api.database.transaction() as connection:
-        return await identifiers.add(connection, program, member, body.scheme, hash_, replaces=replaces, at=api.clock())
+        return await identifiers.add(
+            connection, program, member, body.scheme, hash_, sealed=sealed, replaces=replaces, at=api.clock()
+        )

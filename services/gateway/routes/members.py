@@ -22,16 +22,18 @@ from services.gateway.documenting import PREFER, described
 from services.gateway.naming import MEMBER, RequestKey, new_id
 from services.gateway.reading import api_of, body_of, in_program, path_id, query_of, wish_of
 from services.gateway.saying import enrolment_requested
+from services.gateway.sealing import IDENTIFIER
 from services.gateway.shown import FoundShown, MemberShown, PendingShown
 from services.gateway.standing import tier_shown
 from services.gateway.store import details
 from services.gateway.store import members as store
-from services.gateway.store.members import MemberRow, NewMember
+from services.gateway.store.members import MemberRow, NewIdentifier, NewMember
 from services.gateway.store.requests import PENDING, POSTED, NewRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from laurel.contracts.activity import Identifier
     from laurel.io.saying import Saying
     from services.gateway.store.programs import ProgramHead
     from services.gateway.wiring import Api
@@ -129,15 +131,24 @@ def _new_member(body: EnrolMember, head: ProgramHead, api: Api) -> NewMember:
     now = api.clock()
     enrolled_at = body.enrolled_at or (head.as_of if head.is_manual else None) or now
     check_time(enrolled_at, "/enrolled_at", head, now)
+    member = body.member or new_id("m")
+    key = api.sealing.new_key(head.program, member) if body.identifiers else None
     return NewMember(
         head.program,
-        body.member or new_id("m"),
+        member,
         enrolled_at,
         body.person,
         body.referred_by,
         encode(body.attributes),
-        tuple((each.scheme, api.known.hash_of(head.program, each.scheme, each.value)) for each in body.identifiers),
+        tuple(_sealed(api, key, head.program, member, each) for each in body.identifiers) if key is not None else (),
+        key,
     )
+
+
+def _sealed(api: Api, key: bytes, program: str, member: str, given: Identifier) -> NewIdentifier:
+    hash_ = api.known.hash_of(program, given.scheme, given.value)
+    sealed = api.sealing.seal(key, program, member, (IDENTIFIER, given.scheme), given.value)
+    return NewIdentifier(given.scheme, hash_, sealed)
 
 
 def _enrolled(new: NewMember) -> MemberRow:

@@ -37,6 +37,7 @@ class HouseholdRow:
 
 
 _FIND = "select program, household, members, pooling, request from households where program = $1 and household = $2"
+_ERASED = "select member from members where program = $1 and member = any($2::text[]) and status = 'erased'"
 _BEGIN = """
     insert into households (program, household, members, pooling, request, created_at)
     values ($1, $2, $3, false, '', $4) on conflict (program, household) do nothing
@@ -46,9 +47,9 @@ _PUT = "update households set members = $3, pooling = $4, request = $5 where pro
 _DROP = "delete from households where program = $1 and household = $2 and request = ''"
 # The keys come sorted, so that rows are locked in one order.
 _MEMBERS = """
-    select m.member, m.household from unnest($2::text[]) as k(member)
+    select m.member, m.household, m.status from unnest($2::text[]) as k(member)
     cross join lateral (
-        select member, household from members q where q.program = $1 and q.member = k.member offset 0 for update
+        select member, household, status from members q where q.program = $1 and q.member = k.member offset 0 for update
     ) m
 """
 _JOIN = "update members set household = $3 where program = $1 and member = any($2::text[])"
@@ -58,7 +59,11 @@ _decode_members = msgspec.json.Decoder(tuple[str, ...]).decode
 
 async def find(connection: Connection, program: str, household: str) -> HouseholdRow | None:
     row = await connection.fetchrow(_FIND, program, household)
-    return None if row is None else HouseholdRow(row[0], row[1], _decode_members(row[2]), row[3], row[4])
+    if row is None:
+        return None
+    members = _decode_members(row[2])
+    gone = {each["member"] for each in await connection.fetch(_ERASED, program, list(members))}
+    return HouseholdRow(row[0], row[1], tuple(each for each in members if each not in gone), row[3], row[4])
 
 
 async def put(connection: Connection, new: NewHousehold, at: datetime) -> str | None:
@@ -71,6 +76,8 @@ async def put(connection: Connection, new: NewHousehold, at: datetime) -> str | 
     code = None
     if any(member not in homes for member in new.members):
         code = "member_unknown"
+    elif any(row["status"] == "erased" and row["member"] in new.members for row in rows):
+        code = "member_not_active"
     elif any(homes[member] not in {None, new.household} for member in new.members):
         code = "other_household"
     if code is not None:

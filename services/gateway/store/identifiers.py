@@ -18,7 +18,7 @@ _FIND: Final = """
     where program = $1 and scheme = $2 and hash = $3
 """
 _ADD: Final = """
-    insert into identifiers (program, scheme, hash, member, created_at) values ($1, $2, $3, $4, $5)
+    insert into identifiers (program, scheme, hash, member, created_at, sealed) values ($1, $2, $3, $4, $5, $6)
     on conflict (program, scheme, hash) do nothing returning member
 """
 _BLOCK: Final = """
@@ -34,19 +34,20 @@ async def add(
     scheme: str,
     hash_: bytes,
     *,
+    sealed: bytes,
     replaces: bytes | None,
     at: datetime,
 ) -> Added:
     """Give a member an identifier; the one that it replaces is blocked by the same deed, or nothing is done."""
     status = await connection.fetchval(_LOCK, program, member)
-    if status == "closed":
+    if status in {"closed", "erased"}:
         return "member_not_active"
     if replaces is not None:
         old = await connection.fetchrow(_FIND, program, scheme, replaces)
         if old is None or old["member"] != member:
             return "identifier_unknown"
     found: Added = "added"
-    if await connection.fetchval(_ADD, program, scheme, hash_, member, at) is None:
+    if await connection.fetchval(_ADD, program, scheme, hash_, member, at, sealed) is None:
         row = await connection.fetchrow(_FIND, program, scheme, hash_)
         if row is None or row["member"] != member:
             return "identifier_blocked" if row is not None and row["blocked"] else "identifier_taken"

@@ -47,9 +47,17 @@ class Owner(NamedTuple):
     is_blocked: bool
 
 
+class NewIdentifier(NamedTuple):
+    """An identifier by its keyed hash, and sealed under the key of whom it belongs to."""
+
+    scheme: str
+    hash: bytes
+    sealed: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class NewMember:
-    """Somebody to be enrolled; identifiers are (scheme, keyed hash)."""
+    """Somebody to be enrolled; without identifiers it needs no key."""
 
     program: str
     member: str
@@ -57,7 +65,8 @@ class NewMember:
     person: str | None
     referred_by: str | None
     attributes: bytes
-    identifiers: tuple[tuple[str, bytes], ...]
+    identifiers: tuple[NewIdentifier, ...]
+    key: bytes | None = None
 
 
 _FIND = """
@@ -98,10 +107,10 @@ _RESOLVE = """
 """
 _ADD = """
     with added as (
-    insert into members (program, member, status, enrolled_at, person, referred_by, attributes, created_at)
-    select program, member, 'pending', enrolled_at, person, referred_by, attributes, $7
-    from unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::bytea[])
-        as n(program, member, enrolled_at, person, referred_by, attributes)
+    insert into members (program, member, status, enrolled_at, person, referred_by, attributes, key, created_at)
+    select program, member, 'pending', enrolled_at, person, referred_by, attributes, key, $8
+    from unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::bytea[], $7::bytea[])
+        as n(program, member, enrolled_at, person, referred_by, attributes, key)
     on conflict (program, member) do nothing
     returning program, member
     )
@@ -110,9 +119,10 @@ _ADD = """
     ) p
 """
 _ADD_IDENTIFIERS = """
-    insert into identifiers (program, scheme, hash, member, created_at)
-    select program, scheme, hash, member, $5
-    from unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) as n(program, scheme, hash, member)
+    insert into identifiers (program, scheme, hash, member, sealed, created_at)
+    select program, scheme, hash, member, sealed, $6
+    from unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bytea[])
+        as n(program, scheme, hash, member, sealed)
     on conflict (program, scheme, hash) do nothing
     returning program, scheme, hash, member
 """
@@ -181,7 +191,7 @@ def _apart(new: Sequence[NewMember], waiting: list[int]) -> tuple[list[int], lis
     for index in waiting:
         member = new[index]
         wants = {(member.program, member.member)}
-        wants |= {(member.program, *identifier) for identifier in member.identifiers}  # type: ignore[misc]
+        wants |= {(member.program, each.scheme, each.hash) for each in member.identifiers}  # type: ignore[misc]
         if wanted & wants:
             later.append(index)
         else:
@@ -200,6 +210,7 @@ async def _enrol_apart(connection: Connection, new: list[NewMember], at: datetim
         [each.person for each in ordered],
         [each.referred_by for each in ordered],
         [each.attributes for each in ordered],
+        [each.key for each in ordered],
         at,
     )
     added = {(row[0], row[1]): ProgramHead(row[0], row[2], row[3], row[4], None, row[5]) for row in rows}
@@ -214,13 +225,12 @@ async def _enrol_apart(connection: Connection, new: list[NewMember], at: datetim
 async def _add_identifiers(connection: Connection, new: list[NewMember], at: datetime) -> set[tuple[str, str]]:
     """Add the identifiers of these members, and return the members who did not get all of theirs."""
     wanted = sorted(
-        (member.program, scheme, hash_, member.member)
+        (member.program, each.scheme, each.hash, member.member, each.sealed)
         for member in new
-        for scheme, hash_ in dict.fromkeys(member.identifiers)
+        for each in {(one.scheme, one.hash): one for one in member.identifiers}.values()
     )
     if not wanted:
         return set()
     rows = await connection.fetch(_ADD_IDENTIFIERS, *(list(column) for column in zip(*wanted, strict=True)), at)
     added = {tuple(row) for row in rows}
-    return {(program, member) for program, scheme, hash_, member in wanted
-            if (program, scheme, hash_, member) not in added}  # fmt: skip
+    return {(each[0], each[3]) for each in wanted if each[:4] not in added}

@@ -21,7 +21,7 @@ class NewOperation(NamedTuple):
     partner: str
     member: str
     request: str
-    note: str | None = None
+    sealed_note: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,23 @@ class OperationRow:
     note: str | None
     state: str
     body: bytes | None
+    sealed_note: bytes | None = None
+    key: bytes | None = None
+    """The member's, where something is sealed under it."""
 
 
 _FIND = """
-    select program, kind, id, partner, member, request, note, state, body from operations
-    where program = $1 and kind = $2 and id = $3
+    select o.program, o.kind, o.id, o.partner, o.member, o.request, o.note, o.state, o.body, o.sealed_note, case
+        when o.sealed_note is not null then (
+            select m.key from members m where m.program = o.program and m.member = o.member limit 1
+        ) end
+    from operations o where o.program = $1 and o.kind = $2 and o.id = $3
 """
 _ADD = """
-    insert into operations (program, kind, id, partner, member, request, note, state, created_at)
-    select program, kind, id, partner, member, request, note, 'pending', $8
-    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-        as n(program, kind, id, partner, member, request, note)
+    insert into operations (program, kind, id, partner, member, request, sealed_note, state, created_at)
+    select program, kind, id, partner, member, request, sealed_note, 'pending', $8
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+        as n(program, kind, id, partner, member, request, sealed_note)
     on conflict (program, kind, id) do nothing
 """
 

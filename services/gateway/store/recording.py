@@ -15,7 +15,7 @@ import msgspec
 
 from laurel.errors import PROBLEMS
 from services.gateway.naming import CLAIM, CLOCK, MEMBER, Correlation, RequestKey
-from services.gateway.store import details
+from services.gateway.store import details, people
 from services.gateway.told.telling import (
     PENDING,
     POSTED,
@@ -101,6 +101,7 @@ def is_one_statement(told: Sequence[Told]) -> bool:
         and each.turned is None
         and not each.details
         and each.closed is None
+        and not each.erased
         and each.reward is None
         and each.parked is None
         and (each.outcome is None or each.outcome.state == POSTED or each.outcome.correlation.key.kind != MEMBER)
@@ -127,10 +128,13 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     await _show_shares(connection, [share for each in told for share in each.shares])
     await _disenrol(connection, [each for each in ordered if each.correlation.key.kind == MEMBER])
     await details.close(connection, [each.closed for each in told if each.closed is not None])
+    erased = [member for each in told for member in each.erased]
+    await people.forget(connection, erased)
     await details.keep(connection, [detail for each in told for detail in each.details])
     await _redemptions(connection, [each.redemption for each in told if each.redemption is not None])
     await _merged(connection, [each.merged for each in told if each.merged is not None])
     await _operations(connection, [each.operation for each in told if each.operation is not None])
+    await people.forget_notes(connection, erased)
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
     await _turned(connection, [each.turned for each in told if each.turned is not None])
     await _not_turned(connection, [each for each in ordered if each.correlation.key.kind == CLOCK])

@@ -147,11 +147,23 @@ members = hash_partitioned(
     Column("merged_epoch", Integer, nullable=False, server_default=text("0")),
     _count("merged_sequence"),
     Column("household", Text(collation="C")),
+    Column("key", LargeBinary),
     PrimaryKeyConstraint("program", "member"),
     schema="gateway",
 )
 """Who is a member (decided here), and the summary that points' events tell, up to epoch and sequence. Who is
-merged says into whom, as the event at merged_epoch and merged_sequence told."""
+merged says into whom, as the event at merged_epoch and merged_sequence told. key seals what is known of the person, and
+is itself sealed; without it all of that is unreadable."""
+
+service_keys = Table(
+    "service_keys",
+    metadata,
+    _key("name"),
+    Column("sealed", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("name"),
+    schema="gateway",
+)
+"""Keys of the service itself, sealed: what identifiers are hashed by."""
 
 households = hash_partitioned(
     "households",
@@ -177,12 +189,14 @@ identifiers = hash_partitioned(
     _key("member"),
     _instant("created_at"),
     _instant("blocked_at", nullable=True),
+    Column("sealed", LargeBinary),
     PrimaryKeyConstraint("program", "scheme", "hash"),
     Index("identifiers_member", "program", "member"),
     schema="gateway",
     by="program, scheme, hash",
 )
-"""Whose identifier it is, by its keyed hash; it is itself nowhere. A blocked one stays, and finds nobody."""
+"""Whose identifier it is, by its keyed hash, and itself sealed under the member's key. A blocked one stays, and finds
+nobody; when its member is erased it is nobody's."""
 
 member_details = hash_partitioned(
     "member_details",
@@ -302,12 +316,14 @@ operations = hash_partitioned(
     Column("epoch", Integer, nullable=False, server_default=text("0")),
     _count("sequence"),
     _instant("created_at"),
+    Column("sealed_note", LargeBinary),
     PrimaryKeyConstraint("program", "kind", "id"),
+    Index("operations_member", "program", "member"),
     schema="gateway",
     by="program, id",
 )
 """What callers do with a wallet itself: holds, adjustments, transfers; body is how points last told that it stands.
-note is the caller's own words, which no event carries."""
+sealed_note is the caller's own words, which no event carries; those in note were written before they were sealed."""
 
 batch_outcomes = Table(
     "batch_outcomes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from services.gateway.details import PROFILE, DetailSeen
-from services.gateway.naming import MATCH, MEMBER, MEMBER_CHANGE, MEMBER_CLOSE, parse_correlation
+from services.gateway.naming import MATCH, MEMBER, MEMBER_CHANGE, MEMBER_CLOSE, MEMBER_ERASE, parse_correlation
 from services.gateway.told.telling import POSTED, Heard, Outcome, Summary, Told, encode, place_of, refusal, refusal_body
 from services.gateway.told.wallets import NULL, Wallet, summary_of
 
@@ -20,6 +20,11 @@ class _OfMember(Wallet, kw_only=True):
     attributes: dict[str, str | int | bool] = msgspec.field(default_factory=dict)
     code: str = ""
     detail: str = ""
+
+
+class _Erased(_OfMember, kw_only=True):
+    of: str | None = None
+    accounts: list[str] = msgspec.field(default_factory=list)
 
 
 class _TierChanged(Wallet, kw_only=True):
@@ -40,6 +45,9 @@ _decode_enrolled = msgspec.json.Decoder(_Enrolled).decode
 
 
 _decode_of_member = msgspec.json.Decoder(_OfMember).decode
+
+
+_decode_erased = msgspec.json.Decoder(_Erased).decode
 
 
 _decode_tier_changed = msgspec.json.Decoder(_TierChanged).decode
@@ -75,11 +83,19 @@ def member_closed(message: Heard) -> Told:
     return Told(outcome=outcome, summary=summary_of(message, said), closed=(message.program, message.member))
 
 
+def member_erased(message: Heard) -> Told:
+    """The member's own account answers for those that are a part of it, which are forgotten in the same breath."""
+    said = _decode_erased(message.body)
+    outcome = _of_member(message, said, MEMBER_ERASE) if said.of is None else None
+    erased = tuple((message.program, member) for member in (message.member, *said.accounts))
+    return Told(outcome=outcome, summary=summary_of(message, said), erased=erased)
+
+
 def change_refused(message: Heard) -> Told:
     said = _decode_of_member(message.body)
     outcome = None
     correlation = parse_correlation(message.correlation)
-    if correlation is not None and correlation.key.kind in {MEMBER_CHANGE, MEMBER_CLOSE}:
+    if correlation is not None and correlation.key.kind in {MEMBER_CHANGE, MEMBER_CLOSE, MEMBER_ERASE}:
         body = refusal_body({"change": said.change}, said.code, said.detail, {})
         outcome = refusal(correlation, said.code, body)
     return Told(outcome=outcome, summary=summary_of(message, said))

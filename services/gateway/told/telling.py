@@ -164,6 +164,8 @@ class Told:
     details: Sequence[DetailSeen] = ()
     closed: tuple[str, str] | None = None
     """The program and member whom an event closes."""
+    erased: tuple[tuple[str, str], ...] = ()
+    """The programs and members of whom nobody is to know any more who they are."""
     merged: MergeSeen | None = None
     also: Outcome | None = None
     """What becomes of another request, which waited for another end of the same thing."""

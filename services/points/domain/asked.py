@@ -70,6 +70,13 @@ class CloseMember(Asked, frozen=True, kw_only=True):
     change: str
 
 
+class EraseMember(Asked, frozen=True, kw_only=True):
+    """Forget whoever a member is; `accounts` became a part of it before."""
+
+    change: str
+    accounts: tuple[str, ...] = ()
+
+
 class Report(Asked, frozen=True, kw_only=True):
     """Judge an activity or a return. `activity` stays raw, so that its bytes are kept as they came."""
 

@@ -64,7 +64,8 @@ def look_ahead(wallet: Wallet, since: datetime, programs: Programs, *, included:
     `included`: but for what is due at that very moment, because something else that is due then came first.
     """
     conversions = programs.conversions(wallet.program)
-    if not conversions:
+    if not conversions or wallet.status == "erased":
+        # A voucher would be nobody's.
         return
     ends = [
         conversion.next_from(since) if included else conversion.next_after(since)

@@ -116,8 +116,16 @@ class MemberClosed(Fact, frozen=True, tag=True):
     change: str
 
 
+class MemberErased(Fact, frozen=True, tag=True):
+    """Nobody knows any more who the member is. It was a part of the account `of`, or `accounts` were parts of it."""
+
+    change: str
+    of: str | None = None
+    accounts: tuple[str, ...] = ()
+
+
 class MemberChangeRefused(Fact, frozen=True, tag=True):
-    """A member was not changed, or not closed."""
+    """A member was not changed, not closed or not erased."""
 
     change: str
     asked: str
@@ -556,6 +564,7 @@ AnyFact = (
     MemberEnrolled
     | MemberChanged
     | MemberClosed
+    | MemberErased
     | MemberChangeRefused
     | ReferrerNamed
     | BirthdayAwaited

@@ -28,7 +28,8 @@ Short = HoldRefused | TransferRefused
 def set_household(wallets: Sequence[Wallet], asked: SetHousehold, _moments: Sequence[Moment]) -> Halves:
     """Tell every member, and everybody who is none any more, how the household is now."""
     now = Household(asked.household, asked.members, asked.pooling)
-    belongs = [now if wallet.member in asked.members else None for wallet in wallets]
+    # Who was erased meanwhile belongs to nobody.
+    belongs = [now if wallet.member in asked.members and wallet.status != "erased" else None for wallet in wallets]
     changed = [wallet.household != its for wallet, its in zip(wallets, belongs, strict=True)]
     # Somebody has to answer.
     changed[0] = changed[0] or not any(changed)

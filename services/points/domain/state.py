@@ -357,6 +357,13 @@ def _member_closed(wallet: Wallet, _journal: int, _fact: f.MemberClosed) -> None
     wallet.status = "closed"
 
 
+def _member_erased(wallet: Wallet, _journal: int, _fact: f.MemberErased) -> None:
+    wallet.status = "erased"
+    wallet.person, wallet.attributes, wallet.referred_by = None, {}, None
+    # Nothing comes to nobody.
+    wallet.birthday_at = wallet.converts_at = None
+
+
 def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
     _happened(wallet, fact.occurred_at)
     for unit, until in fact.active_until.items():
@@ -747,6 +754,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.MemberEnrolled: _enrolled,
     f.MemberChanged: _member_changed,
     f.MemberClosed: _member_closed,
+    f.MemberErased: _member_erased,
     f.MemberChangeRefused: _refused,
     f.ReferrerNamed: _referred,
     f.BirthdayAwaited: _awaits_birthday,

@@ -45,6 +45,7 @@ from services.points.store.writing_few import FEW, Rows, write_few
 _ONLY_ADDING = {
     f.MemberEnrolled, f.ActivityPosted, f.ActivityRefused, f.KeyTaken, f.PointsGranted, f.QualifyingCounted,
     f.TierChanged, f.TierKept, f.StatusMatchRefused, f.MemberChanged, f.MemberClosed, f.MemberChangeRefused,
+    f.MemberErased,
     f.SegmentsChanged, f.PersonCounted, f.BlockDrawn, f.FundingAwaited, f.ReferrerNamed, f.BirthdayAwaited,
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ from services.redemption.store.loading import MemberKey, load, overdue_in
 from services.redemption.store.secrets import Secret
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import ended
-from services.redemption.store.writing import keep_member_keys, write
+from services.redemption.store.writing import forget_members, keep_member_keys, write
 
 
 class PostgresStore:
@@ -46,6 +46,10 @@ class PostgresStore:
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became."""
         return self._print(self._member_key(key[:2]), key)
+
+    async def forget_members(self, members: Sequence[MemberKey]) -> None:
+        """Destroy the keys of members who were erased."""
+        await forget_members(self._connection, members)
 
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Note that clocks were turned."""

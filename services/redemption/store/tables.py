@@ -46,9 +46,21 @@ members = hash_partitioned(
     key_text("member"),
     # The key under which the member's voucher codes are sealed, itself sealed; forgetting it forgets them.
     Column("key", LargeBinary),
+    # Set once the member was erased: it gets no key any more.
+    _instant("erased_at", nullable=True),
     PrimaryKeyConstraint("program", "member"),
     schema=SCHEMA,
 )
+
+service_keys = Table(
+    "service_keys",
+    metadata,
+    key_text("name"),
+    Column("sealed", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("name"),
+    schema=SCHEMA,
+)
+"""Keys of the service itself, sealed: what codes are hashed by."""
 
 rewards = Table(
     "rewards",

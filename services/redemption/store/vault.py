@@ -7,78 +7,45 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
-from typing import Final
+from collections.abc import Sequence
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from laurel.io import vault
+from laurel.io.vault import SealBrokenError, derive
 
-from laurel.errors import LaurelError
+__all__ = ["LOOK_UP", "SealBrokenError", "Vault"]
 
-KEY_BYTES: Final = 32
-_NONCE_BYTES = 12
-_FORMAT = b"\x01"
-"""The first byte of everything sealed, so that another way of sealing can follow."""
-
-
-class SealBrokenError(LaurelError):
-    """What was sealed cannot be opened: another key sealed it, or it was changed."""
+LOOK_UP = "voucher look-up"
+"""The name of the key by which codes are hashed."""
 
 
 class Vault:
-    """Seals and opens with one secret, from which the keys for sealing and for hashing are derived."""
+    """Seals and opens codes, and hashes them."""
 
-    def __init__(self, secret: bytes) -> None:
-        if len(secret) < KEY_BYTES:
-            raise ValueError(f"the secret of vouchers has at least {KEY_BYTES} bytes")
-        self._members = AESGCM(_derived(secret, b"laurel voucher member keys"))
-        self._hashing = _derived(secret, b"laurel voucher look-up")
+    def __init__(self, secret: bytes, before: Sequence[bytes] = ()) -> None:
+        """`before` are secrets that sealed until now."""
+        self.keys = vault.Vault(secret, before, purpose=b"laurel voucher member keys")
+        self._hashing = self.first_hashing = derive(secret, b"laurel voucher look-up")
+
+    def hash_by(self, key: bytes) -> None:
+        """Hash codes by the key that the service keeps, which outlives its secrets."""
+        self._hashing = key
 
     def new_member_key(self, program: str, member: str) -> bytes:
         """Return a new key for a member, sealed."""
-        return _seal(self._members, secrets.token_bytes(KEY_BYTES), _name(program, member))
+        return self.keys.new_key(program, member)
 
     def try_member_key(self, member_key: bytes, program: str, member: str) -> None:
-        """Raise `SealBrokenError` unless the key was sealed by this secret, for this member."""
-        self._opened(member_key, program, member)
+        """Raise `SealBrokenError` unless the key was sealed by a secret that is known, for this member."""
+        self.keys.open_key(member_key, program, member)
 
     def seal(self, member_key: bytes, program: str, member: str, voucher: str, code: str) -> bytes:
         """Return the code, readable only with the member's key and only as this voucher's."""
-        aead = self._opened(member_key, program, member)
-        return _seal(aead, code.encode(), _name(program, member, voucher))
+        return self.keys.seal(member_key, (program, member), (voucher,), code)
 
     def open(self, member_key: bytes, program: str, member: str, voucher: str, sealed: bytes) -> str:
         """Return the code; raises `SealBrokenError`."""
-        aead = self._opened(member_key, program, member)
-        return _open(aead, sealed, _name(program, member, voucher)).decode()
+        return self.keys.open(member_key, (program, member), (voucher,), sealed)
 
     def digest(self, program: str, code: str) -> bytes:
         """Return what a code is looked up by; without the secret it cannot be tried out."""
-        return hmac.digest(self._hashing, _name(program, code), hashlib.sha256)
-
-    def _opened(self, member_key: bytes, program: str, member: str) -> AESGCM:
-        return AESGCM(_open(self._members, member_key, _name(program, member)))
-
-
-def _derived(secret: bytes, purpose: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(secret)
-
-
-def _name(*parts: str) -> bytes:
-    return "\n".join(parts).encode()
-
-
-def _seal(aead: AESGCM, plain: bytes, name: bytes) -> bytes:
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return _FORMAT + nonce + aead.encrypt(nonce, plain, name)
-
-
-def _open(aead: AESGCM, sealed: bytes, name: bytes) -> bytes:
-    if sealed[:1] != _FORMAT:
-        raise SealBrokenError("sealed in a way that is not known here")
-    try:
-        return aead.decrypt(sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :], name)
-    except (InvalidTag, ValueError):
-        raise SealBrokenError("sealed by another key, or changed") from None
+        return hmac.digest(self._hashing, f"{program}\n{code}".encode(), hashlib.sha256)

@@ -35,7 +35,13 @@ _DECISIONS = """
 
 _MEMBER_KEYS = """
     update members m set key = k.key from unnest($1::text[], $2::text[], $3::bytea[]) as k (program, member, key)
-    where m.program = k.program and m.member = k.member"""
+    where m.program = k.program and m.member = k.member and m.erased_at is null"""
+
+# Somebody who never had a voucher may get one that is under way; it must not bring a key along.
+_FORGET = """
+    insert into members (program, member, erased_at)
+    select program, member, now() from unnest($1::text[], $2::text[]) as k (program, member)
+    on conflict (program, member) do update set key = null, erased_at = coalesce(members.erased_at, now())"""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -53,8 +59,13 @@ async def write(
 
 
 async def keep_member_keys(connection: Connection, keys: Mapping[MemberKey, bytes]) -> None:
-    """Keep the keys of members who got their first voucher."""
+    """Keep the keys of members who got their first voucher; what is sealed for an erased one stays unreadable."""
     await _run(connection, _MEMBER_KEYS, [(*member, key) for member, key in keys.items()])
+
+
+async def forget_members(connection: Connection, members: Sequence[MemberKey]) -> None:
+    """Destroy the keys of members, and with them their codes; done twice, it changes nothing."""
+    await _run(connection, _FORGET, sorted(set(members)))
 
 
 async def _run(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
