@@ -220,7 +220,7 @@ async def test_everything_ever_said_is_said_again_in_another_order(town: Town, d
     await town.prove()
     records = await wire.everything()
     said = {record.type for record in records}
-    assert EVENTS.keys() == said
+    assert not EVENTS.keys() - said, "all that this version has words for"
     before = await town.digests()
 
     chance = random.Random(SEED)
@@ -405,6 +405,8 @@ async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     await door.call("POST", f"{at}/confirm")
     await door.call("POST", f"{at}/cancel", {"by": "member", "reason": "changed their mind"})
     await door.redeem(program, "k-4", "m-3", "off", 409, id="r-4")
+    await door.enrol(program, "m-forgotten")
+    await door.call("POST", f"programs/{program}/members/m-forgotten/erase")
     refused = {"by": "member", "reason": "nothing to take back"}
     await door.call("POST", f"programs/{program}/redemptions/r-4/cancel", refused, 409)
 
