@@ -148,6 +148,7 @@ _CONFLICTS = {
     "partner_not_active": "The partner is not active",
     "currency_not_accepted": "The program does not accept this currency",
     "other_household": "The member belongs to another household",
+    "webhook_disabled": "The webhook is disabled; enable it first",
     "hold_open": "The hold is open; capture or release it first",
     "redemption_ended": "The redemption has ended",
     "redemption_not_held": "Nothing of this redemption is held to be confirmed",
