@@ -130,6 +130,7 @@ _REFUSED = {
     "not_offered": "The program does not offer this",
     "key_used": "This was already used to redeem",
     "redemption_cancelled": "The redemption was cancelled",
+    "partner_refused": "The partner that fulfils this has refused it",
     "voucher_spent": "The voucher is spent",
     "voucher_expired": "The voucher has expired",
     "voucher_void": "The voucher is void",

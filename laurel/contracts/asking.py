@@ -121,17 +121,22 @@ class RedemptionConfirmRequested(Event):
 
     redemption: Id
     partner: PartnerId
+    settles: bool = False
     versions: Versions
 
 
 class RedemptionCancelRequested(Event):
-    """A redemption is to be taken back; `by` decides what becomes of points that have expired since."""
+    """A redemption is to be taken back; `by` decides what becomes of points that have expired since.
+
+    `settles`: an operator decides for a partner that is silent.
+    """
 
     TYPE: ClassVar[str] = "redemption.cancel_requested.v1"
 
     redemption: Id
     partner: PartnerId
     by: Literal["member", "provider"]
+    settles: bool = False
     versions: Versions
 
 

@@ -126,10 +126,24 @@ class RedemptionHeld(RedemptionEvent):
     expires_at: Instant | None = None
 
 
+class RedemptionFulfilling(RedemptionEvent):
+    """A partner is asked to fulfil; `delayed`: it has been silent for longer than it may be."""
+
+    TYPE: ClassVar[str] = "redemption.fulfilling.v1"
+
+    delayed: bool = False
+
+
 class RedemptionFulfilled(RedemptionEvent):
-    """The member has the reward."""
+    """The member has the reward; `reference` is what a partner that fulfilled calls it.
+
+    `request` is the request, if any, that waited while an operator decided.
+    """
 
     TYPE: ClassVar[str] = "redemption.fulfilled.v1"
+
+    reference: ShortText = ""
+    request: ShortText = ""
 
 
 class RedemptionRefused(RedemptionEvent):

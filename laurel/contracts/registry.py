@@ -110,6 +110,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             redemption.HoldCancelRequested,
             redemption.RewardPublished,
             redemption.RedemptionHeld,
+            redemption.RedemptionFulfilling,
             redemption.RedemptionFulfilled,
             redemption.RedemptionRefused,
             redemption.RedemptionAskRefused,

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from laurel.contracts.envelope import Said
+from laurel.contracts.fulfilment import Fulfilment
 from laurel.contracts.vouchers import VoucherTerms
 from laurel.values import Currency, Id, Name, NotNegative, Positive, ShortText
 
@@ -29,3 +30,4 @@ class Reward(Said):
     value: Money | None = None
     valid_days: Positive | None = None
     voucher: VoucherTerms | None = None
+    fulfilment: Fulfilment | None = None

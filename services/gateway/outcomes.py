@@ -68,6 +68,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     **dict.fromkeys(SHARED, sharing.shared),
     redemption.RewardPublished.TYPE: redemptions.reward_published,
     redemption.RedemptionHeld.TYPE: redemptions.held,
+    redemption.RedemptionFulfilling.TYPE: redemptions.fulfilling,
     redemption.RedemptionFulfilled.TYPE: redemptions.fulfilled,
     redemption.RedemptionRefused.TYPE: redemptions.redemption_refused,
     redemption.RedemptionCancelled.TYPE: redemptions.cancelled,
@@ -91,6 +92,7 @@ ANSWERS: Final = TYPES - {
     points.TierKept.TYPE,
     points.SegmentChanged.TYPE,
     points.ClockTurned.TYPE,
+    redemption.RedemptionFulfilling.TYPE,
     parking.MessageParked.TYPE,
 }
 """The types that can be the outcome of a request; what these others tell nobody has asked for."""

@@ -191,17 +191,19 @@ def redemption_requested(
     return _said(RedemptionRequested.TYPE, stamp, member, at, encode(body), traceparent)
 
 
-def redemption_confirm_requested(stamp: Stamp, redemption: str, member: str, partner: str, traceparent: str) -> Saying:
-    """What is held for a redemption is to be finished."""
-    fields = {"redemption": redemption, "partner": partner}
+def redemption_confirm_requested(
+    stamp: Stamp, redemption: str, member: str, partner: str, traceparent: str, *, settles: bool = False
+) -> Saying:
+    """What is held for a redemption is to be finished; an operator `settles` it for a partner that is silent."""
+    fields = {"redemption": redemption, "partner": partner, "settles": settles}
     return _to_points(RedemptionConfirmRequested, stamp, member, traceparent, **fields)
 
 
 def redemption_cancel_requested(
-    stamp: Stamp, redemption: str, member: str, partner: str, by: str, traceparent: str
+    stamp: Stamp, redemption: str, member: str, partner: str, by: str, traceparent: str, *, settles: bool = False
 ) -> Saying:
-    """A redemption is to be taken back."""
-    fields = {"redemption": redemption, "partner": partner, "by": by}
+    """A redemption is to be taken back, also from a partner that is silent, where an operator `settles` it."""
+    fields = {"redemption": redemption, "partner": partner, "by": by, "settles": settles}
     return _to_points(RedemptionCancelRequested, stamp, member, traceparent, **fields)
 
 

@@ -392,6 +392,13 @@ class RewardStanding(Shown):
     delayed: bool = False
 
 
+class FulfilmentSecret(Shown):
+    """The common secret with the partner that fulfils a reward."""
+
+    reward: str
+    secret: str
+
+
 class RewardsShown(Shown):
     """A page of the catalogue."""
 
@@ -463,6 +470,7 @@ class RedemptionShown(Shown):
     vouchers: Annotated[list[VoucherShown], Field(max_length=1000)] = []
     expires_at: Instant | None = None
     by: Literal["member", "provider"] | None = None
+    reference: str | None = None
     code: str | None = None
     delayed: bool = False
 

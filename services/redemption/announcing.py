@@ -13,6 +13,7 @@ import msgspec
 
 from laurel.contracts import redemption as said
 from laurel.contracts.envelope import Cause, Event
+from laurel.contracts.fulfilment import Fulfilment
 from laurel.contracts.points import LotAmount
 from laurel.contracts.rewards import Money, Reward
 from laurel.contracts.vouchers import VoucherTerms, VoucherWorth
@@ -27,6 +28,7 @@ from services.redemption.ports import Announcement, Decision, Incoming
 # Structs are built without a check, so what is passed through (the wallet's balances) may stay raw JSON.
 _Cause: Any = struct_of(Cause)
 _LotAmount: Any = struct_of(LotAmount)
+_Fulfilment: Any = struct_of(Fulfilment)
 _Money: Any = struct_of(Money)
 _Price: Any = struct_of(said.Price)
 _Reward: Any = struct_of(Reward)
@@ -67,6 +69,8 @@ def announce(occasion: Occasion) -> Iterator[Announcement]:
 def _correlation(fact: AnyFact, occasion: Occasion) -> str:
     """Return the request that a fact answers: mostly the one that led to it, if not, the one that still waits."""
     saga = occasion.saga
+    if isinstance(fact, f.AskRefused) and fact.correlation:
+        return fact.correlation
     if saga is not None and isinstance(fact, f.CancellationTold):
         return saga.cancelling
     if saga is not None and isinstance(fact, f.RedemptionRefused) and isinstance(occasion.heard, h.CancelRedemption):
@@ -116,6 +120,7 @@ def _published(fact: f.RewardPublished, occasion: Occasion) -> _Built:
         stock=terms.stock,
         value=_money(terms.value),
         valid_days=terms.valid_days,
+        fulfilment=None if terms.fulfilment is None else _Fulfilment(**msgspec.structs.asdict(terms.fulfilment)),
         voucher=_terms(terms.voucher),
     )
     cause = _Cause(kind="reward", id=fact.reward)
@@ -132,6 +137,14 @@ def _held(_fact: f.HeldForLater, occasion: Occasion) -> _Built:
     saga = _saga(occasion)
     outcome = {**_outcome(saga), "lots": _lots(saga.lots), "wallet": _wallet(occasion), "expires_at": saga.waits_until}
     yield _event(occasion, said.RedemptionHeld, **outcome)
+
+
+def _partner_asked(fact: f.PartnerAsked | f.PartnerDelayed, occasion: Occasion) -> _Built:
+    """Say that a partner is asked, so that it can be seen what a member waits for."""
+    saga = _saga(occasion)
+    delayed = isinstance(fact, f.PartnerDelayed)
+    outcome = {**_outcome(saga), "lots": _lots(saga.lots), "wallet": _wallet(occasion), "delayed": delayed}
+    yield _event(occasion, said.RedemptionFulfilling, **outcome)
 
 
 def _cancel_asked(fact: f.CancelAsked, occasion: Occasion) -> _Built:
@@ -175,10 +188,17 @@ def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:
         for fact in vouchers
     ]
     outcome = {**_outcome(saga), "lots": _lots(saga.lots), "vouchers": made, "wallet": _wallet(occasion)}
+    outcome |= {"reference": saga.reference, "request": _settled(occasion)}
     yield _kept(saga, _event(occasion, said.RedemptionFulfilled, **outcome))
     for fact in vouchers:
         yield _voucher_issued(fact, saga, occasion)
     yield _event(occasion, said.HoldCaptureRequested, **_hold(saga))
+
+
+def _settled(occasion: Occasion) -> str:
+    """Return the request that waited while an operator decided for a partner."""
+    done = next((fact for fact in occasion.decision.facts if isinstance(fact, f.PartnerDone)), None)
+    return _saga(occasion).correlation if done is not None and done.settled else ""
 
 
 def _voucher_issued(fact: f.VoucherIssued, saga: Saga, occasion: Occasion) -> tuple[str, bytes]:
@@ -315,6 +335,8 @@ _EVENTS: dict[type, Callable[[Any, Occasion], _Built]] = {
     f.RewardPublished: _published,
     f.PointsAsked: _points_asked,
     f.HeldForLater: _held,
+    f.PartnerAsked: _partner_asked,
+    f.PartnerDelayed: _partner_asked,
     f.CancelAsked: _cancel_asked,
     f.CancellationTold: _cancellation_told,
     f.AskRefused: _ask_refused,

@@ -20,6 +20,7 @@ from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import fulfil
 from services.redemption.domain.issuing import issue
 from services.redemption.domain.moment import Moment
+from services.redemption.domain.partnering import see_silence, take_answer
 from services.redemption.domain.publishing import publish
 from services.redemption.domain.refusing import refuse
 from services.redemption.domain.requesting import request
@@ -67,8 +68,13 @@ FORGETTING = frozenset({"member.erased.v1"})
 
 TIMER = "timer"
 """The kind of decisions that our own timer led to."""
-ON_TIME: dict[type, Decide] = {h.TimeIsUp: end_wait, h.VoucherEnds: end}
-"""What answers our own timers."""
+ON_TIME: dict[type, Decide] = {
+    h.TimeIsUp: end_wait,
+    h.VoucherEnds: end,
+    h.PartnerAnswered: take_answer,
+    h.PartnerSilent: see_silence,
+}
+"""What answers our own timers, and our own caller of partners."""
 
 OURS = ("redemption.", "reward.", "resource.", "voucher.")
 """How requests to this service begin. One that the table does not know comes from a newer gateway, and parks;

@@ -122,8 +122,11 @@ class Store(Protocol):
     async def load(self, needs: Needs) -> State:
         """Lock members, then their sagas, then stock, each in order; then read what the needs name."""
 
-    def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
-        """Make codes for a loaded saga; `write` keeps those that were issued. Nobody else ever sees a code."""
+    def print_vouchers(self, key: SagaKey, count: int, codes: Sequence[str] = ()) -> tuple[Blank, ...]:
+        """Make codes for a loaded saga, or take these of a partner; `write` keeps those that were issued.
+
+        Nobody else ever sees a code.
+        """
 
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became; the same holds for it."""

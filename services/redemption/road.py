@@ -26,6 +26,8 @@ from services.redemption.domain.heard import (
     ConfirmRedemption,
     Heard,
     HoldAnswer,
+    PartnerAnswered,
+    PartnerSilent,
     PointsConverted,
     PointsHeld,
     PublishReward,
@@ -55,6 +57,8 @@ class CannotProcessError(Exception):
         self.also: tuple[CannotProcessError, ...] = ()
 
 
+Due = TimeIsUp | VoucherEnds | PartnerAnswered | PartnerSilent
+"""What our own timers and callers tell."""
 VERSIONED = Redeem | AskOfRedemption | AskOfVoucher
 """What carries the program's version that it was accepted under."""
 
@@ -106,7 +110,7 @@ class Road:
             self._park_early(steps, error)
         return await self._travel(store, steps)
 
-    async def run_due(self, store: Store, due: Sequence[TimeIsUp | VoucherEnds]) -> list[Announcement]:
+    async def run_due(self, store: Store, due: Sequence[Due]) -> list[Announcement]:
         """Decide for sagas that have waited long enough, and vouchers that have ended, as a message would have done."""
         return await self._travel(store, [_timer_step(heard) for heard in due])
 
@@ -149,9 +153,10 @@ class Road:
         saga = state.sagas.get(step.key) if isinstance(step.key, SagaKey) else None
         at = heard.at if saga is None else max(heard.at, saga.at)
         blanks: tuple[Blank, ...] = ()
-        if isinstance(heard, PointsHeld | ConfirmRedemption) and isinstance(step.key, SagaKey):
+        if isinstance(heard, PointsHeld | ConfirmRedemption | PartnerAnswered) and isinstance(step.key, SagaKey):
             count = vouchers_needed(state, saga, heard) if saga is not None else 0
-            blanks = store.print_vouchers(step.key, count) if count else ()
+            codes = heard.codes if isinstance(heard, PartnerAnswered) else ()
+            blanks = store.print_vouchers(step.key, count, codes) if count else ()
         elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted):
             blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
         program = ProgramTerms()
@@ -248,7 +253,7 @@ def _turned(message: Incoming) -> ClockTurned:
 
 def _key(heard: Heard) -> SagaKey | VoucherKey | None:
     match heard:
-        case Redeem() | TimeIsUp() | AskOfRedemption():
+        case Redeem() | TimeIsUp() | AskOfRedemption() | PartnerAnswered() | PartnerSilent():
             return SagaKey(heard.program, heard.member or "", heard.redemption)
         case HoldAnswer():
             return SagaKey(heard.program, heard.member or "", heard.hold)
@@ -258,7 +263,7 @@ def _key(heard: Heard) -> SagaKey | VoucherKey | None:
             return None
 
 
-def _timer_step(heard: TimeIsUp | VoucherEnds) -> Step:
+def _timer_step(heard: Due) -> Step:
     return Step(heard, _key(heard), TIMER, ON_TIME[type(heard)])
 
 

@@ -123,14 +123,23 @@ ALWAYS = {
         where (state, hold) not in (values
             ('holding', 'asked'), ('fulfilled', 'capture_asked'), ('fulfilled', 'captured'), ('refused', 'none'),
             ('refused', 'refused'), ('refused', 'release_asked'), ('refused', 'released'), ('holding', 'held'),
-            ('cancelled', 'release_asked'), ('cancelled', 'released'), ('cancelled', 'refused'),
+            ('fulfilling', 'held'), ('cancelled', 'release_asked'), ('cancelled', 'released'), ('cancelled', 'refused'),
             ('cancelled', 'cancel_asked'), ('cancelled', 'cancelled'))
            or (waits_until is not null and state <> 'holding')
            or (hold = 'held' and state = 'holding' and not later)
-           or (state <> 'holding' and not (state = 'cancelled' and hold in ('release_asked', 'cancel_asked')))
+           or (state not in ('holding', 'fulfilling')
+               and not (state = 'cancelled' and hold in ('release_asked', 'cancel_asked')))
               <> (outcome_type = 'redemption.' || state || '.v1')
            or (state = 'refused') <> (code <> '')
-           or (state = 'cancelled') <> (cancelled_by in ('member', 'provider'))""",
+           or (state = 'cancelled' and cancelled_by not in ('member', 'provider'))
+           or (cancelled_by <> '' and state not in ('fulfilling', 'cancelled'))
+           or (delayed and state <> 'fulfilling')""",
+    "a partner is to be asked for each redemption that it fulfils, and for no other": """
+        select coalesce(s.program, c.program) || '/' || coalesce(s.member, c.member) || '/' || redemption,
+               coalesce(s.state, 'nothing') || ', ' || case when c.program is null then 'no call' else 'a call' end
+        from (select program, member, redemption, state from redemption.sagas where state = 'fulfilling') s
+        full join redemption.calls c using (program, member, redemption)
+        where s.program is null or c.program is null""",
     "decisions are numbered without gap": """
         select coalesce(s.program, d.program) || '/' || coalesce(s.member, d.member) || '/' || redemption,
                'step ' || coalesce(s.step, 0) || ', decisions ' || coalesce(d.n, 0) || ' up to '

@@ -150,8 +150,9 @@ async def get_redemption(request: Request) -> Response:
 )
 async def confirm_redemption(request: Request) -> Response:
     """At the price that is held, whatever was published meanwhile. The same again is the same confirmation."""
-    _, api, row = await _found(request, "redeem")
+    caller, api, row = await _found(request, "redeem")
     body = await optional_body_of(request, ConfirmRedemption)
+    settles = _settles(caller, row)
     trace = traceparent(request)
     return await _settle(
         request,
@@ -159,7 +160,10 @@ async def confirm_redemption(request: Request) -> Response:
         row,
         REDEMPTION_CONFIRM,
         body_hash(body),
-        lambda stamp: redemption_confirm_requested(stamp, row.redemption, row.member, row.partner, trace),
+        lambda stamp: redemption_confirm_requested(
+            stamp, row.redemption, row.member, row.partner, trace, settles=settles
+        ),
+        settles=settles,
     )
 
 
@@ -180,8 +184,9 @@ async def cancel_redemption(request: Request) -> Response:
     What has expired since expires at once where the member chose, and is good for 90 days where the provider is to
     blame.
     """
-    _, api, row = await _found(request, "redeem")
+    caller, api, row = await _found(request, "redeem")
     body: Any = await body_of(request, CancelRedemption)
+    settles = _settles(caller, row)
     trace = traceparent(request)
     return await _settle(
         request,
@@ -189,16 +194,37 @@ async def cancel_redemption(request: Request) -> Response:
         row,
         REDEMPTION_CANCEL,
         body.by,
-        lambda stamp: redemption_cancel_requested(stamp, row.redemption, row.member, row.partner, body.by, trace),
+        lambda stamp: redemption_cancel_requested(
+            stamp, row.redemption, row.member, row.partner, body.by, trace, settles=settles
+        ),
+        settles=settles,
     )
 
 
+def _settles(caller: Caller, row: RedemptionRow) -> bool:
+    """Say whether an operator decides for a partner that has been silent for too long."""
+    if not caller.is_admin or row.state != "fulfilling" or row.body is None:
+        return False
+    return bool(msgspec.json.decode(row.body).get("delayed"))
+
+
 async def _settle(
-    request: Request, api: Api, row: RedemptionRow, kind: str, hash_: str, say: Callable[[Stamp], Saying]
+    request: Request,
+    api: Api,
+    row: RedemptionRow,
+    kind: str,
+    hash_: str,
+    say: Callable[[Stamp], Saying],
+    *,
+    settles: bool,
 ) -> Response:
-    """Ask something of a redemption, once for each kind, and answer with how it stands then."""
+    """Ask something of a redemption, once for each kind, and answer with how it stands then.
+
+    What an operator settles is a request of its own: the other one may still wait for the partner.
+    """
     wish = wish_of(request)
-    key = RequestKey(row.program, kind, row.partner, row.redemption)
+    name = f"{row.redemption}:settled" if settles else row.redemption
+    key = RequestKey(row.program, kind, row.partner, name)
     ask = Ask(NewRequest(key, hash_, row.member, subject=row.redemption), say, waits=wish.wait_seconds > 0)
     settled = await api.settler.settle(ask, wish)
     if settled.state == POSTED and settled.outcome is not None and not settled.replayed:

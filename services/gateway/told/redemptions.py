@@ -62,6 +62,8 @@ class _Redeemed(msgspec.Struct, kw_only=True):
     expires_at: str | None = None
     by: str | None = None
     request: str = ""
+    reference: str = ""
+    delayed: bool = False
 
 
 class _AskRefused(msgspec.Struct, kw_only=True):
@@ -96,8 +98,18 @@ def held(message: Heard) -> Told:
     return _redeemed(message, "holding", REDEMPTION)
 
 
+def fulfilling(message: Heard) -> Told:
+    """It answers nobody: whoever redeems or confirms waits for what the partner says."""
+    return _redeemed(message, "fulfilling")
+
+
 def fulfilled(message: Heard) -> Told:
-    return _redeemed(message, "fulfilled", REDEMPTION, REDEMPTION_CONFIRM)
+    """It answers whoever redeems or confirms; both, where an operator has confirmed what a partner did not say."""
+    told = _redeemed(message, "fulfilled", REDEMPTION, REDEMPTION_CONFIRM)
+    waited = _asked(_decode_redeemed(message.body).request, REDEMPTION, REDEMPTION_CONFIRM)
+    if waited is None or told.redemption is None:
+        return told
+    return replace(told, also=Outcome(waited, POSTED, None, told.redemption.body))
 
 
 def redemption_refused(message: Heard) -> Told:
@@ -150,6 +162,10 @@ def _redeemed(message: Heard, state: str, *kinds: str) -> Told:
     }
     if state == "holding":
         shown["expires_at"] = said.expires_at
+    if said.reference:
+        shown["reference"] = said.reference
+    if said.delayed:
+        shown["delayed"] = True
     if state == "cancelled":
         shown["by"] = said.by
     body = encode(shown)

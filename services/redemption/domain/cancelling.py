@@ -7,6 +7,7 @@ from datetime import datetime
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import saga_asked_of
 from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.fulfilling import can_be_settled
 from services.redemption.domain.heard import CancelRedemption
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.state import Saga, SagaState, State
@@ -22,16 +23,31 @@ def cancel(state: State, heard: CancelRedemption, moment: Moment) -> tuple[AnyFa
     saga = saga_asked_of(state, heard)
     if saga.state is SagaState.HOLDING:
         if is_over(saga, moment.at):
-            return (*time_out(saga), _refused("redemption_ended", "It was not confirmed in time"))
+            return (*time_out(saga), cancel_refused("redemption_ended", "It was not confirmed in time"))
         cancelled = f.RedemptionCancelled(by=heard.by, correlation=moment.correlation)
         return (f.ReleaseAsked(reason=CANCELLED), *give_back(saga), cancelled)
+    if saga.state is SagaState.FULFILLING:
+        return _while_a_partner_is_asked(saga, heard, moment)
     if saga.state is SagaState.FULFILLED:
         return _take_back(state, saga, heard, moment)
-    if saga.state is SagaState.CANCELLED and saga.told:
-        return (f.RequestRepeated(),)
     if saga.state is SagaState.CANCELLED:
-        return ()
-    return (_refused("redemption_ended", f"It has ended as {saga.state}"),)
+        return (f.RequestRepeated(),) if saga.told else ()
+    return (cancel_refused("redemption_ended", f"It has ended as {saga.state}"),)
+
+
+def _while_a_partner_is_asked(saga: Saga, heard: CancelRedemption, moment: Moment) -> tuple[AnyFact, ...]:
+    """Wait for what the partner says; an operator decides for one that has been silent for too long."""
+    if not can_be_settled(saga, heard):
+        if saga.cancelling:
+            return ()
+        return (f.CancellationNoted(by=heard.by, correlation=moment.correlation),)
+    told = (
+        (cancel_refused("redemption_ended", "An operator has taken it back", correlation=saga.cancelling),)
+        if saga.cancelling
+        else ()
+    )
+    cancelled = f.RedemptionCancelled(by=heard.by, correlation=moment.correlation)
+    return (f.PartnerDone(settled=True), f.ReleaseAsked(reason=CANCELLED), *give_back(saga), *told, cancelled)
 
 
 def vouchers_of(state: State, saga: Saga) -> list[Voucher]:
@@ -64,8 +80,9 @@ def _stands_in_the_way(voucher: Voucher, by: str, now: datetime | None) -> f.Ask
         detail = f"Voucher {voucher.key.voucher} has expired"
     else:
         return None
-    return _refused("redemption_used", detail, voucher=voucher.key.voucher)
+    return cancel_refused("redemption_used", detail, voucher=voucher.key.voucher)
 
 
-def _refused(code: str, detail: str, **facts: str) -> f.AskRefused:
-    return f.AskRefused(asked="cancel", code=code, detail=detail, facts=facts)
+def cancel_refused(code: str, detail: str, *, correlation: str = "", **facts: str) -> f.AskRefused:
+    """Say that it is not taken back, and why; to somebody who asked earlier, by their correlation."""
+    return f.AskRefused(asked="cancel", code=code, detail=detail, facts=facts, correlation=correlation)

@@ -102,6 +102,28 @@ class FulfilmentBegun(Fact, frozen=True, tag=True):
     lots: tuple[LotAmount, ...] = ()
 
 
+class PartnerAsked(Fact, frozen=True, tag=True):
+    """The partner that fulfils is to be asked, until it says what became of it."""
+
+
+class PartnerDelayed(Fact, frozen=True, tag=True):
+    """The partner was silent for longer than it may be; it is asked all the same."""
+
+
+class PartnerDone(Fact, frozen=True, tag=True):
+    """The partner has said what became of it, or an operator has decided (`settled`): it is asked no more."""
+
+    reference: str = ""
+    settled: bool = False
+
+
+class CancellationNoted(Fact, frozen=True, tag=True):
+    """Somebody takes it back while a partner is asked: what that says is waited for."""
+
+    by: str
+    correlation: str = ""
+
+
 class VoucherIssued(Fact, frozen=True, tag=True):
     """A voucher was made; `number` counts the vouchers of its redemption from 1.
 
@@ -211,6 +233,7 @@ class AskRefused(Fact, frozen=True, tag=True):
     code: str
     detail: str
     facts: dict[str, Any] = {}
+    correlation: str = ""
 
 
 class CaptureSeen(Fact, frozen=True, tag=True):
@@ -244,6 +267,10 @@ AnyFact = (
     | RedemptionRequested
     | RequestRepeated
     | HeldForLater
+    | PartnerAsked
+    | PartnerDelayed
+    | PartnerDone
+    | CancellationNoted
     | RedemptionConfirmed
     | StockReserved
     | StockReturned

@@ -13,7 +13,15 @@ from laurel.calendars import local_date, local_midnight, zone_named
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import awaits_points, check_price, saga_of
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import ConfirmRedemption, LotAmount, PointsHeld, Terms, VoucherTerms
+from services.redemption.domain.heard import (
+    AskOfRedemption,
+    ConfirmRedemption,
+    LotAmount,
+    PartnerAnswered,
+    PointsHeld,
+    Terms,
+    VoucherTerms,
+)
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState, State
 from services.redemption.domain.timing_out import is_over, time_out
@@ -41,19 +49,37 @@ def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ..
 
 
 def finish(state: State, saga: Saga, lots: tuple[LotAmount, ...], moment: Moment) -> tuple[AnyFact, ...]:
-    """Pass the point of no return, and give the member the reward."""
-    out: list[AnyFact] = [f.FulfilmentBegun(lots=lots)]
-    out.extend(_vouchers(saga, state.terms_of(saga), moment))
+    """Pass the point of no return, and give the member the reward, or ask the partner to."""
+    begun = f.FulfilmentBegun(lots=lots)
+    if state.terms_of(saga).fulfilment is not None:
+        return (begun, f.PartnerAsked())
+    return (begun, *complete(saga, state.terms_of(saga), moment))
+
+
+def complete(saga: Saga, terms: Terms, moment: Moment, *, elsewhere: bool = False) -> tuple[AnyFact, ...]:
+    """Give the member the reward; `elsewhere`: the codes of its vouchers are a partner's, which takes them."""
+    out: list[AnyFact] = list(_vouchers(saga, terms, moment, elsewhere=elsewhere))
     if saga.counted:
         out.append(f.StockTaken(reward=saga.reward, quantity=saga.quantity))
     out.append(f.RedemptionFulfilled())
     return tuple(out)
 
 
-def vouchers_needed(state: State, saga: Saga, heard: PointsHeld | ConfirmRedemption) -> int:
+def vouchers_needed(state: State, saga: Saga, heard: PointsHeld | ConfirmRedemption | PartnerAnswered) -> int:
     """Return how many blanks an answer to this may use up."""
-    ready = awaits_points(saga) and not saga.later if isinstance(heard, PointsHeld) else can_be_confirmed(saga)
+    match heard:
+        case PointsHeld():
+            ready = awaits_points(saga) and not saga.later
+        case ConfirmRedemption():
+            ready = can_be_confirmed(saga) or can_be_settled(saga, heard)
+        case _:
+            ready = saga.state is SagaState.FULFILLING and heard.fulfilled and not saga.cancelled_by
     return saga.quantity if ready and state.terms_of(saga).vouchers is not None else 0
+
+
+def can_be_settled(saga: Saga, heard: AskOfRedemption) -> bool:
+    """Say whether an operator may decide for a partner that has been silent for too long."""
+    return saga.state is SagaState.FULFILLING and saga.delayed and heard.settles
 
 
 def can_be_confirmed(saga: Saga) -> bool:
@@ -67,7 +93,7 @@ def voucher_id(key: SagaKey, number: int) -> str:
     return "v-" + base64.b32encode(hashlib.sha256(name).digest()[:15]).decode().lower()
 
 
-def _vouchers(saga: Saga, terms: Terms, moment: Moment) -> list[f.VoucherIssued]:
+def _vouchers(saga: Saga, terms: Terms, moment: Moment, *, elsewhere: bool) -> list[f.VoucherIssued]:
     voucher = terms.vouchers
     if voucher is None:
         return []
@@ -83,7 +109,7 @@ def _vouchers(saga: Saga, terms: Terms, moment: Moment) -> list[f.VoucherIssued]
             percent=voucher.percent,
             product=voucher.product,
             parts=voucher.parts,
-            elsewhere=voucher.elsewhere,
+            elsewhere=elsewhere or voucher.elsewhere,
         )
         for number, blank in zip(range(1, saga.quantity + 1), moment.blanks, strict=True)
     ]

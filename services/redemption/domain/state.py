@@ -229,11 +229,25 @@ def _begun(saga: Saga, fact: f.FulfilmentBegun) -> None:
 
 
 def _fulfilled(saga: Saga, _fact: f.RedemptionFulfilled) -> None:
+    saga.cancelled_by = saga.cancelling = ""
     saga.state, saga.hold = SagaState.FULFILLED, HoldState.CAPTURE_ASKED
+
+
+def _partner_delayed(saga: Saga, _fact: f.PartnerDelayed) -> None:
+    saga.delayed = True
+
+
+def _partner_done(saga: Saga, fact: f.PartnerDone) -> None:
+    saga.delayed, saga.reference = False, fact.reference
+
+
+def _cancellation_noted(saga: Saga, fact: f.CancellationNoted) -> None:
+    saga.cancelled_by, saga.cancelling = fact.by, fact.correlation
 
 
 def _refused(saga: Saga, fact: f.RedemptionRefused) -> None:
     saga.state, saga.code, saga.waits_until = SagaState.REFUSED, fact.code, None
+    saga.cancelled_by = saga.cancelling = ""
 
 
 def _cancelled(saga: Saga, fact: f.RedemptionCancelled) -> None:
@@ -297,6 +311,10 @@ _APPLY: dict[type, Callable[[Saga, Any], None]] = {
     f.StockTaken: _stays,
     f.StockRestored: _returned,
     f.HeldForLater: _held,
+    f.PartnerAsked: _stays,
+    f.PartnerDelayed: _partner_delayed,
+    f.PartnerDone: _partner_done,
+    f.CancellationNoted: _cancellation_noted,
     f.RedemptionConfirmed: _confirmed,
     f.RedemptionCancelled: _cancelled,
     f.CancelAsked: _cancel_asked,

@@ -8,7 +8,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from laurel.codes import CHANCE_BYTES, code_of, suffix_of
+from laurel.codes import CHANCE_BYTES, code_of, suffix_of, suffix_of_others
 from services.redemption.domain.moment import Blank
 from services.redemption.store.secrets import Secret
 from services.redemption.store.vault import KEY_BYTES, NONCE_BYTES, Vault
@@ -64,6 +64,11 @@ class Press:
         code = code_of(self._chance.take(CHANCE_BYTES))
         self.seal(program, member, voucher, code)
         return Blank(voucher, suffix_of(code))
+
+    def take(self, program: str, member: str, voucher: str, code: str) -> Blank:
+        """Take a code that a partner has made."""
+        self.seal(program, member, voucher, code)
+        return Blank(voucher, suffix_of_others(code))
 
     def seal(self, program: str, member: str, voucher: str, code: str) -> None:
         """Keep a code that is there already as this voucher's."""

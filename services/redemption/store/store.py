@@ -33,10 +33,13 @@ class PostgresStore:
         self._press = Press(self._vault)
         return await load(self._connection, needs, self._press)
 
-    def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
-        """Make codes, of which only hash and sealed form are kept."""
+    def print_vouchers(self, key: SagaKey, count: int, codes: Sequence[str] = ()) -> tuple[Blank, ...]:
+        """Make codes, or take a partner's, of which only hash and sealed form are kept."""
         program, member, _ = key
-        return tuple(self._press.print(program, member, voucher_id(key, number)) for number in range(1, count + 1))
+        names = [voucher_id(key, number) for number in range(1, count + 1)]
+        if codes:
+            return tuple(self._press.take(program, member, *each) for each in zip(names, codes, strict=True))
+        return tuple(self._press.print(program, member, name) for name in names)
 
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became."""

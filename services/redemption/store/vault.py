@@ -5,6 +5,7 @@ Each member has a key of its own, sealed under the service's; forgetting it make
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -14,10 +15,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from laurel.io import vault
 from laurel.io.vault import KEY_BYTES, NONCE_BYTES, SealBrokenError, derive
 
-__all__ = ["KEY_BYTES", "LOOK_UP", "NONCE_BYTES", "SealBrokenError", "Vault"]
+__all__ = ["KEY_BYTES", "LOOK_UP", "NONCE_BYTES", "PARTNERS", "SealBrokenError", "Vault"]
 
 LOOK_UP = "voucher look-up"
 """The name of the key by which codes are hashed."""
+PARTNERS = "partners that fulfil"
+"""The name of the key of which the common secrets with partners are made."""
 
 
 class Vault:
@@ -27,10 +30,20 @@ class Vault:
         """`before` are secrets that sealed until now."""
         self.keys = vault.Vault(secret, before, purpose=b"laurel voucher member keys")
         self._hashing = self.first_hashing = derive(secret, b"laurel voucher look-up")
+        self._partners = self.first_partners = derive(secret, b"laurel partners that fulfil")
 
     def hash_by(self, key: bytes) -> None:
         """Hash codes by the key that the service keeps, which outlives its secrets."""
         self._hashing = key
+
+    def sign_by(self, key: bytes) -> None:
+        """Make the common secrets with partners of the key that the service keeps."""
+        self._partners = key
+
+    def partner_secret(self, program: str, reward: str) -> str:
+        """Return the secret, common with the partner that fulfils a reward, by which both sign (Standard Webhooks)."""
+        made = hmac.digest(self._partners, f"{program}\n{reward}".encode(), hashlib.sha256)
+        return "whsec_" + base64.b64encode(made).decode()
 
     def seal_member_key(self, plain: bytes, nonce: bytes, program: str, member: str) -> bytes:
         """Return a member's key, sealed; the nonce is used for nothing else."""

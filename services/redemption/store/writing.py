@@ -13,6 +13,7 @@ from services.redemption.domain.facts import encode_facts
 from services.redemption.domain.state import RewardKey, SagaKey, State, Stock
 from services.redemption.ports import Decision
 from services.redemption.store import saga_rows
+from services.redemption.store.calls import write_calls
 from services.redemption.store.columns import columns
 from services.redemption.store.loading import MemberKey
 from services.redemption.store.secrets import Secret
@@ -53,6 +54,7 @@ async def write(
     await _run(connection, _REWARDS, _reward_rows(decisions))
     await _run(connection, _DECISIONS, _decision_rows(decisions))
     await write_vouchers(connection, decisions, state, secrets)
+    await write_calls(connection, decisions)
     sagas = {key: state.sagas[key] for decision in decisions if isinstance(key := decision.key, SagaKey)}
     await _run(connection, saga_rows.WRITE, [saga_rows.row_of(saga) for saga in sagas.values()])
     await _run(connection, _STOCK, [_stock_row(stock) for stock in _touched(decisions, state)])
