@@ -220,7 +220,7 @@ async def test_everything_ever_said_is_said_again_in_another_order(town: Town, d
     await town.prove()
     records = await wire.everything()
     said = {record.type for record in records}
-    # Partners fulfil in tests/flow/test_fulfilment.py; what they make redemption say comes twice in the gateway's tests.
+    # Partners fulfil in tests/flow/test_fulfilment.py; what is said of them comes twice in the gateway's tests.
     assert EVENTS.keys() - said == {"redemption.fulfilling.v1"}
     before = await town.digests()
 

@@ -202,7 +202,11 @@ async def test_a_redemption_on_its_way_is_shown_as_it_stands(
     assert (confirmed.status_code, confirmed.json()["state"]) == (200, "fulfilled")
 
 
-STATES = {"redemption.held.v1": "holding", "redemption.fulfilling.v1": "fulfilling", "redemption.cancelled.v1": "cancelled"}
+STATES = {
+    "redemption.held.v1": "holding",
+    "redemption.fulfilling.v1": "fulfilling",
+    "redemption.cancelled.v1": "cancelled",
+}
 """What stands between or after; the others come twice in tests/flow/test_out_of_turn.py."""
 
 
