@@ -17,8 +17,9 @@ from msgspec import Meta
 from services.redemption.domain.heard import Fulfilment
 from services.redemption.domain.state import SagaKey
 
-FIRST_PAUSE_SECONDS: Final = 0.5
-PAUSE_SECONDS_MAX: Final = 600.0
+FIRST_PAUSE_MS: Final = 500
+PAUSE_MS_MAX: Final = 600_000
+CHANCES: Final = 1000
 _DOUBLED_MAX: Final = 12
 _OK: Final = range(200, 300)
 _NOT_FOUND: Final = 404
@@ -115,7 +116,7 @@ def _fault(call: Call, said: Said) -> str:
     return "it refuses without a code" if said.state == "refused" and not said.code else ""
 
 
-def pause_before(attempt: int, chance: float) -> timedelta:
-    """Return how long to wait after so many attempts: ever longer, and by `chance` (0 to 1) not all at once."""
-    longest = min(FIRST_PAUSE_SECONDS * 2 ** min(attempt - 1, _DOUBLED_MAX), PAUSE_SECONDS_MAX)
-    return timedelta(seconds=longest * (0.5 + chance / 2))
+def pause_before(attempt: int, chance: int) -> timedelta:
+    """Return how long to wait after so many attempts: ever longer, and by `chance` (of `CHANCES`) not all at once."""
+    longest = min(FIRST_PAUSE_MS * 2 ** min(attempt - 1, _DOUBLED_MAX), PAUSE_MS_MAX)
+    return timedelta(milliseconds=longest // 2 + longest * chance // (2 * CHANCES))

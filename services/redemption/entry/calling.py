@@ -24,7 +24,7 @@ from laurel.io.keeping import keep_doing
 from laurel.io.reaching_out import AddressRefusedError, Answer, UnreachableError
 from laurel.io.telemetry import logger
 from laurel.io.unit import UnitOfWork
-from services.redemption.domain.calling import Call, Question, Read, Verdict, pause_before, read_answer
+from services.redemption.domain.calling import CHANCES, Call, Question, Read, Verdict, pause_before, read_answer
 from services.redemption.domain.heard import PartnerAnswered, PartnerSilent
 from services.redemption.domain.partnering import call_id
 from services.redemption.entry.consumers import StoreOf, count, sayings_of
@@ -226,7 +226,7 @@ class PartnerCaller:
             digest = hashlib.sha256(body).digest()
             await self._calls.keep_answer(work.connection, call, now, status, str(read.verdict), read.detail, digest)
             if read.verdict not in _ENDS:
-                again = now + pause_before(call.attempt, random.random())  # noqa: S311  (nobody gains by guessing it)
+                again = now + pause_before(call.attempt, random.randrange(CHANCES + 1))  # noqa: S311  (nobody gains by guessing it)
                 await self._calls.ask_again(work.connection, call, again)
         ANSWERS.labels(read.verdict).inc()
         if read.verdict in _STRANGE:

@@ -15,7 +15,7 @@ from laurel.io import failpoints
 from laurel.io.database import Database
 from laurel.io.health import Health
 from laurel.io.reaching_out import Outside
-from services.redemption.domain.calling import PAUSE_SECONDS_MAX, pause_before
+from services.redemption.domain.calling import CHANCES, FIRST_PAUSE_MS, PAUSE_MS_MAX, pause_before
 from services.redemption.entry.calling import PartnerCaller
 from services.redemption.store import calls
 from services.redemption.store.store import PostgresStore
@@ -293,11 +293,11 @@ class _Says(dict[str, Any]):
 
 
 def test_pauses_grow_and_are_not_all_alike() -> None:
-    pauses = [pause_before(attempt, 1.0).total_seconds() for attempt in range(1, 30)]
+    pauses = [pause_before(attempt, CHANCES) for attempt in range(1, 30)]
     assert pauses == sorted(pauses)
-    assert pauses[0] == 0.5
-    assert pauses[-1] == PAUSE_SECONDS_MAX
-    assert pause_before(3, 0.0) < pause_before(3, 1.0)
+    assert pauses[0] == timedelta(milliseconds=FIRST_PAUSE_MS)
+    assert pauses[-1] == timedelta(milliseconds=PAUSE_MS_MAX)
+    assert pause_before(3, 0) < pause_before(3, CHANCES)
 
 
 @pytest.mark.parametrize("damage", ["delete from calls", "update calls set redemption = 'r-9'"])
