@@ -11,7 +11,20 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import points_stage, start_time, statement, till, vouchers, whole_year
+from benchmarks import (
+    growing_broker,
+    hearing,
+    lots,
+    points_stage,
+    rules,
+    rules_stage,
+    start_time,
+    statement,
+    till,
+    voucher_check,
+    vouchers,
+    whole_year,
+)
 from benchmarks.results import keep, show
 
 Rows = list[dict[str, Any]]
@@ -20,10 +33,18 @@ ACTIVITIES = 300_000
 QUICK_ACTIVITIES = 20_000
 QUICK_BASKETS = 5_000
 QUICK_HOUSEHOLDS = 5_000
+JUDGED = 30_000
+QUICK_JUDGED = 3_000
+RULED = 260_000
+QUICK_RULED = 6_000
+QUICK_LOTS = 2_000
 MEMBERS = 200_000
 QUICK_MEMBERS = 10_000
 VOUCHERS = 400_000
 QUICK_VOUCHERS = 20_000
+DELIVERIES = 20_000
+QUICK_DELIVERIES = 3_000
+LISTENERS = 1_000
 ON_REQUEST = "till-real-kafka"
 """Needs Java and Maven, as `make test-kafka`, and so runs only when asked for."""
 
@@ -71,12 +92,21 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
     return {
         "start": partial(_one, start_time.run),
         **stage,
+        "rules": partial(_one, rules.run, QUICK_JUDGED if quick else JUDGED),
+        "points-rules": partial(_one, rules_stage.run, QUICK_RULED if quick else max(count, RULED), None),
+        "lots": partial(
+            _one, lots.run, 20 if quick else lots.ROUNDS_MAX, QUICK_LOTS if quick else lots.LOTS[lots.MANY]
+        ),
         **{
             each.name: partial(_one, statement.run, each, QUICK_MEMBERS if quick else MEMBERS, tpcb_seconds)
             for each in statement.RUNS
         },
         "vouchers": partial(_one, vouchers.run, QUICK_VOUCHERS if quick else VOUCHERS, tpcb_seconds),
+        "voucher-check": partial(voucher_check.run, 5 if quick else 30, tpcb_seconds),
+        "broker": partial(_one, growing_broker.run, *((3.0, 1, 1_000) if quick else (20.0, 5, growing_broker.STEP))),
         "year": partial(_one, whole_year.run, QUICK_BASKETS if quick else None, tpcb_seconds),
+        "webhooks": partial(_one, hearing.run_webhooks, QUICK_DELIVERIES if quick else DELIVERIES),
+        "sse": partial(_one, hearing.run_listeners, LISTENERS),
         "till": partial(till.run, 5 if quick else 30, tpcb_seconds),
         ON_REQUEST: partial(till.run, 5 if quick else 30, tpcb_seconds, real_kafka=True),
     }

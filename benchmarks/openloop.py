@@ -156,9 +156,9 @@ class Pool:
                 self.idle.set()
 
 
-def request_bytes(address: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-    """Return a POST as it goes over the wire."""
-    lines = [f"POST {path} HTTP/1.1", f"host: {urlsplit(address).netloc}", f"content-length: {len(body)}"]
+def request_bytes(address: str, path: str, body: bytes, headers: Mapping[str, str], method: str = "POST") -> bytes:
+    """Return a request as it goes over the wire."""
+    lines = [f"{method} {path} HTTP/1.1", f"host: {urlsplit(address).netloc}", f"content-length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -228,13 +228,22 @@ def _stretch(latencies: Sequence[float]) -> dict[str, float]:
     return {f"p{share}_ms": round(percentile(part, share / 100) * 1_000, 1) for share in (50, 99)}
 
 
+def _ask(line: bytes) -> tuple[str, bytes]:
+    ask = json.loads(line)
+    return ask["path"], json.dumps(ask["body"]).encode() if "body" in ask else b""
+
+
 def main() -> None:
-    """Read bodies, one a line, and send them; print what was measured as JSON."""
+    """Read bodies, one a line, and send them to the path; print what was measured as JSON.
+
+    Without a path each line is an object with a `path` and, if it has one, a `body`.
+    """
     import uvloop
 
     parser = argparse.ArgumentParser(description="Send requests at set times and tell their latencies.")
     parser.add_argument("--address", required=True)
-    parser.add_argument("--path", required=True)
+    parser.add_argument("--path", default="")
+    parser.add_argument("--method", default="POST")
     parser.add_argument("--key-file", required=True, type=Path)
     parser.add_argument("--bodies", required=True, type=Path)
     parser.add_argument("--rate", required=True, type=float)
@@ -245,8 +254,9 @@ def main() -> None:
         "content-type": "application/json",
         "prefer": "wait=30",
     }
-    bodies = arguments.bodies.read_bytes().splitlines()
-    requests = [request_bytes(arguments.address, arguments.path, body, headers) for body in bodies]
+    lines = arguments.bodies.read_bytes().splitlines()
+    asks = [(arguments.path, line) for line in lines] if arguments.path else [_ask(line) for line in lines]
+    requests = [request_bytes(arguments.address, path, body, headers, arguments.method) for path, body in asks]
     measured = uvloop.run(drive(arguments.address, requests, arguments.rate, warm_up=arguments.warm_up))
     json.dump(measured, sys.stdout)
 

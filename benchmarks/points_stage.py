@@ -91,22 +91,22 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
         await feed.publish_program((ROOT / "programs" / f"{PROGRAM}.yaml").read_text(encoding="utf-8"))
         tell("enrolling")
         enrolled = await feed.produce(enrolments(PROGRAM, household_ids(variant.households)))
-        async with _published(place) as published, _workers(place):
-            if not await _until_done(place, published, enrolled, [], []):
+        async with published_by(place) as published, workers_of(place):
+            if not await until_done(place, published, enrolled, [], []):
                 raise RuntimeError("The members were not enrolled in time")
             # What is published but not yet marked would be published again by the next workers, and counted.
-            await _all_marked(place)
+            await all_marked(place)
         tell(f"producing {count:,} activities")
         await feed.produce(variant.events(PROGRAM, count, variant.households))
         tell("working")
         samples: list[Counted] = []
-        async with _published(place) as published, _workers(place) as workers:
+        async with published_by(place) as published, workers_of(place) as workers:
             pids = {**place.pids, **{worker.name: worker.pid for worker in workers}}
             async with Watch(pids, families=("postgres",)) as watch:
-                complete = await _until_done(place, published, enrolled + count, samples, workers)
-            await _all_marked(place)
+                complete = await until_done(place, published, enrolled + count, samples, workers)
+            await all_marked(place)
         tell("checking the ledger")
-        faults, journals, refused = await _verify(place)
+        faults, journals, refused = await verify_ledger(place)
         if complete and journals != enrolled + count:
             faults.append(f"{journals} journals, {enrolled} enrolments and {count} activities")
         if samples and samples[-1].count > count * (1 + _SAID_TWICE_SHARE):
@@ -136,7 +136,7 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
                 stretches(samples, STRETCH_SECONDS), watch.timeline(STRETCH_SECONDS), strict=False
             )
         ],
-        "cpu_seconds_a_thousand": _cpu_a_thousand(watch, count),
+        "cpu_seconds_a_thousand": cpu_a_thousand(watch, count),
         "journals": journals,
         "refused": refused,
         "faults": faults,
@@ -154,7 +154,7 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
 
 
 @asynccontextmanager
-async def _workers(place: Servers) -> AsyncIterator[list[Child]]:
+async def workers_of(place: Servers) -> AsyncIterator[list[Child]]:
     """Run the workers; afterwards they are gone, having finished what they had in hand."""
     workers = [_worker(place, number) for number in range(1, WORKERS + 1)]
     try:
@@ -186,7 +186,7 @@ def _worker(place: Servers, number: int) -> Child:
 
 
 @asynccontextmanager
-async def _published(place: Servers) -> AsyncIterator[Callable[[], Any]]:
+async def published_by(place: Servers) -> AsyncIterator[Callable[[], Any]]:
     """Give a function that tells how many events points has published, by the ends of its partitions."""
     consumer = new_consumer(place.kafka, None)
     await consumer.start()
@@ -201,7 +201,7 @@ async def _published(place: Servers) -> AsyncIterator[Callable[[], Any]]:
         await stop_quietly(consumer)
 
 
-async def _until_done(
+async def until_done(
     place: Servers,
     published: Callable[[], Any],
     journals: int,
@@ -235,7 +235,7 @@ async def _until_done(
         await connection.close()
 
 
-async def _all_marked(place: Servers) -> None:
+async def all_marked(place: Servers) -> None:
     """Wait until everything is marked as published, which the relay gathers for a moment."""
     connection = await asyncpg.connect(place.databases.auditor)
     try:
@@ -248,7 +248,7 @@ async def _all_marked(place: Servers) -> None:
         await connection.close()
 
 
-async def _verify(place: Servers) -> tuple[list[str], int, int]:
+async def verify_ledger(place: Servers) -> tuple[list[str], int, int]:
     """Prove the ledger; return what does not hold, how many journals there are, and how many were refused."""
     from services.points.verifying import Finding, verify
 
@@ -267,7 +267,7 @@ async def _verify(place: Servers) -> tuple[list[str], int, int]:
     return faults, journals, int(refused)
 
 
-def _cpu_a_thousand(watch: Watch, count: int) -> dict[str, float]:
+def cpu_a_thousand(watch: Watch, count: int) -> dict[str, float]:
     """Tell the processor time of a thousand activities, by who used it."""
     shares: dict[str, float] = {"python": 0.0}
     for process in watch.watched:

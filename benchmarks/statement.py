@@ -109,6 +109,9 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
         "tpcb_after": round(after, 1),
         "ratio": round(turned / ((before + after) / 2), 3),
         "processes": watch.document(),
+        "cpu_us_a_member": {
+            process.name: round(process.cpu_seconds / members * 1_000_000, 1) for process in watch.watched
+        },
         "faults": faults,
         "bars": [
             bar(what.what, turned, RATE_MIN, unit="/s"),

@@ -98,6 +98,19 @@ class RuleDecision(Said):
     capped_by: list[Cut] = Field(default_factory=list)
 
 
+class Unlisted(Said):
+    """What a decision of many rules leaves out: rules of this version that find nothing in an activity of this type.
+
+    What each of them says follows from the version, the type and the instant: it is not for the type
+    (`type_not_covered`), is out of its dates (`outside_dates`), picks no line (`no_line_matches`), or its condition
+    does not hold (`condition_false`). Reading the activity shows all of them.
+    """
+
+    version: int
+    type: Name
+    occurred_at: Instant
+
+
 class TierSeen(Said):
     """The member's tier after an activity, and whether it changed."""
 
@@ -279,7 +292,8 @@ class PointsAwarded(WalletEvent):
     """An activity was judged and posted. It may have earned nothing; `decision` says why.
 
     `others` is what others got for it, whose `wallets` stand so then: each is told that by an event of its own, which
-    names the member as `share_of`.
+    names the member as `share_of`. Where a program has many rules, `decision` leaves out those that found nothing, and
+    `unlisted` says so.
     """
 
     TYPE: ClassVar[str] = "points.awarded.v1"
@@ -294,6 +308,7 @@ class PointsAwarded(WalletEvent):
     others: list[Award] = Field(default_factory=list)
     wallets: list[WalletSeen] = Field(default_factory=list)
     share_of: Id | None = None
+    unlisted: Unlisted | None = None
 
 
 class CappedAward(Said):
@@ -343,6 +358,7 @@ class ActivityPending(WalletEvent):
     decision: list[RuleDecision] = Field(default_factory=list)
     tier: TierSeen | None = None
     counters: list[CounterSeen] = Field(default_factory=list)
+    unlisted: Unlisted | None = None
 
 
 class PointsAvailable(WalletEvent):
@@ -373,6 +389,19 @@ class PendingDecided(WalletEvent):
     code: Name | None = None
 
 
+class TenderBack(Said):
+    """What a return gives back of a tender of the original that named something, the `ref`.
+
+    Of its `amount` it is what lies between two positions: all returns together go from 0 to the amount.
+    """
+
+    kind: Name
+    ref: Reference
+    amount: NotNegative
+    before: NotNegative
+    after: NotNegative
+
+
 class PointsClawedBack(WalletEvent):
     """A return, `activity`, took back `of`, or a part of it; `awards` are what a refill granted.
 
@@ -393,6 +422,7 @@ class PointsClawedBack(WalletEvent):
     others: list[Reversal] = Field(default_factory=list)
     wallets: list[WalletSeen] = Field(default_factory=list)
     share_of: Id | None = None
+    tenders: list[TenderBack] = Field(default_factory=list)
 
 
 class HoldStanding(Said):

@@ -196,6 +196,8 @@ class VoucherEvent(Event):
     percent: Percent | None = None
     product: ShortText | None = None
     parts: bool = False
+    share_of: Id | None = None
+    """The voucher of which a return gave back this share."""
 
 
 class VoucherIssued(VoucherEvent):
@@ -220,12 +222,13 @@ class VoucherRedeemed(VoucherEvent):
 
 
 class VoucherUndone(VoucherEvent):
-    """The use of a voucher was undone: it is good again, until its old end."""
+    """The use of a voucher was undone: it is good again, until its old end. With an `amount`, that part of the use."""
 
     TYPE: ClassVar[str] = "voucher.undone.v1"
 
     reference: Reference
     partner: PartnerId
+    amount: NotNegative | None = None
 
 
 class VoucherVoided(VoucherEvent):

@@ -36,6 +36,13 @@ Position = tuple[str, int]
 """(topic, partition)."""
 
 
+class LogBeganAnewError(ConnectionError):
+    """A broker has lost what it had acknowledged, as the embedded one may while a topic is being made."""
+
+    def __init__(self, position: Position) -> None:
+        super().__init__(f"{position[0]}/{position[1]} has lost what the broker had acknowledged")
+
+
 class Lane:
     """One partition."""
 
@@ -88,6 +95,8 @@ class Lanes:
         """Logs that have grown since somebody last asked."""
         self.doubtful = True
         """Whether the broker may have lost what it was told."""
+        self.shrunk = False
+        """Whether a log was seen to begin anew under the same broker: it has lost what it had acknowledged."""
 
     def all(self) -> list[Lane]:
         return list(self._lanes.values())
@@ -116,6 +125,7 @@ class Lanes:
         self.ends.clear()
         self.grown.clear()
         self.doubtful = True
+        self.shrunk = False
         return before
 
     def _serving(self) -> AIOKafkaProducer:
@@ -181,11 +191,16 @@ class Lanes:
             self._health.ready("relay")
         lane.backoff.reset()
         self._published.inc(count)
-        if offset < self.ends.get(lane.position, 0):
-            # The log is shorter than it was: this is not the broker we knew, or not its data.
-            self.doubtful = True
+        self._wrote(lane, offset, count)
+
+    def _wrote(self, lane: Lane, offset: int, count: int) -> bool:
+        """Note how far a log has grown. False if it is shorter than it was: not the broker we knew, or not its data."""
+        is_longer = offset >= self.ends.get(lane.position, 0)
+        if not is_longer:
+            self.doubtful = self.shrunk = True
         self.ends[lane.position] = offset + count
         self.grown.add(lane.position)
+        return is_longer
 
     def _failed(self, lane: Lane, error: BaseException) -> None:
         lane.failed = True
@@ -230,7 +245,7 @@ class Lanes:
                     raise
                 await backoff.pause()
             else:
-                self.ends[lane.position] = max(self.ends.get(lane.position, 0), answer.offset + count)
-                self.grown.add(lane.position)
+                if not self._wrote(lane, answer.offset, count):
+                    raise LogBeganAnewError(lane.position)
                 return count
         raise AssertionError("the last attempt returns or raises")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from laurel.io.kafka import ensure_topics, log_ends
+from laurel.io.lanes import LogBeganAnewError
 from laurel.io.outbox import ROW_COLUMNS, OutboxRow, row_from
 from laurel.io.telemetry import REPUBLISHED, logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
     from laurel.io.database import Connection, Database
     from laurel.io.settings import KafkaSettings
@@ -26,6 +27,17 @@ limit $6
 """
 
 
+class Publisher(Protocol):
+    """What publishes again; the lanes."""
+
+    @property
+    def ends(self) -> MutableMapping[tuple[str, int], int]:
+        """How far each log had grown when last written to."""
+
+    async def send_again(self, rows: Sequence[OutboxRow]) -> None:
+        """Publish rows whatever is known of their keys. Raises if any could not be."""
+
+
 class Recovery:
     """Knows from the database which broker the service last worked with, and how far its logs had grown."""
 
@@ -34,8 +46,8 @@ class Recovery:
         self._kafka = kafka
         self._topics = topics
 
-    async def settle(self, cluster: str, publish: Callable[[Sequence[OutboxRow]], Awaitable[None]]) -> bool:
-        """See whether the broker has what it was told, and publish everything again if not.
+    async def settle(self, cluster: str, lanes: Publisher, *, shrunk: bool = False) -> bool:
+        """See whether the broker has what it was told, and publish everything again if not, or if it is known to lack.
 
         One process of a service does it, under a row lock; False tells the others to ask again later.
         """
@@ -48,10 +60,13 @@ class Recovery:
             if known is None:
                 return False
             lost = await self._lost(connection, known, cluster)
+            if shrunk and known:
+                lost = lost or "a log began anew"
             if lost:
                 log.warning("broker has lost events, publishing all again", cluster=cluster, why=lost)
                 await ensure_topics(self._kafka, self._topics.all())
-                count = await self._republish(publish)
+                count = await self._republish(lanes.send_again)
+                await self._see_it_there(lanes.ends)
                 await connection.execute("delete from relay_positions")
                 log.warning("all events published again", cluster=cluster, events=count)
             if known != cluster:
@@ -72,6 +87,19 @@ class Recovery:
             if end < row["next_offset"]:
                 return f"{row['topic']}/{row['partition']} ends at {end}, not {row['next_offset']}"
         return ""
+
+    async def _see_it_there(self, wrote: MutableMapping[tuple[str, int], int]) -> None:
+        """Look whether the logs reach as far as was acknowledged.
+
+        A topic that somebody else is still making is there already, and is empty once it is made: the embedded broker
+        acknowledges what comes meanwhile, and forgets it.
+        """
+        ends = await log_ends(self._kafka, sorted({topic for topic, _ in wrote}))
+        short = [place for place, end in wrote.items() if ends.get(place, 0) < end]
+        for place in short:
+            del wrote[place]
+        if short:
+            raise LogBeganAnewError(short[0])
 
     async def _republish(self, publish: Callable[[Sequence[OutboxRow]], Awaitable[None]]) -> int:
         """Publish what consumers judge by first, then every row in the order of its key."""

@@ -395,7 +395,13 @@ class Relay:
         self._connected.set()
         if self._lanes.doubtful:
             # New rows go out meanwhile: consumers count, so order between new and repeated rows does not matter.
-            self._lanes.doubtful = not await recovery.settle(cluster, self._lanes.send_again)
+            shrunk, self._lanes.shrunk = self._lanes.shrunk, False
+            try:
+                self._lanes.doubtful = not await recovery.settle(cluster, self._lanes, shrunk=shrunk)
+            except BaseException:
+                self._lanes.shrunk |= shrunk
+                raise
+            self._lanes.doubtful |= self._lanes.shrunk
         if not self._lanes.failing:
             self._health.ready("relay")
 

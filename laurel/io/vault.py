@@ -92,10 +92,13 @@ class Vault:
 
     def open(self, key: bytes, owner: Sequence[str], what: Sequence[str], sealed: bytes) -> str:
         """Return the text; raises `SealBrokenError`."""
+        return self.open_with(AESGCM(self.open_key(key, *owner)), (*owner, *what), sealed)
+
+    def open_with(self, opened: AESGCM, whole: Sequence[str], sealed: bytes) -> str:
+        """Return what `seal_with` sealed; raises `SealBrokenError`."""
         if sealed[:1] != _PLAIN:
             raise SealBrokenError("sealed in a way that is not known here")
-        aead = AESGCM(self.open_key(key, *owner))
-        return _open(aead, sealed[1:], _name(*owner, *what)).decode()
+        return _open(opened, sealed[1:], _name(*whole)).decode()
 
 
 def derive(secret: bytes, purpose: bytes) -> bytes:

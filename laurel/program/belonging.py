@@ -62,6 +62,8 @@ class SegmentBook:
     @property
     def ends_at(self) -> datetime | None:
         """Return when the first membership is over by itself."""
+        if not self.held:
+            return None
         return min((each.until_at for each in self.held if each.until_at is not None), default=None)
 
     def at(self, instant: datetime) -> tuple[str, ...]:

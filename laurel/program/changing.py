@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from laurel.errors import Fault
 from laurel.program.faults import ProgramFaults
@@ -63,6 +63,14 @@ def _nowhere(pointer: str, detail: str) -> Fault:
     return Fault(pointer_of_change(pointer), "no_such_place", detail)
 
 
+Applies = Literal["new_lots", "open_lots", "all"]
+"""Whether a change speaks of points that arise from now on, of those that are there, or of whatever there is.
+
+A lot keeps the end that it was given (S14), so a validity speaks of new ones. Where points end by inactivity they have
+none of their own: all of them end as the version in force says. A member is reviewed by the tiers in force then.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Touched:
     """What a change of expiry or tiers speaks of: units and rules whose points would last otherwise, or everybody.
@@ -75,6 +83,8 @@ class Touched:
     own: tuple[str, ...] = ()
     tiers: bool = False
     pointers: tuple[str, ...] = ()
+    applies: tuple[Applies, ...] = ()
+    """To what each of the pointers applies."""
 
 
 def touched(before: Mapping[str, Any], after: Mapping[str, Any]) -> Touched:
@@ -84,11 +94,20 @@ def touched(before: Mapping[str, Any], after: Mapping[str, Any]) -> Touched:
     rules = tuple(rule for rule in old if rule in new and old[rule] != new[rule])
     tiers = before.get("tiers") != after.get("tiers")
     pointers = [f"/units/{unit}/validity" for unit in units]
+    applies: list[Applies] = ["all" if _by_inactivity(before, after, unit) else "new_lots" for unit in units]
     numbers = {rule.get("rule"): number for number, rule in enumerate(after.get("earning", ()))}
     pointers += [f"/earning/{numbers[rule]}/validity" for rule in rules]
-    pointers += ["/tiers"] if tiers else []
+    applies += ["new_lots"] * len(rules)
+    if tiers:
+        pointers.append("/tiers")
+        applies.append("all")
     own = tuple(rule for rule, validity in old.items() if validity is not None)
-    return Touched(units, rules, own, tiers, tuple(pointers))
+    return Touched(units, rules, own, tiers, tuple(pointers), tuple(applies))
+
+
+def _by_inactivity(before: Mapping[str, Any], after: Mapping[str, Any], unit: str) -> bool:
+    kinds = {(document["units"][unit].get("validity") or {}).get("kind") for document in (before, after)}
+    return kinds == {"inactivity"}
 
 
 def _units(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from laurel.program.caps import CompiledCap, compile_caps
 from laurel.program.converting import CompiledConversion
 from laurel.program.document import Inactivity, NeverExpires
 from laurel.program.expiry import Expiry, lapses_on
+from laurel.program.outcomes import Outcomes, Silent
 from laurel.program.places import Places
 from laurel.program.plans import Plan, unfired
 from laurel.program.rules import (
@@ -30,7 +31,7 @@ from laurel.program.tiers import CompiledTiers
 from laurel.program.windows import WindowFinder
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
@@ -91,7 +92,7 @@ class CompiledProgram:
     roles: frozenset[str]
     """Whom rules give points to, or ask for, besides the member."""
     _plans: Mapping[str, Plan] = field(repr=False)
-    _uncovered: Sequence[RuleOutcome] = field(repr=False)
+    _uncovered: Outcomes = field(repr=False)
 
     @classmethod
     def from_document(cls, document: ProgramDocument, version: int) -> CompiledProgram:
@@ -103,6 +104,7 @@ class CompiledProgram:
         caps = compile_caps(document, zone)
         budgeted = tuple(rule for rule in rules if rule.budget is not None)
         limited = tuple(rule for rule in rules if rule.limit is not None)
+        uncovered = unfired(rules, "", TYPE_NOT_COVERED)
         stacks = {name: group.stack for name, group in document.groups.items()}
         return cls(
             program=document.program,
@@ -137,12 +139,12 @@ class CompiledProgram:
             birthdays=None if document.birthdays is None else CompiledBirthdays.from_document(document.birthdays, zone),
             roles=frozenset(rule.given for rule in rules if rule.given is not None),
             _plans={name: Plan(name, rules, stacks) for name in types},
-            _uncovered=unfired(rules, "", TYPE_NOT_COVERED),
+            _uncovered=Outcomes(uncovered, Silent(uncovered), ()),
         )
 
     def judge(
         self, activity: ActivityLike, member_attributes: Mapping[str, Any], *, partner: str | None = None
-    ) -> Sequence[RuleOutcome]:
+    ) -> Outcomes:
         """Return what each rule makes of a whole activity, in the order of the rules."""
         return self.evaluate(basis_of(activity, partner=partner), member_attributes)
 
@@ -153,7 +155,7 @@ class CompiledProgram:
         *,
         stacked: bool = True,
         spent: Collection[int] = (),
-    ) -> Sequence[RuleOutcome]:
+    ) -> Outcomes:
         """Return what each rule makes of a basis, in the order of the rules, before any cap.
 
         `spent` are the places of rules whose limit is reached. A return is judged the same way, on what
@@ -176,16 +178,16 @@ class CompiledProgram:
             if activity_type in rule.taken_back_on and (day - first).days < rule.taken_back_days
         )
 
-    def without(self, outcomes: Sequence[RuleOutcome], there: Collection[str]) -> Sequence[RuleOutcome]:
+    def without(self, outcomes: Outcomes, there: Collection[str]) -> Outcomes:
         """Return the outcomes where only these others are there: what asks for somebody else does not earn."""
         if not self.roles - set(there):
             return outcomes
-        return [
-            outcome
-            if outcome.rule.given is None or outcome.rule.given in there or not outcome.fired
-            else RuleOutcome(rule=outcome.rule, fired=False, reason=NOBODY_THERE, computed=0)
-            for outcome in outcomes
-        ]
+        left = list(outcomes)
+        for place in outcomes.told:
+            rule = left[place].rule
+            if rule.given is not None and rule.given not in there and left[place].fired:
+                left[place] = RuleOutcome(rule=rule, fired=False, reason=NOBODY_THERE, computed=0)
+        return Outcomes(left, outcomes.silent, outcomes.told)
 
     def is_closed_at(self, occurred_at: datetime) -> bool:
         """Whether nothing that happens then earns any more."""

@@ -157,18 +157,24 @@ def _coarseness(guard: Guard) -> int:
     return order.index(field.key) if field.key in order else len(_FINE)
 
 
-def _guard(node: Node, scope: Scope) -> Guard | None:
+def words_asked(node: Node) -> tuple[str, frozenset[str]] | None:
+    """Return a name and the words of which a node asks that it be one; None where it asks something else."""
     if not isinstance(node, Binary):
         return None
     if node.operator == "==":
         for name, constant in ((node.left, node.right), (node.right, node.left)):
             if isinstance(name, Name) and isinstance(constant, Literal) and isinstance(constant.value, str):
-                return Guard(scope[name.path], frozenset({constant.value}))
+                return name.path, frozenset({constant.value})
     if node.operator == "in" and isinstance(node.left, Name) and isinstance(node.right, Items):
         values = [item.value for item in node.right.items if isinstance(item, Literal) and isinstance(item.value, str)]
         if len(values) == len(node.right.items):
-            return Guard(scope[node.left.path], frozenset(values))
+            return node.left.path, frozenset(values)
     return None
+
+
+def _guard(node: Node, scope: Scope) -> Guard | None:
+    asked_for = words_asked(node)
+    return None if asked_for is None else Guard(scope[asked_for[0]], asked_for[1])
 
 
 def _among(guard: Guard) -> Check:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,6 +47,7 @@ from laurel.program.scopes import lines_scope, member_scope, where_scope
 from laurel.program.segment_faults import rule_segment_faults, segment_faults
 from laurel.program.sharing_faults import sharing_faults
 from laurel.program.tier_faults import rule_tier_faults, tier_faults, unit_faults
+from laurel.program.unreachable import unreachable_faults
 
 if TYPE_CHECKING:
     from laurel.program.scopes import Scope
@@ -73,6 +75,8 @@ class Outline:
     segments: Mapping[int, Segment] = field(default_factory=dict)
     segment_names: tuple[str, ...] = ()
     program: str | None = None
+    currency: str | None = None
+    closes_at: datetime | None = None
     transfers: Mapping[str, Transfers | None] = field(default_factory=dict)
     exchanges: Mapping[int, Exchange] = field(default_factory=dict)
     birthdays: Birthdays | None = None
@@ -97,6 +101,8 @@ def outline_of(document: ProgramDocument) -> Outline:
         segments=dict(enumerate(document.segments)),
         segment_names=tuple(segment.segment for segment in document.segments),
         program=document.program,
+        currency=document.currency,
+        closes_at=document.closes_at,
         transfers=document.transfers,
         exchanges=dict(enumerate(document.exchanges)),
         birthdays=document.birthdays,
@@ -132,6 +138,7 @@ def outline_of_parts(data: Mapping[str, Any]) -> Outline:
             each["segment"] for each in segments if isinstance(each, dict) and isinstance(each.get("segment"), str)
         ),
         program=data["program"] if isinstance(data.get("program"), str) else None,
+        currency=data["currency"] if isinstance(data.get("currency"), str) else None,
         transfers=_readable_named(Transfers, data.get("transfers")),
         exchanges=_readable(Exchange, dict(enumerate(exchanges)) if isinstance(exchanges, list) else {}),
         birthdays=_readable(Birthdays, {"": data.get("birthdays")}).get(""),
@@ -182,7 +189,7 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
     if outline.attributes is not None:
         yield from _conditions(rule, outline)
         yield from _numbers(rule, outline.attributes)
-    yield from _dates(rule)
+    yield from _dates(rule, outline)
     yield from _limit(rule, outline)
     yield from pending_faults(rule, (outline.units or {}).get(rule.unit))
     yield from concerning_faults(rule, outline.rules, outline.attributes)
@@ -193,7 +200,7 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
     unit = (outline.units or {}).get(rule.unit)
     yield from rule_tier_faults(rule, unit, outline.tiers, has_tiers=outline.has_tiers)
     yield from _taken_back(rule)
-    yield from _budget(rule)
+    yield from _budget(rule, outline)
     yield from rule_segment_faults(rule, outline.segment_names)
     if rule.funding is not None and rule.funding.currency is not None and rule.funding.price is None:
         yield ("funding", "currency"), "not_allowed", "a currency goes with a price"
@@ -223,7 +230,7 @@ def _taken_back(rule: Rule) -> Iterator[_Found]:
             yield path, "not_allowed", f"the rule earns on {name}"
 
 
-def _budget(rule: Rule) -> Iterator[_Found]:
+def _budget(rule: Rule, outline: Outline) -> Iterator[_Found]:
     if rule.budget is None:
         return
     said = [key for key in ("points", "amount") if getattr(rule.budget, key) is not None]
@@ -236,6 +243,9 @@ def _budget(rule: Rule) -> Iterator[_Found]:
             yield ("budget", "amount"), "unknown_reference", "an amount buys points at a price, and funding has none"
         elif not Fraction(rule.funding.price):
             yield ("budget", "amount"), "not_allowed", "points that cost nothing never use up an amount"
+        elif outline.currency is not None and rule.funding.currency not in {None, outline.currency}:
+            detail = f"its price is in {rule.funding.currency}, and budgets are kept in {outline.currency}"
+            yield ("budget", "amount"), "foreign_currency", detail
 
 
 def _conditions(rule: Rule, outline: Outline) -> Iterator[_Found]:
@@ -252,9 +262,24 @@ def _conditions(rule: Rule, outline: Outline) -> Iterator[_Found]:
         ("where", rule.where, where),
         ("lines", rule.lines, lines_scope(attributes.line)),
     ]
+    is_right = True
     for key, source, scope in scopes:
         for fault in condition_faults(source, scope) if source is not None else ():
+            is_right = False
             yield (key,), fault.code, str(fault)
+    if is_right:
+        yield from unreachable_faults(rule, outline.rules, outline.groups, _words(outline))
+
+
+def _words(outline: Outline) -> dict[str, frozenset[str]]:
+    """Return the words that a condition may find under names whose words the document itself says."""
+    found = {"activity.day_part": frozenset(outline.day_parts)}
+    types = [store.type if store is not None else None for store in outline.stores.values()]
+    if None not in types:
+        found["activity.store_type"] = frozenset(type_ for type_ in types if type_ is not None)
+    if outline.tiers is not None:
+        found["member.tier"] = frozenset(level.tier for level in outline.tiers.levels)
+    return found
 
 
 def _numbers(rule: Rule, attributes: Attributes) -> Iterator[_Found]:
@@ -276,9 +301,11 @@ def _limit(rule: Rule, outline: Outline) -> Iterator[_Found]:
         yield ("limit", "per"), "unknown_reference", "there are no day_parts"
 
 
-def _dates(rule: Rule) -> Iterator[_Found]:
+def _dates(rule: Rule, outline: Outline) -> Iterator[_Found]:
     if rule.starts_at is not None and rule.ends_at is not None and rule.ends_at <= rule.starts_at:
         yield ("ends_at",), "out_of_range", "the rule would end before it starts"
+    if rule.starts_at is not None and outline.closes_at is not None and rule.starts_at >= outline.closes_at:
+        yield ("starts_at",), "unreachable", "nothing is earned any more once the program has closed"
 
 
 def _group(rule: Rule, outline: Outline) -> Iterator[_Found]:

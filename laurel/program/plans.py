@@ -1,15 +1,16 @@
 """How the activities of one type are judged.
 
 A plan starts from the outcomes of rules that find nothing, made once, and touches only those rules that the activity
-or a line leads to. Every outcome of a rule that did not fire is one shared value, so what is derived from it may
-be remembered by identity.
+or a line leads to, and only while they run: between two dates at which any rule begins or ends the same rules do.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from laurel.program.outcomes import Outcomes, Silent, runs_at, tick_of, why_silent
 from laurel.program.picking import LinePicker, Table
 from laurel.program.rules import (
     BASE_NOT_FIRED,
@@ -32,8 +33,12 @@ from laurel.rounding import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from laurel.program.bases import Basis
+
+SEASONS_MAX: Final = 64
+"""How many are kept ready; activities mostly come in the order of time."""
 
 
 def unfired(rules: Iterable[CompiledRule], activity_type: str, reason: str) -> list[RuleOutcome]:
@@ -49,93 +54,136 @@ def unfired(rules: Iterable[CompiledRule], activity_type: str, reason: str) -> l
     ]
 
 
+class Season:
+    """The rules for activities of one type between two dates at which rules begin or end.
+
+    A rule that is out of its dates is not looked at: what it says is among the silent outcomes.
+    """
+
+    __slots__ = ("by_field", "multipliers", "picker", "plain", "segmented", "silent")
+
+    def __init__(
+        self, rules: Sequence[CompiledRule], activity_type: str, occurred_at: datetime | None, silent: Silent
+    ) -> None:
+        self.silent = silent
+        covered = [rule for rule in rules if activity_type in rule.on]
+        running = [rule for rule in covered if occurred_at is None or runs_at(rule, occurred_at)]
+        whole = [rule for rule in running if rule.kind != "multiplier" and rule.lines is None]
+        picking = [rule for rule in running if rule.lines is not None]
+        self.multipliers = tuple(rule for rule in running if rule.kind == "multiplier")
+        self.segmented = tuple(rule for rule in covered if rule.segments and rule.kind != "multiplier")
+        self.plain = tuple(rule for rule in whole if rule.where is None or rule.where.guard is None)
+        self.by_field = _by_field(whole)
+        self.picker = LinePicker(picking) if picking else None
+
+
 class Plan:
     """Judges the activities of one type."""
 
     __slots__ = (
-        "_by_field",
+        "_borders",
         "_condition_false",
-        "_dated",
         "_gave_way",
         "_groups",
         "_limit_reached",
-        "_multipliers",
+        "_no_line",
         "_not_for_tier",
         "_not_in_segment",
         "_nothing_kept",
         "_outside_dates",
-        "_picker",
-        "_plain",
-        "_segmented",
-        "_silent",
-        "_template",
+        "_rules",
+        "_seasons",
+        "_silent_bases",
+        "_type",
     )
 
     def __init__(self, activity_type: str, rules: Sequence[CompiledRule], stacks: Mapping[str, str]) -> None:
+        self._type = activity_type
+        self._rules = rules
         self._condition_false = unfired(rules, activity_type, CONDITION_FALSE)
-        self._silent = unfired(rules, activity_type, BASE_NOT_FIRED)
+        self._silent_bases = unfired(rules, activity_type, BASE_NOT_FIRED)
         self._nothing_kept = unfired(rules, activity_type, NOTHING_KEPT)
+        self._no_line = unfired(rules, activity_type, NO_LINE_MATCHES)
         self._outside_dates = unfired(rules, activity_type, OUTSIDE_DATES)
         self._gave_way = unfired(rules, activity_type, GAVE_WAY)
         self._limit_reached = unfired(rules, activity_type, LIMIT_REACHED)
         self._not_for_tier = unfired(rules, activity_type, NOT_FOR_TIER)
         self._not_in_segment = unfired(rules, activity_type, NOT_IN_SEGMENT)
-        no_line = unfired(rules, activity_type, NO_LINE_MATCHES)
-        self._template = [
-            no_line[rule.index] if rule.lines is not None else self._condition_false[rule.index] for rule in rules
-        ]
         covered = [rule for rule in rules if activity_type in rule.on]
-        whole = [rule for rule in covered if rule.kind != "multiplier" and rule.lines is None]
-        picking = [rule for rule in covered if rule.lines is not None]
-        self._multipliers = tuple(rule for rule in covered if rule.kind == "multiplier")
-        self._dated = tuple(rule for rule in covered if rule.starts_at is not None or rule.ends_at is not None)
-        self._segmented = tuple(rule for rule in covered if rule.segments)
         self._groups = _groups(covered, stacks)
-        self._plain = tuple(rule for rule in whole if rule.where is None or rule.where.guard is None)
-        self._by_field = _by_field(whole)
-        self._picker = LinePicker(picking) if picking else None
+        dates = {date for rule in covered for date in (rule.starts_at, rule.ends_at) if date is not None}
+        self._borders = sorted(map(tick_of, dates))
+        self._seasons: dict[int, Season] = {}
 
-    def evaluate(
-        self, basis: Basis, member: Mapping[str, Any], *, stacked: bool, spent: Collection[int]
-    ) -> Sequence[RuleOutcome]:
+    def evaluate(self, basis: Basis, member: Mapping[str, Any], *, stacked: bool, spent: Collection[int]) -> Outcomes:
         """Return what each rule makes of a basis, in the order of the rules; with groups that exclude, or without.
 
         Rules whose limit is `spent` earn nothing, and so give way to nobody and carry nothing.
         """
+        season = self.season(basis.occurred_at)
+        silent = season.silent
         if not basis.kept:
-            return self._nothing_kept
-        outcomes = self._template.copy()
-        self._compute(outcomes, basis, member)
-        for rule in self._dated:
-            if not rule.runs_at(basis.occurred_at):
-                outcomes[rule.index] = self._outside_dates[rule.index]
-        for rule in self._segmented:
+            return Outcomes(self._nothing_kept, silent, range(len(self._rules)))
+        outcomes = silent.outcomes.copy()
+        touched = self._compute(season, outcomes, basis, member)
+        for rule in season.segmented:
             if not rule.is_for(member):
                 outcomes[rule.index] = self._not_in_segment[rule.index]
+                touched.append(rule.index)
         self._limit(spent, outcomes)
-        for rule in self._multipliers:
+        for rule in season.multipliers:
             outcomes[rule.index] = self._multiplied(rule, outcomes, basis, member)
+            touched.append(rule.index)
         self._limit(spent, outcomes)
         if stacked:
             for stack, rules in self._groups:
                 self._stack(stack, rules, outcomes)
-        return outcomes
+        quiet = silent.outcomes
+        told = [place for place in sorted(set(touched)) if outcomes[place] is not quiet[place]]
+        return Outcomes(outcomes, silent, told)
 
-    def _compute(self, outcomes: list[RuleOutcome], basis: Basis, member: Mapping[str, Any]) -> None:
-        """Put in what the rules make of it that build on no other."""
-        for rule in self._plain:
+    def season(self, occurred_at: datetime | None) -> Season:
+        """Return the rules whose dates an instant lies in, with what the others say."""
+        number = -1 if occurred_at is None or not self._borders else bisect_right(self._borders, tick_of(occurred_at))
+        season = self._seasons.get(number)
+        if season is None:
+            if len(self._seasons) >= SEASONS_MAX:
+                self._seasons.clear()
+            season = self._seasons[number] = Season(self._rules, self._type, occurred_at, self._silence(occurred_at))
+        return season
+
+    def _silence(self, occurred_at: datetime | None) -> Silent:
+        """Return what rules say that find nothing, as the same values that they have where they are asked."""
+        said = {
+            TYPE_NOT_COVERED: self._condition_false,
+            CONDITION_FALSE: self._condition_false,
+            NO_LINE_MATCHES: self._no_line,
+            OUTSIDE_DATES: self._outside_dates,
+        }
+        return Silent([said[why_silent(rule, self._type, occurred_at)][rule.index] for rule in self._rules])
+
+    def _compute(
+        self, season: Season, outcomes: list[RuleOutcome], basis: Basis, member: Mapping[str, Any]
+    ) -> list[int]:
+        """Put in what the rules make of it that build on no other; return the places of these."""
+        touched = []
+        for rule in season.plain:
             if rule.where is None or rule.where.holds_beyond(basis, member):
                 outcomes[rule.index] = self._outcome(rule, basis, None, member)
-        for read, table in self._by_field:
+                touched.append(rule.index)
+        for read, table in season.by_field:
             for rule in table.get(read(basis, member), ()):
                 if rule.where.holds_beyond(basis, member):  # type: ignore[union-attr]  # it came by its guard
                     outcomes[rule.index] = self._outcome(rule, basis, None, member)
-        if self._picker is not None and basis.lines:
-            for rule, places in self._picker.matched(basis.lines, member).items():
+                    touched.append(rule.index)
+        if season.picker is not None and basis.lines:
+            for rule, places in season.picker.matched(basis.lines, member).items():
                 if rule.where is None or rule.where.holds(basis, member):
                     outcomes[rule.index] = self._outcome(rule, basis, places, member)
                 else:
                     outcomes[rule.index] = self._condition_false[rule.index]
+                touched.append(rule.index)
+        return touched
 
     def _limit(self, spent: Collection[int], outcomes: list[RuleOutcome]) -> None:
         for place in spent:
@@ -158,15 +206,13 @@ class Plan:
         basis: Basis,
         member: Mapping[str, Any],
     ) -> RuleOutcome:
-        if not rule.runs_at(basis.occurred_at):
-            return self._outside_dates[rule.index]
         if not rule.is_for(member):
             return self._not_in_segment[rule.index]
         if rule.where is not None and not rule.where.holds(basis, member):
             return self._condition_false[rule.index]
         bases = [outcomes[base] for base in rule.bases if outcomes[base].fired]
         if not bases:
-            return self._silent[rule.index]
+            return self._silent_bases[rule.index]
         return self._shared(rule, sum([base.computed for base in bases]), ROUNDS_TO_ZERO, member)
 
     def _outcome(

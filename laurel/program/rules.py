@@ -125,14 +125,6 @@ class CompiledRule:
         guard = self.where.guard if self.where is not None else None
         return guard is None or guard.field.path != "activity.partner" or partner in guard.values
 
-    def runs_at(self, occurred_at: datetime | None) -> bool:
-        """Whether an instant lies within the rule's dates; no instant lies within all."""
-        if occurred_at is None:
-            return True
-        if self.starts_at is not None and occurred_at < self.starts_at:
-            return False
-        return self.ends_at is None or occurred_at < self.ends_at
-
 
 @dataclass(frozen=True, slots=True)
 class CompiledPending:

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import time
 from collections import OrderedDict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -71,10 +72,25 @@ class Judging(NamedTuple):
     tiers: CompiledTiers | None
 
 
+class KnownRule(msgspec.Struct):
+    """A rule as far as it says why it is silent."""
+
+    id: str = msgspec.field(name="rule")
+    on: list[str]
+    lines: str | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
+class _Earning(msgspec.Struct):
+    earning: list[KnownRule] = []
+
+
 class _Units(msgspec.Struct):
     units: dict[str, Any]
 
 
+_decode_earning = msgspec.json.Decoder(_Earning).decode
 _decode_units = msgspec.json.Decoder(_Units).decode
 
 
@@ -90,6 +106,7 @@ class Known:
         self._partners: Remembered[tuple[str, str, str], bool] = Remembered(1_000, _EVER)
         self._members: Remembered[tuple[str, str], bool] = Remembered(50_000, _EVER)
         self._survivors: Remembered[tuple[str, str], str] = Remembered(50_000, _SURVIVOR_SECONDS)
+        self._rules: Remembered[tuple[str, int], list[KnownRule]] = Remembered(100, _EVER)
         self._units: Remembered[tuple[str, int], frozenset[str]] = Remembered(1_000, _EVER)
 
     async def program(self, name: str) -> ProgramHead | None:
@@ -111,6 +128,16 @@ class Known:
             units = frozenset(_decode_units(row.document).units) if row is not None else frozenset()
             self._units.put((program, version), units)
         return units
+
+    async def rules(self, program: str, version: int) -> list[KnownRule]:
+        """Return the rules of a version, which never change."""
+        rules = self._rules.get((program, version))
+        if rules is None:
+            async with self._database.connection() as connection:
+                row = await programs.version(connection, program, version)
+            rules = _decode_earning(row.document).earning if row is not None else []
+            self._rules.put((program, version), rules)
+        return rules
 
     async def judging(self, head: ProgramHead) -> Judging:
         """Return what reads look at of a program's newest version."""

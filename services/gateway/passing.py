@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import quote
 
 import httpx
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from laurel.errors import Problem
 from laurel.io.telemetry import logger
@@ -61,8 +62,33 @@ class Owner:
         headers = {"x-request-id": request_id} if request_id else {}
         if body is not None:
             headers["content-type"] = "application/json"
-        try:
+        with self._told():
             answer = await self._http.request(method, path, params=params, content=body, headers=headers)
+        self._refuse_errors(answer, path)
+        return Response(
+            answer.content,
+            status_code=answer.status_code,
+            media_type=answer.headers.get("content-type", "application/json"),
+        )
+
+    async def stream(self, path: str, *, params: Mapping[str, str], request_id: str = "") -> Response:
+        """Hand on an answer of any length as it comes, the deadline being that of each part. It may break off."""
+        asked = self._http.build_request("GET", path, params=params, headers={"x-request-id": request_id})
+        with self._told():
+            answer = await self._http.send(asked, stream=True)
+        try:
+            self._refuse_errors(answer, path)
+        except Problem:
+            await answer.aclose()
+            raise
+        return StreamingResponse(
+            _parts(answer), status_code=answer.status_code, media_type=answer.headers["content-type"]
+        )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except httpx.TimeoutException as error:
             raise Problem(
                 "overloaded", f"{self._name} took too long to answer.", retry_after_seconds=_RETRY_SECONDS
@@ -72,14 +98,19 @@ class Owner:
             raise Problem(
                 "unavailable", f"{self._name} cannot be reached.", retry_after_seconds=_RETRY_SECONDS
             ) from error
+
+    def _refuse_errors(self, answer: httpx.Response, path: str) -> None:
         if answer.status_code >= 500:
             log.error("a question was answered by an error", to=self._name, status=answer.status_code, path=path)
             raise Problem("unavailable", f"{self._name} could not answer.", retry_after_seconds=_RETRY_SECONDS)
-        return Response(
-            answer.content,
-            status_code=answer.status_code,
-            media_type=answer.headers.get("content-type", "application/json"),
-        )
+
+
+async def _parts(answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for part in answer.aiter_raw():
+            yield part
+    finally:
+        await answer.aclose()
 
 
 def path_of(*parts: str) -> str:

@@ -66,6 +66,7 @@ class ValidShown(Shown):
     valid: bool
     effective_from: Instant
     changed: list[str] = []
+    applies: dict[str, Literal["new_lots", "open_lots", "all"]] = {}
     members: int = 0
     lots: int = 0
 
@@ -439,6 +440,25 @@ class RewardsShown(Shown):
 
     data: list[RewardShown]
     next_cursor: str | None
+
+
+class LineNotTaken(Shown):
+    """A line of a file that was not taken, and why; `duplicate` where it was there already."""
+
+    line: int
+    code: str
+    detail: str
+
+
+class CodesShown(Shown):
+    """What became of a file of codes; of the lines that were not taken at most the first 1,000 are named."""
+
+    reward: str
+    received: int
+    added: int
+    duplicate: int
+    rejected: int
+    errors: list[LineNotTaken] = []
 
 
 class VoucherShown(Shown):

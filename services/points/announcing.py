@@ -17,7 +17,7 @@ from laurel.shapes import struct_of
 from services.points.announcing_sharing import EVENTS as SHARING
 from services.points.domain import facts as f
 from services.points.domain.moment import Programs
-from services.points.domain.state import Balance
+from services.points.domain.state import Balance, Posting
 from services.points.domain.tiering import Shown, changed
 from services.points.domain.turning import Counts
 from services.points.ports import Announcement, Decided, Turn
@@ -37,6 +37,7 @@ _Progress: Any = struct_of(said.Progress)
 _SegmentSeen: Any = struct_of(said.SegmentSeen)
 _Standing: Any = struct_of(said.Standing)
 _TierSeen: Any = struct_of(said.TierSeen)
+_Unlisted: Any = struct_of(said.Unlisted)
 _WalletSeen: Any = struct_of(said.WalletSeen)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
 _Funding: Any = struct_of(said.Funding)
@@ -244,6 +245,13 @@ def _decision(judged: Iterable[f.RuleJudged]) -> list[Any]:
     ]
 
 
+def _unlisted(posted: f.ActivityPosted | Posting) -> Any:  # noqa: ANN401  # a Struct made from the contract
+    """Say by what the rules speak that a brief decision leaves out."""
+    if not posted.brief:
+        return None
+    return _Unlisted(version=posted.version, type=posted.type, occurred_at=posted.occurred_at)
+
+
 def _enrolled(fact: f.MemberEnrolled, _decided: Decided) -> tuple[Any, dict[str, Any]]:
     return said.MemberEnrolled, {
         "enrolled_at": fact.enrolled_at,
@@ -308,6 +316,7 @@ def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, An
             "decision": _decision(fact.decision),
             "counters": fact.counted,
             "tier": _tier_seen(fact, decided),
+            "unlisted": _unlisted(fact),
         }
     return said.PointsAwarded, {
         "activity": fact.activity,
@@ -318,6 +327,7 @@ def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, An
         "tier": _tier_seen(fact, decided),
         "others": [award for shared in decided.shared for award in _awards(shared)],
         "share_of": fact.share_of or None,
+        "unlisted": _unlisted(fact),
     }
 
 
@@ -355,6 +365,7 @@ def _funded(fact: f.FundingGiven, decided: Decided) -> tuple[Any, dict[str, Any]
         "decision": _decision(posting.decision),
         "counters": (),
         "tier": _TierSeen(name=fact.stands) if fact.stands else None,
+        "unlisted": _unlisted(posting),
     }
 
 
@@ -401,6 +412,7 @@ def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str
         "tier": _tier_seen(fact, decided),
         "others": [back for shared in decided.shared for back in _reversals(shared)],
         "share_of": fact.share_of or None,
+        "tenders": fact.tenders,
     }
 
 

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 
+from laurel.io.exports_door import export_routes
 from laurel.io.http import service_app
 from services.points.entry.blocks import block_routes
 from services.points.entry.http import routes
@@ -14,4 +15,5 @@ def points_app(reading: Reading, *, answers: bool = True) -> FastAPI:
     if answers:
         app.include_router(routes(reading.views, reading.programs))
         app.include_router(block_routes(reading.views))
+        app.include_router(export_routes(reading.exporter))
     return app

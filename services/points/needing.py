@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from laurel.contracts.activity import ReportedActivity
+from laurel.program.outcomes import runs_at
 from laurel.program.sharing import gift_counters
 from services.points.decoding import Step, judged_by
 from services.points.domain.asked import (
@@ -145,7 +146,7 @@ class Needing:
             window = program.windows.of(limit.window, activity.occurred_at, store=activity.store)
             needs.people.add((*key, limit.counter, window.start))
         for rule in program.budgeted:
-            if activity.type in rule.on and rule.runs_at(activity.occurred_at):
+            if activity.type in rule.on and runs_at(rule, activity.occurred_at):
                 needs.budgets.add(BudgetName(key.program, rule.id))
         if activity.exclusive_key is not None:
             needs.keys.add(key_name(program, activity.exclusive_key))

@@ -11,6 +11,7 @@ from typing import Any
 from laurel.io.awaiting import retry_known
 from laurel.io.consumer import Consumer
 from laurel.io.database import Database
+from laurel.io.exporting import Exporter
 from laurel.io.health import Health
 from laurel.io.message import Message
 from laurel.io.outbox import Outbox
@@ -26,6 +27,7 @@ from services.points.entry.timers import ExpiryTimer
 from services.points.entry.turning import ClockTurner
 from services.points.road import Road
 from services.points.settings import PointsSettings
+from services.points.store.exporting import points_exporter
 from services.points.store.ledger import Ledger
 from services.points.store.programs import KnownPrograms
 from services.points.store.views import LedgerViews
@@ -43,6 +45,7 @@ class Reading:
     programs: KnownPrograms
     topic: PublishedTopic
     views: LedgerViews
+    exporter: Exporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ async def reading(settings: PointsSettings) -> AsyncIterator[Reading]:
         programs = KnownPrograms(database, topic, health, deadline_seconds=settings.program_wait_seconds)
         known.append(programs)
         await programs.load()
-        yield Reading(settings, health, database, programs, topic, LedgerViews(database))
+        exporter = points_exporter(database, settings.kafka_prefix)
+        yield Reading(settings, health, database, programs, topic, LedgerViews(database), exporter)
     finally:
         await database.close()
 

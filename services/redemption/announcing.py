@@ -294,6 +294,13 @@ def _undone(fact: f.VoucherUndone, occasion: Occasion) -> _Built:
     yield _voucher_event(occasion, said.VoucherUndone, reference=fact.reference, partner=fact.partner)
 
 
+def _given_back(fact: f.VoucherGivenBack, occasion: Occasion) -> _Built:
+    """Say what can be used again; a share of a voucher that is used whole is a voucher of its own."""
+    if fact.restored:
+        part = {"reference": fact.reference, "partner": fact.partner, "amount": fact.restored}
+        yield _voucher_event(occasion, said.VoucherUndone, **part)
+
+
 def _voided(fact: f.VoucherVoided, occasion: Occasion) -> _Built:
     yield _voucher_event(occasion, said.VoucherVoided, partner=fact.partner)
 
@@ -327,6 +334,7 @@ def _voucher_event(occasion: Occasion, contract: type[Event], **fields: object) 
         percent=voucher.percent,
         product=voucher.product,
         parts=voucher.parts,
+        share_of=voucher.share_of or None,
         **fields,
     )
 
@@ -347,6 +355,7 @@ _EVENTS: dict[type, Callable[[Any, Occasion], _Built]] = {
     f.VoucherIssued: _converted,
     f.VoucherRedeemed: _redeemed,
     f.VoucherUndone: _undone,
+    f.VoucherGivenBack: _given_back,
     f.VoucherVoided: _voided,
     f.VoucherExpired: _expired,
     f.VoucherRefused: _voucher_refused,

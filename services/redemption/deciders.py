@@ -18,6 +18,7 @@ from services.redemption.domain.confirming import confirm
 from services.redemption.domain.ending import end
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import fulfil
+from services.redemption.domain.giving_back import give_back, issue_share, leave
 from services.redemption.domain.issuing import issue
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.partnering import see_silence, take_answer
@@ -56,7 +57,11 @@ DECIDERS: dict[str, Decider] = {
     "points.restored.v1": Decider("restored", msgspec.json.Decoder(h.PointsRestored).decode, see_restoring),
     # told by points
     "points.converted.v1": Decider("issue", msgspec.json.Decoder(h.PointsConverted).decode, issue),
+    "points.clawed_back.v1": Decider("return", msgspec.json.Decoder(h.PointsClawedBack).decode, leave),
 }
+
+OF_RETURNS: dict[type, Decide] = {h.UseReturned: give_back, h.ShareReturned: issue_share}
+"""What answers, for each voucher that paid, that what it paid for came back."""
 
 OF_PROGRAMS: dict[str, Callable[[bytes], h.ClockTurned]] = {
     "clock.turned.v1": msgspec.json.Decoder(h.ClockTurned).decode,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -32,6 +32,8 @@ class Needs:
     issued: set[VoucherKey] = field(default_factory=set)
     asked: set[VoucherKey] = field(default_factory=set)
     uses: set[tuple[VoucherKey, str]] = field(default_factory=set)
+    held_at: datetime | None = None
+    """The earliest moment at which points are held for any of the sagas, each of which may be given vouchers then."""
 
 
 @dataclass(slots=True)
@@ -103,6 +105,29 @@ class TurnSeen(NamedTuple):
     done: bool
 
 
+class CodeGiven(NamedTuple):
+    """A code of a partner, as it stood in a line of what was sent."""
+
+    line: int
+    code: str
+    expires_at: datetime | None
+
+
+class PoolFault(NamedTuple):
+    """A line whose code was not taken, and why."""
+
+    line: int
+    code: str
+    detail: str
+
+
+class CodesTaken(NamedTuple):
+    """How many codes a pool took, and which lines it did not take."""
+
+    added: int
+    faults: tuple[PoolFault, ...]
+
+
 class ProgramBook(Protocol):
     """Programs that can be waited for (rule 12)."""
 
@@ -122,14 +147,19 @@ class Store(Protocol):
     async def load(self, needs: Needs) -> State:
         """Lock members, then their sagas, then stock, each in order; then read what the needs name."""
 
-    def print_vouchers(self, key: SagaKey, count: int, codes: Sequence[str] = ()) -> tuple[Blank, ...]:
-        """Make codes for a loaded saga, or take these of a partner; `write` keeps those that were issued.
+    def print_vouchers(self, key: SagaKey, count: int, at: datetime, codes: Sequence[str] = ()) -> tuple[Blank, ...]:
+        """Make codes for a loaded saga, or take these; `write` keeps those that were issued. Nobody else ever sees one.
 
-        Nobody else ever sees a code.
+        Where they are of a partner's pool, it may be fewer: those that are good then and not handed out.
         """
 
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became; the same holds for it."""
+
+    async def uses_for(
+        self, wanted: Collection[tuple[str, str, str]]
+    ) -> Mapping[tuple[str, str, str], Sequence[VoucherKey]]:
+        """Find the vouchers that were used for (program, partner, reference); unlocked, so deciding looks again."""
 
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Note that clocks were turned; one that was noted before stays as it is."""

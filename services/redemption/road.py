@@ -6,18 +6,20 @@ arrive sifted: none was applied before, and those of one key are in order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from services.redemption.announcing import Occasion, announce
-from services.redemption.deciders import DECIDERS, FORGETTING, OF_PROGRAMS, ON_TIME, OURS, TIMER, Decide
+from services.redemption.deciders import DECIDERS, FORGETTING, OF_PROGRAMS, OF_RETURNS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.facts import AnyFact, VoucherFact, VoucherIssued
 from services.redemption.domain.fulfilling import vouchers_needed
+from services.redemption.domain.giving_back import share_id
 from services.redemption.domain.heard import (
     AskOfRedemption,
     AskOfVoucher,
@@ -28,11 +30,14 @@ from services.redemption.domain.heard import (
     HoldAnswer,
     PartnerAnswered,
     PartnerSilent,
+    PointsClawedBack,
     PointsConverted,
     PointsHeld,
     PublishReward,
     Redeem,
+    ShareReturned,
     TimeIsUp,
+    UseReturned,
     UseVoucher,
     VoidVoucher,
     VoucherEnds,
@@ -103,7 +108,7 @@ class Road:
         erased = [(message.program, message.member) for message in messages if message.type in FORGETTING]
         if erased:
             await store.forget_members(erased)
-        steps = decode(messages)
+        steps = await _spread(store, decode(messages))
         try:
             await self._programs.ensure(newest_versions(steps))
         except TimeoutError as error:
@@ -156,8 +161,8 @@ class Road:
         if isinstance(heard, PointsHeld | ConfirmRedemption | PartnerAnswered) and isinstance(step.key, SagaKey):
             count = vouchers_needed(state, saga, heard) if saga is not None else 0
             codes = heard.codes if isinstance(heard, PartnerAnswered) else ()
-            blanks = store.print_vouchers(step.key, count, codes) if count else ()
-        elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted):
+            blanks = store.print_vouchers(step.key, count, at, codes) if count else ()
+        elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted | ShareReturned):
             blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
         program = ProgramTerms()
         if isinstance(heard, VERSIONED) and heard.versions.program:
@@ -225,6 +230,43 @@ def decode(messages: Sequence[Incoming]) -> list[Step]:
     return steps
 
 
+async def _spread(store: Store, steps: Sequence[Step]) -> list[Step]:
+    """Put in the place of each return what it means to each voucher that paid, whoever's that is.
+
+    The uses are looked for before anything is locked, and looked at again when it is.
+    """
+    wanted = {
+        (step.heard.program, step.heard.partner, tender.ref)
+        for step in steps
+        if isinstance(step.heard, PointsClawedBack)
+        for tender in step.heard.tenders
+        if tender.kind == "voucher"
+    }
+    found = await store.uses_for(wanted) if wanted else {}
+    out: list[Step] = []
+    for step in steps:
+        if isinstance(step.heard, PointsClawedBack):
+            out.extend(_returned(step, step.heard, found))
+        else:
+            out.append(step)
+    return out
+
+
+def _returned(
+    step: Step, heard: PointsClawedBack, found: Mapping[tuple[str, str, str], Sequence[VoucherKey]]
+) -> Iterator[Step]:
+    for tender in heard.tenders:
+        for key in found.get((heard.program, heard.partner, tender.ref), ()) if tender.kind == "voucher" else ():
+            told: dict[str, Any] = {
+                "program": heard.program, "at": heard.at, "member": key.member, "voucher": key.voucher,
+                "partner": heard.partner, "reference": tender.ref, "activity": heard.activity,
+                "amount": tender.amount, "before": tender.before, "after": tender.after,
+            }  # fmt: skip
+            share = share_id(key.voucher, heard.partner, tender.ref, heard.activity)
+            for each in (ShareReturned(share=share, **told), UseReturned(**told)):
+                yield Step(each, _key(each), step.kind, OF_RETURNS[type(each)], step.message)
+
+
 def _read(message: Incoming) -> Step | None:
     decider = DECIDERS.get(message.type)
     if decider is None:
@@ -257,6 +299,10 @@ def _key(heard: Heard) -> SagaKey | VoucherKey | None:
             return SagaKey(heard.program, heard.member or "", heard.redemption)
         case HoldAnswer():
             return SagaKey(heard.program, heard.member or "", heard.hold)
+        case ShareReturned():
+            return VoucherKey(heard.program, heard.member or "", heard.share)
+        case UseReturned():
+            return VoucherKey(heard.program, heard.member or "", heard.voucher)
         case PointsConverted() | AskOfVoucher() | VoucherEnds():
             return VoucherKey(heard.program, heard.member or "", heard.voucher)
         case _:
@@ -281,12 +327,19 @@ def needs(steps: Sequence[Step]) -> Needs:
                 out.issued.add(step.key)
             case CancelRedemption() if isinstance(step.key, SagaKey):
                 out.cancelled.add(step.key)
+            case ShareReturned() if isinstance(step.key, VoucherKey):
+                out.asked.add(step.key)
+            case UseReturned() as heard if isinstance(step.key, VoucherKey):
+                out.asked.add(step.key)
+                out.uses.add((step.key, heard.reference))
             case _ if isinstance(step.key, VoucherKey):
                 out.asked.add(step.key)
                 if isinstance(step.heard, UseVoucher | VoidVoucher) and step.heard.reference is not None:
                     out.uses.add((step.key, step.heard.reference))
             case _ if isinstance(step.key, SagaKey):
                 out.answered.add(step.key)
+                if isinstance(step.heard, PointsHeld | ConfirmRedemption):
+                    out.held_at = min(step.heard.at, out.held_at or step.heard.at)
     return out
 
 

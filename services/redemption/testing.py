@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
 from services.redemption.domain.state import SagaKey, State
-from services.redemption.domain.vouchers import VoucherKey
+from services.redemption.domain.vouchers import UseKey, VoucherKey
 from services.redemption.ports import Announcement, Decision, Needs
 
 PROGRAM = "grocery"
@@ -44,9 +44,9 @@ class MemoryStore:
         del needs
         return self.state
 
-    def print_vouchers(self, key: SagaKey, count: int, codes: Sequence[str] = ()) -> tuple[Blank, ...]:
+    def print_vouchers(self, key: SagaKey, count: int, at: datetime, codes: Sequence[str] = ()) -> tuple[Blank, ...]:
         """Make the same codes each time."""
-        del codes
+        del at, codes
         return tuple(
             Blank(voucher_id(key, number), suffix_of(code_of(number.to_bytes(CHANCE_BYTES, "little"))))
             for number in range(1, count + 1)
@@ -55,6 +55,19 @@ class MemoryStore:
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the same code each time."""
         return Blank(key.voucher, suffix_of(code_of(bytes(CHANCE_BYTES))))
+
+    async def uses_for(
+        self, wanted: Collection[tuple[str, str, str]]
+    ) -> Mapping[tuple[str, str, str], Sequence[VoucherKey]]:
+        """Look through all vouchers."""
+        return {
+            (program, partner, reference): sorted(
+                key
+                for key, voucher in self.state.vouchers.items()
+                if key.program == program and UseKey(partner, reference) in voucher.uses
+            )
+            for program, partner, reference in wanted
+        }
 
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Keep the turns."""
@@ -227,6 +240,24 @@ def points_converted(member: str, voucher: str, value: int = 250, **more: Any) -
         expires_at=more.pop("expires_at", at + timedelta(days=730)),
         not_above_basket=more.pop("not_above_basket", True),
         **more,
+    )
+    return _told(event, source="laurel/points/1")
+
+
+def points_returned(member: str, activity: str, *tenders: tuple[str, str, int, int, int], **more: Any) -> Told:
+    """Tell that an activity was returned, whose tenders were (kind, ref, amount, before, after)."""
+    event = points.PointsClawedBack(
+        program=PROGRAM,
+        member=member,
+        at=more.pop("at", NOON),
+        cause=Cause(kind="activity", id=activity),
+        activity=activity,
+        of=more.pop("of", "b-1"),
+        partner=more.pop("partner", "acme"),
+        tenders=[
+            points.TenderBack(kind=kind, ref=ref, amount=amount, before=before, after=after)
+            for kind, ref, amount, before, after in tenders
+        ],
     )
     return _told(event, source="laurel/points/1")
 

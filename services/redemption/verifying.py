@@ -48,14 +48,19 @@ ALWAYS = {
         from redemption.stock s
         left join (select program, reward, max((convert_from(document, 'UTF8')::json ->> 'stock')::bigint) as most
                    from redemption.rewards group by program, reward) r using (program, reward)
-        where s.reserved + s.taken > coalesce(r.most, 0)""",
+        left join (select program, reward, sum(codes) as codes from redemption.pool_lots
+                   group by program, reward) p using (program, reward)
+        where s.reserved + s.taken > greatest(r.most, p.codes, 0)""",
     "stock follows the newest terms": """
         select s.program || '/' || s.reward,
                'version ' || s.version || ' with ' || coalesce(s.total::text, 'no count') || ', newest is '
                || coalesce(r.version, 0) || ' with ' || coalesce(r.total::text, 'no count')
         from redemption.stock s
         full join (select distinct on (program, reward) program, reward, version,
-                     (convert_from(document, 'UTF8')::json ->> 'stock')::bigint as total,
+                     case when convert_from(document, 'UTF8')::json -> 'voucher' ->> 'codes' = 'pool'
+                       then coalesce((select sum(codes) from redemption.pool_lots l
+                                      where l.program = rewards.program and l.reward = rewards.reward), 0)::bigint
+                       else (convert_from(document, 'UTF8')::json ->> 'stock')::bigint end as total,
                      count(*) over (partition by program, reward) as versions
                    from redemption.rewards order by program, reward, version desc) r using (program, reward)
         where s.version is distinct from r.version or s.total is distinct from r.total
@@ -78,7 +83,8 @@ ALWAYS = {
           then count(v.voucher) else 0 end""",
     "every voucher has its redemption, its key and a code of its own": """
         select v.program || '/' || v.member || '/' || v.voucher,
-               case when s.redemption is null and v.conversion = '' then 'no redemption ' || v.redemption
+               case when s.redemption is null and v.conversion = '' and v.share_of = ''
+                      then 'no redemption ' || v.redemption
                     when m.key is null then 'no key' else 'its code is that of another' end
         from redemption.vouchers v
         left join redemption.sagas s on s.program = v.program and s.member = v.member
@@ -86,7 +92,8 @@ ALWAYS = {
         left join redemption.members m on m.program = v.program and m.member = v.member
         left join (select program, digest from redemption.vouchers group by program, digest
                    having count(*) > 1) d on d.program = v.program and d.digest = v.digest
-        where (s.redemption is null and v.conversion = '') or (v.redemption <> '' and v.conversion <> '')
+        where (s.redemption is null and v.conversion = '' and v.share_of = '')
+           or (v.redemption <> '' and v.conversion <> '')
            or m.member is null or d.digest is not null""",
     "a voucher's uses are what is missing of it": """
         select coalesce(v.program, u.program) || '/' || coalesce(v.member, u.member) || '/' || voucher,
@@ -94,7 +101,7 @@ ALWAYS = {
                || coalesce(v.value::text, 'nothing') || ', ' || coalesce(u.uses, 0) || ' uses of '
                || coalesce(u.amount, 0)
         from redemption.vouchers v
-        full join (select program, member, voucher, count(*) as uses, coalesce(sum(amount), 0) as amount
+        full join (select program, member, voucher, count(*) as uses, coalesce(sum(amount - restored), 0) as amount
                    from redemption.voucher_uses group by program, member, voucher) u
           using (program, member, voucher)
         where v.state is null or v.state not in ('issued', 'spent', 'expired', 'void')
@@ -102,6 +109,30 @@ ALWAYS = {
            or (v.value is not null and v.remaining + coalesce(u.amount, 0) <> v.value)
            or v.remaining < 0 or (not v.parts and coalesce(u.uses, 0) > 1)
            or (v.state = 'spent') <> (coalesce(u.uses, 0) > 0 and coalesce(v.remaining, 0) = 0)""",
+    "a return gives back no more of a voucher than it paid": """
+        select u.program || '/' || u.member || '/' || u.voucher,
+               coalesce(u.restored, 0) || ' restored and ' || coalesce(s.value, 0) || ' in shares, of ' || u.amount
+        from (select program, member, voucher, sum(amount) as amount, sum(restored) as restored
+              from redemption.voucher_uses group by program, member, voucher) u
+        left join (select program, member, share_of as voucher, sum(value) as value
+                   from redemption.vouchers where share_of <> '' group by program, member, share_of) s
+          using (program, member, voucher)
+        where u.amount is not null and u.restored + coalesce(s.value, 0) > u.amount""",
+    "pools are what was given to them and handed out": """
+        select coalesce(l.program, c.program) || '/' || coalesce(l.reward, c.reward) || ' ' || expires_at,
+               coalesce(l.handed, 0) || ' of ' || coalesce(l.codes, 0) || ' handed out, there are '
+               || coalesce(c.handed, 0) || ' of ' || coalesce(c.codes, 0)
+        from redemption.pool_lots l
+        full join (select program, reward, expires_at, count(*) as codes, count(voucher) as handed
+                   from redemption.pool_codes group by program, reward, expires_at) c
+          using (program, reward, expires_at)
+        where coalesce(l.codes, 0) <> coalesce(c.codes, 0) or coalesce(l.handed, 0) <> coalesce(c.handed, 0)""",
+    "a code of a pool is that of one voucher": """
+        select c.program || '/' || c.reward, coalesce(c.member, '') || '/' || coalesce(c.voucher, '')
+               || case when v.voucher is null then ' is no voucher of that code' else ' was handed out unnoticed' end
+        from redemption.pool_codes c
+        left join redemption.vouchers v on v.program = c.program and v.digest = c.digest
+        where (c.member, c.voucher) is distinct from (v.member, v.voucher)""",
     "decisions about vouchers are numbered without gap": """
         select coalesce(v.program, d.program) || '/' || coalesce(v.member, d.member) || '/' || voucher,
                'step ' || coalesce(v.step, 0) || ', decisions ' || coalesce(d.n, 0) || ' up to '
@@ -286,10 +317,10 @@ _VOUCHER_DECISIONS = """
     order by program, member, voucher, step"""
 _VOUCHERS = """
     select program, member, voucher, state, suffix, issued_at, value, remaining, currency, percent, product,
-           expires_at, not_above_basket, parts, elsewhere, redemption, conversion, turned_to, step
+           expires_at, not_above_basket, parts, elsewhere, redemption, conversion, turned_to, step, share_of
     from redemption.vouchers where step > 0 order by program, member, voucher"""
 _USES = """
-    select program, member, voucher, partner, reference, amount, currency
+    select program, member, voucher, partner, reference, amount, currency, upto, restored
     from redemption.voucher_uses order by program, member, voucher"""
 _VOUCHER_PROOF = "vouchers are folds of their decisions"
 
@@ -306,10 +337,10 @@ async def _refold_vouchers(connection: asyncpg.Connection[Any]) -> AsyncIterator
         stored = Voucher(key, VoucherState(state), *rest)
         while used is not None and tuple(used)[:3] <= key:
             if tuple(used)[:3] == key:
-                stored.uses[UseKey(used["partner"], used["reference"])] = Use(used["amount"], used["currency"])
+                stored.uses[UseKey(used["partner"], used["reference"])] = Use(*tuple(used)[5:])
             used = await anext(uses, None)
         folded = State()
-        if not stored.conversion:
+        if stored.redemption:
             folded.vouchers[key] = replace(stored, state=VoucherState.ISSUED, remaining=stored.value, uses={}, step=0)
         while upcoming is not None and tuple(upcoming)[:3] <= key:
             if tuple(upcoming)[:3] == key:

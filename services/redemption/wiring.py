@@ -33,7 +33,7 @@ from services.redemption.store import calls
 from services.redemption.store.loading import overdue
 from services.redemption.store.secrecy import check_secret
 from services.redemption.store.store import PostgresStore
-from services.redemption.store.vault import LOOK_UP, PARTNERS, Vault
+from services.redemption.store.vault import LOOK_UP, PARTNERS, POOLS, Vault
 from services.redemption.store.vouchers import ended
 
 SERVICE = "redemption"
@@ -67,6 +67,7 @@ async def connected(settings: RedemptionSettings, health: Health) -> AsyncIterat
         async with database.transaction() as connection:
             vault.hash_by(await service_key(connection, vault.keys, LOOK_UP, vault.first_hashing))
             vault.sign_by(await service_key(connection, vault.keys, PARTNERS, vault.first_partners))
+            vault.seal_pools_by(await service_key(connection, vault.keys, POOLS, vault.first_pooling))
         yield Parts(settings, database, vault, health)
     finally:
         await database.close()

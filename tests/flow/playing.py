@@ -10,8 +10,9 @@ from typing import Any
 
 from laurel.calendars import local_date, zone_named
 from laurel.program import rehearsing
-from laurel.program.cases import Case, Step, Using
-from tests.flow.stage import Door
+from laurel.program.cases import Case, Matching, Step, Using
+from laurel.program.rehearsing import instant_of
+from tests.flow.stage import Town
 
 MEMBER = rehearsing.MEMBER
 _ONE_DAY = timedelta(days=1)
@@ -20,8 +21,9 @@ _ONE_DAY = timedelta(days=1)
 class Played:
     """One case on its copy of a program, which must be published and must see no other use."""
 
-    def __init__(self, door: Door, program: str, case: Case) -> None:
-        self._door = door
+    def __init__(self, town: Town, program: str, case: Case) -> None:
+        self._town = town
+        self._door = town.door()
         self._program = program
         self._case = case
         self._copy = f"{program}-{re.sub('[^a-z0-9]+', '-', case.case.lower())}-{uuid.uuid4().hex[:6]}"
@@ -30,10 +32,13 @@ class Played:
         self._used = 0
         self._currency = ""
         self._zone: Any = None
+        self._happened: dict[str, str] = {}
 
     async def play(self) -> list[str]:
         """Do all steps; return where it came out otherwise than expected, a sentence each."""
-        await self._door.call("POST", f"programs/{self._program}/copy", {"to": self._copy}, 201)
+        # Keys are credited once in a whole group; each case has a group of its own.
+        changes = {**self._case.changes, "/exclusive_group": self._copy}
+        await self._door.call("POST", f"programs/{self._program}/copy", {"to": self._copy, "changes": changes}, 201)
         document = (await self._door.call("GET", f"programs/{self._copy}"))["document"]
         self._zone = zone_named(document["time_zone"])
         self._currency = document["currency"]
@@ -45,6 +50,9 @@ class Played:
             if step.expect.vouchers is not None:
                 seen.vouchers = [self._voucher(each) for each in await self._vouchers()]
             seen.tier = await self._tier()
+            if step.expect.counted is not None and step.activity is not None:
+                # What was never counted has no row.
+                seen.counted = {**dict.fromkeys(step.expect.counted, 0), **await self._counted(step.activity)}
             # What funders owe is told by settlement, which has no door yet.
             # A read shows counters as they were with the last event; the other tests look at them.
             tier = step.expect.tier.model_copy(update={"counters": None}) if step.expect.tier is not None else None
@@ -56,7 +64,13 @@ class Played:
         return found
 
     async def _enrol(self) -> None:
-        joined_at = self._case.member.enrolled_at or _time_of(self._case.steps[0])
+        joined_at = self._case.member.enrolled_at or instant_of(self._case.steps[0])
+        said = [step.activity for step in self._case.steps if step.activity is not None]
+        for partner in sorted({activity["partner"] for activity in said if "partner" in activity}):
+            await self._door.ask("PUT", f"partners/{partner}", {"name": partner})
+        for payer in sorted({activity["payer"]["id"] for activity in said if "payer" in activity}):
+            body = {"member": payer, "enrolled_at": joined_at.isoformat()}
+            await self._door.call("POST", f"programs/{self._copy}/members", body, 201)
         body = {"member": MEMBER, "enrolled_at": joined_at.isoformat(), "attributes": self._case.member.attributes}
         await self._door.call("POST", f"programs/{self._copy}/members", body, 201)
         for friend in self._case.friends:
@@ -65,13 +79,15 @@ class Played:
 
     async def _step(self, step: Step) -> rehearsing._Seen:
         seen = rehearsing._Seen()
-        await self._until(_time_of(step))
+        await self._until(instant_of(step))
         if step.activity is not None:
             await self._report(step.activity, seen)
         elif step.spend is not None:
             await self._spend(step.spend.unit, step.spend.amount, seen)
         elif step.use is not None:
             await self._use(step.use, seen)
+        elif step.match is not None:
+            await self._match(step.match, seen)
         return seen
 
     async def _until(self, at: datetime) -> None:
@@ -89,7 +105,13 @@ class Played:
             seen.refused = errors[0]["code"] if told["code"] == "invalid" and errors else told["code"]
             return
         assert answer.status_code == 201, answer.text
+        self._happened[activity["id"]] = body["occurred_at"]
         seen.reasons = {each["rule"]: each["reason"] for each in told["decision"]}
+        seen.capped = {
+            each["rule"]: {cut["cap"]: cut["cut"] for cut in each["capped_by"]}
+            for each in told["decision"]
+            if each.get("capped_by")
+        }
         for award in told["awards"]:
             if award["member"] != MEMBER:
                 continue
@@ -117,6 +139,23 @@ class Played:
         answer = await self._door.ask("POST", f"programs/{self._copy}/vouchers/{code}/redeem", body)
         if answer.status_code != 200:
             seen.refused = answer.json()["code"]
+
+    async def _match(self, match: Matching, seen: rehearsing._Seen) -> None:
+        path = f"programs/{self._copy}/members/{MEMBER}/status-match"
+        body = {"tier": match.tier, "evidence": {"issuer": match.issuer, "dated": match.dated.isoformat()}}
+        answer = await self._door.ask("POST", path, body)
+        if answer.status_code != 201:
+            seen.refused = answer.json()["code"]
+
+    async def _counted(self, activity: Mapping[str, Any]) -> dict[str, int]:
+        """Return what each cap counts in the window of an activity, or of the one that it returns."""
+        at = datetime.fromisoformat(self._happened[activity.get("of", activity["id"])])
+        rows = await self._town.rows(
+            "select split_part(counter, '/', 2), counted from points.counters where program = $1 and member = $2 "
+            "and counter like 'cap/%' and window_start <= $3 and (window_end is null or $3 < window_end)",
+            self._copy, MEMBER, at,
+        )  # fmt: skip
+        return dict(rows)
 
     async def _vouchers(self) -> list[dict[str, Any]]:
         """Return the member's vouchers, the oldest first."""
@@ -146,17 +185,6 @@ class Played:
         for balance in shown["balances"]:
             found[balance["unit"]] = {name: balance[name] for name in ("available", "owed", "pending")}
         return found, {each["name"]: each["primary"] for each in shown["segments"]}
-
-
-def _time_of(step: Step) -> datetime:
-    if step.activity is not None:
-        at = step.activity["occurred_at"]
-        return at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
-    for deed in (step.spend, step.use):
-        if deed is not None:
-            return deed.at
-    assert step.wait_until is not None
-    return step.wait_until
 
 
 def _plain(value: Any) -> Any:

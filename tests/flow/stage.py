@@ -282,6 +282,10 @@ class Town:
     def pid(self, name: str) -> int:
         return self._children[name].pid
 
+    def ask_to_stop(self, name: str) -> None:
+        """Ask it to end well, as a new version does."""
+        self._children[name].ask_to_stop()
+
     def exit_code(self, name: str) -> int | None:
         return self._children[name].exit_code
 

@@ -80,6 +80,7 @@ async def test_a_change_of_expiry_is_told_whom_it_touches(town: Town, door_of: D
     document["units"]["point"]["validity"] = {"kind": "rolling", "years": 1}
     told = await door_of.call("POST", f"{BASE}/validate", document)
     assert (told["changed"], told["members"], told["lots"]) == (["/units/point/validity"], 2, 3)
+    assert told["applies"] == {"/units/point/validity": "new_lots"}
     new = await door_of.call("POST", "programs/new/validate", {**document, "program": "new"})
     assert (new["members"], new["lots"]) == (0, 0)
 

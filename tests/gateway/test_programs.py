@@ -14,6 +14,7 @@ from laurel.contracts.programs import ProgramPublished
 from laurel.io.database import Database
 from services.gateway.settings import GatewaySettings
 from tests.gateway.stage import PROGRAM, grocery
+from tests.program.wrong import WRONG
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +100,16 @@ async def test_checking_publishes_nothing(http: httpx.AsyncClient) -> None:
     bad = await http.post("/v1/programs/new/validate", json=grocery(program="new", units={}))
     assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/units")
     assert (await http.get("/v1/programs/new")).status_code == 404
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_a_program_that_contradicts_itself_is_refused_at_every_door(http: httpx.AsyncClient, name: str) -> None:
+    document, pointer, code = WRONG[name]
+    path = f"/v1/programs/{document['program']}"
+    for answer in (await http.post(f"{path}/validate", json=document), await http.put(path, json=document)):
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+        assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [(pointer, code)]
+    assert (await http.get(path)).status_code == 404
 
 
 async def test_of_many_publications_at_once_each_is_counted_once(http: httpx.AsyncClient, database: Database) -> None:

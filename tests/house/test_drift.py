@@ -64,7 +64,7 @@ WHOLE = {
     },
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},
     # `calls` has a row for each partner that is to be asked, and no more.
-    "redemption": {"calls", "rewards", "service_keys", "stock", "turns"},
+    "redemption": {"calls", "pool_codes", "pool_lots", "rewards", "service_keys", "stock", "turns"},
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.
 WHOLE_EVERYWHERE = {

@@ -34,7 +34,7 @@ async def test_reading_sees_one_moment_writes_nothing_and_plans_freely(speaker_d
             await other.execute("insert into broker_state (cluster_id) values ('a')")
         assert await connection.fetchval("select count(*) from broker_state") == 0
         assert await connection.fetchval("show enable_hashjoin") == "on"
-        assert await connection.fetchval("show plan_cache_mode") == "auto"
+        assert await connection.fetchval("show plan_cache_mode") == "force_custom_plan"
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await connection.execute("delete from broker_state")
     async with speaker_database.connection() as connection:

@@ -46,7 +46,19 @@ def test_what_a_change_speaks_of() -> None:
     assert touched(DOCUMENT, DOCUMENT) == Touched(own=("bonus",))
     rolling = {"kind": "rolling", "years": 1}
     unit = changed(DOCUMENT, {"/units/point/validity": rolling})
-    assert touched(DOCUMENT, unit) == Touched(("point",), own=("bonus",), pointers=("/units/point/validity",))
+    assert touched(DOCUMENT, unit) == Touched(
+        ("point",), own=("bonus",), pointers=("/units/point/validity",), applies=("new_lots",)
+    )
     rule = changed(DOCUMENT, {"/earning/1/validity": rolling, "/tiers": {}})
     found = touched(DOCUMENT, rule)
     assert (found.rules, found.tiers, found.pointers) == (("bonus",), True, ("/earning/1/validity", "/tiers"))
+    assert found.applies == ("new_lots", "all")
+
+
+def test_points_without_an_end_of_their_own_all_end_by_the_version_in_force() -> None:
+    asleep = {"kind": "inactivity", "months": 12, "kept_by": ["purchase"]}
+    before = changed(DOCUMENT, {"/units/point/validity": asleep})
+    after = changed(DOCUMENT, {"/units/point/validity": {**asleep, "months": 24}})
+    assert touched(before, after).applies == ("all",)
+    # Who had a date of its own keeps it.
+    assert touched(DOCUMENT, after).applies == ("new_lots",)

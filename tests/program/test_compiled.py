@@ -276,4 +276,4 @@ def test_the_program_shows_what_others_need() -> None:
 
 def test_a_program_without_rules_earns_nothing() -> None:
     program = CompiledProgram.from_document(load_program(a_document()), 1)
-    assert program.judge(a_purchase(amount=100), {}) == []
+    assert list(program.judge(a_purchase(amount=100), {})) == []

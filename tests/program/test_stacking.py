@@ -9,7 +9,8 @@ import pytest
 from laurel.program import Returned, basis_less_returns
 from tests.program.samples import a_program, a_purchase, computed, reasons
 
-SMALL = {"rule": "small", "fixed": {"points": 5}, "group": "offers", "priority": 1}
+# A condition, so that nothing behind it could be called unreachable.
+SMALL = {"rule": "small", "fixed": {"points": 5}, "group": "offers", "priority": 1, "where": "activity.amount > 0"}
 RATE = {"rule": "rate", "rate": {"points": 1, "per": 100}, "group": "offers"}
 APP = {"rule": "app", "fixed": {"points": 7}, "group": "offers", "where": 'activity.channel == "app"'}
 
@@ -36,9 +37,12 @@ def test_who_gives_way_says_so() -> None:
 
 
 def test_priority_goes_before_order_and_order_settles_ties() -> None:
-    rules = [{"rule": name, "fixed": {"points": 5}, "group": "g", "priority": p} for name, p in (("a", 0), ("b", 2))]
+    rules = [
+        {"rule": name, "fixed": {"points": 5}, "group": "g", "priority": p, "where": 'activity.channel != "app"'}
+        for name, p in (("a", 0), ("b", 2))
+    ]
     program = a_program(*rules, {"rule": "c", "fixed": {"points": 9}, "group": "g"}, groups={"g": {"stack": "first"}})
-    assert computed(program.judge(a_purchase(), {})) == [0, 5, 0]
+    assert computed(program.judge(a_purchase(channel="web"), {})) == [0, 5, 0]
 
 
 def test_a_rule_that_earns_nothing_excludes_nobody() -> None:

@@ -8,7 +8,7 @@ and what it answered is kept.
 from alembic import op
 
 revision = "redemption_0005"
-down_revision = "redemption_0007"
+down_revision = "redemption_0020"
 branch_labels = None
 depends_on = None
 

@@ -15,6 +15,7 @@ from services.gateway.accepting import Reported, blocked, read_activity, unearne
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PARTNER, PREFER, described
+from services.gateway.explaining import explained, with_explanation
 from services.gateway.meaning import require_partner
 from services.gateway.naming import ACTIVITY, RequestKey
 from services.gateway.reading import (
@@ -75,6 +76,7 @@ async def report_activity(request: Request) -> Response:
     location = f"/v1/programs/{head.program}/activities/{reported.id}"
     if reported.partner != caller.partner:
         location += f"?partner={reported.partner}"
+    settled = await with_explanation(api.known, head.program, settled)
     return answer(settled, wish, location=location, pending={"id": reported.id}, instance=request.url.path)
 
 
@@ -99,7 +101,8 @@ async def get_activity(request: Request) -> Response:
     if row is None:
         raise Problem("activity_unknown")
     if row.outcome is not None:
-        return Response(row.outcome, media_type="application/json")
+        shown_whole = await explained(api_of(request).known, head.program, row.outcome)
+        return Response(shown_whole, media_type="application/json")
     shown = {"id": activity, "state": row.state, **({"delayed": True} if row.delayed else {})}
     return Response(msgspec.json.encode(shown), media_type="application/json")
 

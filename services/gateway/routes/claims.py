@@ -14,6 +14,7 @@ from laurel.io.http import traceparent
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PARTNER, PREFER, described
+from services.gateway.explaining import with_explanation
 from services.gateway.meaning import known_member
 from services.gateway.naming import ACTIVITY, CLAIM, RequestKey
 from services.gateway.reading import api_of, body_of, in_program, partner_in_query, path_id, query_of, wish_of
@@ -85,4 +86,5 @@ async def claim_activity(request: Request) -> Response:
     location = f"/v1/programs/{head.program}/activities/{activity}"
     if partner != caller.partner:
         location += f"?partner={partner}"
+    settled = await with_explanation(api.known, head.program, settled)
     return answer(settled, wish, location=location, pending={"id": activity}, instance=request.url.path)

@@ -104,7 +104,7 @@ async def _touched(request: Request, program: str, document: ProgramDocument) ->
         head = (await store.heads(connection, [program])).get(program)
         newest = await store.version(connection, program, head.version) if head is not None else None
     if newest is None:
-        return {"changed": [], "members": 0, "lots": 0}
+        return {"changed": [], "applies": {}, "members": 0, "lots": 0}
     found = touched(msgspec.json.decode(newest.document), dump_program(document))
     counts = {"members": 0, "lots": 0}
     if found.pointers:
@@ -114,7 +114,10 @@ async def _touched(request: Request, program: str, document: ProgramDocument) ->
         path = path_of("v1", "programs", program, "touched")
         answered = await api.points.ask("POST", path, body=body, request_id=request_id(request))
         counts = msgspec.json.decode(answered.body)
-    return {"changed": list(found.pointers), "members": counts["members"], "lots": counts["lots"]}
+    applies = dict(zip(found.pointers, found.applies, strict=True))
+    return {
+        "changed": list(found.pointers), "applies": applies, "members": counts["members"], "lots": counts["lots"],
+    }  # fmt: skip
 
 
 @router.get(**described(_TAG, "Read a program", path=_PATH, answers={200: ProgramDetails}, problems=(422,)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from laurel.codes import read_code
+from laurel.codes import looks_like_a_code, read_code
+from laurel.contracts.codes import CODE_LENGTH_MAX
 from laurel.contracts.hashing import body_hash
 from laurel.contracts.http import RedeemVoucher, VoidVoucher
 from laurel.errors import Fault, Problem
@@ -45,9 +45,6 @@ _TAG: Final = "Redeeming"
 _PATH: Final = "/v1/programs/{program}/vouchers"
 _VOUCHER: Final = f"{_PATH}/{{code}}"
 _STATES: Final = ("issued", "spent", "expired", "void")
-_CODE_LENGTH_MAX: Final = 64
-_CODE: Final = re.compile(r"(?:[ -]*[0-9A-Za-z]){16}[ -]*")
-"""What may be a code: redemption knows which are."""
 _PROBLEMS: Final = (400, 403, 409, 413, 415, 422, 503)
 _ANSWERS: Final[dict[int, Any]] = {200: VoucherStanding, 202: PendingShown}
 
@@ -179,9 +176,9 @@ async def _settle(
 async def _find(request: Request, head: ProgramHead) -> dict[str, Any]:
     """Return the voucher of the path's code; what cannot be a code is told without looking for it."""
     code = request.path_params["code"]
-    if len(code) > _CODE_LENGTH_MAX or _CODE.fullmatch(code) is None:
+    if len(code) > CODE_LENGTH_MAX or not code.isprintable():
         raise Problem("voucher_unknown")
-    if read_code(code) is None:
+    if looks_like_a_code(code) and read_code(code) is None:
         raise Problem("voucher_unknown", "The code was mistyped: its last character does not fit the others.")
     body = msgspec.json.encode({"code": code, **_now(request, head)})
     return await _ask(request, "POST", "find", head.program, body=body)

@@ -16,6 +16,7 @@ from services.gateway.told.telling import (
     Outcome,
     ShareSeen,
     Told,
+    Unlisted,
     encode,
     place_of,
     refusal,
@@ -52,6 +53,7 @@ class _Posted(Wallet, kw_only=True):
     reversals: msgspec.Raw = NULL
     counters: list[CounterTold] = msgspec.field(default_factory=list)
     others: msgspec.Raw = EMPTY_LIST
+    unlisted: Unlisted | None = None
     wallets: list[_WalletOf] = msgspec.field(default_factory=list)
 
 
@@ -74,6 +76,7 @@ class _Answer(msgspec.Struct, omit_defaults=True):
     tier: msgspec.Raw | None = None
     vouchers: msgspec.Raw | None = None
     reversals: msgspec.Raw | None = None
+    unlisted: Unlisted | None = None
 
 
 class _Pending(Wallet, kw_only=True):
@@ -81,6 +84,7 @@ class _Pending(Wallet, kw_only=True):
     code: str
     awards: msgspec.Raw = EMPTY_LIST
     decision: msgspec.Raw = EMPTY_LIST
+    unlisted: Unlisted | None = None
 
 
 class _Decided(Wallet, kw_only=True):
@@ -139,6 +143,7 @@ def pending(message: Heard) -> Told:
             "awards": said.awards,
             "balances": said.balances,
             "decision": said.decision,
+            **({"unlisted": said.unlisted} if said.unlisted is not None else {}),
         }
         outcome = Outcome(correlation, PENDING, said.code, encode(shown))
     return Told(outcome=outcome, summary=summary_of(message, said))
@@ -180,7 +185,9 @@ def _posted(message: Heard, said: _Posted, reversals: msgspec.Raw | None) -> Out
     if correlation is None or not _is_of(correlation, said.activity):
         return None
     awards = _joined(said.awards, said.others)
-    answer = _Answer(said.activity, POSTED, awards, said.balances, said.decision, said.tier, said.vouchers, reversals)
+    answer = _Answer(
+        said.activity, POSTED, awards, said.balances, said.decision, said.tier, said.vouchers, reversals, said.unlisted
+    )
     return Outcome(correlation, POSTED, None, encode(answer), _decode_awards(awards))
 
 

@@ -37,6 +37,14 @@ class Award(msgspec.Struct, gc=False):
     amount: Counted
 
 
+class Unlisted(msgspec.Struct):
+    """By what version the rules speak that a decision leaves out, and of what."""
+
+    version: int
+    type: str
+    occurred_at: datetime
+
+
 class Heard(Protocol):
     """A message as far as outcomes read it."""
 

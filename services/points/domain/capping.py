@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from laurel.program import CompiledProgram, RuleOutcome
+from laurel.program import CompiledProgram
 from laurel.program.caps import BALANCE_CAP, BUDGET, TRANSACTION_CAP, WINDOW_CAP, CompiledCap
+from laurel.program.outcomes import Outcomes
 from laurel.program.rules import CompiledRule, RuleLimit
 from laurel.program.windows import Window, WindowKind
 from services.points.domain.facts import Counted, Cut, RuleJudged
@@ -86,7 +87,7 @@ def cap(
     wallet: Wallet,
     member: Mapping[str, Any],
     happened: Happened,
-    outcomes: Sequence[RuleOutcome],
+    outcomes: Outcomes,
     decision: Sequence[RuleJudged],
     shared: Shared,
 ) -> tuple[list[RuleJudged], tuple[Counted, ...]]:
@@ -95,19 +96,20 @@ def cap(
     What only counts towards tiers is no points: nothing cuts it.
     """
     rooms = Rooms(program, wallet, member, windows_of(program, wallet, happened), shared)
-    judged = []
-    for outcome, plain in zip(outcomes, decision, strict=True):
-        if outcome.computed <= 0 or outcome.rule.counts_only:
-            judged.append(plain)
+    judged = list(decision)
+    for outcome in outcomes.spoken():
+        rule = outcome.rule
+        if outcome.computed <= 0 or rule.counts_only:
             continue
-        amount, cuts = rooms.grant(outcome.rule, outcome.computed)
-        judged.append(msgspec.structs.replace(plain, amount=amount, capped_by=cuts) if cuts else plain)
-        rooms.use(outcome.rule)
+        amount, cuts = rooms.grant(rule, outcome.computed)
+        if cuts:
+            judged[rule.index] = msgspec.structs.replace(judged[rule.index], amount=amount, capped_by=cuts)
+        rooms.use(rule)
     for rule in program.limited:
         # The first of its activities is over with the first, whether the rule earned or not.
         if rule.limit is not None and rule.limit.of_activities and happened.type in rule.on:
             rooms.pass_by(rule.limit)
-    return judged, rooms.counted(refused=any(cut.refill for each in judged for cut in each.capped_by))
+    return judged, rooms.counted(refused=any(cut.refill for place in outcomes.told for cut in judged[place].capped_by))
 
 
 class Rooms:

@@ -92,11 +92,8 @@ def give_share(
     """Give another what the rules made of an activity for its roles."""
     program = moment.programs.version(wallet.program, posted.version)
     assert program is not None  # it has just judged
-    mine = [
-        (program.rules[place], judged)
-        for place, judged in enumerate(posted.decision)
-        if program.rules[place].to in roles and judged.amount > 0
-    ]
+    theirs = {rule.id: rule for rule in program.rules if rule.to in roles}
+    mine = [(theirs[judged.rule], judged) for judged in posted.decision if judged.rule in theirs and judged.amount > 0]
     granted = points_of(
         program,
         [(rule, judged.amount) for rule, judged in mine],

@@ -8,6 +8,7 @@ from datetime import datetime
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
 from laurel.program.bases import ActivityLike
+from laurel.program.outcomes import TOLD_WHOLE_MAX, Outcomes, Silent
 from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import Report
 from services.points.domain.birthdays import await_birthday
@@ -52,9 +53,9 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     granted = points_of(
         program,
         [
-            (rule, judged.amount)
-            for rule, judged in zip(program.rules, decision, strict=True)
-            if judged.amount > 0 and rule.to is None
+            (program.rules[place], decision[place].amount)
+            for place in outcomes.told
+            if decision[place].amount > 0 and program.rules[place].to is None
         ],
         activity=activity.id,
         partner=asked.partner,
@@ -64,16 +65,17 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     # What a cap cuts is told before it is cut, and what is counted is told though no lot is made of it.
     is_told = program.is_capped or program.tiers is not None
     has_room = fits(wallet, summed(grants)) and (not others or have_room(program, decision, others))
-    if not has_room or (is_told and any(each.computed > AMOUNT_MAX for each in decision)):
+    if not has_room or (is_told and any(each.computed > AMOUNT_MAX for each in outcomes.spoken())):
         detail = f"A member's points of a unit, and what was ever earned of it, end at {AMOUNT_MAX}"
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code="limit_reached", detail=detail),)
+    is_brief = len(decision) > TOLD_WHOLE_MAX
     posted = ActivityPosted(
         activity=activity.id,
         partner=asked.partner,
         type=activity.type,
         occurred_at=activity.occurred_at,
         version=program.version,
-        decision=tuple(decision),
+        decision=tuple([decision[place] for place in outcomes.told] if is_brief else decision),
         active_until=_active_until(program, activity),
         member={name: wallet.attributes[name] for name in program.member_attributes if name in wallet.attributes},
         counted=counted,
@@ -82,6 +84,7 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         stands=stands(wallet, program),
         segments=seen.segments,
         shares=shares_of(program, decision, others) if others else (),
+        brief=is_brief,
     )
     named: list[AnyFact] = [*name_referrer(wallet, activity, others)] if others else []
     if program.birthdays is not None:
@@ -105,7 +108,7 @@ def weigh(
     shared: Shared,
     seen: Seen | None = None,
     others: Collection[str] = (),
-) -> tuple[Sequence[RuleOutcome], list[RuleJudged], tuple[Counted, ...]]:
+) -> tuple[Outcomes, list[RuleJudged], tuple[Counted, ...]]:
     """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves.
 
     `others` are those who are there besides the member, by their roles.
@@ -116,7 +119,9 @@ def weigh(
     outcomes = program.evaluate(basis, member, spent=spent)
     if program.roles:
         outcomes = program.without(outcomes, others)
-    decision = [_judged(outcome) for outcome in outcomes]
+    decision = _silence(outcomes.silent).copy()
+    for place in outcomes.told:
+        decision[place] = _judged(outcomes[place])
     if program.counts or program.is_capped:
         return outcomes, *cap(program, wallet, member, activity, outcomes, decision, shared)
     return outcomes, decision, ()
@@ -175,6 +180,13 @@ def _not_from(wallet: Wallet, asked: Report, activity: ReportedActivity, moment:
     if state == "approved":
         return None
     return "partner_not_active", f"{asked.partner} was {state} when this happened"
+
+
+def _silence(silent: Silent) -> list[RuleJudged]:
+    """Return what is kept of rules that find nothing, made once for all activities that they are silent about."""
+    if not silent.derived:
+        silent.derived = [_judged(outcome) for outcome in silent.outcomes]
+    return silent.derived
 
 
 def _judged(outcome: RuleOutcome) -> RuleJudged:

@@ -75,6 +75,8 @@ def _review(wallet: Wallet, at: datetime, programs: Programs) -> tuple[AnyFact, 
 
 def _next_hold(wallet: Wallet, until: datetime) -> tuple[datetime, Hold] | None:
     """Return the open hold that times out next, by `until`."""
+    if not wallet.holds:
+        return None
     ends = [
         (hold.expires_at, hold.hold)
         for hold in wallet.holds.values()
@@ -87,8 +89,12 @@ def _next_hold(wallet: Wallet, until: datetime) -> tuple[datetime, Hold] | None:
 
 
 def _next_due(wallet: Wallet, until: datetime) -> datetime | None:
-    ends = (wallet.end_of(lot) for lot in wallet.lots.values() if lot.free > 0)
-    return min((end for end in ends if end is not None and end <= until), default=None)
+    first = None
+    for lot in wallet.lots.values():
+        end = wallet.end_of(lot)
+        if end is not None and end <= until and lot.free > 0 and (first is None or end < first):
+            first = end
+    return first
 
 
 def _expire(wallet: Wallet, moment: datetime) -> Iterator[AnyFact]:

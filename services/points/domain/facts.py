@@ -152,7 +152,8 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     attributes that the rules saw, so that a return is judged by the same, and so are `tier`, `tenure` and `segments`.
     `stands` is the tier that the member had when it was posted; empty where there are none. `counted` are the counters
     of caps and limits that it moved. `shares` is what others got for it; with `share_of` this is such a share, of that
-    member's.
+    member's. A `brief` decision names only those rules that are not silent: what the others say follows from the
+    version, the type and the instant (`laurel.program.outcomes`).
     """
 
     activity: str
@@ -170,6 +171,20 @@ class ActivityPosted(Fact, frozen=True, tag=True):
     segments: tuple[str, ...] = ()
     shares: tuple[Share, ...] = ()
     share_of: str = ""
+    brief: bool = False
+
+
+class TenderBack(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a return gives back of how the original was paid: of `amount`, what lies between two positions.
+
+    All returns of an activity move from 0 to the amount, so that all parts make the whole.
+    """
+
+    kind: str
+    ref: str
+    amount: int
+    before: int
+    after: int
 
 
 class ActivityReturned(Fact, frozen=True, tag=True):
@@ -192,6 +207,7 @@ class ActivityReturned(Fact, frozen=True, tag=True):
     unrefused: tuple[Unrefused, ...] = ()
     stands: str = ""
     share_of: str = ""
+    tenders: tuple[TenderBack, ...] = ()
 
 
 class ActivityRefused(Fact, frozen=True, tag=True):

@@ -120,7 +120,9 @@ class Refilling:
         self._gone = {(less.journal, less.rule): less.amount for less in unrefused}
         self._outstanding: dict[str, int] = {}
         for back in clawbacks:
-            self._more_outstanding(back.unit, back.expired - back.amount)
+            # What was pending, or has expired, was not outstanding.
+            outside = back.expired + sum(part.amount for part in back.pending)
+            self._more_outstanding(back.unit, outside - back.amount)
         self.grants: list[PointsGranted] = []
 
     def refill(self, window: CounterKey, room: int) -> None:

@@ -9,6 +9,9 @@ import msgspec
 from laurel.contracts.activity import ReportedActivity
 from laurel.errors import Refused
 from laurel.program import CompiledProgram, Returned, RuleOutcome, basis_less_returns, plus_return
+from laurel.program.bases import total_of
+from laurel.program.returning import is_all, returned_total
+from laurel.rounding import scaled
 from services.points.domain.asked import Report, decode_activity
 from services.points.domain.facts import (
     ActivityRefused,
@@ -18,6 +21,7 @@ from services.points.domain.facts import (
     LotPart,
     PointsClawedBack,
     RuleJudged,
+    TenderBack,
 )
 from services.points.domain.granting import pay
 from services.points.domain.limiting import people_back
@@ -88,6 +92,7 @@ def take_back(
             counted=counting.moved(),
             unrefused=unrefused,
             stands=stands(wallet, program),
+            tenders=_tenders_back(original, activity, posting.returned, returned) if rules is None else (),
         ),
         *people_back(posting, counting.moved()),
         *clawbacks,
@@ -130,6 +135,30 @@ def give_back_share(
         *_claw_back(wallet, (returned.partner, returned.of), points),
         *counts_back(wallet, program, posting, back, moment.at, moment.journal),
     )
+
+
+def _tenders_back(
+    original: ReportedActivity, activity: ReportedActivity, before: Returned, after: Returned
+) -> tuple[TenderBack, ...]:
+    """Say what comes back of the tenders that name something, pro rata; nothing where the return says so."""
+    total = total_of(original) or 0
+    if activity.tenders == [] or not original.tenders or not total:
+        return ()
+    was, now = returned_total(original, before), returned_total(original, after)
+    if is_all(original, after):
+        now = total
+    back = [
+        TenderBack(
+            kind=tender.kind,
+            ref=tender.ref,
+            amount=tender.amount,
+            before=scaled(tender.amount, was, total, "half_up"),
+            after=scaled(tender.amount, now, total, "half_up"),
+        )
+        for tender in original.tenders
+        if tender.ref
+    ]
+    return tuple(each for each in back if each.after > each.before)
 
 
 def _judge(

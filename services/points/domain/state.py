@@ -189,6 +189,9 @@ class Posting:
     people: tuple[f.PersonCounted, ...] = ()
     """What it counted of the member's person."""
     corrected: bool = False
+    type: str = ""
+    brief: bool = False
+    """Whether `decision` leaves out the rules that are silent about an activity of that type."""
 
     @classmethod
     def of(cls, journal: int, fact: f.ActivityPosted, body: bytes = b"") -> Posting:
@@ -205,6 +208,8 @@ class Posting:
             tenure=fact.tenure,
             segments=fact.segments,
             shares=fact.shares,
+            type=fact.type,
+            brief=fact.brief,
         )
 
     @property
@@ -310,23 +315,17 @@ class Wallet:
     @property
     def next_due_at(self) -> datetime | None:
         """Return the first moment at which something may fall due; too early is harmless, too late would not be."""
-        ends = [
-            end
-            for balance in self.balances.values()
-            if balance.available > 0
-            for end in (balance.next_expiry_at, balance.active_until)
-            if end is not None
-        ]
-        if self.hold_expires_at is not None:
-            ends.append(self.hold_expires_at)
-        if self.releases_at is not None:
-            ends.append(self.releases_at)
+        ends = [self.hold_expires_at, self.releases_at]
+        for balance in self.balances.values():
+            if balance.available > 0:
+                ends += (balance.next_expiry_at, balance.active_until)
         if self.merged_into is None:
             # What time brings to a member comes to the account that it is a part of.
             standing = self.tiers.standing if self.tiers is not None else None
-            looks = (standing.due_at if standing is not None else None, self.segments.ends_at, self.converts_at)
-            ends += [end for end in (*looks, self.birthday_at) if end is not None]
-        return min(ends, default=None)
+            ends += (self.segments.ends_at, self.converts_at, self.birthday_at)
+            if standing is not None:
+                ends.append(standing.due_at)
+        return min([end for end in ends if end is not None], default=None)
 
     def apply(self, journal: int, fact: AnyFact) -> None:
         """Move by one fact. Facts are trusted: a fact that cannot be applied is a defect, not a refusal."""

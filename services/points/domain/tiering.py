@@ -13,10 +13,11 @@ import msgspec
 
 from laurel.calendars import local_date
 from laurel.contracts.activity import ReportedActivity
-from laurel.program import CompiledProgram, RuleOutcome
+from laurel.program import CompiledProgram
 from laurel.program.bases import ActivityLike
 from laurel.program.climbing import Climber, Counted, Progress, count, judged, progress_of, review, take_back
 from laurel.program.document import Benefit
+from laurel.program.outcomes import Outcomes
 from laurel.program.standing import (
     BEGINNING,
     AnyTierFact,
@@ -65,7 +66,7 @@ def seen_for(wallet: Wallet, program: CompiledProgram, activity: ActivityLike) -
 def counts_of(
     wallet: Wallet,
     program: CompiledProgram,
-    outcomes: Sequence[RuleOutcome],
+    outcomes: Outcomes,
     activity: ReportedActivity,
     partner: str,
     at: datetime,
@@ -76,7 +77,7 @@ def counts_of(
         return []
     counted = [
         Counted(outcome.rule.id, outcome.rule.unit, outcome.computed)
-        for outcome in outcomes
+        for outcome in outcomes.spoken()
         if outcome.rule.counts_only and outcome.computed > 0 and outcome.rule.to is None
     ]
     if not counted:

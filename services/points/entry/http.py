@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from laurel.contracts.activity import QuotedActivity
 from laurel.errors import Fault, Problem
 from laurel.program import CompiledProgram, RuleOutcome
+from laurel.program.explaining import whole_decision
 from laurel.shapes import decoder_of
 from laurel.values import AMOUNT_MAX
 from services.points.domain.capping import counters_at
@@ -80,7 +81,10 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
     async def decisions(
         program: str, member: str, limit: Limit = 50, cursor: Cursor = None, partner: Partner = None
     ) -> Response:
-        return _json(await views.decisions(program, member, limit, _number(cursor), partner))
+        page = await views.decisions(program, member, limit, _number(cursor), partner)
+        for each in page["data"]:
+            _explain(programs, program, each)
+        return _json(page)
 
     @router.get("/members/{member}/balances")
     async def balances(program: str, member: str) -> Response:
@@ -113,6 +117,15 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
         return _json(await _quote(views, _version_for(programs, program, activity), activity))
 
     return router
+
+
+def _explain(programs: Programs, program: str, shown: dict[str, Any]) -> None:
+    """Show what each rule said, where silent ones are not kept with the decision."""
+    activity_type = shown.pop("unlisted")
+    judged_by = programs.version(program, shown["version"]) if activity_type is not None else None
+    if judged_by is not None:
+        told, occurred_at = shown["decision"], shown["occurred_at"]
+        shown["decision"] = whole_decision(judged_by.rules, activity_type, occurred_at, told)
 
 
 async def _quote(views: Views, judging: CompiledProgram, activity: QuotedActivity) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
+
+_NUMBERS: Final = frozenset({"bigint", "integer", "smallint"})
 
 
 class Written(NamedTuple):
@@ -24,12 +26,36 @@ class Written(NamedTuple):
         Where rows are there it updates them, by key whatever the planner believes of a young table: an update that
         joins has been seen to walk it once for every key, and to keep that plan.
         """
-        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(self.columns.values(), start))
+        arrays = ", ".join(_array(number, kind) for number, kind in enumerate(self.columns.values(), start))
         text = f"insert into {self.name} ({', '.join(self.columns)}) select * from unnest({arrays})"
         if not self.totals:
             return text
         changes = ", ".join(f"{column} = excluded.{column}" for column in self.totals)
         return f"{text} on conflict ({', '.join(self.key)}) do update set {changes}"
+
+    def parameters(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """Return what `insert` takes of rows.
+
+        Numbers go as the text of one array: asyncpg asks of every item of an array whether it is an array itself, which
+        costs more than to write it. A column of nothing but nulls goes as an array of nothing, for `unnest` fills up.
+        """
+        columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * len(self.columns)
+        return [_parameter(kind, column) for kind, column in zip(self.columns.values(), columns, strict=True)]
+
+
+def _array(number: int, kind: str) -> str:
+    return f"${number}::text::{kind}[]" if kind in _NUMBERS else f"${number}::{kind}[]"
+
+
+def _parameter(kind: str, column: Sequence[Any]) -> Any:  # noqa: ANN401  # text or a list
+    is_empty = not column or (column[0] is None and all(value is None for value in column))
+    if kind not in _NUMBERS:
+        return [] if is_empty else list(column)
+    if is_empty:
+        return "{}"
+    if None in column:
+        return "{" + ",".join(["NULL" if value is None else str(value) for value in column]) + "}"
+    return "{" + ",".join(map(str, column)) + "}"
 
 
 _MEMBER = {"program": "text", "member": "text"}

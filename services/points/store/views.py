@@ -23,12 +23,13 @@ from services.points.domain.state import Balance, Counter, CounterKey, Wallet
 from services.points.store import blocks, turning
 from services.points.store.segmenting import book_of
 
+# `offset 0` keeps the look at each journal's entries a look by its key: joined, they would be read from the newest on.
 _STATEMENT = """
     select j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version
     from journals j
     where j.program = $1 and j.member = $2 and j.journal < $3 and ($5::text is null or j.partner = $5)
       and exists (select from entries e where e.program = j.program and e.member = j.member
-                  and e.journal = j.journal)
+                  and e.journal = j.journal offset 0)
     order by j.journal desc limit $4"""
 
 _ENTRIES = """
@@ -232,26 +233,28 @@ async def lots(
     """Return lots in order of posting. Raises the problem `member_unknown`."""
     await _exists(connection, program, member)
     rows = await connection.fetch(_LOTS, program, member, *cursor, limit, partner)
-    data = [
-        {
-            "lot": f"{row['journal']}.{row['lot']}",
-            "unit": row["unit"],
-            "rule": row["rule"],
-            "activity": row["activity"],
-            "partner": row["partner"],
-            "state": _state(row),
-            "granted": row["granted"],
-            "remaining": row["remaining"],
-            "held": row["held"],
-            "earned_at": row["earned_at"],
-            "available_at": row["available_at"],
-            "expires_at": row["expires_at"],
-            "funding": [{"partner": row["funder"], "amount": row["granted"]}],
-            "version": row["version"],
-        }
-        for row in rows
-    ]
+    data = [lot_shown(row) for row in rows]
     return _page(data, limit, data[-1]["lot"] if data else None)
+
+
+def lot_shown(row: asyncpg.Record) -> dict[str, Any]:
+    """Return a lot in the contract's shape."""
+    return {
+        "lot": f"{row['journal']}.{row['lot']}",
+        "unit": row["unit"],
+        "rule": row["rule"],
+        "activity": row["activity"],
+        "partner": row["partner"],
+        "state": _state(row),
+        "granted": row["granted"],
+        "remaining": row["remaining"],
+        "held": row["held"],
+        "earned_at": row["earned_at"],
+        "available_at": row["available_at"],
+        "expires_at": row["expires_at"],
+        "funding": [{"partner": row["funder"], "amount": row["granted"]}],
+        "version": row["version"],
+    }
 
 
 def _state(row: asyncpg.Record) -> str:
@@ -298,6 +301,8 @@ def _decision(row: asyncpg.Record) -> dict[str, Any]:
             for judged in decision
         ],
         "facts": msgspec.json.decode(row["facts"]),
+        # Which rules of the version a brief decision leaves out, for whoever knows the version.
+        "unlisted": first.type if isinstance(first, f.ActivityPosted) and first.brief else None,
     }
 
 

@@ -134,9 +134,9 @@ async def _copy(connection: asyncpg.Connection[Any], table: Written, rows: Rows)
         await copy_rows(connection, table.name, table.names, rows)
 
 
-async def _set(connection: asyncpg.Connection[Any], statement: str, rows: Rows) -> None:
+async def _set(connection: asyncpg.Connection[Any], table: Written, statement: str, rows: Rows) -> None:
     if rows:
-        await connection.execute(statement, *map(list, zip(*rows, strict=True)))
+        await connection.execute(statement, *table.parameters(rows))
 
 
 def _moves_what_stands(journal: Journal) -> bool:
@@ -254,7 +254,7 @@ def _names(fact: f.AnyFact, wallet: Wallet) -> Iterable[LotName]:
 
 async def _move_lots(connection: asyncpg.Connection[Any], moved: Sequence[tuple[Wallet, Lot]]) -> None:
     rows = [_lot_row(wallet, lot) for wallet, lot in moved]
-    await _set(connection, _LOTS_MOVED, rows)
+    await _set(connection, LOTS_MOVED, _LOTS_MOVED, rows)
 
 
 async def _set_holds(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
@@ -271,7 +271,7 @@ async def _set_holds(connection: asyncpg.Connection[Any], journals: Sequence[Jou
         )
         for journal, hold in changed.values()
     ]  # fmt: skip
-    await _set(connection, _HOLDS, rows)
+    await _set(connection, HOLDS, _HOLDS, rows)
 
 
 async def _set_adjustments(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
@@ -291,7 +291,7 @@ async def _set_adjustments(connection: asyncpg.Connection[Any], journals: Sequen
         )
         for wallet, a in changed.values()
     ]  # fmt: skip
-    await _set(connection, _ADJUSTMENTS, rows)
+    await _set(connection, ADJUSTMENTS, _ADJUSTMENTS, rows)
 
 
 async def _refresh_next_timeout(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
@@ -328,7 +328,7 @@ async def _refresh_next_expiry(connection: asyncpg.Connection[Any], journals: Se
 
 
 async def _set_wallets(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
-    await _set(connection, _WALLETS, _wallet_rows(wallets))
+    await _set(connection, WALLETS, _WALLETS, _wallet_rows(wallets))
 
 
 def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
@@ -345,7 +345,7 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
 
 
 async def _set_balances(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
-    await _set(connection, _BALANCES, _balance_rows(wallets))
+    await _set(connection, BALANCES, _BALANCES, _balance_rows(wallets))
 
 
 def _balance_rows(wallets: Sequence[Wallet]) -> Rows:

@@ -38,7 +38,7 @@ _WRITE: Final = _in_one(_TABLES)
 
 async def write_few(connection: asyncpg.Connection[Any], *rows: Rows) -> None:
     """Add rows to journals, entries, activities and lots, and set those of wallets and balances: in this order."""
-    columns: list[list[Any]] = []
+    parameters: list[Any] = []
     for each, table in zip(rows, _TABLES, strict=True):
-        columns.extend(map(list, zip(*each, strict=True)) if each else ([] for _ in table.columns))
-    await connection.execute(_WRITE, *columns)
+        parameters += table.parameters(each)
+    await connection.execute(_WRITE, *parameters)

@@ -76,6 +76,8 @@ def _stands_in_the_way(voucher: Voucher, by: str, now: datetime | None) -> f.Ask
     """Say why a voucher keeps its redemption: it was used; or it has ended, which the member cannot undo."""
     if voucher.state is VoucherState.SPENT or voucher.remaining != voucher.value:
         detail = f"Voucher {voucher.key.voucher} was used; undo that first"
+    elif by == "member" and voucher.elsewhere:
+        detail = f"Voucher {voucher.key.voucher} is used at its partner, who may have taken it"
     elif by == "member" and voucher.is_over(now):
         detail = f"Voucher {voucher.key.voucher} has expired"
     else:

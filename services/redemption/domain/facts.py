@@ -128,6 +128,8 @@ class VoucherIssued(Fact, frozen=True, tag=True):
     """A voucher was made; `number` counts the vouchers of its redemption from 1.
 
     One that points became names its `conversion` and when that was due; `turned_to`: in a turn of the program's clock.
+    Where its code is a partner's, that is good until `code_ends_at`.
+    `share_of`: the voucher of which a return gave back this share.
     """
 
     voucher: str
@@ -143,6 +145,8 @@ class VoucherIssued(Fact, frozen=True, tag=True):
     product: str | None = None
     parts: bool = False
     elsewhere: bool = False
+    code_ends_at: datetime | None = None
+    share_of: str = ""
 
 
 class VoucherRedeemed(Fact, frozen=True, tag=True):
@@ -169,6 +173,19 @@ class VoucherUndone(Fact, frozen=True, tag=True):
     reference: str
     partner: str
     used_by: str = ""
+
+
+class VoucherGivenBack(Fact, frozen=True, tag=True):
+    """A part of what a use paid was given back, up to the position `upto` of its tender.
+
+    `restored` of it can be used again; where a voucher is used whole, another was issued for it instead.
+    """
+
+    voucher: str
+    reference: str
+    partner: str
+    upto: int
+    restored: int = 0
 
 
 class VoucherVoided(Fact, frozen=True, tag=True):
@@ -261,7 +278,7 @@ class HoldRefusalSeen(Fact, frozen=True, tag=True):
 
 
 StockFact = StockReserved | StockReturned | StockTaken | StockRestored
-VoucherFact = VoucherRedeemed | VoucherUndone | VoucherVoided | VoucherExpired | VoucherRefused
+VoucherFact = VoucherRedeemed | VoucherUndone | VoucherGivenBack | VoucherVoided | VoucherExpired | VoucherRefused
 AnyFact = (
     RewardPublished
     | RedemptionRequested
@@ -292,6 +309,7 @@ AnyFact = (
     | HoldRefusalSeen
     | VoucherRedeemed
     | VoucherUndone
+    | VoucherGivenBack
     | VoucherVoided
     | VoucherExpired
     | VoucherRefused

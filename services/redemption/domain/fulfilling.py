@@ -23,7 +23,9 @@ from services.redemption.domain.heard import (
     VoucherTerms,
 )
 from services.redemption.domain.moment import Moment
+from services.redemption.domain.pools import NEVER
 from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState, State
+from services.redemption.domain.stock import give_back
 from services.redemption.domain.timing_out import is_over, time_out
 
 CAME_LATE = "came_late"
@@ -53,6 +55,9 @@ def finish(state: State, saga: Saga, lots: tuple[LotAmount, ...], moment: Moment
     begun = f.FulfilmentBegun(lots=lots)
     if state.terms_of(saga).fulfilment is not None:
         return (begun, f.PartnerAsked())
+    if _vouchers_short(saga, state.terms_of(saga), moment):
+        # Codes that were set aside have ended while points were asked for.
+        return _sold_out(saga)
     return (begun, *complete(saga, state.terms_of(saga), moment))
 
 
@@ -87,6 +92,18 @@ def can_be_confirmed(saga: Saga) -> bool:
     return saga.state is SagaState.HOLDING and saga.hold is HoldState.HELD
 
 
+def _vouchers_short(saga: Saga, terms: Terms, moment: Moment) -> bool:
+    return terms.vouchers is not None and saga.quantity > len(moment.blanks)
+
+
+def _sold_out(saga: Saga) -> tuple[AnyFact, ...]:
+    return (
+        f.ReleaseAsked(reason="sold_out"),
+        *give_back(saga),
+        f.RedemptionRefused(code="sold_out", detail="The codes that were set aside have ended", facts={"left": 0}),
+    )
+
+
 def voucher_id(key: SagaKey, number: int) -> str:
     """Return the id of a saga's voucher. The same saga can only ever make the same ids, so none is issued twice."""
     name = "\n".join((*key, str(number))).encode()
@@ -104,15 +121,22 @@ def _vouchers(saga: Saga, terms: Terms, moment: Moment, *, elsewhere: bool) -> l
             number=number,
             suffix=blank.suffix,
             value=voucher.value,
-            expires_at=expires_at,
+            expires_at=_sooner(expires_at, blank.code_ends_at),
             not_above_basket=voucher.not_above_basket,
             percent=voucher.percent,
             product=voucher.product,
             parts=voucher.parts,
             elsewhere=elsewhere or voucher.elsewhere,
+            code_ends_at=blank.code_ends_at,
         )
         for number, blank in zip(range(1, saga.quantity + 1), moment.blanks, strict=True)
     ]
+
+
+def _sooner(expires_at: datetime | None, code_ends_at: datetime | None) -> datetime | None:
+    """Return when a voucher ends: with its code at the latest."""
+    ends = [each for each in (expires_at, code_ends_at) if each is not None and each != NEVER]
+    return min(ends, default=None)
 
 
 def _expiry(terms: VoucherTerms, zone: str, at: datetime) -> datetime | None:

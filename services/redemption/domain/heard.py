@@ -240,6 +240,43 @@ class VoidVoucher(AskOfVoucher, frozen=True, kw_only=True):
     anybodys: bool = False
 
 
+class TenderBack(msgspec.Struct, frozen=True):
+    """What a return gives back of a tender: of its `amount`, what lies between two positions."""
+
+    kind: str
+    ref: str
+    amount: int
+    before: int
+    after: int
+
+
+class PointsClawedBack(Heard, frozen=True, kw_only=True):
+    """An activity was returned; some of its tenders may have been vouchers, whoever's they were."""
+
+    activity: str
+    of: str
+    partner: str
+    tenders: tuple[TenderBack, ...] = ()
+
+
+class UseReturned(Heard, frozen=True, kw_only=True):
+    """What a voucher paid for came back, or a part of it. `activity` is the return, `member` whose voucher it is."""
+
+    voucher: str
+    partner: str
+    reference: str
+    activity: str
+    amount: int
+    before: int
+    after: int
+
+
+class ShareReturned(UseReturned, frozen=True, kw_only=True):
+    """The same, looked at for the `share`: the voucher that may have to be issued for a part."""
+
+    share: str
+
+
 class VoucherEnds(Heard, frozen=True, kw_only=True):
     """Our own timer, or a program's clock: a voucher's time may be over."""
 

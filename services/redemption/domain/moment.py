@@ -16,10 +16,14 @@ class ProgramTerms:
 
 @dataclass(slots=True, frozen=True)
 class Blank:
-    """A voucher's id and the end of its code, made before deciding: deciders know no chance and no secret."""
+    """A voucher's id and the end of its code, made before deciding: deciders know no chance and no secret.
+
+    A code of a partner is good until `code_ends_at`.
+    """
 
     voucher: str
     suffix: str
+    code_ends_at: datetime | None = None
 
 
 @dataclass(slots=True, frozen=True)

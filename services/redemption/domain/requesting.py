@@ -37,9 +37,11 @@ def _reserve(state: State, stock: Stock, heard: Redeem, moment: Moment) -> tuple
         detail = f"At most {QUANTITY_MAX} pieces and {AMOUNT_MAX} {terms.unit} at once"
         return (_asked(heard, moment), f.RedemptionRefused(code="limit_reached", detail=detail))
     asked = _asked(heard, moment, reward_version=stock.version, unit=terms.unit, points=points)
-    if not stock.has(heard.quantity):
-        detail = f"{heard.quantity} of {heard.reward} were asked for, {stock.left} are left"
-        return (asked, f.RedemptionRefused(code="sold_out", detail=detail, facts={"left": stock.left}))
+    now = heard.versions.as_of if moment.program.manual else moment.at
+    if not stock.has(heard.quantity, now):
+        left = stock.left_at(now)
+        detail = f"{heard.quantity} of {heard.reward} were asked for, {left} are left"
+        return (asked, f.RedemptionRefused(code="sold_out", detail=detail, facts={"left": left}))
     waiting = _waiting(heard, moment)
     if stock.total is None:
         return (asked, waiting)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from services.redemption.domain import facts as f
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import LotAmount, Terms
+from services.redemption.domain.pools import CodeLot
 from services.redemption.domain.vouchers import Voucher, VoucherKey, issued, move
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
@@ -136,15 +137,30 @@ class Stock:
     total: int | None = None
     reserved: int = 0
     taken: int = 0
+    lots: dict[datetime, CodeLot] | None = None
+    """The codes of its pool by when they end, where its codes are a partner's: they are the stock, all in `total`."""
 
     @property
     def left(self) -> int | None:
-        """Return how many pieces can still be asked for; None: always one more."""
+        """Return how many pieces can still be asked for, if none ends meanwhile; None: always one more."""
+        return self.left_at(None)
+
+    def left_at(self, now: datetime | None) -> int | None:
+        """Return how many pieces can still be asked for at that moment; None: always one more."""
+        if self.lots is not None:
+            return max(0, sum(lot.free for lot in self.lots.values() if lot.is_good(now)) - self.reserved)
         return None if self.total is None else max(0, self.total - self.reserved - self.taken)
 
-    def has(self, quantity: int) -> bool:
+    def has(self, quantity: int, now: datetime | None = None) -> bool:
         """Say whether so many pieces can be set aside."""
-        return self.left is None or self.left >= quantity
+        left = self.left_at(now)
+        return left is None or left >= quantity
+
+    def give(self, expires_at: datetime, codes: int) -> None:
+        """Take codes of a partner into the pool."""
+        assert self.lots is not None
+        self.lots.setdefault(expires_at, CodeLot(expires_at)).codes += codes
+        self.total = (self.total or 0) + codes
 
 
 @dataclass(slots=True)
@@ -181,12 +197,20 @@ class State:
             # even when a later version of the reward no longer counts.
             stock = self.stock.setdefault(saga.reward_key, Stock(saga.reward_key))
             _MOVE[type(fact)](stock, fact.quantity)
+        if isinstance(fact, f.VoucherIssued) and fact.code_ends_at is not None:
+            lots = self.stock.setdefault(saga.reward_key, Stock(saga.reward_key)).lots
+            if lots is not None:  # who folds a saga alone has no stock
+                lots[fact.code_ends_at].handed += 1
         _APPLY[type(fact)](saga, fact)
 
     def _published(self, key: RewardKey, fact: f.RewardPublished) -> None:
         stock = self.stock.setdefault(key, Stock(key))
         stock.version = fact.version
         stock.total = fact.terms.stock
+        terms = fact.terms.vouchers
+        if terms is not None and terms.of_pool:
+            stock.lots = {} if stock.lots is None else stock.lots
+            stock.total = sum(lot.codes for lot in stock.lots.values())
         self.terms[key, fact.version] = fact.terms
 
 

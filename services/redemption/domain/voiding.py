@@ -15,6 +15,17 @@ def void(state: State, heard: VoidVoucher, moment: Moment) -> tuple[AnyFact, ...
     voucher = voucher_of(state, heard)
     reference = heard.reference
     key = _use(voucher, heard)
+    if key is not None and voucher.uses[key].upto and not voucher.parts:
+        # A voucher of its own was issued for the part that came back.
+        return (
+            VoucherRefused(
+                voucher=heard.voucher,
+                code="over_returned",
+                asked="void",
+                reference=key.reference,
+                partner=heard.partner,
+            ),
+        )
     if key is not None and voucher.state is not VoucherState.VOID:
         return (
             VoucherUndone(

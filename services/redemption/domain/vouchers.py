@@ -41,10 +41,15 @@ class UseKey(NamedTuple):
 
 @dataclass(slots=True)
 class Use:
-    """A use that stands: what it paid; nothing where it was for a product."""
+    """A use that stands: what it paid; nothing where it was for a product.
+
+    `upto`: how far a tender that names it was given back by returns; so much of the amount was `restored` by them.
+    """
 
     amount: int | None = None
     currency: str | None = None
+    upto: int = 0
+    restored: int = 0
 
 
 @dataclass(slots=True)
@@ -71,6 +76,7 @@ class Voucher:
     conversion: str = ""
     turned_to: datetime | None = None
     step: int = 0
+    share_of: str = ""
     uses: dict[UseKey, Use] = field(default_factory=dict)
 
     @property
@@ -108,6 +114,7 @@ def issued(key: VoucherKey, fact: f.VoucherIssued, at: datetime | None = None) -
         fact.elsewhere,
         conversion=fact.conversion,
         turned_to=fact.turned_to,
+        share_of=fact.share_of,
     )
 
 
@@ -138,9 +145,20 @@ def _undone(voucher: Voucher, fact: f.VoucherUndone) -> None:
         (key,) = voucher.uses
     use = voucher.uses.pop(key)
     if voucher.remaining is not None:
-        voucher.remaining += use.amount or 0
+        voucher.remaining += (use.amount or 0) - use.restored
     if voucher.state is VoucherState.SPENT:
         voucher.state = VoucherState.ISSUED
+
+
+def _given_back(voucher: Voucher, fact: f.VoucherGivenBack) -> None:
+    use = voucher.uses[UseKey(fact.partner, fact.reference)]
+    use.upto = fact.upto
+    if fact.restored:
+        assert voucher.remaining is not None
+        use.restored += fact.restored
+        voucher.remaining += fact.restored
+        if voucher.state is VoucherState.SPENT:
+            voucher.state = VoucherState.ISSUED
 
 
 def _voided(voucher: Voucher, _fact: f.VoucherVoided) -> None:
@@ -158,6 +176,7 @@ def _stays(_voucher: Voucher, _fact: f.VoucherRefused) -> None:
 _MOVE: dict[type, Callable[[Voucher, Any], None]] = {
     f.VoucherRedeemed: _redeemed,
     f.VoucherUndone: _undone,
+    f.VoucherGivenBack: _given_back,
     f.VoucherVoided: _voided,
     f.VoucherExpired: _expired,
     f.VoucherRefused: _stays,

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from laurel.errors import Fault, Problem
 from laurel.io.database import Connection, Database
 from laurel.values import ID_PATTERN, PLAIN_ID_PATTERN
+from services.redemption.entry.http_codes import Pools, add_code_routes
 from services.redemption.entry.http_vouchers import VoucherViews, add_voucher_routes
 
 Program = Annotated[str, Path(pattern=PLAIN_ID_PATTERN)]
@@ -37,7 +38,7 @@ class Views(VoucherViews, Protocol):
         """Return the vouchers of a redemption, with their codes."""
 
 
-def routes(database: Database, views: Views, codes_token: SecretStr | None) -> APIRouter:
+def routes(database: Database, views: Views, pools: Pools, codes_token: SecretStr | None) -> APIRouter:
     """Make the routes; without `codes_token` the network is what keeps strangers from the codes."""
     router = APIRouter(prefix="/v1/programs/{program}")
 
@@ -73,6 +74,7 @@ def routes(database: Database, views: Views, codes_token: SecretStr | None) -> A
         _check(codes_token, authorization)
         return {"reward": reward, "secret": views.partner_secret(program, reward)}
 
+    add_code_routes(router, database, pools, lambda shown: _check(codes_token, shown))
     add_voucher_routes(router, database, views, lambda shown: _check(codes_token, shown))
     return router
 

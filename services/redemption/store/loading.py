@@ -12,6 +12,7 @@ from services.redemption.domain.heard import Terms, TimeIsUp
 from services.redemption.domain.state import RewardKey, Saga, SagaKey, SagaState, State, Stock
 from services.redemption.ports import Needs
 from services.redemption.store.columns import columns
+from services.redemption.store.pools import read_lots
 from services.redemption.store.printing import Press
 from services.redemption.store.saga_rows import COLUMNS, saga_of
 from services.redemption.store.vouchers import read_vouchers, vouchers_of
@@ -90,6 +91,7 @@ async def load(connection: Connection, needs: Needs, press: Press) -> State:
     ]
     drawn = needs.rewards | {saga.reward_key for saga in waiting if saga.counted}
     stock = await _lock_stock(connection, drawn, needs.published)
+    await read_lots(connection, stock)
     versions = {(key, stock[key].version) for key in needs.rewards if key in stock}
     versions |= {(saga.reward_key, saga.reward_version) for saga in waiting}
     # Who was added a moment ago has no vouchers.

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from laurel.codes import CHANCE_BYTES, code_of, suffix_of, suffix_of_others
 from services.redemption.domain.moment import Blank
+from services.redemption.domain.state import RewardKey
+from services.redemption.store.pools import PoolCode
 from services.redemption.store.secrets import Secret
 from services.redemption.store.vault import KEY_BYTES, NONCE_BYTES, Vault
 
@@ -47,6 +49,8 @@ class Press:
         """The keys of members who get their first voucher, sealed."""
         self.printed: dict[str, Secret] = {}
         """What is kept of each code, by voucher."""
+        self.handed: dict[str, tuple[str, bytes, str, str]] = {}
+        """Partners' codes that were handed out, by voucher: program, digest, member, voucher."""
 
     def offer_key(self, program: str, member: str) -> bytes:
         """Make a key for a member who may have none, and return it sealed."""
@@ -62,19 +66,24 @@ class Press:
     def print(self, program: str, member: str, voucher: str) -> Blank:
         """Make a code, sealed under its member's key."""
         code = code_of(self._chance.take(CHANCE_BYTES))
-        self.seal(program, member, voucher, code)
+        self._seal(program, member, voucher, code, self._vault.digest(program, code))
         return Blank(voucher, suffix_of(code))
 
     def take(self, program: str, member: str, voucher: str, code: str) -> Blank:
         """Take a code that a partner has made."""
-        self.seal(program, member, voucher, code)
+        self._seal(program, member, voucher, code, self._vault.digest(program, code))
         return Blank(voucher, suffix_of_others(code))
 
-    def seal(self, program: str, member: str, voucher: str, code: str) -> None:
-        """Keep a code that is there already as this voucher's."""
-        vault = self._vault
-        sealed = vault.seal(self._key(program, member), self._nonce(), program, member, voucher, code)
-        self.printed[voucher] = Secret(vault.digest(program, code), sealed)
+    def hand_out(self, reward: RewardKey, code: PoolCode, member: str, voucher: str) -> Blank:
+        """Make a partner's code this voucher's."""
+        plain = self._vault.open_pool_code(reward, code.digest, code.sealed)
+        self._seal(reward.program, member, voucher, plain, code.digest)
+        self.handed[voucher] = (reward.program, code.digest, member, voucher)
+        return Blank(voucher, code.suffix, code.expires_at)
+
+    def _seal(self, program: str, member: str, voucher: str, code: str, digest: bytes) -> None:
+        sealed = self._vault.seal(self._key(program, member), self._nonce(), program, member, voucher, code)
+        self.printed[voucher] = Secret(digest, sealed)
 
     def _key(self, program: str, member: str) -> AESGCM:
         """Return the member's key, opened once, or made where there is none."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from laurel.io.database import Connection
-from services.redemption.domain.fulfilling import voucher_id
+from services.redemption.domain.answering import awaits_points
+from services.redemption.domain.facts import VoucherIssued
+from services.redemption.domain.fulfilling import can_be_confirmed, voucher_id
 from services.redemption.domain.heard import ClockTurned, TimeIsUp, VoucherEnds
 from services.redemption.domain.moment import Blank
-from services.redemption.domain.state import SagaKey, State
+from services.redemption.domain.state import RewardKey, SagaKey, State
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
 from services.redemption.store.loading import MemberKey, load, overdue_in
+from services.redemption.store.pools import PoolCode, free_codes, hand_out
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
-from services.redemption.store.vouchers import ended
+from services.redemption.store.vouchers import UseFor, ended, uses_for
 from services.redemption.store.writing import forget_members, keep_member_keys, write
 
 
@@ -27,23 +31,40 @@ class PostgresStore:
         self._connection = connection
         self._vault = vault
         self._press = Press(vault)
+        self._reward_of: dict[SagaKey, RewardKey] = {}
+        self._free: dict[RewardKey, list[PoolCode]] = {}
 
     async def load(self, needs: Needs) -> State:
         """Lock and read what the needs name."""
         self._press = Press(self._vault)
-        return await load(self._connection, needs, self._press)
+        state = await load(self._connection, needs, self._press)
+        self._reward_of = {key: saga.reward_key for key, saga in state.sagas.items()}
+        if needs.held_at is not None:
+            self._free = await free_codes(self._connection, _pooled(state), needs.held_at)
+        return state
 
-    def print_vouchers(self, key: SagaKey, count: int, codes: Sequence[str] = ()) -> tuple[Blank, ...]:
-        """Make codes, or take a partner's, of which only hash and sealed form are kept."""
+    def print_vouchers(self, key: SagaKey, count: int, at: datetime, codes: Sequence[str] = ()) -> tuple[Blank, ...]:
+        """Make codes, of which only hash and sealed form are kept, or take these, or those of the partner's pool."""
         program, member, _ = key
-        names = [voucher_id(key, number) for number in range(1, count + 1)]
         if codes:
+            names = [voucher_id(key, number) for number in range(1, count + 1)]
             return tuple(self._press.take(program, member, *each) for each in zip(names, codes, strict=True))
-        return tuple(self._press.print(program, member, name) for name in names)
+        reward = self._reward_of[key]
+        if reward in self._free:
+            # What is over for this saga may be good for one whose time is earlier.
+            free = [code for code in self._free[reward] if code.expires_at > at][:count]
+            self._free[reward] = [code for code in self._free[reward] if code not in free]
+            named = zip(free, range(1, len(free) + 1), strict=True)
+            return tuple(self._press.hand_out(reward, code, member, voucher_id(key, number)) for code, number in named)
+        return tuple(self._press.print(program, member, voucher_id(key, number)) for number in range(1, count + 1))
 
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became."""
         return self._press.print(*key)
+
+    async def uses_for(self, wanted: Collection[UseFor]) -> Mapping[UseFor, Sequence[VoucherKey]]:
+        """Find the vouchers that were used for something."""
+        return await uses_for(self._connection, wanted)
 
     async def forget_members(self, members: Sequence[MemberKey]) -> None:
         """Destroy the keys of members who were erased."""
@@ -81,3 +102,18 @@ class PostgresStore:
         """Write what was decided."""
         await keep_member_keys(self._connection, self._press.new_keys)
         await write(self._connection, decisions, state, self._press.printed)
+        issued = {fact.voucher for each in decisions for fact in each.facts if isinstance(fact, VoucherIssued)}
+        await hand_out(self._connection, [code for voucher, code in self._press.handed.items() if voucher in issued])
+
+
+def _pooled(state: State) -> dict[RewardKey, int]:
+    """Return how many codes of each pool sagas may be given that wait for their points."""
+    wanted: Counter[RewardKey] = Counter()
+    for saga in state.sagas.values():
+        if (
+            (awaits_points(saga) or can_be_confirmed(saga))
+            and (terms := state.terms_of(saga).vouchers) is not None
+            and terms.of_pool
+        ):
+            wanted[saga.reward_key] += saga.quantity
+    return wanted

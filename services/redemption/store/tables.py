@@ -176,6 +176,7 @@ vouchers = hash_partitioned(
     Column("product", Text),
     Column("parts", Boolean, nullable=False, server_default=text("false")),
     Column("elsewhere", Boolean, nullable=False, server_default=text("false")),
+    _text("share_of"),
     PrimaryKeyConstraint("program", "member", "voucher"),
     schema=SCHEMA,
 )
@@ -204,6 +205,44 @@ voucher_decisions = hash_partitioned(
     schema=SCHEMA,
 )
 
+pool_codes = Table(
+    "pool_codes",
+    metadata,
+    key_text("program"),
+    # Within a program a code is that of one voucher, whoever gave it.
+    Column("digest", LargeBinary, nullable=False),
+    key_text("reward"),
+    _instant("expires_at"),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("suffix", Text, nullable=False),
+    # Who was handed it, and as which voucher.
+    Column("member", Text(collation="C")),
+    Column("voucher", Text(collation="C")),
+    PrimaryKeyConstraint("program", "digest"),
+    schema=SCHEMA,
+)
+Index(
+    "pool_codes_free",
+    pool_codes.c.program,
+    pool_codes.c.reward,
+    pool_codes.c.expires_at,
+    pool_codes.c.digest,
+    postgresql_where=text("voucher is null"),
+)
+
+pool_lots = Table(
+    "pool_lots",
+    metadata,
+    key_text("program"),
+    key_text("reward"),
+    _instant("expires_at"),
+    _count("codes"),
+    _count("handed"),
+    PrimaryKeyConstraint("program", "reward", "expires_at"),
+    CheckConstraint("handed >= 0 AND handed <= codes", name="pool_lots_counts"),
+    schema=SCHEMA,
+)
+
 voucher_uses = hash_partitioned(
     "voucher_uses",
     metadata,
@@ -214,6 +253,8 @@ voucher_uses = hash_partitioned(
     key_text("reference"),
     Column("amount", BigInteger),
     Column("currency", Text),
+    _count("upto"),
+    _count("restored"),
     PrimaryKeyConstraint("program", "member", "voucher", "partner", "reference"),
     schema=SCHEMA,
 )

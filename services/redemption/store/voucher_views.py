@@ -21,7 +21,7 @@ SHOWN: Final = f"""
 
 _BY_CODE: Final = f"""
     select {SHOWN} from vouchers v join members m on m.program = v.program and m.member = v.member
-    where v.program = $1 and v.digest = $3"""
+    where v.program = $1 and v.digest = any($3::bytea[])"""
 
 _LISTED: Final = f"""
     select {SHOWN} from vouchers v join members m on m.program = v.program and m.member = v.member
@@ -41,9 +41,10 @@ class VoucherViews:
     ) -> dict[str, Any] | None:
         """Return the voucher of a code, however it was typed; None where there is none."""
         plain = read_code(code)
-        if plain is None:
-            return None
-        row = await connection.fetchrow(_BY_CODE, program, now, self._vault.digest(program, plain))
+        digests = [self._vault.foreign_digest(program, code)]
+        if plain is not None:
+            digests.append(self._vault.digest(program, plain))
+        row = await connection.fetchrow(_BY_CODE, program, now, digests)
         return None if row is None else self._shown(row, program)
 
     async def listed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -23,14 +23,14 @@ _VOUCHERS: Final = """
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, voucher)
     cross join lateral (
         select program, member, voucher, state, suffix, issued_at, value, remaining, currency, percent, product,
-               expires_at, not_above_basket, parts, elsewhere, redemption, conversion, turned_to, step
+               expires_at, not_above_basket, parts, elsewhere, redemption, conversion, turned_to, step, share_of
         from vouchers where program = k.program and member = k.member and voucher = k.voucher offset 0) v"""
 
 _USES: Final = """
     select u.*
     from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as k (program, member, voucher, reference)
     cross join lateral (
-        select program, member, voucher, partner, reference, amount, currency from voucher_uses
+        select program, member, voucher, partner, reference, amount, currency, upto, restored from voucher_uses
         where program = k.program and member = k.member and voucher = k.voucher and reference = k.reference
         offset 0) u"""
 
@@ -43,6 +43,15 @@ _OF_SAGAS: Final = """
         from vouchers where program = k.program and member = k.member and redemption = k.redemption
           and redemption <> '' offset 0) v"""
 
+_USES_FOR: Final = """
+    select u.program, u.partner, u.reference, u.member, u.voucher
+    from unnest($1::text[], $2::text[], $3::text[]) as k (program, partner, reference)
+    join voucher_uses u on u.program = k.program and u.reference = k.reference and u.partner = k.partner
+    order by u.program, u.member, u.voucher"""
+
+UseFor = tuple[str, str, str]
+"""What a voucher was used for: program, partner and reference."""
+
 _VOUCHERS_MADE: Final = Adding(
     "vouchers",
     {
@@ -51,6 +60,7 @@ _VOUCHERS_MADE: Final = Adding(
         "expires_at": "timestamptz", "suffix": "text", "digest": "bytea", "sealed": "bytea", "conversion": "text",
         "not_above_basket": "boolean", "turned_to": "timestamptz", "step": "int", "remaining": "bigint",
         "percent": "smallint", "product": "text", "parts": "boolean", "elsewhere": "boolean",
+        "share_of": "text",
     },
 )  # fmt: skip
 
@@ -62,9 +72,11 @@ _SET: Final = """
     where v.program = k.program and v.member = k.member and v.voucher = k.voucher"""
 
 _ADD_USES: Final = """
-    insert into voucher_uses (program, member, voucher, partner, reference, amount, currency)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[])
-    on conflict do nothing"""
+    insert into voucher_uses (program, member, voucher, partner, reference, amount, currency, upto, restored)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
+        $8::bigint[], $9::bigint[])
+    on conflict (program, member, voucher, partner, reference)
+    do update set upto = excluded.upto, restored = excluded.restored"""
 
 _DROP_USES: Final = """
     delete from voucher_uses u
@@ -120,6 +132,14 @@ def _by_key(rows: Iterable[Iterable[Any]]) -> dict[VoucherKey, Voucher]:
     return found
 
 
+async def uses_for(connection: Connection, wanted: Collection[UseFor]) -> dict[UseFor, list[VoucherKey]]:
+    """Find the vouchers that were used for something, whoever's they are; unlocked."""
+    found: dict[UseFor, list[VoucherKey]] = {}
+    for program, partner, reference, *whose in await connection.fetch(_USES_FOR, *columns(sorted(wanted))):
+        found.setdefault((program, partner, reference), []).append(VoucherKey(program, *whose))
+    return found
+
+
 async def write_vouchers(
     connection: Connection, decisions: Sequence[Decision], state: State, secrets: Mapping[str, Secret]
 ) -> None:
@@ -150,10 +170,10 @@ async def _write_uses(connection: Connection, decisions: Sequence[Decision], sta
         for decision in decisions
         if isinstance(decision.key, VoucherKey)
         for fact in decision.facts
-        if isinstance(fact, f.VoucherRedeemed | f.VoucherUndone)
+        if isinstance(fact, f.VoucherRedeemed | f.VoucherUndone | f.VoucherGivenBack)
     })  # fmt: skip
     stand = [
-        (*key, *use, paid.amount, paid.currency)
+        (*key, *use, paid.amount, paid.currency, paid.upto, paid.restored)
         for key, use in touched
         if (paid := state.vouchers[key].uses.get(use)) is not None
     ]
@@ -181,7 +201,7 @@ def _made(decision: Decision, state: State, secrets: Mapping[str, Secret]) -> li
             value.amount if value else None, value.currency if value else None, fact.issued_at or decision.at,
             fact.expires_at, fact.suffix, secret.digest, secret.sealed, fact.conversion, fact.not_above_basket,
             fact.turned_to, voucher.step, voucher.remaining,
-            fact.percent, fact.product, fact.parts, fact.elsewhere,
+            fact.percent, fact.product, fact.parts, fact.elsewhere, fact.share_of,
         ))  # fmt: skip
     return rows
 

@@ -16,6 +16,7 @@ from services.redemption.store import saga_rows
 from services.redemption.store.calls import write_calls
 from services.redemption.store.columns import columns
 from services.redemption.store.loading import MemberKey
+from services.redemption.store.pools import write_lots
 from services.redemption.store.secrets import Secret
 from services.redemption.store.vouchers import write_vouchers
 
@@ -57,7 +58,9 @@ async def write(
     await write_calls(connection, decisions)
     sagas = {key: state.sagas[key] for decision in decisions if isinstance(key := decision.key, SagaKey)}
     await _run(connection, saga_rows.WRITE, [saga_rows.row_of(saga) for saga in sagas.values()])
-    await _run(connection, _STOCK, [_stock_row(stock) for stock in _touched(decisions, state)])
+    touched = list(_touched(decisions, state))
+    await _run(connection, _STOCK, [_stock_row(stock) for stock in touched])
+    await write_lots(connection, touched)
 
 
 async def keep_member_keys(connection: Connection, keys: Mapping[MemberKey, bytes]) -> None:

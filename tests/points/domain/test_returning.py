@@ -106,3 +106,22 @@ async def test_expired_points_are_not_asked_for() -> None:
         "rule": "base", "unit": "point", "amount": 100, "taken": 0, "expired": 100, "owed": 0,
     }  # fmt: skip
     assert (till.balance.available, till.balance.owed, till.balance.expired) == (0, 0, 100)
+
+
+async def test_a_return_says_what_comes_back_of_the_tenders_that_name_something() -> None:
+    till = await clubcard()
+    tenders = [
+        {"kind": "voucher", "amount": 250, "ref": "till-1"},
+        {"kind": "points", "amount": 101, "ref": "h-1"},
+        {"kind": "card", "amount": 649},
+    ]
+    await till.buy("b-1", 1000, tenders=tenders)
+
+    def told(back: dict[str, object]) -> object:
+        return [tuple(each.values()) for each in back["tenders"]]  # type: ignore[attr-defined]
+
+    first = await till.give_back("r-1", "b-1", amount=333)
+    assert told(first) == [("voucher", "till-1", 250, 0, 83), ("points", "h-1", 101, 0, 34)]
+    assert told(await till.give_back("r-2", "b-1", amount=100, tenders=[])) == []
+    rest = await till.give_back("r-3", "b-1")
+    assert told(rest) == [("voucher", "till-1", 250, 108, 250), ("points", "h-1", 101, 44, 101)]

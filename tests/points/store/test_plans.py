@@ -21,6 +21,7 @@ from services.points.store import (
     segmenting,
     tiering,
     turning,
+    views,
     writing,
     writing_few,
 )
@@ -129,3 +130,38 @@ async def test_hot_statements_go_by_key(database: Database, database_urls: Datab
             assert not filters, f"{name} compares every row with every key:\n{plan}"
             assert "Seq Scan on" not in plan, f"{name} reads a whole table:\n{plan}"
             assert "Hash Join" not in plan, f"{name} hashes a whole table:\n{plan}"
+
+
+PAGES = {
+    "lots": (views._LOTS, ("clubcard", "m-1", 0, 0, 10, None)),
+    "statement": (views._STATEMENT, ("clubcard", "m-1", 2**62, 10, None)),
+    "decisions": (views._DECISIONS, ("clubcard", "m-1", 2**62, 10, None)),
+}
+
+
+@pytest.mark.parametrize("analysed", [False, True], ids=["young", "analysed"])
+async def test_a_page_is_read_from_its_end_and_no_further(
+    database: Database, database_urls: DatabaseUrls, analysed: bool
+) -> None:
+    """Whoever has 10,000 lots waits for a page no longer than who has 10: nothing of the rest is read or sorted."""
+    await fill(database)
+    road = Road(FixedPrograms(document("clubcard")))
+    for part in range(4):
+        async with database.transaction() as connection:
+            bought = [purchase(f"more-{part}-{number}", 1000) for number in range(250)]
+            await road.run(Ledger(connection), [report("clubcard", "m-1", each, START) for each in bought])
+    if analysed:
+        owner = await asyncpg.connect(database_urls.owner)
+        await owner.execute("analyze")
+        await owner.close()
+    async with database.reading() as connection:
+        for name, (statement, arguments) in PAGES.items():
+            # The plan of a statement that has been asked often, as those of readers are.
+            prepared = await connection.prepare(f"explain (analyze, timing off) {statement}")
+            for _ in range(7):
+                plan = "\n".join(row[0] for row in await prepared.fetch(*arguments))
+            assert "Sort" not in plan, f"{name} sorts all that a member has:\n{plan}"
+            assert "Seq Scan on" not in plan, f"{name} reads a whole table:\n{plan}"
+            assert "Join Filter" not in plan, f"{name} compares every row with every other:\n{plan}"
+            most = max(float(rows) for rows in re.findall(r"actual rows=([\d.]+)", plan))
+            assert most <= 20, f"{name} reads more than its page:\n{plan}"

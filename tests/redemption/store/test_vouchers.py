@@ -27,6 +27,7 @@ from services.redemption.testing import (
     points_captured,
     points_converted,
     points_held,
+    points_returned,
     redemption_requested,
     reward_published,
     voucher_used,
@@ -284,3 +285,27 @@ async def test_kinds_are_kept_and_shown(
     rows = await auditor.fetch("select reference, amount from voucher_uses order by reference")
     assert [tuple(row) for row in rows] == [("till-1", 400), ("till-2", 149), ("till-3", None)]
     assert await findings(auditor, across=False) == []
+
+
+async def test_returns_give_back_on_tables_too(
+    counter: Any, database_urls: Any, auditor: asyncpg.Connection[Any]
+) -> None:
+    card = await gift_card(counter, auditor)
+    await counter.hear(points_converted("m-1", "v-1"), points_converted("m-2", "v-2"))
+    uses = (
+        voucher_used("m-1", "v-1", "a"), voucher_used("m-2", "v-2", "b"), voucher_used("m-1", card, "c", amount=1000),
+    )  # fmt: skip
+    await counter.hear(*uses)
+    whole = points_returned("m-1", "r-1", ("voucher", "a", 250, 0, 250), ("voucher", "b", 250, 0, 100))
+    assert types(await counter.hear(whole)) == ["undone", "issued"]
+    assert types(await counter.hear(points_returned("m-1", "r-2", ("voucher", "b", 250, 100, 250)))) == ["issued"]
+    assert types(await counter.hear(points_returned("m-1", "r-3", ("voucher", "c", 900, 0, 300)))) == ["undone"]
+    rows = await auditor.fetch("select value from vouchers where share_of = 'v-2' order by value")
+    assert [row["value"] for row in rows] == [100, 150]
+    assert await auditor.fetchval("select remaining from vouchers where voucher = $1", card) == 333
+    assert await findings(auditor, across=False) == []
+    owner = await asyncpg.connect(database_urls.owner)
+    await owner.execute("update redemption.vouchers set value = 101, remaining = 101 where value = 100")
+    await owner.close()
+    proofs = {found.proof for found in await findings(auditor, across=False)}
+    assert proofs == {"a return gives back no more of a voucher than it paid", "vouchers are folds of their decisions"}
