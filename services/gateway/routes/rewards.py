@@ -72,6 +72,8 @@ async def put_reward(request: Request) -> Response:
         for name in ("value", "valid_days")
         if body.voucher is not None and getattr(body, name) is not None
     ]
+    if body.fulfilment is not None and body.voucher is not None and body.voucher.codes is not None:
+        faults.append(Fault("/voucher/codes", "not_allowed", "A partner that fulfils gives the codes itself"))
     if faults:
         raise Problem("invalid", errors=faults)
     document = msgspec.structs.replace(body, reward=reward)

@@ -49,8 +49,8 @@ class PostgresStore:
         if codes:
             names = [voucher_id(key, number) for number in range(1, count + 1)]
             return tuple(self._press.take(program, member, *each) for each in zip(names, codes, strict=True))
-        reward = self._reward_of[key]
-        if reward in self._free:
+        reward = self._reward_of.get(key)
+        if reward is not None and reward in self._free:
             # What is over for this saga may be good for one whose time is earlier.
             free = [code for code in self._free[reward] if code.expires_at > at][:count]
             self._free[reward] = [code for code in self._free[reward] if code not in free]
@@ -110,10 +110,9 @@ def _pooled(state: State) -> dict[RewardKey, int]:
     """Return how many codes of each pool sagas may be given that wait for their points."""
     wanted: Counter[RewardKey] = Counter()
     for saga in state.sagas.values():
-        if (
-            (awaits_points(saga) or can_be_confirmed(saga))
-            and (terms := state.terms_of(saga).vouchers) is not None
-            and terms.of_pool
-        ):
+        if not awaits_points(saga) and not can_be_confirmed(saga):
+            continue
+        terms = state.terms_of(saga).vouchers
+        if terms is not None and terms.of_pool:
             wanted[saga.reward_key] += saga.quantity
     return wanted

@@ -39,7 +39,7 @@ _OF_SAGAS: Final = """
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
     cross join lateral (
         select program, member, voucher, state, suffix, issued_at, value, remaining, currency, percent, product,
-               expires_at, not_above_basket, parts, elsewhere, redemption, conversion, turned_to, step
+               expires_at, not_above_basket, parts, elsewhere, redemption, conversion, turned_to, step, share_of
         from vouchers where program = k.program and member = k.member and redemption = k.redemption
           and redemption <> '' offset 0) v"""
 
