@@ -37,7 +37,7 @@ def test_published_reward_is_announced_with_its_terms(desk: Desk) -> None:
     assert said[0].member == ""
     assert body(said[0])["document"] == {
         "reward": "mug", "name": "A cup", "kind": "product", "unit": "point", "price": 30, "stock": None,
-        "value": None, "valid_days": None, "voucher": None,
+        "value": None, "valid_days": None, "fulfilment": None, "voucher": None,
     }  # fmt: skip
     assert body(said[0])["cause"] == {"kind": "reward", "id": "mug"}
 
