@@ -54,6 +54,12 @@ def suffix_of(code: str) -> str:
     return code[-_GROUP:]
 
 
+def suffix_of_others(code: str) -> str:
+    """Return the same of a code that somebody else made; nothing of one so short that it would tell too much."""
+    letters = "".join(each for each in code if each.isascii() and each.isalnum())
+    return letters[-_GROUP:] if len(letters) >= 2 * _GROUP else ""
+
+
 def _check(values: list[int]) -> int:
     """Return the sum of the values, each times another power of 2 in the field."""
     total = 0

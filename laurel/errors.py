@@ -131,6 +131,8 @@ _REFUSED = {
     "below_minimum": "This is below the minimum",
     "not_offered": "The program does not offer this",
     "key_used": "This was already used to redeem",
+    "redemption_cancelled": "The redemption was cancelled",
+    "partner_refused": "The partner that fulfils this has refused it",
     "voucher_spent": "The voucher is spent",
     "voucher_expired": "The voucher has expired",
     "voucher_void": "The voucher is void",
@@ -153,6 +155,9 @@ _CONFLICTS = {
     "other_household": "The member belongs to another household",
     "webhook_disabled": "The webhook is disabled; enable it first",
     "hold_open": "The hold is open; capture or release it first",
+    "redemption_ended": "The redemption has ended",
+    "redemption_not_held": "Nothing of this redemption is held to be confirmed",
+    "redemption_used": "What the redemption gave was used, or has ended",
 }
 _GONE = {"events_gone": "The events asked for are no longer kept"}
 _TOO_LARGE = {"too_large": "The body is too large"}

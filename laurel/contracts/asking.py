@@ -158,6 +158,33 @@ class RedemptionRequested(Event):
     attributes: Attributes = Field(default_factory=dict)
     pay: PayAsked | None = None
     stands: MemberStands | None = None
+    later: bool = False
+    versions: Versions
+
+
+class RedemptionConfirmRequested(Event):
+    """What is held for a redemption is to be finished."""
+
+    TYPE: ClassVar[str] = "redemption.confirm_requested.v1"
+
+    redemption: Id
+    partner: PartnerId
+    settles: bool = False
+    versions: Versions
+
+
+class RedemptionCancelRequested(Event):
+    """A redemption is to be taken back; `by` decides what becomes of points that have expired since.
+
+    `settles`: an operator decides for a partner that is silent.
+    """
+
+    TYPE: ClassVar[str] = "redemption.cancel_requested.v1"
+
+    redemption: Id
+    partner: PartnerId
+    by: Literal["member", "provider"]
+    settles: bool = False
     versions: Versions
 
 

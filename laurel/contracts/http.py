@@ -315,3 +315,7 @@ class CancelRedemption(Body):
 
     by: Literal["member", "provider"]
     reason: Text
+
+
+class ConfirmRedemption(Body):
+    """Nothing needs to be said to finish what is held."""

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from laurel.contracts.activity import Identifier
 from laurel.contracts.envelope import Body
+from laurel.contracts.fulfilment import Fulfilment
 from laurel.contracts.rewards import (
     AmountPrice,
     CashRate,
@@ -75,6 +76,12 @@ class RewardLimitBody(RewardLimit):
     model_config = _FORBID
 
 
+class FulfilmentBody(Fulfilment):
+    """Who fulfils a reward, as callers send it."""
+
+    model_config = _FORBID
+
+
 class PublishReward(Reward):
     """A reward, whose id is in the path and may be repeated in the body."""
 
@@ -86,6 +93,7 @@ class PublishReward(Reward):
     pay: PayTermsBody | None = None
     value: MoneyBody | None = None
     voucher: VoucherTermsBody | None = None
+    fulfilment: FulfilmentBody | None = None
     eligibility: EligibilityBody | None = None
     limits: Annotated[list[RewardLimitBody], Field(max_length=20)] = Field(default_factory=list)  # type: ignore[assignment]
     blackouts: Annotated[list[DayRangeBody], Field(max_length=100)] = Field(default_factory=list)  # type: ignore[assignment]
@@ -142,6 +150,7 @@ class RequestRedemption(Body):
     beneficiary: Beneficiary | None = None
     attributes: Attributes = Field(default_factory=dict)
     pay: Pay | None = None
+    confirm: Literal["later"] | None = None
 
 
 class QuoteRedemption(RequestRedemption):

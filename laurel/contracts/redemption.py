@@ -61,6 +61,16 @@ class HoldReleaseRequested(Event):
     reason: Text = ""
 
 
+class HoldCancelRequested(Event):
+    """The capture for a redemption is to be undone; `by` decides what has ended since. This cannot be refused."""
+
+    TYPE: ClassVar[str] = "hold.cancel_requested.v1"
+
+    hold: Id
+    redemption: Id
+    by: Literal["member", "provider"]
+
+
 class RewardPublished(Event):
     """A reward is offered, or changed."""
 
@@ -130,15 +140,31 @@ class RedemptionEvent(Event):
 
 
 class RedemptionHeld(RedemptionEvent):
-    """Points, stock and price are held."""
+    """Points, stock and price are held until it is confirmed, or until `expires_at`."""
 
     TYPE: ClassVar[str] = "redemption.held.v1"
 
+    expires_at: Instant | None = None
+
+
+class RedemptionFulfilling(RedemptionEvent):
+    """A partner is asked to fulfil; `delayed`: it has been silent for longer than it may be."""
+
+    TYPE: ClassVar[str] = "redemption.fulfilling.v1"
+
+    delayed: bool = False
+
 
 class RedemptionFulfilled(RedemptionEvent):
-    """The member has the reward."""
+    """The member has the reward; `reference` is what a partner that fulfilled calls it.
+
+    `request` is the request, if any, that waited while an operator decided.
+    """
 
     TYPE: ClassVar[str] = "redemption.fulfilled.v1"
+
+    reference: ShortText = ""
+    request: ShortText = ""
 
 
 class RedemptionRefused(RedemptionEvent):
@@ -148,9 +174,27 @@ class RedemptionRefused(RedemptionEvent):
 
 
 class RedemptionCancelled(RedemptionEvent):
-    """A redemption was taken back."""
+    """A redemption was taken back, and its points are where they came from: `lots`, some of them perhaps new.
+
+    `request` is the request, if any, that waited for another end of it.
+    """
 
     TYPE: ClassVar[str] = "redemption.cancelled.v1"
+
+    by: Literal["member", "provider"] = "member"
+    request: ShortText = ""
+
+
+class RedemptionAskRefused(Event):
+    """What was `asked` of a redemption could not be done; it stays as it is."""
+
+    TYPE: ClassVar[str] = "redemption.ask_refused.v1"
+
+    redemption: Id
+    asked: Literal["cancel", "confirm"]
+    code: Name
+    detail: Text | None = None
+    facts: JsonObject = Field(default_factory=dict)
 
 
 class VoucherEvent(Event):

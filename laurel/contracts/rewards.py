@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from laurel.contracts.envelope import Said
+from laurel.contracts.fulfilment import Fulfilment
 from laurel.contracts.vouchers import VoucherTerms
 from laurel.values import (
     NO_NUL_PATTERN,
@@ -157,6 +158,7 @@ class Reward(Said):
     value: Money | None = None
     valid_days: Positive | None = None
     voucher: VoucherTerms | None = None
+    fulfilment: Fulfilment | None = None
     attributes: Annotated[dict[Name, AttributeKind], Field(max_length=50)] = Field(default_factory=dict)
     eligibility: Eligibility | None = None
     limits: Annotated[list[RewardLimit], Field(max_length=20)] = Field(default_factory=list)

@@ -20,8 +20,10 @@ AFTER_COMMIT = "after_commit"
 AFTER_PUBLISH = "after_publish"
 AFTER_MARK = "after_mark"
 BEFORE_OFFSETS = "before_offsets"
+AFTER_PARTNER = "after_partner"
+"""A partner was asked, and nothing of its answer is kept."""
 
-NAMES = frozenset({BEFORE_COMMIT, AFTER_COMMIT, AFTER_PUBLISH, AFTER_MARK, BEFORE_OFFSETS})
+NAMES = frozenset({BEFORE_COMMIT, AFTER_COMMIT, AFTER_PUBLISH, AFTER_MARK, BEFORE_OFFSETS, AFTER_PARTNER})
 
 Action = Callable[[], Awaitable[None] | None]
 

@@ -12,6 +12,8 @@ MEMBER: Final = "member"
 REWARD: Final = "reward"
 RESOURCE: Final = "resource"
 REDEMPTION: Final = "redemption"
+REDEMPTION_CONFIRM: Final = "redemption_confirm"
+REDEMPTION_CANCEL: Final = "redemption_cancel"
 HOLD: Final = "hold"
 HOLD_CAPTURE: Final = "hold_capture"
 HOLD_RELEASE: Final = "hold_release"
@@ -40,6 +42,8 @@ _LETTERS: Final = {
     REWARD: "w",
     RESOURCE: "ws",
     REDEMPTION: "r",
+    REDEMPTION_CONFIRM: "rc",
+    REDEMPTION_CANCEL: "rx",
     HOLD: "h",
     HOLD_CAPTURE: "hc",
     HOLD_RELEASE: "hr",

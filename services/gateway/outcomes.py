@@ -69,9 +69,11 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     redemption.RewardPublished.TYPE: redemptions.reward_published,
     redemption.ResourcePublished.TYPE: redemptions.resource_published,
     redemption.RedemptionHeld.TYPE: redemptions.held,
+    redemption.RedemptionFulfilling.TYPE: redemptions.fulfilling,
     redemption.RedemptionFulfilled.TYPE: redemptions.fulfilled,
     redemption.RedemptionRefused.TYPE: redemptions.redemption_refused,
     redemption.RedemptionCancelled.TYPE: redemptions.cancelled,
+    redemption.RedemptionAskRefused.TYPE: redemptions.ask_refused,
     redemption.VoucherRedeemed.TYPE: vouchers.voucher_moved,
     redemption.VoucherUndone.TYPE: vouchers.voucher_moved,
     redemption.VoucherVoided.TYPE: vouchers.voucher_moved,
@@ -91,8 +93,7 @@ ANSWERS: Final = TYPES - {
     points.TierKept.TYPE,
     points.SegmentChanged.TYPE,
     points.ClockTurned.TYPE,
-    redemption.RedemptionHeld.TYPE,
-    redemption.RedemptionCancelled.TYPE,
+    redemption.RedemptionFulfilling.TYPE,
     parking.MessageParked.TYPE,
 }
 """The types that can be the outcome of a request; what these others tell nobody has asked for."""

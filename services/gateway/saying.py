@@ -21,6 +21,8 @@ from laurel.contracts.asking import (
     MemberEraseRequested,
     MergeRequested,
     PendingDecisionRequested,
+    RedemptionCancelRequested,
+    RedemptionConfirmRequested,
     RedemptionRequested,
     ResourcePublishRequested,
     RewardPublishRequested,
@@ -190,6 +192,22 @@ def redemption_requested(
         **wanted,
     )
     return _said(RedemptionRequested.TYPE, stamp, member, at, encode(body), traceparent)
+
+
+def redemption_confirm_requested(
+    stamp: Stamp, redemption: str, member: str, partner: str, traceparent: str, *, settles: bool = False
+) -> Saying:
+    """What is held for a redemption is to be finished; an operator `settles` it for a partner that is silent."""
+    fields = {"redemption": redemption, "partner": partner, "settles": settles}
+    return _to_points(RedemptionConfirmRequested, stamp, member, traceparent, **fields)
+
+
+def redemption_cancel_requested(
+    stamp: Stamp, redemption: str, member: str, partner: str, by: str, traceparent: str, *, settles: bool = False
+) -> Saying:
+    """A redemption is to be taken back, also from a partner that is silent, where an operator `settles` it."""
+    fields = {"redemption": redemption, "partner": partner, "by": by, "settles": settles}
+    return _to_points(RedemptionCancelRequested, stamp, member, traceparent, **fields)
 
 
 def clock_turn_requested(stamp: Stamp, as_of: datetime, traceparent: str) -> Saying:

@@ -465,6 +465,13 @@ class RedemptionQuoteShown(Shown):
     affordable: bool = False
 
 
+class FulfilmentSecret(Shown):
+    """The common secret with the partner that fulfils a reward."""
+
+    reward: str
+    secret: str
+
+
 class RewardsShown(Shown):
     """A page of the catalogue."""
 
@@ -553,6 +560,9 @@ class RedemptionShown(Shown):
     to_pay: Money | None = None
     lots: list[LotAmount] = []
     vouchers: Annotated[list[VoucherShown], Field(max_length=1000)] = []
+    expires_at: Instant | None = None
+    by: Literal["member", "provider"] | None = None
+    reference: str | None = None
     code: str | None = None
     delayed: bool = False
 

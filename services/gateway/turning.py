@@ -50,6 +50,7 @@ class _Vouchers(msgspec.Struct):
     done: bool
     vouchers_issued: int
     vouchers_expired: int
+    holds_timed_out: int = 0
 
 
 _decode_vouchers = msgspec.json.Decoder(_Vouchers).decode
@@ -140,8 +141,10 @@ class Turning:
         vouchers = await self._vouchers(turn)
         if not vouchers.done:
             return False
+        turned = msgspec.json.decode(turn.turned)
         body = {
-            **msgspec.json.decode(turn.turned),
+            **turned,
+            "holds_timed_out": turned.get("holds_timed_out", 0) + vouchers.holds_timed_out,
             "vouchers_expired": vouchers.vouchers_expired,
             "vouchers_issued": vouchers.vouchers_issued,
         }

@@ -64,6 +64,7 @@ async def wanted_of(
     return {
         "reward": body.reward,
         "quantity": body.quantity,
+        "later": body.confirm is not None,
         "amount": body.amount,
         "currency": body.currency,
         "on": body.on,

@@ -18,6 +18,7 @@ from services.points.domain.asked import (
     Asked,
     AskOfHold,
     CancelHold,
+    CancelSagaHold,
     CaptureHold,
     ChangeMember,
     CloseMember,
@@ -39,7 +40,7 @@ from services.points.domain.asked import (
     TurnClock,
     Unmerge,
 )
-from services.points.domain.cancelling import cancel
+from services.points.domain.cancelling import cancel, cancel_saga
 from services.points.domain.capturing import capture, capture_timed
 from services.points.domain.correcting import correct
 from services.points.domain.enrolling import enrol
@@ -75,6 +76,7 @@ DECIDERS: dict[str, Decider] = {
     "hold.requested.v1": Decider("hold", msgspec.json.Decoder(PlaceHold).decode, hold),
     "hold.capture_requested.v1": Decider("capture", msgspec.json.Decoder(CaptureHold).decode, capture),
     "hold.release_requested.v1": Decider("release", msgspec.json.Decoder(ReleaseHold).decode, release),
+    "hold.cancel_requested.v1": Decider("cancel", msgspec.json.Decoder(CancelSagaHold).decode, cancel_saga),
     "timed_hold.requested.v1": Decider("hold", msgspec.json.Decoder(PlaceTimedHold).decode, hold_timed),
     "timed_hold.capture_requested.v1": Decider("capture", msgspec.json.Decoder(AskOfHold).decode, capture_timed),
     "timed_hold.release_requested.v1": Decider("release", msgspec.json.Decoder(AskOfHold).decode, release_timed),

@@ -14,6 +14,7 @@ from services.points.domain.asked import (
     Adjust,
     Asked,
     AskOfHold,
+    CancelSagaHold,
     CaptureHold,
     ChangeMember,
     Correct,
@@ -125,7 +126,7 @@ class Needing:
             until: datetime | None = asked.at
         else:
             until = judged_by(asked, key.program).as_of
-            if until is None and isinstance(asked, PlaceHold | CaptureHold | ReleaseHold):
+            if until is None and isinstance(asked, PlaceHold | CaptureHold | ReleaseHold | CancelSagaHold):
                 needs.clocks.add(key.program)
         if until is not None:
             seen = needs.until.get(key)

@@ -13,6 +13,7 @@ import msgspec
 
 from laurel.contracts import redemption as said
 from laurel.contracts.envelope import Cause, Event
+from laurel.contracts.fulfilment import Fulfilment
 from laurel.contracts.points import LotAmount
 from laurel.contracts.rewards import Money
 from laurel.shapes import encode, struct_of
@@ -26,6 +27,7 @@ from services.redemption.ports import Announcement, Decision, Incoming
 # Structs are built without a check, so what is passed through (the wallet's balances) may stay raw JSON.
 _Cause: Any = struct_of(Cause)
 _LotAmount: Any = struct_of(LotAmount)
+_Fulfilment: Any = struct_of(Fulfilment)
 _Money: Any = struct_of(Money)
 _Price: Any = struct_of(said.Price)
 _VoucherMade: Any = struct_of(said.VoucherMade)
@@ -55,11 +57,24 @@ def announce(occasion: Occasion) -> Iterator[Announcement]:
     for fact in occasion.decision.facts:
         build = _EVENTS.get(type(fact))
         if build is not None:
+            correlation = _correlation(fact, occasion)
             for type_, body in build(fact, occasion):
-                yield _announcement(occasion, type_, body)
+                yield _announcement(occasion, type_, body, correlation)
 
 
-def _announcement(occasion: Occasion, type_: str, body: bytes) -> Announcement:
+def _correlation(fact: AnyFact, occasion: Occasion) -> str:
+    """Return the request that a fact answers: mostly the one that led to it, if not, the one that still waits."""
+    saga = occasion.saga
+    if isinstance(fact, f.AskRefused) and fact.correlation:
+        return fact.correlation
+    if saga is not None and isinstance(fact, f.CancellationTold):
+        return saga.cancelling
+    if saga is not None and isinstance(fact, f.RedemptionRefused) and isinstance(occasion.heard, h.CancelRedemption):
+        return saga.correlation
+    return occasion.correlation
+
+
+def _announcement(occasion: Occasion, type_: str, body: bytes, correlation: str) -> Announcement:
     message = occasion.message
     return Announcement(
         occasion.decision.program,
@@ -68,7 +83,7 @@ def _announcement(occasion: Occasion, type_: str, body: bytes) -> Announcement:
         body,
         occasion.decision.at,
         message.id if message is not None else "",
-        occasion.correlation,
+        correlation,
         message.traceparent if message is not None else "",
     )
 
@@ -109,6 +124,42 @@ def _points_asked(_fact: f.PointsAsked, occasion: Occasion) -> _Built:
     yield _event(occasion, said.HoldRequested, **_hold(saga), unit=saga.unit, **wish)
 
 
+def _held(_fact: f.HeldForLater, occasion: Occasion) -> _Built:
+    """Say that it can be confirmed, and until when."""
+    saga = _saga(occasion)
+    outcome = {**_outcome(saga), "lots": _lots(saga.lots), "wallet": _wallet(occasion), "expires_at": saga.waits_until}
+    yield _event(occasion, said.RedemptionHeld, **outcome)
+
+
+def _partner_asked(fact: f.PartnerAsked | f.PartnerDelayed, occasion: Occasion) -> _Built:
+    """Say that a partner is asked, so that it can be seen what a member waits for."""
+    saga = _saga(occasion)
+    delayed = isinstance(fact, f.PartnerDelayed)
+    outcome = {**_outcome(saga), "lots": _lots(saga.lots), "wallet": _wallet(occasion), "delayed": delayed}
+    yield _event(occasion, said.RedemptionFulfilling, **outcome)
+
+
+def _cancel_asked(fact: f.CancelAsked, occasion: Occasion) -> _Built:
+    yield _event(occasion, said.HoldCancelRequested, **_hold(_saga(occasion)), by=fact.by)
+
+
+def _cancellation_told(fact: f.CancellationTold, occasion: Occasion) -> _Built:
+    """Say the outcome, with the points where they lie now."""
+    saga = _saga(occasion)
+    told = {"by": saga.cancelled_by, "request": saga.correlation, "lots": _lots(fact.lots), "points": 0}
+    outcome = {**_outcome(saga), **told, "wallet": _wallet(occasion)}
+    yield _kept(saga, _event(occasion, said.RedemptionCancelled, **outcome))
+
+
+def _ask_refused(fact: f.AskRefused, occasion: Occasion) -> _Built:
+    told = {"asked": fact.asked, "code": fact.code, "detail": fact.detail, "facts": fact.facts}
+    yield _event(occasion, said.RedemptionAskRefused, redemption=_saga(occasion).key.redemption, **told)
+
+
+def _lots(parts: Iterable[h.LotAmount]) -> list[object]:
+    return [_LotAmount(lot=part.lot, amount=part.amount) for part in parts]
+
+
 def _release_asked(fact: f.ReleaseAsked, occasion: Occasion) -> _Built:
     yield _event(occasion, said.HoldReleaseRequested, **_hold(_saga(occasion)), reason=fact.reason)
 
@@ -117,7 +168,6 @@ def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:
     """Say the outcome, each voucher, and, in the same breath, that the points are to be spent."""
     saga, facts = _saga(occasion), occasion.decision.facts
     vouchers = [fact for fact in facts if isinstance(fact, f.VoucherIssued)]
-    lots = [_LotAmount(lot=part.lot, amount=part.amount) for part in _begun(facts).lots]
     made = [
         _VoucherMade(
             voucher=fact.voucher,
@@ -129,12 +179,19 @@ def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:
         )
         for fact in vouchers
     ]
-    outcome = {**_outcome(saga), "lots": lots, "vouchers": made, "wallet": _wallet(occasion)}
+    outcome = {**_outcome(saga), "lots": _lots(saga.lots), "vouchers": made, "wallet": _wallet(occasion)}
+    outcome |= {"reference": saga.reference, "request": _settled(occasion)}
     yield _kept(saga, _event(occasion, said.RedemptionFulfilled, **outcome))
     for fact in vouchers:
         yield _voucher_issued(fact, saga, occasion)
     if saga.points:
         yield _event(occasion, said.HoldCaptureRequested, **_hold(saga))
+
+
+def _settled(occasion: Occasion) -> str:
+    """Return the request that waited while an operator decided for a partner."""
+    done = next((fact for fact in occasion.decision.facts if isinstance(fact, f.PartnerDone)), None)
+    return _saga(occasion).correlation if done is not None and done.settled else ""
 
 
 def _voucher_issued(fact: f.VoucherIssued, saga: Saga, occasion: Occasion) -> tuple[str, bytes]:
@@ -204,10 +261,6 @@ def _wallet(occasion: Occasion) -> object:
     if message is None or not isinstance(heard, h.HoldAnswer):
         return None
     return _WalletSeen(source=message.source, sequence=message.sequence, balances=heard.balances, version=heard.version)
-
-
-def _begun(facts: Iterable[AnyFact]) -> f.FulfilmentBegun:
-    return next(fact for fact in facts if isinstance(fact, f.FulfilmentBegun))
 
 
 def _money(value: h.Money | None) -> object:
@@ -280,6 +333,12 @@ _EVENTS: dict[type, Callable[[Any, Occasion], _Built]] = {
     f.RewardPublished: _published,
     f.ResourcePublished: _resource_published,
     f.PointsAsked: _points_asked,
+    f.HeldForLater: _held,
+    f.PartnerAsked: _partner_asked,
+    f.PartnerDelayed: _partner_asked,
+    f.CancelAsked: _cancel_asked,
+    f.CancellationTold: _cancellation_told,
+    f.AskRefused: _ask_refused,
     f.ReleaseAsked: _release_asked,
     f.RedemptionFulfilled: _fulfilled,
     f.RedemptionRefused: _refused,

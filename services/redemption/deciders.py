@@ -12,13 +12,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.redemption.domain import heard as h
-from services.redemption.domain.closing import see_capture, see_release
+from services.redemption.domain.cancelling import cancel
+from services.redemption.domain.closing import see_capture, see_release, see_restoring
+from services.redemption.domain.confirming import confirm
 from services.redemption.domain.ending import end
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import fulfil
 from services.redemption.domain.giving_back import give_back, issue_share, leave
 from services.redemption.domain.issuing import issue
 from services.redemption.domain.moment import Moment
+from services.redemption.domain.partnering import see_silence, take_answer
 from services.redemption.domain.publishing import publish, publish_resource
 from services.redemption.domain.refusing import refuse
 from services.redemption.domain.requesting import request
@@ -45,6 +48,8 @@ DECIDERS: dict[str, Decider] = {
         "publish_resource", msgspec.json.Decoder(h.PublishResource).decode, publish_resource
     ),
     "redemption.requested.v1": Decider("request", msgspec.json.Decoder(h.Redeem).decode, request),
+    "redemption.confirm_requested.v1": Decider("confirm", msgspec.json.Decoder(h.ConfirmRedemption).decode, confirm),
+    "redemption.cancel_requested.v1": Decider("cancel", msgspec.json.Decoder(h.CancelRedemption).decode, cancel),
     "voucher.redeem_requested.v1": Decider("redeem", msgspec.json.Decoder(h.UseVoucher).decode, use),
     "voucher.void_requested.v1": Decider("void", msgspec.json.Decoder(h.VoidVoucher).decode, void),
     # answered by points
@@ -52,6 +57,7 @@ DECIDERS: dict[str, Decider] = {
     "points.hold_refused.v1": Decider("hold_refused", msgspec.json.Decoder(h.HoldRefused).decode, refuse),
     "points.captured.v1": Decider("captured", msgspec.json.Decoder(h.PointsCaptured).decode, see_capture),
     "points.released.v1": Decider("released", msgspec.json.Decoder(h.PointsReleased).decode, see_release),
+    "points.restored.v1": Decider("restored", msgspec.json.Decoder(h.PointsRestored).decode, see_restoring),
     # told by points
     "points.converted.v1": Decider("issue", msgspec.json.Decoder(h.PointsConverted).decode, issue),
     "points.clawed_back.v1": Decider("return", msgspec.json.Decoder(h.PointsClawedBack).decode, leave),
@@ -70,8 +76,13 @@ FORGETTING = frozenset({"member.erased.v1"})
 
 TIMER = "timer"
 """The kind of decisions that our own timer led to."""
-ON_TIME: dict[type, Decide] = {h.TimeIsUp: end_wait, h.VoucherEnds: end}
-"""What answers our own timers."""
+ON_TIME: dict[type, Decide] = {
+    h.TimeIsUp: end_wait,
+    h.VoucherEnds: end,
+    h.PartnerAnswered: take_answer,
+    h.PartnerSilent: see_silence,
+}
+"""What answers our own timers, and our own caller of partners."""
 
 OURS = ("redemption.", "reward.", "resource.", "voucher.")
 """How requests to this service begin. One that the table does not know comes from a newer gateway, and parks;

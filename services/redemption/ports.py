@@ -19,13 +19,15 @@ from services.redemption.domain.vouchers import VoucherKey
 class Needs:
     """What the messages of a batch can touch.
 
-    `requested` are sagas that may have to be opened, `answered` those that somebody speaks of. `rewards` may be drawn
-    from, by the first instant at which; `published` may have to be made first. `issued` are vouchers that may have to
-    be made, `asked` those that something is asked of; `uses` are those of their uses, by reference, that are spoken of.
+    `requested` are sagas that may have to be opened, `answered` those that somebody speaks of, `cancelled` those that
+    are taken back, perhaps with their vouchers. `rewards` may be drawn from, by the first instant at which;
+    `published` may have to be made first. `issued` are vouchers that may have to be made, `asked` those that something
+    is asked of; `uses` are those of their uses, by reference, that are spoken of.
     """
 
     requested: set[SagaKey] = field(default_factory=set)
     answered: set[SagaKey] = field(default_factory=set)
+    cancelled: set[SagaKey] = field(default_factory=set)
     rewards: dict[RewardKey, datetime] = field(default_factory=dict)
     published: set[RewardKey] = field(default_factory=set)
     issued: set[VoucherKey] = field(default_factory=set)
@@ -98,10 +100,11 @@ class OpenTurn(NamedTuple):
 
 
 class TurnSeen(NamedTuple):
-    """How far the vouchers of a turn are."""
+    """How far a turn is: its vouchers, and what waited to be confirmed."""
 
     issued: int
     expired: int
+    timed_out: int
     done: bool
 
 
@@ -150,10 +153,14 @@ class Store(Protocol):
     async def load_drawn(self, state: State, tallies: set[TallyKey], resources: set[ResourceKey]) -> None:
         """Lock, after all else and in order, what may be drawn from; read it, and resources, into the state."""
 
-    def print_vouchers(self, key: SagaKey, reward: RewardKey, count: int, at: datetime) -> tuple[Blank, ...]:
-        """Make codes for a saga of that reward; `write` keeps those that were issued. Nobody else ever sees a code.
+    def print_vouchers(
+        self, key: SagaKey, reward: RewardKey, count: int, at: datetime, codes: Sequence[str] = ()
+    ) -> tuple[Blank, ...]:
+        """Make codes for a saga of that reward, or take these; `write` keeps those that were issued.
 
-        Where they are a partner's, it may be fewer: those that are good then and not handed out.
+        Nobody else ever sees one.
+
+        Where they are of a partner's pool, it may be fewer: those that are good then and not handed out.
         """
 
     def print_voucher(self, key: VoucherKey) -> Blank:

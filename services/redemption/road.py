@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -18,14 +18,19 @@ from services.redemption.announcing import Occasion, announce
 from services.redemption.deciders import DECIDERS, FORGETTING, OF_PROGRAMS, OF_RETURNS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.drawing import drawn_upon
-from services.redemption.domain.facts import AnyFact
+from services.redemption.domain.facts import AnyFact, VoucherFact, VoucherIssued
 from services.redemption.domain.fulfilling import vouchers_needed
 from services.redemption.domain.giving_back import share_id
 from services.redemption.domain.heard import (
+    AskOfRedemption,
     AskOfVoucher,
+    CancelRedemption,
     ClockTurned,
+    ConfirmRedemption,
     Heard,
     HoldAnswer,
+    PartnerAnswered,
+    PartnerSilent,
     PointsCaptured,
     PointsClawedBack,
     PointsConverted,
@@ -43,7 +48,7 @@ from services.redemption.domain.heard import (
 from services.redemption.domain.moment import Blank, Moment, ProgramTerms
 from services.redemption.domain.requesting import vouchers_at_once
 from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
-from services.redemption.domain.vouchers import VoucherKey
+from services.redemption.domain.vouchers import VoucherKey, issued
 from services.redemption.ports import Announcement, Decision, Incoming, Needs, ProgramBook, Store
 
 
@@ -59,6 +64,13 @@ class CannotProcessError(Exception):
         self.reason = reason
         self.detail = detail
         self.also: tuple[CannotProcessError, ...] = ()
+
+
+Due = TimeIsUp | VoucherEnds | PartnerAnswered | PartnerSilent
+"""What our own timers and callers tell."""
+VERSIONED = Redeem | AskOfRedemption | AskOfVoucher
+GIVING = Redeem | PointsHeld | ConfirmRedemption | PartnerAnswered
+"""What carries the program's version that it was accepted under."""
 
 
 @dataclass(slots=True)
@@ -108,7 +120,7 @@ class Road:
             self._park_early(steps, error)
         return await self._travel(store, steps)
 
-    async def run_due(self, store: Store, due: Sequence[TimeIsUp | VoucherEnds]) -> list[Announcement]:
+    async def run_due(self, store: Store, due: Sequence[Due]) -> list[Announcement]:
         """Decide for sagas that have waited long enough, and vouchers that have ended, as a message would have done."""
         return await self._travel(store, [_timer_step(heard) for heard in due])
 
@@ -117,7 +129,7 @@ class Road:
         wrong = [
             CannotProcessError(step.message, VERSION_UNKNOWN, version_unknown(heard.program, version))
             for step in steps
-            if isinstance(heard := step.heard, Redeem | AskOfVoucher)
+            if isinstance(heard := step.heard, VERSIONED)
             and step.message is not None
             and (version := heard.versions.program)
             and not self._programs.knows(heard.program, version)
@@ -170,7 +182,7 @@ class Road:
         heard, message = step.heard, step.message
         saga = state.sagas.get(step.key) if isinstance(step.key, SagaKey) else None
         program = ProgramTerms()
-        if isinstance(heard, Redeem | AskOfVoucher) and heard.versions.program:
+        if isinstance(heard, VERSIONED) and heard.versions.program:
             program = self._programs.terms(heard.program, heard.versions.program)
         return Moment(
             at=heard.at if saga is None else max(heard.at, saga.at),
@@ -182,13 +194,17 @@ class Road:
     def _moment(self, state: State, store: Store, step: Step) -> Moment:
         heard, moment = step.heard, self._plainly(state, step)
         blanks: tuple[Blank, ...] = ()
-        if isinstance(heard, PointsHeld | Redeem) and isinstance(step.key, SagaKey):
+        if isinstance(heard, GIVING) and isinstance(step.key, SagaKey):
+            saga = state.sagas.get(step.key)
             if isinstance(heard, Redeem):
-                count = vouchers_at_once(state, heard, moment)
+                reward, count = RewardKey(heard.program, heard.reward), vouchers_at_once(state, heard, moment)
+            elif saga is not None:
+                reward, count = saga.reward_key, vouchers_needed(state, saga, heard)
             else:
-                count = vouchers_needed(state, heard)
+                count = 0
+            codes = heard.codes if isinstance(heard, PartnerAnswered) else ()
             if count:
-                blanks = store.print_vouchers(step.key, _reward_of(state, step.key, heard), count, moment.at)
+                blanks = store.print_vouchers(step.key, reward, count, moment.at, codes)
         elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted | ShareReturned):
             blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
         return replace(moment, blanks=blanks) if blanks else moment
@@ -196,6 +212,9 @@ class Road:
     def _enter(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...]) -> None:
         """Move the state by the facts, make the decision's row, and say what follows before anything else moves."""
         program, key, heard = step.heard.program, step.key, step.heard
+        theirs = [fact for fact in facts if isinstance(key, SagaKey) and isinstance(fact, VoucherFact)]
+        if theirs:
+            facts = tuple(fact for fact in facts if fact not in theirs)
         for fact in facts:
             batch.state.apply(program, key, fact)
         saga = batch.state.sagas[key] if isinstance(key, SagaKey) else None
@@ -205,6 +224,7 @@ class Road:
             saga.at = at = max(saga.at, heard.at)
             saga.step += 1
             number = saga.step
+            _show_vouchers(batch.state, saga.key, facts, at)
         elif voucher is not None:
             voucher.step += 1
             number = voucher.step
@@ -212,6 +232,18 @@ class Road:
         decision = Decision(program, key, number, step.kind, message_id, at, facts)
         batch.decisions.append(decision)
         batch.said.extend(announce(Occasion(decision, saga, heard, step.message, voucher)))
+        # What a saga does to its vouchers is decided of each of them, like all that becomes of it.
+        for fact in theirs:
+            voucher_key = VoucherKey(program, heard.member or "", fact.voucher)
+            self._enter(batch, replace(step, key=voucher_key), (fact,))
+
+
+def _show_vouchers(state: State, key: SagaKey, facts: Sequence[AnyFact], at: datetime) -> None:
+    """Put the vouchers that a saga makes into the state: a later message of the batch may concern them."""
+    for fact in facts:
+        if isinstance(fact, VoucherIssued):
+            made = VoucherKey(key.program, key.member, fact.voucher)
+            state.vouchers[made] = replace(issued(made, fact, at), redemption=key.redemption)
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
@@ -297,7 +329,7 @@ def _turned(message: Incoming) -> ClockTurned:
 
 def _key(heard: Heard) -> SagaKey | VoucherKey | None:
     match heard:
-        case Redeem() | TimeIsUp():
+        case Redeem() | TimeIsUp() | AskOfRedemption() | PartnerAnswered() | PartnerSilent():
             return SagaKey(heard.program, heard.member or "", heard.redemption)
         case HoldAnswer():
             return SagaKey(heard.program, heard.member or "", heard.hold)
@@ -311,13 +343,8 @@ def _key(heard: Heard) -> SagaKey | VoucherKey | None:
             return None
 
 
-def _timer_step(heard: TimeIsUp | VoucherEnds) -> Step:
+def _timer_step(heard: Due) -> Step:
     return Step(heard, _key(heard), TIMER, ON_TIME[type(heard)])
-
-
-def _reward_of(state: State, key: SagaKey, heard: PointsHeld | Redeem) -> RewardKey:
-    """Name the reward of a saga, also of one that begins with what was heard."""
-    return RewardKey(heard.program, heard.reward) if isinstance(heard, Redeem) else state.sagas[key].reward_key
 
 
 def needs(steps: Sequence[Step]) -> Needs:
@@ -335,6 +362,8 @@ def needs(steps: Sequence[Step]) -> Needs:
                 out.published.add(RewardKey(heard.program, heard.reward))
             case PointsConverted() if isinstance(step.key, VoucherKey):
                 out.issued.add(step.key)
+            case CancelRedemption() if isinstance(step.key, SagaKey):
+                out.cancelled.add(step.key)
             case ShareReturned() if isinstance(step.key, VoucherKey):
                 out.asked.add(step.key)
             case UseReturned() as heard if isinstance(step.key, VoucherKey):
@@ -346,7 +375,7 @@ def needs(steps: Sequence[Step]) -> Needs:
                     out.uses.add((step.key, step.heard.reference))
             case _ if isinstance(step.key, SagaKey):
                 out.answered.add(step.key)
-                if isinstance(step.heard, PointsHeld):
+                if isinstance(step.heard, PointsHeld | ConfirmRedemption):
                     out.given_at = min(step.heard.at, out.given_at or step.heard.at)
     return out
 
@@ -355,7 +384,7 @@ def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
     """Return the newest version of each program that any of the messages was accepted under."""
     newest: dict[str, int] = {}
     for step in steps:
-        if isinstance(step.heard, Redeem | AskOfVoucher):
+        if isinstance(step.heard, VERSIONED):
             version = step.heard.versions.program
             if version > newest.get(step.heard.program, 0):
                 newest[step.heard.program] = version

@@ -6,12 +6,12 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from laurel.io.settings import ServiceSettings
+from laurel.io.settings import OutsideSettings, ServiceSettings
 
 Seconds = Annotated[float, Field(gt=0)]
 
 
-class RedemptionSettings(ServiceSettings):
+class RedemptionSettings(OutsideSettings, ServiceSettings):
     """What one redemption process is told."""
 
     model_config = SettingsConfigDict(env_prefix="LAUREL_REDEMPTION_", frozen=True, extra="ignore")
@@ -37,3 +37,7 @@ class RedemptionSettings(ServiceSettings):
     """How often it is looked for clocks that points has turned."""
     voucher_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 500
     """How many vouchers that have ended one transaction takes."""
+    call_interval_seconds: Seconds = 0.1
+    """How often it is looked for partners that are to be asked to fulfil."""
+    calls_at_once: Annotated[int, Field(ge=1, le=500)] = 32
+    """How many of them one process asks at a time."""

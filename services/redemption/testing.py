@@ -48,9 +48,11 @@ class MemoryStore:
         """Know everything already."""
         del state, tallies, resources
 
-    def print_vouchers(self, key: SagaKey, reward: RewardKey, count: int, at: datetime) -> tuple[Blank, ...]:
+    def print_vouchers(
+        self, key: SagaKey, reward: RewardKey, count: int, at: datetime, codes: Sequence[str] = ()
+    ) -> tuple[Blank, ...]:
         """Make the same codes each time."""
-        del reward, at
+        del reward, at, codes
         return tuple(
             Blank(voucher_id(key, number), suffix_of(code_of(number.to_bytes(CHANCE_BYTES, "little"))))
             for number in range(1, count + 1)
@@ -139,6 +141,7 @@ def reward_published(
         stock=stock,
         value=terms.pop("value", Money(amount=250, currency="GBP")),
         valid_days=terms.pop("valid_days", 30),
+        fulfilment=terms.pop("fulfilment", None),
         voucher=terms.pop("voucher", None),
         **{name: value for name, value in terms.items() if name in Reward.model_fields},
     )
@@ -166,7 +169,8 @@ def redemption_requested(
         hash=more.pop("hash", f"{reward} x{quantity}"),
         reward=reward,
         quantity=quantity,
-        versions=Versions(program=more.pop("version", 1)),
+        later=more.pop("later", False),
+        versions=Versions(program=more.pop("version", 1), as_of=more.pop("as_of", None)),
         **{name: more.pop(name) for name in list(more) if name in asking.RedemptionRequested.model_fields},
     )
     return _told(event, correlation=more.pop("correlation", f"redemption:{redemption}"))
@@ -183,6 +187,32 @@ def resource_published(resource: str, capacity: int, *, at: datetime = NOON, **t
         versions=Versions(program=1),
     )
     return _told(event, correlation=f"resource:{resource}")
+
+
+def redemption_confirmed(member: str, redemption: str, *, at: datetime = NOON, **more: Any) -> Told:
+    """Ask for what is held to be finished."""
+    return _asked_of(asking.RedemptionConfirmRequested, member, redemption, at, f"confirm:{redemption}", more)
+
+
+def redemption_cancelled(member: str, redemption: str, by: str = "member", *, at: datetime = NOON, **more: Any) -> Told:
+    """Ask for a redemption to be taken back."""
+    more["by"] = by
+    return _asked_of(asking.RedemptionCancelRequested, member, redemption, at, f"cancel:{redemption}", more)
+
+
+def _asked_of(model: Any, member: str, redemption: str, at: datetime, correlation: str, more: dict[str, Any]) -> Told:
+    correlation = more.pop("correlation", correlation)
+    event = model(
+        program=PROGRAM,
+        member=member,
+        at=at,
+        cause=Cause(kind="request", id=redemption),
+        redemption=redemption,
+        partner=more.pop("partner", "acme"),
+        versions=Versions(program=1, as_of=more.pop("as_of", None)),
+        **more,
+    )
+    return _told(event, correlation=correlation)
 
 
 def points_held(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
@@ -205,6 +235,12 @@ def points_captured(member: str, hold: str, amount: int, *, unit: str = "point",
 def points_released(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
     """Answer that points are given back."""
     return _answer(points.PointsReleased, member, hold, unit, amount, **more)
+
+
+def points_restored(member: str, hold: str, amount: int, *, unit: str = "point", **more: Any) -> Told:
+    """Answer that spent points are back."""
+    lots = [points.LotAmount(lot="1.1", amount=amount)]
+    return _answer(points.PointsRestored, member, hold, unit, amount, lots=lots, by=more.pop("by", "member"), **more)
 
 
 def points_converted(member: str, voucher: str, value: int = 250, **more: Any) -> Told:
@@ -331,6 +367,7 @@ class PaperPoints:
             "hold.requested.v1": self._hold,
             "hold.capture_requested.v1": self._capture,
             "hold.release_requested.v1": self._release,
+            "hold.cancel_requested.v1": self._cancel,
         }.get(asked.type)
         if build is None:
             return []
@@ -383,6 +420,17 @@ class PaperPoints:
             self.balances[member] += amount
         self.holds[key] = ("released", amount)
         return [points_released(member, body["hold"], amount, program=body["program"], at=_at(body))]
+
+    def _cancel(self, member: str, body: dict[str, Any]) -> list[Told]:
+        key = (member, body["hold"])
+        state, amount = self.holds[key]
+        if state == "cancelled":
+            return []
+        assert state == "captured", f"the cancellation of a saga's capture cannot be refused, but it is {state}"
+        self.balances[member] += amount
+        self.holds[key] = ("cancelled", amount)
+        more = {"program": body["program"], "at": _at(body), "by": body["by"]}
+        return [points_restored(member, body["hold"], amount, **more)]
 
 
 def _at(body: dict[str, Any]) -> datetime:

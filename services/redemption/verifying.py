@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from services.redemption.domain.bargain import encode_bargain
 from services.redemption.domain.facts import decode_facts
@@ -82,9 +83,10 @@ ALWAYS = {
                    from redemption.rewards order by program, reward, version desc) r using (program, reward)
         where s.version is distinct from r.version or s.total is distinct from r.total
            or r.version is distinct from r.versions""",
-    "a fulfilled redemption has its vouchers, any other has none": """
+    "a fulfilled redemption has its vouchers, a cancelled one none that is good, any other none": """
         select s.program || '/' || s.member || '/' || s.redemption,
-               s.state || ', ' || count(v.voucher) || ' vouchers for ' || s.quantity || ' pieces'
+               s.state || ', ' || count(v.voucher) || ' vouchers for ' || s.quantity || ' pieces, '
+               || count(v.voucher) filter (where v.state in ('issued', 'spent')) || ' of them issued or spent'
         from redemption.sagas s
         left join redemption.rewards r on r.program = s.program and r.reward = s.reward
           and r.version = s.reward_version
@@ -94,7 +96,9 @@ ALWAYS = {
         having count(v.voucher) <> case
           when s.state = 'fulfilled' and (convert_from(r.document, 'UTF8')::json ->> 'kind' = 'voucher'
             or convert_from(r.document, 'UTF8')::json ->> 'voucher' is not null)
-          then s.quantity else 0 end""",
+          then s.quantity
+          when s.state = 'cancelled' and count(v.voucher) filter (where v.state in ('issued', 'spent')) = 0
+          then count(v.voucher) else 0 end""",
     "every voucher has its redemption, its key and a code of its own": """
         select v.program || '/' || v.member || '/' || v.voucher,
                case when s.redemption is null and v.conversion = '' and v.share_of = ''
@@ -166,12 +170,27 @@ ALWAYS = {
                state || ', hold ' || hold || ', outcome ' || outcome_type || ', code ' || code
         from redemption.sagas
         where (state, hold) not in (values
-            ('holding', 'asked'), ('fulfilled', 'none'), ('fulfilled', 'capture_asked'), ('fulfilled', 'captured'),
-            ('refused', 'none'), ('refused', 'refused'), ('refused', 'release_asked'), ('refused', 'released'))
+            ('holding', 'asked'), ('holding', 'none'), ('fulfilling', 'none'), ('fulfilled', 'none'),
+            ('cancelled', 'none'), ('fulfilled', 'capture_asked'), ('fulfilled', 'captured'), ('refused', 'none'),
+            ('refused', 'refused'), ('refused', 'release_asked'), ('refused', 'released'), ('holding', 'held'),
+            ('fulfilling', 'held'), ('cancelled', 'release_asked'), ('cancelled', 'released'), ('cancelled', 'refused'),
+            ('cancelled', 'cancel_asked'), ('cancelled', 'cancelled'))
            or (waits_until is not null and state <> 'holding')
-           or (state = 'fulfilled' and (hold = 'none') <> (points = 0))
-           or (state <> 'holding') <> (outcome_type = 'redemption.' || state || '.v1')
-           or (state = 'refused') <> (code <> '')""",
+           or (hold in ('held', 'none') and state = 'holding' and not later)
+           or (state in ('holding', 'fulfilling', 'fulfilled') and (hold = 'none') <> (points = 0))
+           or (state not in ('holding', 'fulfilling')
+               and not (state = 'cancelled' and hold in ('release_asked', 'cancel_asked')))
+              <> (outcome_type = 'redemption.' || state || '.v1')
+           or (state = 'refused') <> (code <> '')
+           or (state = 'cancelled' and cancelled_by not in ('member', 'provider'))
+           or (cancelled_by <> '' and state not in ('fulfilling', 'cancelled'))
+           or (delayed and state <> 'fulfilling')""",
+    "a partner is to be asked for each redemption that it fulfils, and for no other": """
+        select coalesce(s.program, c.program) || '/' || coalesce(s.member, c.member) || '/' || redemption,
+               coalesce(s.state, 'nothing') || ', ' || case when c.program is null then 'no call' else 'a call' end
+        from (select program, member, redemption, state from redemption.sagas where state = 'fulfilling') s
+        full join redemption.calls c using (program, member, redemption)
+        where s.program is null or c.program is null""",
     "decisions are numbered without gap": """
         select coalesce(s.program, d.program) || '/' || coalesce(s.member, d.member) || '/' || redemption,
                'step ' || coalesce(s.step, 0) || ', decisions ' || coalesce(d.n, 0) || ' up to '
@@ -183,7 +202,7 @@ ALWAYS = {
         where coalesce(s.step, 0) <> coalesce(d.n, 0) or coalesce(s.step, 0) <> coalesce(d.last, 0)""",
     "no saga waits beyond its time": """
         select program || '/' || member || '/' || redemption, 'should have ended at ' || waits_until
-        from redemption.sagas where waits_until < now() - interval '5 minutes'""",
+        from redemption.sagas where waits_until < now() - interval '5 minutes' and not manual""",
 }
 """By proof: a query that returns where and what does not hold. True at any instant, also under load."""
 
@@ -194,11 +213,15 @@ ACROSS = {
                || coalesce(h.state || ' ' || h.amount, 'nothing')
         from redemption.sagas s
         left join points.holds h on h.program = s.program and h.member = s.member and h.hold = s.redemption
-        where (s.hold = 'captured' and (h.state, h.amount) is distinct from ('captured', s.points))
+        where (s.hold = 'captured' and (h.state, h.captured) is distinct from ('captured', s.points))
+           or (s.hold = 'cancelled' and (h.state, h.cancelled) is distinct from ('cancelled', s.points))
+           or (s.hold = 'cancel_asked' and coalesce(h.state, '') not in ('held', 'captured', 'cancelled'))
+           or (s.hold = 'held' and (h.state, h.amount) is distinct from ('held', s.points))
            or (s.hold = 'capture_asked' and coalesce(h.state, '') not in ('held', 'captured'))
            or (s.hold = 'released' and h.state is distinct from 'released')
            or (s.hold in ('none', 'refused') and h.state in ('held', 'captured'))
-           or (h.state = 'captured' and s.state <> 'fulfilled')""",
+           or (h.state = 'held' and s.hold not in ('asked', 'held', 'capture_asked', 'release_asked', 'cancel_asked'))
+           or (h.state = 'captured' and s.hold not in ('capture_asked', 'captured', 'cancel_asked'))""",
     "no redemption's points are held without a saga": """
         select h.program || '/' || h.member || '/' || h.hold, h.state || ' ' || h.amount
         from points.holds h
@@ -224,7 +247,7 @@ AT_REST = {
         select program || '/' || member || '/' || redemption, state || ', hold ' || hold || ', at ' || at
         from redemption.sagas
         where state in ('requested', 'holding', 'fulfilling')
-           or hold in ('asked', 'held', 'capture_asked', 'release_asked')""",
+           or hold in ('asked', 'held', 'capture_asked', 'release_asked', 'cancel_asked')""",
     "every turn of a clock has come to its end": """
         select program || ' ' || as_of, 'converted ' || converted from redemption.turns where not done""",
     "nothing is set aside": """
@@ -245,7 +268,8 @@ _DECISIONS = """
     order by program, member, redemption, step"""
 _SAGAS = """
     select program, member, redemption, state, hold, partner, hash, reward, reward_version, quantity, unit, points,
-           version, zone, correlation, code, counted, waits_until, at, step, bargain
+           version, zone, correlation, code, counted, waits_until, later, manual, lots, cancelled_by, cancelling,
+           reference, delayed, at, step, bargain
     from redemption.sagas order by program, member, redemption"""
 _PROOF = "sagas are folds of their decisions"
 
@@ -301,7 +325,9 @@ def _compare(saga: Saga, row: Sequence[Any] | None) -> list[Finding]:
     folded = (
         *saga.key, str(saga.state), str(saga.hold), saga.partner, saga.hash, saga.reward, saga.reward_version,
         saga.quantity, saga.unit, saga.points, saga.version, saga.zone, saga.correlation, saga.code, saga.counted,
-        saga.waits_until, saga.at, saga.step, encode_bargain(saga.bargain),
+        saga.waits_until, saga.later, saga.manual, msgspec.json.encode(saga.lots), saga.cancelled_by,
+        saga.cancelling, saga.reference, saga.delayed, saga.at, saga.step,
+        encode_bargain(saga.bargain),
     )  # fmt: skip
     stored = tuple(row) if row is not None else None
     return [] if stored == folded else [Finding(_PROOF, "/".join(saga.key), f"row {stored}, folded {folded}")]

@@ -16,21 +16,24 @@ from laurel.io.health import Health
 from laurel.io.outbox import Outbox
 from laurel.io.pruning import keep_pruned
 from laurel.io.published import PublishedTopic
+from laurel.io.reaching_out import Outside
 from laurel.io.relay import Relay
 from laurel.io.sealing import seal_again, service_key
 from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
 from services.redemption.domain.heard import VoucherEnds
+from services.redemption.entry.calling import PartnerCaller
 from services.redemption.entry.consumers import RedemptionHandler
 from services.redemption.entry.programs import KnownPrograms
 from services.redemption.entry.timers import WaitTimer
 from services.redemption.entry.turning import VoucherTurner
 from services.redemption.road import Road
 from services.redemption.settings import RedemptionSettings
+from services.redemption.store import calls
 from services.redemption.store.loading import overdue
 from services.redemption.store.secrecy import check_secret
 from services.redemption.store.store import PostgresStore
-from services.redemption.store.vault import LOOK_UP, POOLS, Vault
+from services.redemption.store.vault import LOOK_UP, PARTNERS, POOLS, Vault
 from services.redemption.store.vouchers import ended
 
 SERVICE = "redemption"
@@ -63,6 +66,7 @@ async def connected(settings: RedemptionSettings, health: Health) -> AsyncIterat
             await check_secret(connection, vault)
         async with database.transaction() as connection:
             vault.hash_by(await service_key(connection, vault.keys, LOOK_UP, vault.first_hashing))
+            vault.sign_by(await service_key(connection, vault.keys, PARTNERS, vault.first_partners))
             vault.seal_pools_by(await service_key(connection, vault.keys, POOLS, vault.first_pooling))
         yield Parts(settings, database, vault, health)
     finally:
@@ -95,6 +99,7 @@ class Worker:
     timer: WaitTimer
     ending: WaitTimer
     turner: VoucherTurner
+    caller: PartnerCaller
     relay: Relay
     programs: PublishedTopic
     prune: Part
@@ -105,6 +110,7 @@ class Worker:
             "timer": self.timer.run,
             "ending": self.ending.run,
             "turning": self.turner.run,
+            "calling": self.caller.run,
             "consumer": self.consumer.run,
             "pruning": self.prune,
             "programs": self.programs.run,
@@ -172,6 +178,25 @@ async def worker(parts: Parts) -> Worker:
         interval_seconds=settings.turn_interval_seconds,
         batch_max=settings.voucher_batch_max,
     )
+    caller = PartnerCaller(
+        unit,
+        road,
+        store_of,
+        calls,
+        Outside(settings),
+        parts.vault.partner_secret,
+        known.is_on_wall_clock,
+        health,
+        interval_seconds=settings.call_interval_seconds,
+        at_once=settings.calls_at_once,
+    )
     return Worker(
-        consumer, timer, ending, turner, relay, programs, partial(keep_pruned, parts.database, settings, SERVICE)
+        consumer,
+        timer,
+        ending,
+        turner,
+        caller,
+        relay,
+        programs,
+        partial(keep_pruned, parts.database, settings, SERVICE),
     )

@@ -42,9 +42,6 @@ PRODUCE = "TROPICAL FRUIT"
 ONE_OF_EACH = {"gateway": "both", "points": "both", "redemption": "both"}
 TWO_OF_EACH = {**ONE_OF_EACH, "gateway-2": "both", "points-2": "worker"}
 
-UNSAID = frozenset({"redemption.held.v1", "redemption.cancelled.v1"})
-"""What this version of Laurel has words for and never says yet; the gateway's own tests say each of them twice."""
-
 _GROCERY: Any = read_yaml((Path(__file__).parents[2] / "programs" / "grocery.yaml").read_text(encoding="utf-8"))
 _POSITIONS = ("broker_state", "consumer_logs", "relay_positions", "alembic_version")
 _AGAIN = {202, 429, 503}

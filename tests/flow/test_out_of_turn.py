@@ -28,7 +28,6 @@ from tests.flow.other_gateway import OtherGateway
 from tests.flow.stage import (
     NOW,
     ONE_OF_EACH,
-    UNSAID,
     Door,
     Town,
     gather_bounded,
@@ -221,7 +220,8 @@ async def test_everything_ever_said_is_said_again_in_another_order(town: Town, d
     await town.prove()
     records = await wire.everything()
     said = {record.type for record in records}
-    assert EVENTS.keys() - said == UNSAID
+    # Partners fulfil in tests/flow/test_fulfilment.py; what is said of them comes twice in the gateway's tests.
+    assert EVENTS.keys() - said == {"redemption.fulfilling.v1"}
     before = await town.digests()
 
     chance = random.Random(SEED)
@@ -401,6 +401,15 @@ async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     await door.call("PUT", f"programs/{program}/rewards/off", voucher(50, stock=9), 201)
     await door.redeem(program, "k-1", "m-1", "off")
     await door.redeem(program, "k-2", "m-3", "off", 409)
+    await door.redeem(program, "k-3", "m-1", "off", id="r-3", confirm="later")
+    at = f"programs/{program}/redemptions/r-3"
+    await door.call("POST", f"{at}/confirm")
+    await door.call("POST", f"{at}/cancel", {"by": "member", "reason": "changed their mind"})
+    await door.redeem(program, "k-4", "m-3", "off", 409, id="r-4")
+    await door.enrol(program, "m-forgotten")
+    await door.call("POST", f"programs/{program}/members/m-forgotten/erase")
+    refused = {"by": "member", "reason": "nothing to take back"}
+    await door.call("POST", f"programs/{program}/redemptions/r-4/cancel", refused, 409)
 
     # While points are away a redemption waits too long; when they are back, they are asked to let go.
     town.kill("points")

@@ -173,7 +173,7 @@ def test_parts_that_nobody_looks_into_are_text_at_least() -> None:
 def test_every_type_is_one_of_the_contract() -> None:
     assert set(EVENTS) >= TYPES >= ANSWERS
     said = {kind.name for topic in (POINTS_TOPIC, REDEMPTION_TOPIC) for kind in TOPICS[topic]}
-    asks = {"hold.requested.v1", "hold.capture_requested.v1", "hold.release_requested.v1"}
+    asks = {f"hold.{deed}.v1" for deed in ("requested", "capture_requested", "release_requested", "cancel_requested")}
     assert said - TYPES == asks | {"voucher.issued.v1", "voucher.expired.v1"}
 
 

@@ -64,7 +64,8 @@ WHOLE = {
         "webhooks",
     },
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},
-    "redemption": {"pool_codes", "pool_lots", "resources", "rewards", "service_keys", "stock", "turns"},
+    # `calls` has a row for each partner that is to be asked, and no more.
+    "redemption": {"calls", "pool_codes", "pool_lots", "resources", "rewards", "service_keys", "stock", "turns"},
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.
 WHOLE_EVERYWHERE = {

@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.hashing import body_hash
+from laurel.contracts.http import CancelRedemption, ConfirmRedemption
 from laurel.contracts.http_redeeming import QuoteRedemption, RequestRedemption
 from laurel.errors import Problem
 from laurel.io.http import request_id, traceparent
@@ -17,10 +18,30 @@ from services.gateway.answering import Settled, answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PREFER, described
 from services.gateway.meaning import known_member, require_partner
-from services.gateway.naming import REDEMPTION, RequestKey, idempotency_id, new_id
+from services.gateway.naming import (
+    REDEMPTION,
+    REDEMPTION_CANCEL,
+    REDEMPTION_CONFIRM,
+    RequestKey,
+    idempotency_id,
+    new_id,
+)
 from services.gateway.passing import path_of
-from services.gateway.reading import api_of, body_of, idempotency_key, in_program, path_id, query_of, wish_of
-from services.gateway.saying import redemption_requested
+from services.gateway.reading import (
+    api_of,
+    body_of,
+    idempotency_key,
+    in_program,
+    optional_body_of,
+    path_id,
+    query_of,
+    wish_of,
+)
+from services.gateway.saying import (
+    redemption_cancel_requested,
+    redemption_confirm_requested,
+    redemption_requested,
+)
 from services.gateway.shown import PendingShown, RedemptionQuoteShown, RedemptionShown
 from services.gateway.store import redemptions as store
 from services.gateway.store import requests
@@ -29,7 +50,10 @@ from services.gateway.told.telling import POSTED
 from services.gateway.wanting import check, judging_of, known_of, wanted_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from laurel.io.saying import Saying
+    from services.gateway.guarding import Caller
     from services.gateway.preferring import Preference
     from services.gateway.store.redemptions import RedemptionRow
     from services.gateway.store.requests import RequestRow
@@ -130,7 +154,122 @@ async def quote_redemption(request: Request) -> Response:
 )
 async def get_redemption(request: Request) -> Response:
     """How it stands. Voucher codes are shown to keys with `redeem`."""
-    caller, head = await in_program(request, "read", "redeem")
+    caller, api, row = await _found(request, "read", "redeem")
+    body = row.body
+    if body is None:
+        body = await _untold(api, row)
+    elif row.state == "holding":
+        body = await _held(api, row, body)
+    elif row.state == "fulfilled" and "redeem" in caller.scopes:
+        body = await _with_codes(request, api, row.program, row.redemption, body)
+    return Response(body, media_type="application/json")
+
+
+@router.post(
+    **described(
+        _TAG,
+        "Finish a redemption that is held",
+        path=f"{_PATH}/{{redemption}}/confirm",
+        answers={200: RedemptionShown, 202: PendingShown},
+        problems=(400, 403, 409, 413, 415, 422, 503),
+        body=ConfirmRedemption,
+        headers=PREFER,
+    )
+)
+async def confirm_redemption(request: Request) -> Response:
+    """At the price that is held, whatever was published meanwhile. The same again is the same confirmation."""
+    caller, api, row = await _found(request, "redeem")
+    body = await optional_body_of(request, ConfirmRedemption)
+    settles = _settles(caller, row)
+    trace = traceparent(request)
+    return await _settle(
+        request,
+        api,
+        row,
+        REDEMPTION_CONFIRM,
+        body_hash(body),
+        lambda stamp: redemption_confirm_requested(
+            stamp, row.redemption, row.member, row.partner, trace, settles=settles
+        ),
+        settles=settles,
+    )
+
+
+@router.post(
+    **described(
+        _TAG,
+        "Take a redemption back",
+        path=f"{_PATH}/{{redemption}}/cancel",
+        answers={200: RedemptionShown, 202: PendingShown},
+        problems=(400, 403, 409, 413, 415, 422, 503),
+        body=CancelRedemption,
+        headers=PREFER,
+    )
+)
+async def cancel_redemption(request: Request) -> Response:
+    """Points go back to the lots they came from, stock is on offer again, vouchers are void. The same changes nothing.
+
+    What has expired since expires at once where the member chose, and is good for 90 days where the provider is to
+    blame.
+    """
+    caller, api, row = await _found(request, "redeem")
+    body: Any = await body_of(request, CancelRedemption)
+    settles = _settles(caller, row)
+    trace = traceparent(request)
+    return await _settle(
+        request,
+        api,
+        row,
+        REDEMPTION_CANCEL,
+        body.by,
+        lambda stamp: redemption_cancel_requested(
+            stamp, row.redemption, row.member, row.partner, body.by, trace, settles=settles
+        ),
+        settles=settles,
+    )
+
+
+def _settles(caller: Caller, row: RedemptionRow) -> bool:
+    """Say whether an operator decides for a partner that has been silent for too long."""
+    if not caller.is_admin or row.state != "fulfilling" or row.body is None:
+        return False
+    return bool(msgspec.json.decode(row.body).get("delayed"))
+
+
+async def _settle(
+    request: Request,
+    api: Api,
+    row: RedemptionRow,
+    kind: str,
+    hash_: str,
+    say: Callable[[Stamp], Saying],
+    *,
+    settles: bool,
+) -> Response:
+    """Ask something of a redemption, once for each kind, and answer with how it stands then.
+
+    What an operator settles is a request of its own: the other one may still wait for the partner.
+    """
+    wish = wish_of(request)
+    name = f"{row.redemption}:settled" if settles else row.redemption
+    key = RequestKey(row.program, kind, row.partner, name)
+    ask = Ask(NewRequest(key, hash_, row.member, subject=row.redemption), say, waits=wish.wait_seconds > 0)
+    settled = await api.settler.settle(ask, wish)
+    if settled.state == POSTED and settled.outcome is not None and not settled.replayed:
+        settled = settled.shown_as(await _with_codes(request, api, row.program, row.redemption, settled.outcome))
+    return answer(
+        settled,
+        wish,
+        location=f"/v1/programs/{row.program}/redemptions/{row.redemption}",
+        pending={"redemption": row.redemption},
+        instance=request.url.path,
+        success=200,
+    )
+
+
+async def _found(request: Request, *scopes: str) -> tuple[Caller, Api, RedemptionRow]:
+    """Return the redemption of the path; another partner's is like one that is not there, but to an admin."""
+    caller, head = await in_program(request, *scopes)
     query_of(request)
     redemption = path_id(request, "redemption", "redemption_unknown")
     api = api_of(request)
@@ -138,14 +277,7 @@ async def get_redemption(request: Request) -> Response:
         row = await store.find(connection, head.program, redemption)
     if row is None or (row.partner != caller.partner and not caller.is_admin):
         raise Problem("redemption_unknown")
-    body = row.body
-    if body is None:
-        body = await _untold(api, row)
-    elif row.state == "holding":
-        body = await _held(api, row, body)
-    elif row.state == "fulfilled" and "redeem" in caller.scopes:
-        body = await _with_codes(request, api, head.program, redemption, body)
-    return Response(body, media_type="application/json")
+    return caller, api, row
 
 
 async def _untold(api: Api, row: RedemptionRow) -> bytes:
@@ -160,9 +292,13 @@ async def _untold(api: Api, row: RedemptionRow) -> bytes:
 
 
 async def _held(api: Api, row: RedemptionRow, body: bytes) -> bytes:
-    """Its points are held; what comes next may be parked."""
-    asked = await _asked(api, row)
-    if asked is None or not asked.is_pending or not asked.delayed:
+    """Its points are held; what is asked of it next may be parked."""
+    kinds = (REDEMPTION_CONFIRM, REDEMPTION_CANCEL)
+    async with api.database.connection() as connection:
+        asked = await requests.find_all(
+            connection, {RequestKey(row.program, kind, row.partner, row.redemption) for kind in kinds}
+        )
+    if not any(each.is_pending and each.delayed for each in asked.values()):
         return body
     return msgspec.json.encode({**msgspec.json.decode(body), "delayed": True})
 

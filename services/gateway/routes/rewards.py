@@ -33,7 +33,7 @@ from services.gateway.reading import (
 )
 from services.gateway.routes.resources import day_of
 from services.gateway.saying import reward_publish_requested
-from services.gateway.shown import PendingShown, RewardShown, RewardsShown, RewardStanding
+from services.gateway.shown import FulfilmentSecret, PendingShown, RewardShown, RewardsShown, RewardStanding
 from services.gateway.store import redemptions as store
 from services.gateway.store import requests
 from services.gateway.store.requests import NewRequest
@@ -77,6 +77,8 @@ async def put_reward(request: Request) -> Response:
         for name in ("value", "valid_days")
         if body.voucher is not None and getattr(body, name) is not None
     ]
+    if body.fulfilment is not None and body.voucher is not None and body.voucher.codes is not None:
+        faults.append(Fault("/voucher/codes", "not_allowed", "A partner that fulfils gives the codes itself"))
     if faults:
         raise Problem("invalid", errors=faults)
     document = msgspec.structs.replace(body, reward=reward)
@@ -184,6 +186,32 @@ async def get_reward(request: Request) -> Response:
         shown |= {"code": asked.code} if asked.code is not None else {}
         shown |= {"delayed": True} if asked.is_pending and asked.delayed else {}
     return Response(msgspec.json.encode(shown), media_type="application/json")
+
+
+@router.get(
+    **described(
+        _TAG,
+        "Read the secret of a partner that fulfils",
+        path=f"{_PATH}/{{reward}}/fulfilment",
+        answers={200: FulfilmentSecret},
+        problems=(403, 422, 503),
+    )
+)
+async def get_fulfilment(request: Request) -> Response:
+    """By it questions to the partner, and its answers, are signed (Standard Webhooks). It is made here."""
+    _, head = await in_program(request, "admin")
+    query_of(request)
+    reward = path_id(request, "reward", "reward_unknown")
+    api = api_of(request)
+    async with api.database.connection() as connection:
+        offered = await store.reward(connection, head.program, reward)
+    if offered is None or msgspec.json.decode(offered).get("fulfilment") is None:
+        raise Problem("reward_unknown")
+    path = path_of("v1", "programs", head.program, "rewards", reward, "fulfilment")
+    answered = await api.redemption.ask("GET", path, request_id=request_id(request))
+    if answered.status_code != 200:
+        raise Problem("unavailable", "redemption cannot tell the secret.", retry_after_seconds=1)
+    return Response(answered.body, media_type="application/json", headers={"cache-control": "no-store"})
 
 
 def _reward_id(request: Request) -> str:

@@ -92,6 +92,7 @@ def is_one_statement(told: Sequence[Told]) -> bool:
     """
     return all(
         each.redemption is None
+        and each.also is None
         and not each.shares
         and (each.outcome is None or each.outcome.correlation.key.kind != CLAIM)
         and (each.outcome is None or each.outcome.state != PENDING)
@@ -114,6 +115,8 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     for each in told:
         if each.outcome is not None and each.outcome.state != PENDING:
             outcomes.setdefault(each.outcome.correlation, each.outcome)
+        if each.also is not None:
+            outcomes.setdefault(each.also.correlation, each.also)
     waiting = {
         each.outcome.correlation: each.outcome for each in told if each.outcome and each.outcome.state == PENDING
     }

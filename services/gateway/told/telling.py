@@ -175,6 +175,8 @@ class Told:
     erased: tuple[tuple[str, str], ...] = ()
     """The programs and members of whom nobody is to know any more who they are."""
     merged: MergeSeen | None = None
+    also: Outcome | None = None
+    """What becomes of another request, which waited for another end of the same thing."""
     shares: tuple[ShareSeen, ...] = ()
 
 

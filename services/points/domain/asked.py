@@ -201,6 +201,12 @@ class CancelHold(AskOfHold, frozen=True, kw_only=True):
     by: str
 
 
+class CancelSagaHold(CancelHold, frozen=True, kw_only=True):
+    """Undo the capture of a redemption's hold, which is always whole."""
+
+    redemption: str = ""
+
+
 class MatchStatus(Asked, frozen=True, kw_only=True):
     """Give a member the tier that a rival gave it, on a proof; `until` and `needs` where the caller may say so."""
 

@@ -7,39 +7,56 @@ from datetime import datetime
 from typing import Final
 
 from laurel.calendars import days_after, local_date, local_midnight
-from services.points.domain.asked import CancelHold
+from services.points.domain.asked import CancelHold, CancelSagaHold
+from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.facts import AnyFact, DebtPaid, LotName, LotPart, LotRenewed, LotsExpired, PointsRestored
 from services.points.domain.moment import Moment
 from services.points.domain.refusing import refuse
 from services.points.domain.releasing import first
-from services.points.domain.state import Lot, Wallet
+from services.points.domain.state import Hold, Lot, Wallet
 
 RENEWED_DAYS: Final = 90
 """How long points are good that come back, by the provider's fault, after their lots have ended."""
 
 
 def cancel(wallet: Wallet, asked: CancelHold, moment: Moment) -> tuple[AnyFact, ...]:
-    """Undo a capture. Of a part, what would have lasted longest comes back: it was spent last.
-
-    What has ended since expires at once where the member chose, and lies in a new lot where the provider is to blame.
-    """
+    """Undo the capture of a caller's hold, whole or in part."""
     known = wallet.holds.get(asked.hold)
     if known is None or known.saga or known.state not in {"captured", "cancelled"}:
         return refuse(wallet, asked.hold, "cancel")
     amount = asked.amount if asked.amount is not None else known.captured
     if not 0 < amount <= known.captured:
         return refuse(wallet, asked.hold, "cancel", code="over_returned", available=known.captured)
+    return _undo(wallet, known, amount, asked.by, moment)
+
+
+def cancel_saga(wallet: Wallet, asked: CancelSagaHold, moment: Moment) -> tuple[AnyFact, ...]:
+    """Undo the capture of a redemption's hold, as the step that cannot be refused. What is cancelled stays so."""
+    known = wallet.holds.get(asked.hold)
+    if known is not None and known.saga and known.state == "cancelled":
+        return ()
+    if known is None or not known.saga or known.state != "captured":
+        message = f"hold {asked.hold} of {wallet.member} is {known.state if known else 'unknown'}, not captured"
+        raise ImpossibleRequestError(message)
+    return _undo(wallet, known, known.captured, asked.by, moment)
+
+
+def _undo(wallet: Wallet, known: Hold, amount: int, by: str, moment: Moment) -> tuple[AnyFact, ...]:
+    """Give points of a capture back. Of a part, what would have lasted longest comes back: it was spent last.
+
+    What has ended since expires at once where the member chose, and lies in a new lot where the provider is to blame.
+    """
     back = tuple(reversed(first(reversed(known.parts), amount)))
     ended = {part.name for part in back if _has_ended(wallet, part, moment.at)}
     gone = tuple(part for part in back if part.name in ended)
     good = tuple(part for part in back if part.name not in ended)
-    renews = asked.by == "provider"
+    renews = by == "provider"
     out: list[AnyFact] = [
         PointsRestored(
             hold=known.hold,
             unit=known.unit,
             amount=amount,
-            by=asked.by,
+            by=by,
             parts=good if renews else back,
             renewed=gone if renews else (),
         )

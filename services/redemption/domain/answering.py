@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from laurel.errors import LaurelError
-from services.redemption.domain.heard import HoldAnswer, HoldRefused, PointsHeld
-from services.redemption.domain.state import Saga, SagaKey, SagaState, State
+from services.redemption.domain.heard import AskOfRedemption, HoldAnswer, HoldRefused, PointsHeld
+from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState, State
 
 
 class ImpossibleMessageError(LaurelError):
@@ -18,9 +18,18 @@ def saga_of(state: State, heard: HoldAnswer) -> Saga | None:
     return state.sagas.get(SagaKey(heard.program, heard.member, heard.hold))
 
 
+def saga_asked_of(state: State, heard: AskOfRedemption) -> Saga:
+    """Return the saga that is asked about. Whoever asks was told of it, unless its request was discarded."""
+    saga = state.sagas.get(SagaKey(heard.program, heard.member or "", heard.redemption))
+    if saga is None:
+        message = f"redemption {heard.redemption} of {heard.member} was never asked for"
+        raise ImpossibleMessageError(message)
+    return saga
+
+
 def awaits_points(saga: Saga) -> bool:
     """Say whether the saga still waits to hear whether its points are held."""
-    return saga.state is SagaState.HOLDING
+    return saga.state is SagaState.HOLDING and saga.hold is HoldState.ASKED
 
 
 def check_price(saga: Saga, heard: PointsHeld | HoldRefused) -> None:

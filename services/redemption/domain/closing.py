@@ -1,13 +1,13 @@
-"""Points say the last word about a hold: spent, or given back."""
+"""Points say the last word about a hold: spent, given back, or given back after it was spent."""
 
 from __future__ import annotations
 
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import saga_of
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import PointsCaptured, PointsReleased
+from services.redemption.domain.heard import PointsCaptured, PointsReleased, PointsRestored
 from services.redemption.domain.moment import Moment
-from services.redemption.domain.state import HoldState, State
+from services.redemption.domain.state import HoldState, Saga, SagaState, State
 
 
 def see_capture(state: State, heard: PointsCaptured, _moment: Moment) -> tuple[AnyFact, ...]:
@@ -17,6 +17,21 @@ def see_capture(state: State, heard: PointsCaptured, _moment: Moment) -> tuple[A
 
 
 def see_release(state: State, heard: PointsReleased, _moment: Moment) -> tuple[AnyFact, ...]:
-    """Close a saga that gave up."""
+    """Close a saga that gave up, or was cancelled before its points were spent."""
     saga = saga_of(state, heard)
-    return (f.ReleaseSeen(),) if saga is not None and saga.hold is HoldState.RELEASE_ASKED else ()
+    if saga is None or saga.hold is not HoldState.RELEASE_ASKED:
+        return ()
+    return (f.ReleaseSeen(), *tell_cancellation(saga))
+
+
+def see_restoring(state: State, heard: PointsRestored, _moment: Moment) -> tuple[AnyFact, ...]:
+    """Close a saga that was cancelled after its points were spent."""
+    saga = saga_of(state, heard)
+    if saga is None or saga.hold is not HoldState.CANCEL_ASKED:
+        return ()
+    return (f.RestoringSeen(lots=heard.lots), f.CancellationTold(lots=heard.lots))
+
+
+def tell_cancellation(saga: Saga) -> tuple[AnyFact, ...]:
+    """Tell of a cancellation, if that is why the saga wanted no points any more."""
+    return (f.CancellationTold(),) if saga.state is SagaState.CANCELLED else ()

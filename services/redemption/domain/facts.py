@@ -49,10 +49,28 @@ class RedemptionRequested(Fact, frozen=True, tag=True):
     unit: str = ""
     points: int = 0
     bargain: Bargain = NOTHING
+    later: bool = False
 
 
 class RequestRepeated(Fact, frozen=True, tag=True):
     """The same request came again after the saga had ended; its outcome is said again."""
+
+
+class HeldForLater(Fact, frozen=True, tag=True):
+    """Points, stock and price are held until somebody confirms, or the wait is over.
+
+    How long it waits is said here only of what costs no points; else `PointsAsked` has said it.
+    """
+
+    lots: tuple[LotAmount, ...] = ()
+    waits_until: datetime | None = None
+    manual: bool = False
+
+
+class RedemptionConfirmed(Fact, frozen=True, tag=True):
+    """What was held is to be finished; whoever confirmed waits for the outcome from now on."""
+
+    correlation: str = ""
 
 
 class StockReserved(Fact, frozen=True, tag=True):
@@ -95,16 +113,49 @@ class PointsCounted(Fact, frozen=True, tag=True):
     to_pay: Money | None = None
 
 
+class StockRestored(Fact, frozen=True, tag=True):
+    """Pieces that were gone are on offer again: their redemption was cancelled."""
+
+    reward: str
+    quantity: int
+
+
 class PointsAsked(Fact, frozen=True, tag=True):
-    """Points were asked to hold the price; `waits_until` is absent where only a told clock moves time."""
+    """Points were asked to hold the price; without `waits_until` nothing ends the wait.
+
+    `manual`: the program's own clock ends it, not the wall's.
+    """
 
     waits_until: datetime | None = None
+    manual: bool = False
 
 
 class FulfilmentBegun(Fact, frozen=True, tag=True):
     """The points are held. This is the point of no return."""
 
     lots: tuple[LotAmount, ...] = ()
+
+
+class PartnerAsked(Fact, frozen=True, tag=True):
+    """The partner that fulfils is to be asked, until it says what became of it."""
+
+
+class PartnerDelayed(Fact, frozen=True, tag=True):
+    """The partner was silent for longer than it may be; it is asked all the same."""
+
+
+class PartnerDone(Fact, frozen=True, tag=True):
+    """The partner has said what became of it, or an operator has decided (`settled`): it is asked no more."""
+
+    reference: str = ""
+    settled: bool = False
+
+
+class CancellationNoted(Fact, frozen=True, tag=True):
+    """Somebody takes it back while a partner is asked: what that says is waited for."""
+
+    by: str
+    correlation: str = ""
 
 
 class VoucherIssued(Fact, frozen=True, tag=True):
@@ -213,6 +264,29 @@ class ReleaseAsked(Fact, frozen=True, tag=True):
     reason: str
 
 
+class RedemptionCancelled(Fact, frozen=True, tag=True):
+    """The redemption is taken back. It is told when points have given back what they had."""
+
+    by: str
+    correlation: str = ""
+
+
+class CancelAsked(Fact, frozen=True, tag=True):
+    """Points were asked to undo the capture, which cannot be refused."""
+
+    by: str
+
+
+class AskRefused(Fact, frozen=True, tag=True):
+    """What was `asked` of the redemption (cancel, confirm) could not be done; the redemption stays as it is."""
+
+    asked: str
+    code: str
+    detail: str
+    facts: dict[str, Any] = {}
+    correlation: str = ""
+
+
 class CaptureSeen(Fact, frozen=True, tag=True):
     """Points said that the hold is spent: nothing is open any more."""
 
@@ -221,32 +295,56 @@ class ReleaseSeen(Fact, frozen=True, tag=True):
     """Points said that the hold is given back: nothing is open any more."""
 
 
+class RestoringSeen(Fact, frozen=True, tag=True):
+    """Points said that the capture is undone, and in which lots its points lie: nothing is open any more."""
+
+    lots: tuple[LotAmount, ...] = ()
+
+
+class CancellationTold(Fact, frozen=True, tag=True):
+    """Points have given back what they had, so it is told that the redemption is cancelled."""
+
+    lots: tuple[LotAmount, ...] = ()
+
+
 class HoldRefusalSeen(Fact, frozen=True, tag=True):
     """Points refused a hold that the saga had no more use for: nothing is open any more."""
 
 
 DrawFact = Drawn | DrawsReturned
-StockFact = StockReserved | StockReturned | StockTaken
+StockFact = StockReserved | StockReturned | StockTaken | StockRestored
 VoucherFact = VoucherRedeemed | VoucherUndone | VoucherGivenBack | VoucherVoided | VoucherExpired | VoucherRefused
 AnyFact = (
     RewardPublished
     | ResourcePublished
     | RedemptionRequested
     | RequestRepeated
+    | HeldForLater
+    | PartnerAsked
+    | PartnerDelayed
+    | PartnerDone
+    | CancellationNoted
+    | RedemptionConfirmed
     | StockReserved
     | StockReturned
     | StockTaken
     | Drawn
     | DrawsReturned
     | PointsCounted
+    | StockRestored
     | PointsAsked
     | FulfilmentBegun
     | VoucherIssued
     | RedemptionFulfilled
     | RedemptionRefused
+    | RedemptionCancelled
+    | CancelAsked
+    | AskRefused
     | ReleaseAsked
     | CaptureSeen
     | ReleaseSeen
+    | RestoringSeen
+    | CancellationTold
     | HoldRefusalSeen
     | VoucherRedeemed
     | VoucherUndone

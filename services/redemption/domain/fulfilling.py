@@ -1,4 +1,7 @@
-"""The points are held: the saga passes the point of no return, and the member gets the reward."""
+"""The points are held: the saga passes the point of no return, and the member gets the reward.
+
+One that is to be confirmed later waits for that.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,20 @@ from laurel.calendars import local_date, local_midnight, zone_named
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import awaits_points, check_price, saga_of
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import LotAmount, PointsHeld, Terms, VoucherTerms
+from services.redemption.domain.heard import (
+    AskOfRedemption,
+    ConfirmRedemption,
+    LotAmount,
+    PartnerAnswered,
+    PointsHeld,
+    Terms,
+    VoucherTerms,
+)
 from services.redemption.domain.moment import Moment
+from services.redemption.domain.points_back import release
 from services.redemption.domain.pools import NEVER
 from services.redemption.domain.pricing import to_pay
-from services.redemption.domain.state import HoldState, Saga, SagaKey, State
+from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState, State
 from services.redemption.domain.stock import give_back
 from services.redemption.domain.timing_out import is_over, time_out
 
@@ -24,7 +36,8 @@ CAME_LATE = "came_late"
 def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ...]:
     """Make the vouchers and say so together with the request for the capture, which cannot be refused.
 
-    Points that come for a saga that gave up are asked back; a repeat changes nothing.
+    Points that come for a saga that gave up are asked back; a repeat changes nothing. What is to be confirmed later
+    is held until then.
     """
     saga = saga_of(state, heard)
     if saga is None:
@@ -34,16 +47,25 @@ def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ..
     check_price(saga, heard)
     if is_over(saga, moment.at):
         return time_out(saga)
-    if vouchers_needed(state, heard) > len(moment.blanks):
+    if saga.later:
+        return (*_counted(saga, heard), f.HeldForLater(lots=heard.lots))
+    return (*_counted(saga, heard), *finish(state, saga, heard.lots, moment))
+
+
+def finish(state: State, saga: Saga, lots: tuple[LotAmount, ...], moment: Moment) -> tuple[AnyFact, ...]:
+    """Pass the point of no return, and give the member the reward, or ask the partner to."""
+    begun = f.FulfilmentBegun(lots=lots)
+    if state.terms_of(saga).fulfilment is not None:
+        return (begun, f.PartnerAsked())
+    if _vouchers_short(saga, state.terms_of(saga), moment):
         # Codes that were set aside have ended while points were asked for.
         return _sold_out(saga)
-    return (*_counted(saga, heard), *complete(saga, state.terms_of(saga), moment, heard.lots))
+    return (begun, *complete(saga, state.terms_of(saga), moment))
 
 
-def complete(saga: Saga, terms: Terms, moment: Moment, lots: tuple[LotAmount, ...] = ()) -> tuple[AnyFact, ...]:
-    """Pass the point of no return and give the member what it asked for."""
-    out: list[AnyFact] = [f.FulfilmentBegun(lots=lots)]
-    out.extend(_vouchers(saga, terms, moment))
+def complete(saga: Saga, terms: Terms, moment: Moment, *, elsewhere: bool = False) -> tuple[AnyFact, ...]:
+    """Give the member the reward; `elsewhere`: the codes of its vouchers are a partner's, which takes them."""
+    out: list[AnyFact] = list(_vouchers(saga, terms, moment, elsewhere=elsewhere))
     if saga.counted:
         out.append(f.StockTaken(reward=saga.reward, quantity=saga.quantity))
     out.append(f.RedemptionFulfilled())
@@ -59,17 +81,35 @@ def _counted(saga: Saga, heard: PointsHeld) -> tuple[AnyFact, ...]:
     return (f.PointsCounted(points=heard.amount, to_pay=rest),)
 
 
-def vouchers_needed(state: State, heard: PointsHeld) -> int:
-    """Return how many blanks `fulfil` may use up."""
-    saga = saga_of(state, heard)
-    if saga is None or not awaits_points(saga) or state.terms_of(saga).vouchers is None:
-        return 0
-    return saga.quantity
+def vouchers_needed(state: State, saga: Saga, heard: PointsHeld | ConfirmRedemption | PartnerAnswered) -> int:
+    """Return how many blanks an answer to this may use up."""
+    match heard:
+        case PointsHeld():
+            ready = awaits_points(saga) and not saga.later
+        case ConfirmRedemption():
+            ready = can_be_confirmed(saga) or can_be_settled(saga, heard)
+        case _:
+            ready = saga.state is SagaState.FULFILLING and heard.fulfilled and not saga.cancelled_by
+    return saga.quantity if ready and state.terms_of(saga).vouchers is not None else 0
+
+
+def can_be_settled(saga: Saga, heard: AskOfRedemption) -> bool:
+    """Say whether an operator may decide for a partner that has been silent for too long."""
+    return saga.state is SagaState.FULFILLING and saga.delayed and heard.settles
+
+
+def can_be_confirmed(saga: Saga) -> bool:
+    """Say whether points, stock and price are held for whoever confirms."""
+    return saga.state is SagaState.HOLDING and saga.hold is not HoldState.ASKED
+
+
+def _vouchers_short(saga: Saga, terms: Terms, moment: Moment) -> bool:
+    return terms.vouchers is not None and saga.quantity > len(moment.blanks)
 
 
 def _sold_out(saga: Saga) -> tuple[AnyFact, ...]:
     return (
-        f.ReleaseAsked(reason="sold_out"),
+        *release(saga, "sold_out"),
         *give_back(saga),
         f.RedemptionRefused(code="sold_out", detail="The codes that were set aside have ended", facts={"left": 0}),
     )
@@ -81,7 +121,7 @@ def voucher_id(key: SagaKey, number: int) -> str:
     return "v-" + base64.b32encode(hashlib.sha256(name).digest()[:15]).decode().lower()
 
 
-def _vouchers(saga: Saga, terms: Terms, moment: Moment) -> list[f.VoucherIssued]:
+def _vouchers(saga: Saga, terms: Terms, moment: Moment, *, elsewhere: bool) -> list[f.VoucherIssued]:
     voucher = terms.vouchers
     if voucher is None:
         return []
@@ -97,7 +137,7 @@ def _vouchers(saga: Saga, terms: Terms, moment: Moment) -> list[f.VoucherIssued]
             percent=voucher.percent,
             product=voucher.product,
             parts=voucher.parts,
-            elsewhere=voucher.elsewhere,
+            elsewhere=elsewhere or voucher.elsewhere,
             code_ends_at=blank.code_ends_at,
         )
         for number, blank in zip(range(1, saga.quantity + 1), moment.blanks, strict=True)

@@ -118,6 +118,14 @@ class VoucherTerms(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.of_pool and not self.used_here
 
 
+class Fulfilment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The partner that fulfils: where it is asked, how long for one answer, how long before it counts as silent."""
+
+    url: str
+    timeout_seconds: int = 10
+    deadline_seconds: int = 3600
+
+
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a reward is and costs. Without `stock` there is always one more.
 
@@ -150,6 +158,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     partner: str | None = None
     owner_only: bool = False
     voucher: VoucherTerms | None = None
+    fulfilment: Fulfilment | None = None
 
     @property
     def vouchers(self) -> VoucherTerms | None:
@@ -235,6 +244,26 @@ class Redeem(Heard, frozen=True, kw_only=True):
     attributes: dict[str, str | int | bool] = {}
     pay: Pay | None = None
     stands: Stands | None = None
+    later: bool = False
+
+
+class AskOfRedemption(Heard, frozen=True, kw_only=True):
+    """The root of what is asked of a redemption that was asked for before."""
+
+    redemption: str
+    versions: Versions = Versions()
+    settles: bool = False
+    """An operator decides, for a partner that is silent."""
+
+
+class CancelRedemption(AskOfRedemption, frozen=True, kw_only=True):
+    """Take a redemption back; `by` whose choice or fault."""
+
+    by: str
+
+
+class ConfirmRedemption(AskOfRedemption, frozen=True, kw_only=True):
+    """Finish a redemption whose points, stock and price are held."""
 
 
 class LotAmount(msgspec.Struct, frozen=True):
@@ -279,6 +308,28 @@ class PointsCaptured(HoldAnswer, frozen=True, kw_only=True):
 
 class PointsReleased(HoldAnswer, frozen=True, kw_only=True):
     """The points are available again."""
+
+
+class PointsRestored(HoldAnswer, frozen=True, kw_only=True):
+    """The points of a capture that was cancelled are back; `lots` are where they lie."""
+
+    lots: tuple[LotAmount, ...] = ()
+
+
+class PartnerAnswered(Heard, frozen=True, kw_only=True):
+    """Our own caller: the partner that fulfils has said, signed, what became of it. `codes` are kept by the store."""
+
+    redemption: str
+    fulfilled: bool
+    reference: str = ""
+    code: str = ""
+    codes: tuple[str, ...] = ()
+
+
+class PartnerSilent(Heard, frozen=True, kw_only=True):
+    """Our own caller: the partner has not said in time what became of it."""
+
+    redemption: str
 
 
 class TimeIsUp(Heard, frozen=True, kw_only=True):

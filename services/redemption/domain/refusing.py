@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import awaits_points, check_price, saga_of
+from services.redemption.domain.closing import tell_cancellation
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import HoldRefused
 from services.redemption.domain.moment import Moment
@@ -17,7 +18,7 @@ def refuse(state: State, heard: HoldRefused, _moment: Moment) -> tuple[AnyFact, 
     if saga is None:
         return ()
     if not awaits_points(saga):
-        return (f.HoldRefusalSeen(),) if saga.hold is HoldState.RELEASE_ASKED else ()
+        return (f.HoldRefusalSeen(), *tell_cancellation(saga)) if saga.hold is HoldState.RELEASE_ASKED else ()
     check_price(saga, heard)
     return (
         f.HoldRefusalSeen(),

@@ -6,7 +6,7 @@ from laurel.errors import PROBLEMS
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.fulfilling import complete
+from services.redemption.domain.fulfilling import finish
 from services.redemption.domain.heard import Redeem
 from services.redemption.domain.judging import Judged, bargain_of, judge
 from services.redemption.domain.moment import Moment
@@ -29,13 +29,12 @@ def request(state: State, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
         facts.append(f.StockReserved(reward=heard.reward, quantity=asked.quantity))
     if judged.drawn:
         facts.append(f.Drawn(draws=judged.drawn))
-    if asked.points == 0:
-        if vouchers_at_once(state, heard, moment) > len(moment.blanks):
-            detail = "The codes that are left end too soon"
-            return (asked, f.RedemptionRefused(code="sold_out", detail=detail, facts={"left": 0}))
-        return (*facts, *_at_once(state, heard, facts, moment))
-    waits_until = None if moment.program.manual else moment.at + moment.hold_wait
-    return (*facts, f.PointsAsked(waits_until=waits_until))
+    waiting = _waiting(heard, moment)
+    if asked.points:
+        return (*facts, waiting)
+    if heard.later:
+        return (*facts, f.HeldForLater(lots=(), waits_until=waiting.waits_until, manual=waiting.manual))
+    return (*facts, *_at_once(state, heard, facts, moment))
 
 
 def vouchers_at_once(state: State, heard: Redeem, moment: Moment) -> int:
@@ -47,6 +46,8 @@ def vouchers_at_once(state: State, heard: Redeem, moment: Moment) -> int:
     judged = judge(state, heard, moment)
     if judged.reasons or judged.priced is None or judged.priced.points or judged.terms is None:
         return 0
+    if heard.later or judged.terms.fulfilment is not None:
+        return 0
     return heard.quantity * heard.party if judged.terms.vouchers is not None else 0
 
 
@@ -57,7 +58,19 @@ def _at_once(state: State, heard: Redeem, facts: list[AnyFact], moment: Moment) 
     begun = State(terms=state.terms)
     for fact in facts:
         begun.apply(heard.program, key, fact)
-    return complete(begun.sagas[key], begun.terms_of(begun.sagas[key]), moment)
+    return finish(begun, begun.sagas[key], (), moment)
+
+
+def _waiting(heard: Redeem, moment: Moment) -> f.PointsAsked:
+    """Say how long it waits: by the wall's clock, or, to be confirmed, by the program's own where that was ever set.
+
+    Nothing else of a program with a clock of its own waits: points answer whenever they do.
+    """
+    if not moment.program.manual:
+        return f.PointsAsked(waits_until=moment.at + moment.hold_wait)
+    if heard.later and heard.versions.as_of is not None:
+        return f.PointsAsked(waits_until=heard.versions.as_of + moment.hold_wait, manual=True)
+    return f.PointsAsked()
 
 
 def _asked(heard: Redeem, moment: Moment, judged: Judged, state: State) -> f.RedemptionRequested:
@@ -74,6 +87,7 @@ def _asked(heard: Redeem, moment: Moment, judged: Judged, state: State) -> f.Red
         unit=judged.terms.unit if judged.terms is not None else "",
         points=priced.points if priced is not None else 0,
         bargain=bargain_of(judged, heard, state),
+        later=heard.later,
     )
 
 
@@ -95,4 +109,4 @@ def _again(saga: Saga, heard: Redeem) -> tuple[AnyFact, ...]:
     """
     if saga.hash != heard.hash:
         raise ImpossibleMessageError(f"redemption {heard.redemption} was asked for before with another request")
-    return (f.RequestRepeated(),) if saga.ended else ()
+    return (f.RequestRepeated(),) if saga.told else ()

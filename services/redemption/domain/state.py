@@ -16,7 +16,7 @@ import msgspec
 from services.redemption.domain import facts as f
 from services.redemption.domain.bargain import NOTHING, Bargain
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import ResourceTerms, Terms
+from services.redemption.domain.heard import LotAmount, ResourceTerms, Terms
 from services.redemption.domain.pools import CodeLot
 from services.redemption.domain.vouchers import Voucher, VoucherKey, issued, move
 
@@ -36,7 +36,7 @@ class SagaState(StrEnum):
 
 
 class HoldState(StrEnum):
-    """What the saga knows of its hold in points. `asked`, `capture_asked` and `release_asked` await an answer."""
+    """What the saga knows of its hold in points. What was asked awaits an answer."""
 
     NONE = "none"
     ASKED = "asked"
@@ -46,10 +46,14 @@ class HoldState(StrEnum):
     CAPTURED = "captured"
     RELEASE_ASKED = "release_asked"
     RELEASED = "released"
+    CANCEL_ASKED = "cancel_asked"
+    CANCELLED = "cancelled"
 
 
 ENDED = frozenset({SagaState.FULFILLED, SagaState.REFUSED, SagaState.CANCELLED})
-AWAITED = frozenset({HoldState.ASKED, HoldState.HELD, HoldState.CAPTURE_ASKED, HoldState.RELEASE_ASKED})
+AWAITED = frozenset({
+    HoldState.ASKED, HoldState.HELD, HoldState.CAPTURE_ASKED, HoldState.RELEASE_ASKED, HoldState.CANCEL_ASKED,
+})  # fmt: skip
 
 
 class RewardKey(NamedTuple):
@@ -83,7 +87,11 @@ class SagaKey(NamedTuple):
 
 @dataclass(slots=True)
 class Saga:
-    """One redemption on its way. `counted` says whether it has pieces of counted stock, set aside or gone."""
+    """One redemption on its way. `counted` says whether it has pieces of counted stock, set aside or gone.
+
+    `later`: it is finished only when somebody confirms. `manual`: the program's own clock ends its wait. `correlation`
+    is the request that waits for its outcome, `cancelling` the one that takes it back, as `cancelled_by` wants.
+    """
 
     key: SagaKey
     state: SagaState = SagaState.REQUESTED
@@ -101,6 +109,13 @@ class Saga:
     code: str = ""
     counted: bool = False
     waits_until: datetime | None = None
+    later: bool = False
+    manual: bool = False
+    lots: tuple[LotAmount, ...] = ()
+    cancelled_by: str = ""
+    cancelling: str = ""
+    reference: str = ""
+    delayed: bool = False
     at: datetime = BEGINNING
     step: int = 0
     outcome_type: str = ""
@@ -111,6 +126,11 @@ class Saga:
     def ended(self) -> bool:
         """Say whether the member has an answer that will not change by itself."""
         return self.state in ENDED
+
+    @property
+    def told(self) -> bool:
+        """Say whether its end was told: a cancellation is when points have given back what they had."""
+        return self.ended and self.outcome_type == f"redemption.{self.state}.v1"
 
     @property
     def open(self) -> bool:
@@ -243,6 +263,7 @@ def _requested(saga: Saga, fact: f.RedemptionRequested) -> None:
     saga.unit, saga.points, saga.version, saga.zone = fact.unit, fact.points, fact.version, fact.zone
     saga.outcome_type, saga.outcome = "", b""
     saga.bargain = fact.bargain
+    saga.later = fact.later
 
 
 def _stays(_saga: Saga, _fact: AnyFact) -> None:
@@ -253,7 +274,7 @@ def _reserved(saga: Saga, _fact: f.StockReserved) -> None:
     saga.counted = True
 
 
-def _returned(saga: Saga, _fact: f.StockReturned) -> None:
+def _returned(saga: Saga, _fact: f.StockReturned | f.StockRestored) -> None:
     saga.counted = False
 
 
@@ -272,6 +293,7 @@ def _counted(saga: Saga, fact: f.PointsCounted) -> None:
 
 def _points_asked(saga: Saga, fact: f.PointsAsked) -> None:
     saga.state, saga.hold, saga.waits_until = SagaState.HOLDING, HoldState.ASKED, fact.waits_until
+    saga.manual = fact.manual
 
 
 def _if_points(saga: Saga, hold: HoldState) -> HoldState:
@@ -279,16 +301,54 @@ def _if_points(saga: Saga, hold: HoldState) -> HoldState:
     return hold if saga.points else HoldState.NONE
 
 
-def _begun(saga: Saga, _fact: f.FulfilmentBegun) -> None:
+def _held(saga: Saga, fact: f.HeldForLater) -> None:
+    saga.state, saga.hold, saga.lots = SagaState.HOLDING, _if_points(saga, HoldState.HELD), fact.lots
+    if not saga.points:
+        saga.waits_until, saga.manual = fact.waits_until, fact.manual
+
+
+def _confirmed(saga: Saga, fact: f.RedemptionConfirmed) -> None:
+    saga.correlation = fact.correlation or saga.correlation
+
+
+def _begun(saga: Saga, fact: f.FulfilmentBegun) -> None:
     saga.state, saga.hold, saga.waits_until = SagaState.FULFILLING, _if_points(saga, HoldState.HELD), None
+    saga.lots = fact.lots
 
 
 def _fulfilled(saga: Saga, _fact: f.RedemptionFulfilled) -> None:
+    saga.cancelled_by = saga.cancelling = ""
     saga.state, saga.hold = SagaState.FULFILLED, _if_points(saga, HoldState.CAPTURE_ASKED)
+
+
+def _partner_delayed(saga: Saga, _fact: f.PartnerDelayed) -> None:
+    saga.delayed = True
+
+
+def _partner_done(saga: Saga, fact: f.PartnerDone) -> None:
+    saga.delayed, saga.reference = False, fact.reference
+
+
+def _cancellation_noted(saga: Saga, fact: f.CancellationNoted) -> None:
+    saga.cancelled_by, saga.cancelling = fact.by, fact.correlation
 
 
 def _refused(saga: Saga, fact: f.RedemptionRefused) -> None:
     saga.state, saga.code, saga.waits_until = SagaState.REFUSED, fact.code, None
+    saga.cancelled_by = saga.cancelling = ""
+
+
+def _cancelled(saga: Saga, fact: f.RedemptionCancelled) -> None:
+    saga.state, saga.waits_until = SagaState.CANCELLED, None
+    saga.cancelled_by, saga.cancelling = fact.by, fact.correlation
+
+
+def _cancel_asked(saga: Saga, _fact: f.CancelAsked) -> None:
+    saga.hold = HoldState.CANCEL_ASKED
+
+
+def _restoring_seen(saga: Saga, fact: f.RestoringSeen) -> None:
+    saga.hold, saga.lots = HoldState.CANCELLED, fact.lots
 
 
 def _release_asked(saga: Saga, _fact: f.ReleaseAsked) -> None:
@@ -320,10 +380,15 @@ def _take(stock: Stock, quantity: int) -> None:
     stock.taken += quantity
 
 
+def _restore(stock: Stock, quantity: int) -> None:
+    stock.taken -= quantity
+
+
 _MOVE: dict[type, Callable[[Stock, int], None]] = {
     f.StockReserved: _set_aside,
     f.StockReturned: _give_back,
     f.StockTaken: _take,
+    f.StockRestored: _restore,
 }
 
 _APPLY: dict[type, Callable[[Saga, Any], None]] = {
@@ -335,6 +400,18 @@ _APPLY: dict[type, Callable[[Saga, Any], None]] = {
     f.Drawn: _drawn,
     f.DrawsReturned: _draws_returned,
     f.PointsCounted: _counted,
+    f.StockRestored: _returned,
+    f.HeldForLater: _held,
+    f.PartnerAsked: _stays,
+    f.PartnerDelayed: _partner_delayed,
+    f.PartnerDone: _partner_done,
+    f.CancellationNoted: _cancellation_noted,
+    f.RedemptionConfirmed: _confirmed,
+    f.RedemptionCancelled: _cancelled,
+    f.CancelAsked: _cancel_asked,
+    f.AskRefused: _stays,
+    f.RestoringSeen: _restoring_seen,
+    f.CancellationTold: _stays,
     f.PointsAsked: _points_asked,
     f.FulfilmentBegun: _begun,
     f.VoucherIssued: _stays,

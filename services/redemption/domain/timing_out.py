@@ -1,4 +1,4 @@
-"""A saga waits for points only so long (S12); then it gives stock back and wants no points any more."""
+"""A saga waits only so long, for points or to be confirmed (S12); then it gives back what it has."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import Final
 
 from services.redemption.domain import facts as f
-from services.redemption.domain.answering import awaits_points
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import TimeIsUp
 from services.redemption.domain.moment import Moment
-from services.redemption.domain.state import Saga, SagaKey, State
+from services.redemption.domain.points_back import release
+from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState, State
 from services.redemption.domain.stock import give_back
 
 HOLD_EXPIRED: Final = "hold_expired"
+_WHY: Final = {True: "It was not confirmed in time", False: "The points could not be held in time"}
 
 
 def end_wait(state: State, heard: TimeIsUp, moment: Moment) -> tuple[AnyFact, ...]:
@@ -25,13 +26,13 @@ def end_wait(state: State, heard: TimeIsUp, moment: Moment) -> tuple[AnyFact, ..
 
 def is_over(saga: Saga, at: datetime) -> bool:
     """Say whether the wait was over by `at`, so that no outcome depends on when the timer ran."""
-    return awaits_points(saga) and saga.waits_until is not None and saga.waits_until <= at
+    return saga.state is SagaState.HOLDING and saga.waits_until is not None and saga.waits_until <= at
 
 
 def time_out(saga: Saga) -> tuple[AnyFact, ...]:
     """Ask for the release of whatever is or will be held, give stock back, and refuse."""
     return (
-        f.ReleaseAsked(reason=HOLD_EXPIRED),
+        *release(saga, HOLD_EXPIRED),
         *give_back(saga),
-        f.RedemptionRefused(code=HOLD_EXPIRED, detail="The points could not be held in time"),
+        f.RedemptionRefused(code=HOLD_EXPIRED, detail=_WHY[saga.hold is not HoldState.ASKED]),
     )

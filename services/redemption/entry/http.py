@@ -27,6 +27,9 @@ _ID = re.compile(ID_PATTERN)
 class Views(VoucherViews, Protocol):
     """Reads for screens."""
 
+    def partner_secret(self, program: str, reward: str) -> str:
+        """Return the common secret with the partner that fulfils a reward."""
+
     async def rewards(self, connection: Connection, program: str, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Return a page of a program's catalogue, in the order of reward ids."""
 
@@ -61,6 +64,16 @@ def routes(database: Database, views: Views, pools: Pools, asked: Asked, codes_t
         async with database.reading() as connection:
             found = await views.vouchers(connection, program, redemption, member)
         return {"data": found, "next_cursor": None}
+
+    @router.get("/rewards/{reward}/fulfilment")
+    async def fulfilment(
+        program: Program,
+        reward: Annotated[str, Path(pattern=ID_PATTERN)],
+        authorization: Annotated[str | None, Header()] = None,
+    ) -> dict[str, Any]:
+        """Show the secret by which we and the partner that fulfils a reward sign."""
+        _check(codes_token, authorization)
+        return {"reward": reward, "secret": views.partner_secret(program, reward)}
 
     add_asked_routes(router, database, asked)
     add_code_routes(router, database, pools, lambda shown: _check(codes_token, shown))

@@ -95,8 +95,13 @@ def add_voucher_routes(
         async with database.reading() as connection:
             seen = await views.turned(connection, program, as_of)
         if seen is None:
-            return {"done": False, "vouchers_issued": 0, "vouchers_expired": 0}
-        return {"done": seen.done, "vouchers_issued": seen.issued, "vouchers_expired": seen.expired}
+            return {"done": False, "vouchers_issued": 0, "vouchers_expired": 0, "holds_timed_out": 0}
+        return {
+            "done": seen.done,
+            "vouchers_issued": seen.issued,
+            "vouchers_expired": seen.expired,
+            "holds_timed_out": seen.timed_out,
+        }
 
 
 def _cursor(voucher: dict[str, Any]) -> str:

@@ -75,6 +75,11 @@ class KnownPrograms:
         """Return what redemption needs of a version that is known."""
         return self._terms[program, version]
 
+    def is_on_wall_clock(self, program: str) -> bool:
+        """Say whether the newest known version of a program lives by the wall clock; one that is not known does."""
+        newest = max((version for name, version in self._terms if name == program), default=0)
+        return not newest or not self._terms[program, newest].manual
+
     def on_wall_clocks(self) -> list[str]:
         """Return the programs whose newest known version lives by the wall clock."""
         newest: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""A sandbox's clock was turned: its vouchers end by it, in steps that can stop and go on anywhere."""
+"""A sandbox's clock was turned: vouchers and waits end by it, in steps that can stop and go on anywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from laurel.io.database import Connection
 from laurel.io.health import Health
 from laurel.io.keeping import keep_doing
 from laurel.io.unit import UnitOfWork
-from services.redemption.domain.heard import VoucherEnds
+from services.redemption.domain.heard import TimeIsUp, VoucherEnds
 from services.redemption.entry.consumers import count, sayings_of
 from services.redemption.ports import Announcement, OpenTurn, Store
 from services.redemption.road import Road
@@ -36,7 +36,10 @@ class TurningStore(Store, Protocol):
     async def ended(self, programs: Sequence[str], until: datetime, limit: int) -> list[VoucherEnds]:
         """Return vouchers whose time is over by then."""
 
-    async def advance(self, turn: OpenTurn, expired: int, *, done: bool) -> None:
+    async def overdue_in(self, program: str, until: datetime, limit: int) -> list[TimeIsUp]:
+        """Return sagas that have waited long enough by the program's own clock."""
+
+    async def advance(self, turn: OpenTurn, expired: int, timed_out: int, *, done: bool) -> None:
         """Keep how far a turn has come."""
 
 
@@ -94,9 +97,11 @@ class VoucherTurner:
                 return None
             if not await store.is_complete(turn):
                 return False
+            waits = await store.overdue_in(turn.program, turn.as_of, self._batch_max)
             due = await store.ended([turn.program], turn.as_of, self._batch_max)
-            said: list[Announcement] = await self._road.run_due(store, due)
+            said: list[Announcement] = await self._road.run_due(store, [*waits, *due])
             work.say_all(sayings_of(said))
             work.after_commit(partial(count, said))
-            await store.advance(turn, len(said), done=len(due) < self._batch_max)
+            done = max(len(waits), len(due)) < self._batch_max
+            await store.advance(turn, len(due), len(waits), done=done)
         return True

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
 from laurel.io.database import Connection
-from services.redemption.domain.bargain import decode_bargain
 from services.redemption.domain.heard import ResourceTerms, Terms, TimeIsUp
-from services.redemption.domain.state import (
-    HoldState,
-    ResourceKey,
-    RewardKey,
-    Saga,
-    SagaKey,
-    SagaState,
-    State,
-    Stock,
-    TallyKey,
-)
+from services.redemption.domain.state import ResourceKey, RewardKey, Saga, SagaKey, SagaState, State, Stock, TallyKey
 from services.redemption.ports import Needs
 from services.redemption.store.columns import columns
 from services.redemption.store.pools import read_lots
 from services.redemption.store.printing import Press
-from services.redemption.store.vouchers import read_vouchers
+from services.redemption.store.saga_rows import COLUMNS, saga_of
+from services.redemption.store.vouchers import read_vouchers, vouchers_of
 
 MemberKey = tuple[str, str]
+
+_UNDER_WAY = frozenset({SagaState.HOLDING, SagaState.FULFILLING})
 
 # Keys come sorted, so rows are locked in their order; the same order everywhere is what prevents deadlocks. Where
 # others may hold a row, it is locked inside a lateral query: a lock above a join with partitions that are picked at run
@@ -53,10 +44,8 @@ _LOCK_MEMBERS = """
         for update
     ) m"""
 
-_LOCK_SAGAS = """
-    select s.program, s.member, s.redemption, s.state, s.hold, s.partner, s.hash, s.reward, s.reward_version,
-           s.quantity, s.unit, s.points, s.version, s.zone, s.correlation, s.code, s.counted, s.waits_until,
-           s.at, s.step, s.outcome_type, s.outcome, s.bargain
+_LOCK_SAGAS = f"""
+    select {COLUMNS}
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
     join sagas s on s.program = k.program and s.member = k.member and s.redemption = k.redemption
     order by s.program, s.member, s.redemption for update of s"""
@@ -107,7 +96,11 @@ _RESOURCES = """
 
 _OVERDUE = """
     select program, member, redemption, waits_until from sagas
-    where waits_until <= $1 order by waits_until, program, member, redemption limit $2"""
+    where waits_until <= $1 and not manual order by waits_until, program, member, redemption limit $2"""
+
+_OVERDUE_IN = """
+    select program, member, redemption, waits_until from sagas
+    where program = $1 and waits_until <= $2 and manual order by waits_until, member, redemption limit $3"""
 
 _decode_terms = msgspec.json.Decoder(Terms).decode
 _decode_resource = msgspec.json.Decoder(ResourceTerms).decode
@@ -119,14 +112,16 @@ async def load(connection: Connection, needs: Needs, press: Press) -> State:
     A saga is opened only by its own request, and spoken of by others only after that was committed: what is not
     found, unlocked, belongs to somebody else (a hold that no redemption asked for).
     """
-    known = await _known(connection, needs.answered)
+    known = await _known(connection, needs.answered | needs.cancelled)
     opening = {key[:2] for key in needs.requested | needs.issued}
     keys = {key[:2]: press.offer_key(*key[:2]) for key in needs.issued}
     new = await _add_members(connection, opening, keys)
     press.learn_keys(await _lock_members(connection, (opening - new) | {key[:2] for key in known | needs.asked}), new)
     sagas = await _lock_sagas(connection, needs.requested | known)
-    # Only sagas that wait for points may still move stock: what has ended leaves hot rewards alone.
-    waiting = [saga for saga in sagas.values() if saga.state is SagaState.HOLDING]
+    # Only sagas that are under way, or taken back, may still move stock: what has ended leaves hot rewards alone.
+    waiting = [
+        saga for saga in sagas.values() if saga.state in _UNDER_WAY or (saga.key in needs.cancelled and saga.counted)
+    ]
     drawn = needs.rewards.keys() | {saga.reward_key for saga in waiting if saga.counted}
     stock = await _lock_stock(connection, drawn, needs.published)
     await read_lots(connection, stock)
@@ -134,6 +129,8 @@ async def load(connection: Connection, needs: Needs, press: Press) -> State:
     # Who was added a moment ago has no vouchers.
     issued = {key for key in needs.issued if key[:2] not in new}
     vouchers = await read_vouchers(connection, issued | needs.asked, needs.uses)
+    for key, voucher in (await vouchers_of(connection, needs.cancelled)).items():
+        vouchers.setdefault(key, voucher)
     terms = await _read_terms(connection, versions) | await _read_offered(connection, needs.rewards)
     return State(sagas, stock, terms, vouchers)
 
@@ -152,10 +149,16 @@ async def load_drawn(connection: Connection, state: State, tallies: set[TallyKey
 
 async def overdue(connection: Connection, until: datetime, limit: int) -> list[TimeIsUp]:
     """Return sagas that have waited long enough, the longest first; unlocked, so deciding looks again."""
-    return [
-        TimeIsUp(program=program, member=member, redemption=redemption, at=waits_until)
-        for program, member, redemption, waits_until in await connection.fetch(_OVERDUE, until, limit)
-    ]
+    return [_time_is_up(*row) for row in await connection.fetch(_OVERDUE, until, limit)]
+
+
+async def overdue_in(connection: Connection, program: str, until: datetime, limit: int) -> list[TimeIsUp]:
+    """Return the same of a program whose own clock ends waits."""
+    return [_time_is_up(*row) for row in await connection.fetch(_OVERDUE_IN, program, until, limit)]
+
+
+def _time_is_up(program: str, member: str, redemption: str, waits_until: datetime) -> TimeIsUp:
+    return TimeIsUp(program=program, member=member, redemption=redemption, at=waits_until)
 
 
 async def _known(connection: Connection, keys: set[SagaKey]) -> set[SagaKey]:
@@ -185,16 +188,8 @@ async def _lock_sagas(connection: Connection, keys: set[SagaKey]) -> dict[SagaKe
     if not keys:
         return {}
     rows = await connection.fetch(_LOCK_SAGAS, *columns(sorted(keys)))
-    sagas = (_saga(row) for row in rows)
+    sagas = (saga_of(row) for row in rows)
     return {saga.key: saga for saga in sagas}
-
-
-def _saga(row: Iterable[Any]) -> Saga:
-    program, member, redemption, state, hold, *rest, bargain = row
-    key = SagaKey(program, member, redemption)
-    saga = Saga(key, SagaState(state), HoldState(hold), *rest)
-    saga.bargain = decode_bargain(bargain)
-    return saga
 
 
 async def _lock_stock(

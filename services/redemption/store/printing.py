@@ -8,7 +8,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from laurel.codes import CHANCE_BYTES, code_of, suffix_of
+from laurel.codes import CHANCE_BYTES, code_of, suffix_of, suffix_of_others
 from services.redemption.domain.moment import Blank
 from services.redemption.domain.state import RewardKey
 from services.redemption.store.pools import PoolCode
@@ -68,6 +68,11 @@ class Press:
         code = code_of(self._chance.take(CHANCE_BYTES))
         self._seal(program, member, voucher, code, self._vault.digest(program, code))
         return Blank(voucher, suffix_of(code))
+
+    def take(self, program: str, member: str, voucher: str, code: str) -> Blank:
+        """Take a code that a partner has made."""
+        self._seal(program, member, voucher, code, self._vault.digest(program, code))
+        return Blank(voucher, suffix_of_others(code))
 
     def hand_out(self, reward: RewardKey, code: PoolCode, member: str, voucher: str) -> Blank:
         """Make a partner's code this voucher's."""

@@ -9,14 +9,14 @@ from datetime import datetime
 from laurel.io.database import Connection
 from services.redemption.domain.answering import awaits_points
 from services.redemption.domain.facts import VoucherIssued
-from services.redemption.domain.fulfilling import voucher_id
-from services.redemption.domain.heard import ClockTurned, VoucherEnds
+from services.redemption.domain.fulfilling import can_be_confirmed, voucher_id
+from services.redemption.domain.heard import ClockTurned, TimeIsUp, VoucherEnds
 from services.redemption.domain.moment import Blank
 from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
-from services.redemption.store.loading import MemberKey, load, load_drawn
+from services.redemption.store.loading import MemberKey, load, load_drawn, overdue_in
 from services.redemption.store.pools import PoolCode, free_codes, hand_out
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
@@ -45,14 +45,19 @@ class PostgresStore:
         """Lock and read what may be drawn from."""
         await load_drawn(self._connection, state, tallies, resources)
 
-    def print_vouchers(self, key: SagaKey, reward: RewardKey, count: int, at: datetime) -> tuple[Blank, ...]:
-        """Make codes, of which only hash and sealed form are kept, or take them from the partner's pool."""
+    def print_vouchers(
+        self, key: SagaKey, reward: RewardKey, count: int, at: datetime, codes: Sequence[str] = ()
+    ) -> tuple[Blank, ...]:
+        """Make codes, of which only hash and sealed form are kept, or take these, or those of the partner's pool."""
         program, member, _ = key
+        if codes:
+            names = [voucher_id(key, number) for number in range(1, count + 1)]
+            return tuple(self._press.take(program, member, *each) for each in zip(names, codes, strict=True))
         if reward in self._free:
             # What is over for this saga may be good for one whose time is earlier.
-            codes = [code for code in self._free[reward] if code.expires_at > at][:count]
-            self._free[reward] = [code for code in self._free[reward] if code not in codes]
-            named = zip(codes, range(1, len(codes) + 1), strict=True)
+            free = [code for code in self._free[reward] if code.expires_at > at][:count]
+            self._free[reward] = [code for code in self._free[reward] if code not in free]
+            named = zip(free, range(1, len(free) + 1), strict=True)
             return tuple(self._press.hand_out(reward, code, member, voucher_id(key, number)) for code, number in named)
         return tuple(self._press.print(program, member, voucher_id(key, number)) for number in range(1, count + 1))
 
@@ -88,9 +93,13 @@ class PostgresStore:
         """Return vouchers whose time is over by then."""
         return await ended(self._connection, programs, until, limit)
 
-    async def advance(self, turn: OpenTurn, expired: int, *, done: bool) -> None:
+    async def overdue_in(self, program: str, until: datetime, limit: int) -> list[TimeIsUp]:
+        """Return sagas that have waited long enough by a program's own clock."""
+        return await overdue_in(self._connection, program, until, limit)
+
+    async def advance(self, turn: OpenTurn, expired: int, timed_out: int, *, done: bool) -> None:
         """Keep how far a turn has come."""
-        await turning.advance(self._connection, turn, expired, done=done)
+        await turning.advance(self._connection, turn, expired, timed_out, done=done)
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Write what was decided."""
@@ -105,6 +114,9 @@ def _pooled(state: State, needs: Needs) -> dict[RewardKey, int]:
     pooled = (key for key, stock in state.stock.items() if stock.lots is not None)
     wanted = Counter({key: needs.pieces[key] for key in pooled if key in needs.pieces})
     for saga in state.sagas.values():
-        if awaits_points(saga) and (terms := state.terms_of(saga).vouchers) is not None and terms.of_pool:
+        if not awaits_points(saga) and not can_be_confirmed(saga):
+            continue
+        terms = state.terms_of(saga).vouchers
+        if terms is not None and terms.of_pool:
             wanted[saga.reward_key] += saga.quantity
     return wanted

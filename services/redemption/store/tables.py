@@ -137,6 +137,15 @@ sagas = hash_partitioned(
     _text("code"),
     Column("counted", Boolean, nullable=False),
     _instant("waits_until", nullable=True),
+    # Finished only when somebody confirms; its wait is ended by the program's own clock.
+    Column("later", Boolean, nullable=False, server_default=text("false")),
+    Column("manual", Boolean, nullable=False, server_default=text("false")),
+    Column("lots", LargeBinary, nullable=False, server_default=text("'[]'")),
+    _text("cancelled_by"),
+    _text("cancelling"),
+    # What a partner that fulfils calls it, and whether that partner keeps everybody waiting.
+    _text("reference"),
+    Column("delayed", Boolean, nullable=False, server_default=text("false")),
     _instant("at"),
     Column("step", Integer, nullable=False),
     _text("outcome_type"),
@@ -146,7 +155,13 @@ sagas = hash_partitioned(
     PrimaryKeyConstraint("program", "member", "redemption"),
     schema=SCHEMA,
 )
-Index("sagas_waiting", sagas.c.waits_until, postgresql_where=sagas.c.waits_until.is_not(None))
+Index("sagas_waiting", sagas.c.waits_until, postgresql_where=text("waits_until is not null and not manual"))
+Index(
+    "sagas_waiting_in",
+    sagas.c.program,
+    sagas.c.waits_until,
+    postgresql_where=text("waits_until is not null and manual"),
+)
 
 saga_decisions = hash_partitioned(
     "saga_decisions",
@@ -281,7 +296,41 @@ turns = Table(
     _instant("as_of"),
     _count("converted"),
     _count("expired"),
+    _count("timed_out"),
     Column("done", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("program", "as_of"),
     schema=SCHEMA,
 )
+
+calls = Table(
+    "calls",
+    metadata,
+    key_text("program"),
+    key_text("member"),
+    key_text("redemption"),
+    # When the partner is to be asked next; in the future, too, while somebody is asking.
+    _instant("due_at"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _instant("deadline", nullable=True),
+    PrimaryKeyConstraint("program", "member", "redemption"),
+    schema=SCHEMA,
+)
+Index("calls_due", calls.c.due_at)
+
+partner_answers = hash_partitioned(
+    "partner_answers",
+    metadata,
+    key_text("program"),
+    key_text("member"),
+    key_text("redemption"),
+    Column("attempt", Integer, nullable=False),
+    _instant("at"),
+    Column("asked", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "member", "redemption", "attempt"),
+    schema=SCHEMA,
+)
+"""What partners answered, one row each time they were asked; of the body only a hash, for it may hold codes."""

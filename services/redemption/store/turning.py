@@ -23,8 +23,8 @@ _OPEN: Final = """
     order by program, as_of limit 1 offset $1 for update skip locked"""
 _ISSUED: Final = "select count(*) from vouchers where program = $1 and turned_to = $2"
 _ADVANCE: Final = """
-    update turns set expired = expired + $3, done = $4 where program = $1 and as_of = $2"""
-_FIND: Final = "select converted, expired, done from turns where program = $1 and as_of = $2"
+    update turns set expired = expired + $3, timed_out = timed_out + $4, done = $5 where program = $1 and as_of = $2"""
+_FIND: Final = "select converted, expired, timed_out, done from turns where program = $1 and as_of = $2"
 
 
 async def begin(connection: Connection, turns: Sequence[ClockTurned]) -> None:
@@ -48,9 +48,9 @@ async def is_complete(connection: Connection, turn: OpenTurn) -> bool:
     return bool(turn.converted == 0 or await connection.fetchval(_ISSUED, turn.program, turn.as_of) >= turn.converted)
 
 
-async def advance(connection: Connection, turn: OpenTurn, expired: int, *, done: bool) -> None:
+async def advance(connection: Connection, turn: OpenTurn, expired: int, timed_out: int, *, done: bool) -> None:
     """Keep how far the turn has come."""
-    await connection.execute(_ADVANCE, turn.program, turn.as_of, expired, done)
+    await connection.execute(_ADVANCE, turn.program, turn.as_of, expired, timed_out, done)
 
 
 async def find(connection: Connection, program: str, as_of: datetime) -> TurnSeen | None:

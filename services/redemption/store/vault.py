@@ -5,6 +5,7 @@ Each member has a key of its own, sealed under the service's; forgetting it make
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -16,10 +17,12 @@ from laurel.io import vault
 from laurel.io.vault import KEY_BYTES, NONCE_BYTES, SealBrokenError, derive
 from services.redemption.domain.state import RewardKey
 
-__all__ = ["KEY_BYTES", "LOOK_UP", "NONCE_BYTES", "POOLS", "SealBrokenError", "Vault"]
+__all__ = ["KEY_BYTES", "LOOK_UP", "NONCE_BYTES", "PARTNERS", "POOLS", "SealBrokenError", "Vault"]
 
 LOOK_UP = "voucher look-up"
 """The name of the key by which codes are hashed."""
+PARTNERS = "partners that fulfil"
+"""The name of the key of which the common secrets with partners are made."""
 POOLS = "voucher pools"
 """The name of the key under which partners' codes lie until somebody is handed them."""
 
@@ -31,12 +34,22 @@ class Vault:
         """`before` are secrets that sealed until now."""
         self.keys = vault.Vault(secret, before, purpose=b"laurel voucher member keys")
         self._hashing = self.first_hashing = derive(secret, b"laurel voucher look-up")
+        self._partners = self.first_partners = derive(secret, b"laurel partners that fulfil")
         self.first_pooling = derive(secret, b"laurel voucher pools")
         self._pools = AESGCM(self.first_pooling)
 
     def hash_by(self, key: bytes) -> None:
         """Hash codes by the key that the service keeps, which outlives its secrets."""
         self._hashing = key
+
+    def sign_by(self, key: bytes) -> None:
+        """Make the common secrets with partners of the key that the service keeps."""
+        self._partners = key
+
+    def partner_secret(self, program: str, reward: str) -> str:
+        """Return the secret, common with the partner that fulfils a reward, by which both sign (Standard Webhooks)."""
+        made = hmac.digest(self._partners, f"{program}\n{reward}".encode(), hashlib.sha256)
+        return "whsec_" + base64.b64encode(made).decode()
 
     def seal_pools_by(self, key: bytes) -> None:
         """Seal partners' codes by the key that the service keeps, which outlives its secrets."""

@@ -31,6 +31,10 @@ _decode_terms = msgspec.json.Decoder(Terms).decode
 class PostgresViews(VoucherViews):
     """The reads of the internal door."""
 
+    def partner_secret(self, program: str, reward: str) -> str:
+        """Return the common secret with the partner that fulfils a reward."""
+        return self._vault.partner_secret(program, reward)
+
     async def rewards(self, connection: Connection, program: str, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Return a page of a program's catalogue in the order of reward ids, with what is left of each."""
         return [_reward(row, program) for row in await connection.fetch(_REWARDS, program, after, limit)]

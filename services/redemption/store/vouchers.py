@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -33,6 +33,15 @@ _USES: Final = """
         select program, member, voucher, partner, reference, amount, currency, upto, restored from voucher_uses
         where program = k.program and member = k.member and voucher = k.voucher and reference = k.reference
         offset 0) u"""
+
+_OF_SAGAS: Final = """
+    select v.*
+    from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
+    cross join lateral (
+        select program, member, voucher, state, suffix, issued_at, value, remaining, currency, percent, product,
+               expires_at, not_above_basket, parts, elsewhere, redemption, conversion, turned_to, step, share_of
+        from vouchers where program = k.program and member = k.member and redemption = k.redemption
+          and redemption <> '' offset 0) v"""
 
 _USES_FOR: Final = """
     select u.program, u.partner, u.reference, u.member, u.voucher
@@ -102,14 +111,24 @@ async def read_vouchers(
     """Read vouchers whose members are locked, with the uses that are named by a reference."""
     if not keys:
         return {}
-    found = {}
-    for program, member, voucher, state, *rest in await connection.fetch(_VOUCHERS, *columns(sorted(keys))):
-        key = VoucherKey(program, member, voucher)
-        found[key] = Voucher(key, VoucherState(state), *rest)
+    found = _by_key(await connection.fetch(_VOUCHERS, *columns(sorted(keys))))
     named = [(*key, reference) for key, reference in sorted(uses) if key in found]
     if named:
         for program, member, voucher, partner, reference, *paid in await connection.fetch(_USES, *columns(named)):
             found[VoucherKey(program, member, voucher)].uses[UseKey(partner, reference)] = Use(*paid)
+    return found
+
+
+async def vouchers_of(connection: Connection, sagas: set[SagaKey]) -> dict[VoucherKey, Voucher]:
+    """Read the vouchers that these redemptions made; their members are locked."""
+    return _by_key(await connection.fetch(_OF_SAGAS, *columns(sorted(sagas)))) if sagas else {}
+
+
+def _by_key(rows: Iterable[Iterable[Any]]) -> dict[VoucherKey, Voucher]:
+    found = {}
+    for program, member, voucher, state, *rest in rows:
+        key = VoucherKey(program, member, voucher)
+        found[key] = Voucher(key, VoucherState(state), *rest)
     return found
 
 
@@ -170,20 +189,18 @@ def _made(decision: Decision, state: State, secrets: Mapping[str, Secret]) -> li
     if key is None:
         return []
     redemption = key.redemption if isinstance(key, SagaKey) else ""
-    voucher = state.vouchers[key] if isinstance(key, VoucherKey) else None
     rows: list[Sequence[Any]] = []
     for fact in decision.facts:
         if not isinstance(fact, f.VoucherIssued):
             continue
         value, secret = fact.value, secrets[fact.voucher]
         # A later decision of the batch may have moved it.
-        stands = voucher.state if voucher is not None else VoucherState.ISSUED
+        voucher = state.vouchers[VoucherKey(key.program, key.member, fact.voucher)]
         rows.append((
-            key.program, key.member, fact.voucher, redemption, fact.number, str(stands),
+            key.program, key.member, fact.voucher, redemption, fact.number, str(voucher.state),
             value.amount if value else None, value.currency if value else None, fact.issued_at or decision.at,
             fact.expires_at, fact.suffix, secret.digest, secret.sealed, fact.conversion, fact.not_above_basket,
-            fact.turned_to, voucher.step if voucher is not None else 0,
-            voucher.remaining if voucher is not None else value.amount if value else None,
+            fact.turned_to, voucher.step, voucher.remaining,
             fact.percent, fact.product, fact.parts, fact.elsewhere, fact.share_of,
         ))  # fmt: skip
     return rows

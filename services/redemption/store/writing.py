@@ -9,10 +9,11 @@ import msgspec
 
 from laurel.io.database import Connection
 from services.redemption.domain import facts as f
-from services.redemption.domain.bargain import encode_bargain
 from services.redemption.domain.facts import encode_facts
-from services.redemption.domain.state import RewardKey, Saga, SagaKey, State, Stock, TallyKey
+from services.redemption.domain.state import RewardKey, SagaKey, State, Stock, TallyKey
 from services.redemption.ports import Decision
+from services.redemption.store import saga_rows
+from services.redemption.store.calls import write_calls
 from services.redemption.store.columns import columns
 from services.redemption.store.loading import MemberKey
 from services.redemption.store.pools import write_lots
@@ -38,21 +39,6 @@ _STOCK = """
     from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
         as k (program, reward, version, total, reserved, taken)
     where s.program = k.program and s.reward = k.reward"""
-
-_SAGAS = """
-    insert into sagas (program, member, redemption, state, hold, partner, hash, reward, reward_version, quantity,
-        unit, points, version, zone, correlation, code, counted, waits_until, at, step, outcome_type, outcome, bargain)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::int[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], $14::text[],
-        $15::text[], $16::text[], $17::boolean[], $18::timestamptz[], $19::timestamptz[], $20::int[],
-        $21::text[], $22::bytea[], $23::bytea[])
-    on conflict (program, member, redemption) do update set state = excluded.state, hold = excluded.hold,
-        partner = excluded.partner, hash = excluded.hash, reward = excluded.reward,
-        reward_version = excluded.reward_version, quantity = excluded.quantity, unit = excluded.unit,
-        points = excluded.points, version = excluded.version, zone = excluded.zone,
-        correlation = excluded.correlation, code = excluded.code, counted = excluded.counted,
-        waits_until = excluded.waits_until, at = excluded.at, step = excluded.step,
-        outcome_type = excluded.outcome_type, outcome = excluded.outcome, bargain = excluded.bargain"""
 
 _DECISIONS = """
     insert into saga_decisions (program, member, redemption, step, kind, message, at, facts)
@@ -80,8 +66,9 @@ async def write(
     await _run(connection, _RESOURCES, _resource_rows(decisions))
     await _run(connection, _DECISIONS, _decision_rows(decisions))
     await write_vouchers(connection, decisions, state, secrets)
+    await write_calls(connection, decisions)
     sagas = {key: state.sagas[key] for decision in decisions if isinstance(key := decision.key, SagaKey)}
-    await _run(connection, _SAGAS, [_saga_row(saga) for saga in sagas.values()])
+    await _run(connection, saga_rows.WRITE, [saga_rows.row_of(saga) for saga in sagas.values()])
     touched = list(_touched(decisions, state))
     await _run(connection, _STOCK, [_stock_row(stock) for stock in touched])
     await write_lots(connection, touched)
@@ -145,15 +132,6 @@ def _decision_rows(decisions: Sequence[Decision]) -> list[Sequence[Any]]:
         for decision in decisions
         if isinstance(decision.key, SagaKey)
     ]  # fmt: skip
-
-
-def _saga_row(saga: Saga) -> Sequence[Any]:
-    return (
-        *saga.key, str(saga.state), str(saga.hold), saga.partner, saga.hash, saga.reward, saga.reward_version,
-        saga.quantity, saga.unit, saga.points, saga.version, saga.zone, saga.correlation, saga.code, saga.counted,
-        saga.waits_until, saga.at, saga.step, saga.outcome_type, saga.outcome,
-        encode_bargain(saga.bargain),
-    )  # fmt: skip
 
 
 def _touched(decisions: Sequence[Decision], state: State) -> Iterable[Stock]:

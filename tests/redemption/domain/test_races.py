@@ -1,11 +1,17 @@
-"""Sagas, stock and points in every order that queues, repeats and timers allow."""
+"""Sagas, stock, vouchers and points in every order that queues, repeats and timers allow.
+
+What must come of it is kept beside them by `Ledger`, which knows nothing of sagas: pieces and points are had by those
+whom somebody told that they have them, until somebody told them that they have them no more.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, deque
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
@@ -13,6 +19,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from services.redemption.domain.facts import decode_facts, encode_facts
 from services.redemption.domain.heard import TimeIsUp
 from services.redemption.domain.state import HoldState, RewardKey, SagaState, State
+from services.redemption.domain.vouchers import VoucherState
 from services.redemption.ports import Announcement
 from services.redemption.road import Road
 from services.redemption.testing import (
@@ -23,14 +30,55 @@ from services.redemption.testing import (
     PaperPoints,
     Told,
     finish,
+    redemption_cancelled,
+    redemption_confirmed,
     redemption_requested,
     reward_published,
+    voucher_used,
+    voucher_voided,
 )
 
 CUP = RewardKey(PROGRAM, "cup")
 PRICE = 100
 MEMBERS = ("m-1", "m-2", "m-3")
-OUTCOMES = {"redemption.fulfilled.v1", "redemption.refused.v1"}
+ENDS = {"redemption.fulfilled.v1", "redemption.refused.v1", "redemption.cancelled.v1"}
+
+
+@dataclass
+class Ledger:
+    """Who has what, by what was said alone."""
+
+    had: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    cancelled: set[str] = field(default_factory=set)
+    good: set[str] = field(default_factory=set)
+    spent: set[str] = field(default_factory=set)
+
+    def hear(self, said: Announcement) -> None:
+        told = msgspec.json.decode(said.body)
+        match said.type:
+            case "redemption.fulfilled.v1":
+                assert told["redemption"] not in self.refused
+                self.had.add(told["redemption"])
+            case "redemption.refused.v1":
+                assert told["redemption"] not in self.had | self.cancelled
+                self.refused.add(told["redemption"])
+            case "redemption.cancelled.v1":
+                assert told["redemption"] not in self.refused
+                self.cancelled.add(told["redemption"])
+            case "voucher.issued.v1":
+                assert told["voucher"] not in self.good, "issued once"
+                self.good.add(told["voucher"])
+            case "voucher.redeemed.v1":
+                assert told["voucher"] in self.good
+                self.good.remove(told["voucher"])
+                self.spent.add(told["voucher"])
+            case "voucher.undone.v1":
+                self.spent.remove(told["voucher"])
+                self.good.add(told["voucher"])
+            case "voucher.voided.v1":
+                assert told["voucher"] not in self.spent
+                self.good.remove(told["voucher"])
 
 
 class Races(RuleBasedStateMachine):
@@ -50,6 +98,8 @@ class Races(RuleBasedStateMachine):
         self.delivered: list[Told] = []
         self.said: list[Announcement] = []
         self.redemptions: dict[str, str] = {}
+        self.quantities: dict[str, int] = {}
+        self.ledger = Ledger()
         self.earned: dict[str, int] = {}
         self.total_max = 0
 
@@ -63,13 +113,40 @@ class Races(RuleBasedStateMachine):
     def publish(self, stock: int) -> None:
         self._publish(stock)
 
-    @rule(target=requested, member=st.sampled_from(MEMBERS), quantity=st.integers(1, 3))
-    def request(self, member: str, quantity: int) -> Any:
+    @rule(target=requested, member=st.sampled_from(MEMBERS), quantity=st.integers(1, 3), later=st.booleans())
+    def request(self, member: str, quantity: int, later: bool) -> Any:
         redemption = f"r-{len(self.redemptions)}"
         self.redemptions[redemption] = member
-        told = redemption_requested(member, redemption, quantity=quantity, at=self.now)
+        self.quantities[redemption] = quantity
+        told = redemption_requested(member, redemption, quantity=quantity, at=self.now, later=later)
         self.from_gateway[member].append(told)
         return multiple(redemption)
+
+    @rule(redemption=requested)
+    def confirm(self, redemption: str) -> None:
+        member = self.redemptions[redemption]
+        self.from_gateway[member].append(redemption_confirmed(member, redemption, at=self.now))
+
+    @rule(redemption=requested, by=st.sampled_from(["member", "provider"]))
+    def cancel(self, redemption: str, by: str) -> None:
+        member = self.redemptions[redemption]
+        self.from_gateway[member].append(redemption_cancelled(member, redemption, by, at=self.now))
+
+    @precondition(lambda self: self.ledger.good)
+    @rule(data=st.data(), till=st.sampled_from(["till-1", "till-2"]))
+    def use_a_voucher(self, data: st.DataObject, till: str) -> None:
+        voucher = data.draw(st.sampled_from(sorted(self.ledger.good)))
+        self.from_gateway[self._owner(voucher)].append(voucher_used(self._owner(voucher), voucher, till, at=self.now))
+
+    @precondition(lambda self: self.ledger.good | self.ledger.spent)
+    @rule(data=st.data(), till=st.sampled_from([None, "till-1", "till-2"]))
+    def void_a_voucher(self, data: st.DataObject, till: str | None) -> None:
+        voucher = data.draw(st.sampled_from(sorted(self.ledger.good | self.ledger.spent)))
+        told = voucher_voided(self._owner(voucher), voucher, till, at=self.now)
+        self.from_gateway[self._owner(voucher)].append(told)
+
+    def _owner(self, voucher: str) -> str:
+        return next(key.member for key in self.store.state.vouchers if key.voucher == voucher)
 
     @rule(picks=st.lists(st.tuples(st.booleans(), st.sampled_from(MEMBERS)), min_size=1, max_size=6))
     def redemption_works(self, picks: list[tuple[bool, str]]) -> None:
@@ -126,26 +203,36 @@ class Races(RuleBasedStateMachine):
             for decision in self.store.decisions
             for fact in decision.facts
             if type(fact).__name__ in {"RedemptionFulfilled", "RedemptionRefused"}
+            # What is cancelled is neither refused afterwards nor fulfilled; `Ledger` sees to that.
         )
         assert not first or max(first.values()) == 1
 
     def teardown(self) -> None:
         """Let everything that is under way arrive; then nothing may be open, and all must add up."""
+        self._arrive()
+        # What nobody has confirmed by now ends.
+        self.now += timedelta(minutes=15)
+        self.timer_runs()
+        self._arrive()
+        for saga in self.store.state.sagas.values():
+            assert not saga.open, saga
+        assert len(self.store.state.sagas) == len(self.redemptions)
+        self._ledger_agrees()
+        self._points_add_up()
+        self._decisions_fold_back()
+
+    def _arrive(self) -> None:
         while self._anything_under_way():
             for member in MEMBERS:
                 self.points_work(member)
                 self.redemption_works([(False, member), (True, member)])
-        for saga in self.store.state.sagas.values():
-            assert not saga.open, saga
-        assert len(self.store.state.sagas) == len(self.redemptions)
-        self._points_add_up()
-        self._decisions_fold_back()
 
     def _points_add_up(self) -> None:
         spent: Counter[str] = Counter()
         for key, saga in self.store.state.sagas.items():
             hold = self.points.holds.get((key.member, key.redemption), ("none", 0))[0]
             assert (saga.state is SagaState.FULFILLED) == (hold == "captured")
+            assert hold != "cancelled" or saga.state is SagaState.CANCELLED
             assert (saga.hold is HoldState.CAPTURED) == (hold == "captured")
             assert hold != "held"
             if hold == "captured":
@@ -153,16 +240,37 @@ class Races(RuleBasedStateMachine):
         for member in MEMBERS:
             assert self.points.balances[member] == self.earned[member] - spent[member]
 
+    def _ledger_agrees(self) -> None:
+        """What was said, read without knowing sagas, is what stock, points and vouchers have come to."""
+        ledger = self.ledger
+        kept = ledger.had - ledger.cancelled
+        assert kept | ledger.refused | ledger.cancelled == self.redemptions.keys(), "each has come to one end"
+        assert self.store.state.stock[CUP].taken == sum(self.quantities[each] for each in kept)
+        assert self.store.state.stock[CUP].reserved == 0
+        for member in MEMBERS:
+            spent = sum(self.quantities[each] for each in kept if self.redemptions[each] == member)
+            assert self.points.balances[member] == self.earned[member] - PRICE * spent
+        for voucher in self.store.state.vouchers.values():
+            name = voucher.key.voucher
+            assert (voucher.state is VoucherState.SPENT) == (name in ledger.spent)
+            assert (voucher.state is VoucherState.ISSUED) == (name in ledger.good)
+            assert voucher.redemption in kept or voucher.state is VoucherState.VOID
+
     def _decisions_fold_back(self) -> None:
         folded = State()
+        # A saga's vouchers begin as issued: what follows is decided of each of them.
+        for key, voucher in self.store.state.vouchers.items():
+            folded.vouchers[key] = replace(voucher, state=VoucherState.ISSUED, remaining=voucher.value, uses={})
         for decision in self.store.decisions:
             for fact in decode_facts(encode_facts(decision.facts)):
                 folded.apply(decision.program, decision.key, fact)
         assert folded.stock == self.store.state.stock
         ended = {key: (saga.state, saga.hold, saga.code) for key, saga in self.store.state.sagas.items()}
         assert {key: (saga.state, saga.hold, saga.code) for key, saga in folded.sagas.items()} == ended
-        outcomes = Counter(said.body for said in self.said if said.type in OUTCOMES)
-        assert len(outcomes) == len(self.redemptions), "one outcome for each, however often it is said"
+        assert folded.vouchers == self.store.state.vouchers
+        outcomes = Counter((said.type, said.body) for said in self.said if said.type in ENDS)
+        first = len(self.ledger.had) + len(self.ledger.refused) + len(self.ledger.cancelled)
+        assert len(outcomes) == first, "each end has one wording, however often it is said"
 
     def _publish(self, stock: int) -> None:
         self.total_max = max(self.total_max, stock)
@@ -174,6 +282,7 @@ class Races(RuleBasedStateMachine):
     def _take(self, said: list[Announcement]) -> None:
         self.said.extend(said)
         for each in said:
+            self.ledger.hear(each)
             if each.type.startswith("hold."):
                 self.to_points[each.member].append(each)
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import msgspec
 import pytest
 
 from services.redemption.domain.facts import decode_facts, encode_facts
-from services.redemption.domain.heard import TimeIsUp
 from services.redemption.domain.moment import ProgramTerms
-from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
-from services.redemption.ports import Announcement
-from services.redemption.road import CannotProcessError, Road
+from services.redemption.domain.state import HoldState, SagaState, State
+from services.redemption.road import CannotProcessError
 from services.redemption.testing import (
     NOON,
     PROGRAM,
-    FixedPrograms,
-    MemoryStore,
     Told,
-    finish,
     hold_refused,
     points_captured,
     points_held,
@@ -28,30 +21,7 @@ from services.redemption.testing import (
     redemption_requested,
     reward_published,
 )
-
-CUP = RewardKey(PROGRAM, "cup")
-
-
-class Desk:
-    """A redemption service on paper."""
-
-    def __init__(self, terms: ProgramTerms | None = None) -> None:
-        self.store = MemoryStore()
-        self.road = Road(FixedPrograms(terms))
-
-    def hear(self, *told: Told) -> list[Announcement]:
-        return finish(self.road.run(self.store, told))
-
-    def time_is_up(self, redemption: str, at: datetime, member: str = "m-1") -> list[Announcement]:
-        heard = TimeIsUp(program=PROGRAM, member=member, redemption=redemption, at=at)
-        return finish(self.road.run_due(self.store, [heard]))
-
-    def saga(self, redemption: str = "r-1", member: str = "m-1") -> Saga:
-        return self.store.state.sagas[SagaKey(PROGRAM, member, redemption)]
-
-    @property
-    def stock(self) -> Stock:
-        return self.store.state.stock[CUP]
+from tests.redemption.domain.desk import Desk, body, types
 
 
 @pytest.fixture
@@ -59,15 +29,6 @@ def desk() -> Desk:
     desk = Desk()
     desk.hear(reward_published(stock=7, price=100))
     return desk
-
-
-def types(said: list[Announcement]) -> list[str]:
-    return [each.type.removesuffix(".v1") for each in said]
-
-
-def body(said: Announcement) -> dict[str, Any]:
-    decoded: dict[str, Any] = msgspec.json.decode(said.body)
-    return decoded
 
 
 def test_published_reward_is_announced_with_its_terms(desk: Desk) -> None:
@@ -313,7 +274,7 @@ def test_answer_about_another_price_is_parked(desk: Desk) -> None:
 def test_unreadable_messages_are_named_all_at_once(desk: Desk) -> None:
     wrong = [
         Told("redemption.requested.v1", PROGRAM, "m-1", b"{"),
-        Told("redemption.confirm_requested.v1", PROGRAM, "m-1", b"{}"),
+        Told("redemption.dreamt_of.v1", PROGRAM, "m-1", b"{}"),
         Told("redemption.requested.v1", PROGRAM, "m-9", redemption_requested("m-1", "r-1").body),
         Told("redemption.requested.v1", PROGRAM, "", reward_published().body),
     ]

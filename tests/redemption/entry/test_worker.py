@@ -212,7 +212,7 @@ async def test_request_that_overtakes_its_program_a_little_is_not_parked(
         ("redemption.requested.v1", lambda good: good.replace(b'"m-1"', b'"m-2"'), "undecodable"),
         ("redemption.requested.v1", lambda good: good.replace(b'"acme"', b'"ac\xff"'), "undecodable"),
         ("redemption.requested.v1", lambda good: good.replace(b'Z",', b'",'), "undecodable"),
-        ("redemption.confirm_requested.v1", lambda good: good, "unknown_type"),
+        ("redemption.dreamt_of.v1", lambda good: good, "unknown_type"),
         ("redemption.requested.v1", lambda good: good.replace(b'"acme"', b'"ac\\u0000me"'), "refused_by_database"),
         ("redemption.requested.v1", lambda good: good.replace(b'"quantity":1', b'"quantity":' + b"9" * 30),
          "refused_by_database"),

@@ -43,8 +43,11 @@ async def pretend_points(auditor_urls: Any, holds: list[tuple[str, str, int, str
     connection = await asyncpg.connect(auditor_urls.points, server_settings={"search_path": "points"})
     try:
         await connection.executemany(
-            """insert into holds (program, member, hold, unit, amount, state, saga, parts, journal)
-               values ($1, $2, $3, 'point', $4, $5, true, '[]', 1)""",
+            """insert into holds (program, member, hold, unit, amount, state, saga, parts, journal, captured,
+                 cancelled)
+               select $1, $2, $3, 'point', amount, state, true, '[]', 1,
+                 case state when 'captured' then amount else 0 end, case state when 'cancelled' then amount else 0 end
+               from (select $4::bigint as amount, $5::text as state) h""",
             [(PROGRAM, member, hold, amount, state) for member, hold, amount, state in holds],
         )
     finally:
@@ -208,7 +211,9 @@ async def test_catalogue_shows_what_is_left(counter: Any, database: Database, va
     assert [each["reward"] for each in rest] == ["b"]
 
 
-@pytest.mark.parametrize("table", ["saga_decisions", "saga_decisions_p0", "rewards"])
+@pytest.mark.parametrize(
+    "table", ["saga_decisions", "saga_decisions_p0", "partner_answers", "partner_answers_p0", "rewards"]
+)
 async def test_what_was_decided_cannot_be_changed(database: Database, table: str) -> None:
     for statement in (f"delete from {table}", f"update {table} set at = now()"):
         async with database.connection() as connection:
@@ -221,7 +226,10 @@ async def test_what_was_decided_cannot_be_changed(database: Database, table: str
     [
         ("update stock set taken = taken + 1", "stock is what its sagas have"),
         ("update stock set total = 99", "stock follows the newest terms"),
-        ("delete from vouchers", "a fulfilled redemption has its vouchers, any other has none"),
+        (
+            "delete from vouchers",
+            "a fulfilled redemption has its vouchers, a cancelled one none that is good, any other none",
+        ),
         ("update vouchers set redemption = 'x'", "every voucher has its redemption, its key and a code of its own"),
         ("update sagas set hold = 'none'", "states and holds of a saga fit"),
         ("update sagas set step = step + 1", "decisions are numbered without gap"),

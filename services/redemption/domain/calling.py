@@ -1,0 +1,122 @@
+"""How a partner that fulfils is asked, and how its answers are read: what is certain, and what is to be read back.
+
+Whatever is not said, signed and in time is unknown; and what is unknown is asked about, never undone. Asking for
+fulfilment again under the same id is safe, so that is done where the partner says that it knows nothing of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from services.redemption.domain.heard import Fulfilment
+from services.redemption.domain.state import SagaKey
+
+FIRST_PAUSE_MS: Final = 500
+PAUSE_MS_MAX: Final = 600_000
+CHANCES: Final = 1000
+_DOUBLED_MAX: Final = 12
+_OK: Final = range(200, 300)
+_NOT_FOUND: Final = 404
+
+
+class Verdict(StrEnum):
+    """What an answer comes to. The first two end the redemption."""
+
+    FULFILLED = "fulfilled"
+    REFUSED = "refused"
+    PENDING = "pending"
+    NOT_THERE = "not_there"
+    FAILED = "failed"
+    MALFORMED = "malformed"
+    WRONGLY_SIGNED = "wrongly_signed"
+    UNREACHABLE = "unreachable"
+    ADDRESS_REFUSED = "address_refused"
+
+
+class Question(StrEnum):
+    """What a partner is asked: to fulfil, or what became of that."""
+
+    FULFIL = "post"
+    READ_BACK = "get"
+
+    @classmethod
+    def after(cls, attempts: int, verdict: str | None) -> Question:
+        """Return what to ask next. Of an attempt without a verdict nobody knows how far it came."""
+        return cls.FULFIL if attempts == 0 or verdict in _NEVER_GOT_IT else cls.READ_BACK
+
+
+_NEVER_GOT_IT: Final = frozenset({Verdict.NOT_THERE, Verdict.ADDRESS_REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question to a partner, the `attempt`th of its saga."""
+
+    key: SagaKey
+    attempt: int
+    question: Question
+    terms: Fulfilment
+    reward: str
+    quantity: int
+    gives_codes: bool
+    saga_at: datetime
+    deadline: datetime
+    delayed: bool
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What a partner says. Further fields are not looked at."""
+
+    state: Literal["fulfilled", "refused", "pending"]
+    reference: Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f]*$")] = ""
+    code: Annotated[str, Meta(max_length=64, pattern=r"^[a-z0-9_.-]*$")] = ""
+    codes: tuple[Annotated[str, Meta(min_length=4, max_length=64, pattern=r"^[\x21-\x7e]+$")], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An answer as it was read."""
+
+    verdict: Verdict
+    detail: str = ""
+    said: Said | None = None
+
+
+_decode = msgspec.json.Decoder(Said).decode
+
+
+def read_answer(call: Call, status: int, body: bytes, *, signed: bool) -> Read:
+    """Say what an answer comes to."""
+    if status == _NOT_FOUND and call.question is Question.READ_BACK:
+        return Read(Verdict.NOT_THERE)
+    if status not in _OK:
+        return Read(Verdict.FAILED, f"answered {status}")
+    if not signed:
+        return Read(Verdict.WRONGLY_SIGNED)
+    try:
+        said = _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return Read(Verdict.MALFORMED, str(error)[:200])
+    fault = _fault(call, said)
+    return Read(Verdict.MALFORMED, fault) if fault else Read(Verdict(said.state), said=said)
+
+
+def _fault(call: Call, said: Said) -> str:
+    """Say what makes no sense."""
+    if said.codes and (not call.gives_codes or said.state != "fulfilled"):
+        return "it gives codes for what has none"
+    if said.codes and (len(said.codes) != call.quantity or len(set(said.codes)) != len(said.codes)):
+        return f"it gives {len(set(said.codes))} codes for {call.quantity} pieces"
+    return "it refuses without a code" if said.state == "refused" and not said.code else ""
+
+
+def pause_before(attempt: int, chance: int) -> timedelta:
+    """Return how long to wait after so many attempts: ever longer, and by `chance` (of `CHANCES`) not all at once."""
+    longest = min(FIRST_PAUSE_MS * 2 ** min(attempt - 1, _DOUBLED_MAX), PAUSE_MS_MAX)
+    return timedelta(milliseconds=longest // 2 + longest * chance // (2 * CHANCES))

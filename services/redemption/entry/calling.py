@@ -1,0 +1,251 @@
+"""Partners that fulfil are asked here, between two transactions: one takes the call, one keeps what was answered.
+
+A process that dies between them leaves a call that falls due again; what it may have asked is then read back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, Protocol
+
+import msgspec
+import prometheus_client
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from laurel.io import failpoints
+from laurel.io.database import Connection, is_conflict
+from laurel.io.health import Health
+from laurel.io.keeping import keep_doing
+from laurel.io.reaching_out import AddressRefusedError, Answer, UnreachableError
+from laurel.io.telemetry import logger
+from laurel.io.unit import UnitOfWork
+from services.redemption.domain.calling import CHANCES, Call, Question, Read, Verdict, pause_before, read_answer
+from services.redemption.domain.heard import PartnerAnswered, PartnerSilent
+from services.redemption.domain.partnering import call_id
+from services.redemption.entry.consumers import StoreOf, count, sayings_of
+from services.redemption.road import Road
+
+log = logger(__name__)
+
+PART: Final = "calling"
+_ENDS: Final = frozenset({Verdict.FULFILLED, Verdict.REFUSED})
+_STRANGE: Final = frozenset({Verdict.MALFORMED, Verdict.WRONGLY_SIGNED, Verdict.ADDRESS_REFUSED})
+
+ANSWERS = prometheus_client.Counter(
+    "laurel_redemption_partner_answers_total", "What partners that fulfil answered", ["verdict"]
+)
+OVERDUE = prometheus_client.Gauge(
+    "laurel_redemption_partners_overdue", "Redemptions whose partner has been silent for longer than it may be"
+)
+
+
+class Reaching(Protocol):
+    """The way out."""
+
+    async def ask(
+        self, method: str, address: str, *, body: bytes | None, headers: dict[str, str], seconds: float
+    ) -> Answer:
+        """Ask an address."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+
+
+class Calls(Protocol):
+    """The table of partners that are to be asked."""
+
+    async def take_due(self, connection: Connection, now: datetime, limit: int) -> list[Call]:
+        """Take calls that are due."""
+
+    async def keep_answer(
+        self, connection: Connection, call: Call, at: datetime, status: int, verdict: str, detail: str, digest: bytes
+    ) -> None:
+        """Keep what was answered."""
+
+    async def ask_again(self, connection: Connection, call: Call, at: datetime) -> None:
+        """Have it asked again then."""
+
+    async def overdue_calls(self, connection: Connection, now: datetime) -> int:
+        """Return how many partners have been silent for too long."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PartnerCaller:
+    """Asks partners that are due, so many at once; each call is a task of its own, so none waits for a slow one."""
+
+    def __init__(
+        self,
+        unit: UnitOfWork,
+        road: Road,
+        store_of: StoreOf,
+        calls: Calls,
+        outside: Reaching,
+        secret_of: Callable[[str, str], str],
+        on_wall_clock: Callable[[str], bool],
+        health: Health,
+        *,
+        interval_seconds: float,
+        at_once: int,
+        now: Callable[[], datetime] = _now,
+        stamped: Callable[[], datetime] = _now,
+    ) -> None:
+        """`now` says what is due, `stamped` when a question was signed: partners believe only what is recent."""
+        self._unit = unit
+        self._road = road
+        self._store_of = store_of
+        self._calls = calls
+        self._outside = outside
+        self._secret_of = secret_of
+        self._on_wall_clock = on_wall_clock
+        self._health = health
+        self._interval_seconds = interval_seconds
+        self._at_once = at_once
+        self._now = now
+        self._stamped = stamped
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Ask whoever is due, again and again, until cancelled; trouble is told and waited out."""
+        try:
+            await keep_doing(self._look, partial(asyncio.sleep, self._interval_seconds), self._health, PART)
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+            await self._outside.close()
+
+    async def _look(self) -> bool:
+        free = self._at_once - len(self._running)
+        if not free:
+            return False
+        taken = await self._take(free)
+        for call in taken:
+            task = asyncio.create_task(self._see_to(call))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return len(taken) == free
+
+    async def run_once(self) -> int:
+        """Ask all that are due now, and return how many that were."""
+        taken = await self._take(self._at_once)
+        await asyncio.gather(*(self._see_to(call) for call in taken))
+        return len(taken)
+
+    async def _take(self, limit: int) -> list[Call]:
+        async with self._unit.database.transaction() as connection:
+            taken = await self._calls.take_due(connection, self._now(), limit)
+            overdue = await self._calls.overdue_calls(connection, self._now())
+        OVERDUE.set(overdue)
+        text = f"{overdue} redemptions wait for partners that have been silent for too long" if overdue else ""
+        self._health.detail(PART, text)
+        return taken
+
+    async def _see_to(self, call: Call) -> None:
+        """Ask, and keep what came of it; a database that is away is waited for by the call's next turn."""
+        try:
+            answer, read = await self._ask(call)
+            await failpoints.reach(failpoints.AFTER_PARTNER)
+            while not await self._kept(call, answer, read):
+                pass
+        except Exception:
+            log.exception("a partner's answer could not be kept; it is read back", redemption=call.key.redemption)
+
+    async def _kept(self, call: Call, answer: Answer | None, read: Read) -> bool:
+        try:
+            await self._keep(call, answer, read)
+        except Exception as error:
+            if is_conflict(error):
+                return False
+            raise
+        return True
+
+    async def _ask(self, call: Call) -> tuple[Answer | None, Read]:
+        name = call_id(call.key)
+        body = b"" if call.question is Question.READ_BACK else _body(call, name)
+        address = call.terms.url.rstrip("/") + f"/{name}" if call.question is Question.READ_BACK else call.terms.url
+        hook = Webhook(self._secret_of(call.key.program, call.reward))
+        at = self._stamped()
+        headers = {
+            "webhook-id": name,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": hook.sign(name, at, body.decode()),
+            "idempotency-key": f'"{name}"',
+        }
+        if body:
+            headers["content-type"] = "application/json"
+        try:
+            answer = await self._outside.ask(
+                call.question.upper(),
+                address,
+                body=body or None,
+                headers=headers,
+                seconds=float(call.terms.timeout_seconds),
+            )
+        except UnreachableError as error:
+            return None, Read(Verdict.UNREACHABLE, str(error))
+        except AddressRefusedError as error:
+            return None, Read(Verdict.ADDRESS_REFUSED, str(error))
+        return answer, read_answer(call, answer.status, answer.body, signed=_is_signed(hook, name, answer))
+
+    async def _keep(self, call: Call, answer: Answer | None, read: Read) -> None:
+        """Decide by the answer and keep it, in one transaction."""
+        now = self._now()
+        # A sandbox's time is its own, whatever the wall's clock says.
+        at = now if self._on_wall_clock(call.key.program) else call.saga_at
+        program, member, redemption = call.key
+        heard: list[PartnerAnswered | PartnerSilent] = []
+        if read.verdict in _ENDS and read.said is not None:
+            said = read.said
+            heard.append(
+                PartnerAnswered(
+                    program=program,
+                    member=member,
+                    redemption=redemption,
+                    at=at,
+                    fulfilled=read.verdict is Verdict.FULFILLED,
+                    reference=said.reference,
+                    code=said.code,
+                    codes=said.codes,
+                )
+            )
+        elif now >= call.deadline and not call.delayed:
+            heard.append(PartnerSilent(program=program, member=member, redemption=redemption, at=at))
+        status, body = (answer.status, answer.body) if answer is not None else (0, b"")
+        async with self._unit.begin() as work:
+            announced = await self._road.run_due(self._store_of(work.connection), heard)
+            work.say_all(sayings_of(announced))
+            work.after_commit(partial(count, announced))
+            digest = hashlib.sha256(body).digest()
+            await self._calls.keep_answer(work.connection, call, now, status, str(read.verdict), read.detail, digest)
+            if read.verdict not in _ENDS:
+                again = now + pause_before(call.attempt, random.randrange(CHANCES + 1))  # noqa: S311  (nobody gains by guessing it)
+                await self._calls.ask_again(work.connection, call, again)
+        ANSWERS.labels(read.verdict).inc()
+        if read.verdict in _STRANGE:
+            log.warning("a partner's answer is not believed", verdict=str(read.verdict), reward=call.reward)
+
+
+def _body(call: Call, name: str) -> bytes:
+    program, member, redemption = call.key
+    return msgspec.json.encode({
+        "id": name, "program": program, "redemption": redemption, "member": member, "reward": call.reward,
+        "quantity": call.quantity,
+    })  # fmt: skip
+
+
+def _is_signed(hook: Webhook, name: str, answer: Answer) -> bool:
+    """Say whether it is signed by our common secret, lately, and as an answer to this question."""
+    headers: dict[str, Any] = dict(answer.headers)
+    try:
+        hook.verify(answer.body, headers, json_parse=False)
+    except (WebhookVerificationError, ValueError, OverflowError, OSError):
+        return False
+    return bool(headers.get("webhook-id") == name)

@@ -1,0 +1,130 @@
+"""Partners that are to be asked, in a table: taken by one process at a time, and asked again if that one dies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from laurel.io.database import Connection
+from services.redemption.domain import facts as f
+from services.redemption.domain.calling import Call, Question
+from services.redemption.domain.heard import Fulfilment, Terms
+from services.redemption.domain.state import SagaKey
+from services.redemption.ports import Decision
+from services.redemption.store.columns import columns
+
+_ADD: Final = """
+    insert into calls (program, member, redemption, due_at)
+    select *, now() from unnest($1::text[], $2::text[], $3::text[]) on conflict do nothing"""
+
+_DROP: Final = """
+    delete from calls c using unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
+    where c.program = k.program and c.member = k.member and c.redemption = k.redemption"""
+
+# Who is asked is what the newest terms say, since an address may have moved; without one, what was promised.
+_DUE: Final = """
+    select c.program, c.member, c.redemption, c.attempts, c.deadline, s.reward, s.quantity, s.at, s.delayed, a.attempt,
+           a.verdict, newest.document, promised.document
+    from calls c
+    join sagas s on s.program = c.program and s.member = c.member and s.redemption = c.redemption
+    join rewards promised on promised.program = s.program and promised.reward = s.reward
+      and promised.version = s.reward_version
+    join stock t on t.program = s.program and t.reward = s.reward
+    join rewards newest on newest.program = s.program and newest.reward = s.reward and newest.version = t.version
+    left join lateral (
+        select attempt, verdict from partner_answers
+        where program = c.program and member = c.member and redemption = c.redemption
+        order by attempt desc limit 1) a on true
+    where c.due_at <= $1 and s.state = 'fulfilling'
+    order by c.due_at limit $2 for update of c skip locked"""
+
+_TAKE: Final = """
+    update calls c set attempts = c.attempts + 1, due_at = k.due_at, deadline = k.deadline
+    from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+        as k (program, member, redemption, due_at, deadline)
+    where c.program = k.program and c.member = k.member and c.redemption = k.redemption"""
+
+_AGAIN: Final = """
+    update calls set due_at = $5 where program = $1 and member = $2 and redemption = $3 and attempts = $4"""
+
+_KEEP: Final = """
+    insert into partner_answers (program, member, redemption, attempt, at, asked, status, verdict, detail, digest)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing"""
+
+_OVERDUE: Final = "select count(*) from calls where deadline < $1"
+
+_LEASE_SECONDS: Final = 15
+"""For how long after the end of its wait for an answer a process may be silent before another asks."""
+
+_decode = msgspec.json.Decoder(Terms).decode
+
+
+async def take_due(connection: Connection, now: datetime, limit: int) -> list[Call]:
+    """Take calls that are due; nobody else does until this process must have finished with them."""
+    rows = await connection.fetch(_DUE, now, limit)
+    calls = [_call(tuple(row), now) for row in rows]
+    if calls:
+        ends = [now + timedelta(seconds=call.terms.timeout_seconds + _LEASE_SECONDS) for call in calls]
+        taken = [(*call.key, end, call.deadline) for call, end in zip(calls, ends, strict=True)]
+        await connection.execute(_TAKE, *columns(taken))
+    return calls
+
+
+async def keep_answer(
+    connection: Connection, call: Call, at: datetime, status: int, verdict: str, detail: str, digest: bytes
+) -> None:
+    """Keep what a partner answered, for whoever asks what happened; bodies are not kept, they may hold codes."""
+    await connection.execute(
+        _KEEP, *call.key, call.attempt, at, str(call.question), status, verdict, detail[:500], digest
+    )
+
+
+async def ask_again(connection: Connection, call: Call, at: datetime) -> None:
+    """Have it asked again then, unless somebody else has taken it over."""
+    await connection.execute(_AGAIN, *call.key, call.attempt, at)
+
+
+async def overdue_calls(connection: Connection, now: datetime) -> int:
+    """Return how many partners have been silent for longer than they may be."""
+    return int(await connection.fetchval(_OVERDUE, now))
+
+
+async def write_calls(connection: Connection, decisions: Sequence[Decision]) -> None:
+    """Add the calls that sagas have begun, and drop those that are done."""
+    begun = _keys(decisions, f.PartnerAsked)
+    done = _keys(decisions, f.PartnerDone)
+    if begun - done:
+        await connection.execute(_ADD, *columns(sorted(begun - done)))
+    if done:
+        await connection.execute(_DROP, *columns(sorted(done)))
+
+
+def _keys(decisions: Sequence[Decision], fact_type: type) -> set[SagaKey]:
+    return {
+        decision.key
+        for decision in decisions
+        if isinstance(decision.key, SagaKey) and any(isinstance(fact, fact_type) for fact in decision.facts)
+    }
+
+
+def _call(row: Sequence[Any], now: datetime) -> Call:
+    program, member, redemption, attempts, deadline, reward, quantity, at, delayed, *rest = row
+    answered, verdict, newest, promised = rest
+    terms: Fulfilment | None = _decode(newest).fulfilment or _decode(promised).fulfilment
+    assert terms is not None  # only such sagas have calls
+    known = verdict if answered == attempts else None
+    return Call(
+        SagaKey(program, member, redemption),
+        attempt=attempts + 1,
+        question=Question.after(attempts, known),
+        terms=terms,
+        reward=reward,
+        quantity=quantity,
+        gives_codes=_decode(promised).vouchers is not None,
+        saga_at=at,
+        deadline=deadline or now + timedelta(seconds=terms.deadline_seconds),
+        delayed=delayed,
+    )

@@ -1,0 +1,311 @@
+"""Partners that fulfil, over real HTTP and a real database: asked once or often, fulfilled once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+
+from laurel.contracts.fulfilment import Fulfilment
+from laurel.io import failpoints
+from laurel.io.database import Database
+from laurel.io.health import Health
+from laurel.io.reaching_out import Outside
+from services.redemption.domain.calling import CHANCES, FIRST_PAUSE_MS, PAUSE_MS_MAX, pause_before
+from services.redemption.entry.calling import PartnerCaller
+from services.redemption.store import calls
+from services.redemption.store.store import PostgresStore
+from services.redemption.testing import (
+    hold_refused,
+    points_captured,
+    points_held,
+    points_released,
+    redemption_cancelled,
+    redemption_requested,
+    reward_published,
+)
+from tests.redemption.partner import Partner
+from tests.redemption.store.test_store import findings
+
+pytestmark = pytest.mark.anyio
+
+
+class Anywhere(NamedTuple):
+    """What may be reached."""
+
+    outside_private_addresses: bool = True
+    outside_plain_http: bool = True
+
+
+@pytest.fixture
+async def partner(counter: Any) -> AsyncIterator[Partner]:
+    async with Partner(counter.vault.partner_secret).open() as partner:
+        yield partner
+
+
+class Desk:
+    """A redemption service whose clock a test moves, and its caller."""
+
+    def __init__(self, counter: Any, *, settings: Any = Anywhere()) -> None:  # noqa: B008  (a frozen tuple)
+        self.counter = counter
+        self.ahead = timedelta()
+        self.health = Health()
+        self.outside = Outside(settings)
+        self.caller = self._caller()
+
+    def _caller(self) -> PartnerCaller:
+        return PartnerCaller(
+            self.counter.unit,
+            self.counter.road,
+            lambda connection: PostgresStore(connection, self.counter.vault),
+            calls,
+            self.outside,
+            self.counter.vault.partner_secret,
+            lambda _: True,
+            self.health,
+            interval_seconds=0.01,
+            at_once=8,
+            now=lambda: datetime.now(UTC) + self.ahead,
+            stamped=lambda: datetime.now(UTC),
+        )
+
+    async def ask(self, *, seconds: float = 0) -> int:
+        """Let time pass, by the caller's clock, and ask whoever is due."""
+        self.ahead += timedelta(seconds=seconds)
+        return await self.caller.run_once()
+
+
+@pytest.fixture
+async def desk(counter: Any) -> AsyncIterator[Desk]:
+    desk = Desk(counter)
+    yield desk
+    await desk.outside.close()
+
+
+async def begun(counter: Any, url: str, *redemptions: str, kind: str = "product", **more: Any) -> None:
+    fulfilment = Fulfilment(url=url, timeout_seconds=1, deadline_seconds=more.pop("deadline_seconds", 3600))
+    value: dict[str, Any] = {"value": None} if kind == "product" else {}
+    await counter.hear(reward_published(stock=20, kind=kind, fulfilment=fulfilment, **value))
+    for name in redemptions or ("r-1",):
+        await counter.hear(
+            redemption_requested(f"m-{name}", name, **more), points_held(f"m-{name}", name, _price(more))
+        )
+
+
+def _price(more: dict[str, Any]) -> int:
+    return 100 * int(more.get("quantity", 1))
+
+
+async def row(auditor: asyncpg.Connection[Any]) -> tuple[Any, ...]:
+    (found,) = await auditor.fetch("select state, hold, reference, delayed from sagas")
+    return tuple(found)
+
+
+async def verdicts(auditor: asyncpg.Connection[Any]) -> list[tuple[str, str]]:
+    rows = await auditor.fetch("select asked, verdict from partner_answers order by attempt")
+    return [tuple(each) for each in rows]
+
+
+async def test_asked_and_fulfilled(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
+    await begun(counter, partner.url)
+    assert await row(auditor) == ("fulfilling", "held", "", False)
+    assert await findings(auditor, across=False, at_rest=False) == []
+    assert await desk.ask() == 1
+    assert await row(auditor) == ("fulfilled", "capture_asked", "T-1", False)
+    assert await auditor.fetchval("select count(*) from calls") == 0
+    assert await desk.ask(seconds=3600) == 0
+    assert await verdicts(auditor) == [("post", "fulfilled")]
+    assert list(partner.asked.values()) == [1]
+    await counter.hear(points_captured("m-r-1", "r-1", 100))
+    assert await findings(auditor, across=False) == []
+
+
+async def test_refused_by_the_partner(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
+    partner.said = {"state": "refused", "code": "no_seats"}
+    await begun(counter, partner.url)
+    await desk.ask()
+    assert (await row(auditor))[:2] == ("refused", "release_asked")
+    await counter.hear(points_released("m-r-1", "r-1", 100))
+    assert await findings(auditor, across=False) == []
+
+
+async def test_codes_of_the_partner_are_its_own(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any, database: Database
+) -> None:
+    partner.said = {"state": "fulfilled", "codes": ["GATE-4711-AB", "GATE-4712-CD"]}
+    await begun(counter, partner.url, kind="voucher", quantity=2)
+    await desk.ask()
+    rows = await auditor.fetch("select member, voucher, suffix, elsewhere, sealed from vouchers order by number")
+    assert [(each["suffix"], each["elsewhere"]) for each in rows] == [
+        ("12CD"[-4:] if n else "11AB", True) for n in (0, 1)
+    ]
+    key = await auditor.fetchval("select key from members where member = 'm-r-1'")
+    first = rows[0]
+    opened = counter.vault.open(key, "grocery", first["member"], first["voucher"], first["sealed"])
+    assert opened == "GATE-4711-AB"
+    everything = await auditor.fetch("select facts from saga_decisions")
+    assert not any(b"4711" in each["facts"] for each in everything), "a code stands in no decision"
+    await counter.hear(points_captured("m-r-1", "r-1", 200))
+    assert await findings(auditor, across=False) == []
+
+
+@pytest.mark.parametrize(
+    ("mood", "verdict"),
+    [
+        ("breaks off", "unreachable"),
+        ("silent", "unreachable"),
+        ("garbage", "malformed"),
+        ("unsigned", "wrongly_signed"),
+        ("wrong secret", "wrongly_signed"),
+        ("late", "wrongly_signed"),
+        ("other id", "wrongly_signed"),
+    ],
+)
+async def test_an_unknown_outcome_is_read_back(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any, mood: str, verdict: str
+) -> None:
+    partner.moods = [mood]
+    await begun(counter, partner.url)
+    await desk.ask()
+    assert (await row(auditor))[:2] == ("fulfilling", "held"), "nothing is undone"
+    assert await desk.ask() == 0, "not at once"
+    assert await desk.ask(seconds=60) == 1
+    assert await verdicts(auditor) == [("post", verdict), ("get", "fulfilled")]
+    assert (await row(auditor))[0] == "fulfilled"
+    assert list(partner.asked.values()) == [1], "it was asked to fulfil once"
+
+
+@pytest.mark.parametrize("mood", ["broken", "deaf", "unheard"])
+async def test_what_the_partner_never_got_is_asked_again(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any, mood: str
+) -> None:
+    partner.moods = [mood]
+    await begun(counter, partner.url)
+    for _ in range(3):
+        await desk.ask(seconds=60)
+    assert [asked for asked, _ in await verdicts(auditor)] == ["post", "get", "post"]
+    assert (await verdicts(auditor))[1:] == [("get", "not_there"), ("post", "fulfilled")]
+    assert len(partner.done) == 1
+
+
+async def test_nobody_there_for_a_while(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
+    await begun(counter, "http://127.0.0.1:9/orders", deadline_seconds=100)
+    for _ in range(4):
+        await desk.ask(seconds=50)
+    assert await row(auditor) == ("fulfilling", "held", "", True)
+    detail = desk.health.report()["details"]
+    assert await desk.ask(seconds=0) == 0
+    assert "silent for too long" in str(desk.health.report()["details"]), detail
+    # The address moved: who is asked is what the newest terms say, at the price that was promised.
+    fulfilment = Fulfilment(url=partner.url, timeout_seconds=1)
+    await counter.hear(reward_published(stock=20, kind="product", value=None, price=900, fulfilment=fulfilment))
+    for _ in range(3):
+        await desk.ask(seconds=600)
+    assert await row(auditor) == ("fulfilled", "capture_asked", "T-1", False)
+
+
+async def test_whoever_dies_after_asking_reads_back(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
+    await begun(counter, partner.url)
+    with failpoints.armed(failpoints.AFTER_PARTNER), pytest.raises(failpoints.FailpointReached):
+        await desk.ask()
+    assert await verdicts(auditor) == []
+    assert await desk.ask() == 0, "somebody may still be at it"
+    assert await desk.ask(seconds=60) == 1
+    assert await verdicts(auditor) == [("get", "fulfilled")]
+    assert list(partner.asked.values()) == [1]
+
+
+async def test_two_instances_ask_each_partner_once(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
+    names = [f"r-{number}" for number in range(16)]
+    await begun(counter, partner.url, *names)
+    other = Desk(counter)
+    try:
+        while sum(await asyncio.gather(desk.ask(), other.ask())):
+            pass
+    finally:
+        await other.outside.close()
+    assert len(partner.done) == 16
+    assert set(partner.asked.values()) == {1}
+    assert await auditor.fetchval("select count(*) from sagas where state = 'fulfilled'") == 16
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
+async def test_settled_while_the_partner_is_asked(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
+    partner.always = "pending"
+    await begun(counter, partner.url, deadline_seconds=1)
+    await desk.ask()
+    await desk.ask(seconds=60)
+    assert (await row(auditor))[3] is True
+    await counter.hear(redemption_cancelled("m-r-1", "r-1", "provider", settles=True))
+    assert (await row(auditor))[:2] == ("cancelled", "release_asked")
+    assert await auditor.fetchval("select count(*) from calls") == 0
+    await counter.hear(hold_refused("m-r-1", "r-1", 100))
+    assert await findings(auditor, across=False) == []
+
+
+async def test_private_addresses_are_not_asked(counter: Any, partner: Partner, auditor: Any) -> None:
+    await begun(counter, partner.url)
+    guarded = Desk(counter, settings=Anywhere(outside_private_addresses=False))
+    await guarded.ask()
+    await guarded.outside.close()
+    assert await verdicts(auditor) == [("post", "address_refused")]
+    assert not partner.asked
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"state": "fulfilled", "codes": ["ABCD-1", "ABCD-1"]},
+        {"state": "fulfilled", "codes": ["ABCD-1"]},
+        {"state": "refused"},
+        {"state": "who knows"},
+        {"state": "fulfilled", "reference": "x" * 129},
+        {"state": "fulfilled", "reference": "a\x00b"},
+        [],
+    ],
+)
+async def test_what_makes_no_sense_moves_nothing(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any, said: Any
+) -> None:
+    partner.said = {}
+    await begun(counter, partner.url, kind="voucher", quantity=2)
+    partner.done = _Says(said)
+    await desk.ask()
+    assert await verdicts(auditor) == [("post", "malformed")]
+    assert (await row(auditor))[0] == "fulfilling"
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
+class _Says(dict[str, Any]):
+    """Whatever was asked, this was done."""
+
+    def __init__(self, said: Any) -> None:
+        super().__init__()
+        self._said = said
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        del default
+        return super().setdefault(key, self._said)
+
+
+def test_pauses_grow_and_are_not_all_alike() -> None:
+    pauses = [pause_before(attempt, CHANCES) for attempt in range(1, 30)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] == timedelta(milliseconds=FIRST_PAUSE_MS)
+    assert pauses[-1] == timedelta(milliseconds=PAUSE_MS_MAX)
+    assert pause_before(3, 0) < pause_before(3, CHANCES)
+
+
+@pytest.mark.parametrize("damage", ["delete from calls", "update calls set redemption = 'r-9'"])
+async def test_a_lost_call_is_found(
+    counter: Any, partner: Partner, database: Database, auditor: Any, damage: str
+) -> None:
+    await begun(counter, partner.url)
+    async with database.transaction() as connection:
+        await connection.execute(damage)
+    proof = "a partner is to be asked for each redemption that it fulfils, and for no other"
+    assert proof in {found.proof for found in await findings(auditor, across=False, at_rest=False)}

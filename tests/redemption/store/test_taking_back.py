@@ -1,0 +1,169 @@
+"""Redemptions held for later and taken back, on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from laurel.io.database import Database
+from laurel.io.health import Health
+from services.redemption.domain.moment import ProgramTerms
+from services.redemption.entry.turning import VoucherTurner
+from services.redemption.road import Road
+from services.redemption.store.loading import overdue
+from services.redemption.store.store import PostgresStore
+from services.redemption.testing import (
+    NOON,
+    FixedPrograms,
+    clock_turned,
+    points_captured,
+    points_held,
+    points_released,
+    points_restored,
+    redemption_cancelled,
+    redemption_confirmed,
+    redemption_requested,
+    reward_published,
+    voucher_used,
+)
+from tests.redemption.store.test_store import findings, pretend_points
+
+pytestmark = pytest.mark.anyio
+
+ROW = "select state, hold, later, cancelled_by, counted, outcome_type from sagas"
+STOCK = "select reserved, taken from stock"
+
+
+async def row(auditor: asyncpg.Connection[Any], query: str) -> tuple[Any, ...]:
+    (found,) = await auditor.fetch(query)
+    return tuple(found)
+
+
+async def test_held_confirmed_and_taken_back(
+    counter: Any, auditor: asyncpg.Connection[Any], database_urls: Any
+) -> None:
+    await counter.hear(reward_published(), redemption_requested("m-1", "r-1", quantity=2, later=True))
+    await counter.hear(points_held("m-1", "r-1", 200))
+    assert await row(auditor, ROW) == ("holding", "held", True, "", True, "")
+    await counter.hear(redemption_confirmed("m-1", "r-1"), points_captured("m-1", "r-1", 200))
+    assert await row(auditor, STOCK) == (0, 2)
+    await counter.hear(redemption_cancelled("m-1", "r-1", "provider"))
+    assert {tuple(row) for row in await auditor.fetch("select state, step from vouchers")} == {("void", 1)}
+    assert await row(auditor, STOCK) == (0, 0)
+    assert await findings(auditor, across=False, at_rest=False) == []
+    await counter.hear(points_restored("m-1", "r-1", 200))
+    ended = ("cancelled", "cancelled", True, "provider", False, "redemption.cancelled.v1")
+    assert await row(auditor, ROW) == ended
+    await pretend_points(database_urls, [("m-1", "r-1", 200, "cancelled")])
+    assert await findings(auditor) == []
+
+
+async def test_whoever_is_first_of_till_and_cancellation_wins(counter: Any, auditor: asyncpg.Connection[Any]) -> None:
+    await counter.hear(reward_published(stock=100))
+    for number in range(20):
+        member = f"m-{number}"
+        await counter.hear(redemption_requested(member, f"r-{number}"), points_held(member, f"r-{number}", 100))
+    vouchers = {row["member"]: row["voucher"] for row in await auditor.fetch("select member, voucher from vouchers")}
+    await asyncio.gather(
+        *(counter.hear(voucher_used(member, voucher)) for member, voucher in vouchers.items()),
+        *(counter.hear(redemption_cancelled(f"m-{number}", f"r-{number}")) for number in range(20)),
+    )
+    ways = await auditor.fetch(
+        "select s.state, v.state, count(*) from sagas s "
+        "join vouchers v using (program, member, redemption) group by 1, 2"
+    )
+    assert {tuple(row)[:2] for row in ways} <= {("fulfilled", "spent"), ("cancelled", "void")}
+    assert sum(row[2] for row in ways) == 20
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
+async def test_confirmation_and_timer_race_for_one_saga(
+    counter: Any, auditor: asyncpg.Connection[Any], database: Database
+) -> None:
+    late = NOON + timedelta(hours=1)
+    await counter.hear(reward_published(stock=100))
+    for number in range(20):
+        member = f"m-{number}"
+        await counter.hear(redemption_requested(member, f"r-{number}", later=True))
+        await counter.hear(points_held(member, f"r-{number}", 100))
+    async with database.reading() as connection:
+        due = await overdue(connection, late, 100)
+    assert len(due) == 20
+    await asyncio.gather(
+        *(counter.time_is_up([each]) for each in due),
+        *(counter.hear(redemption_confirmed(f"m-{number}", f"r-{number}")) for number in range(20)),
+    )
+    states = await auditor.fetch("select state, hold, count(*) from sagas group by 1, 2")
+    assert {tuple(row)[:2] for row in states} <= {("fulfilled", "capture_asked"), ("refused", "release_asked")}
+    taken = sum(row["count"] for row in states if row["state"] == "fulfilled")
+    assert await row(auditor, STOCK) == (0, taken)
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
+async def test_a_turned_clock_ends_what_waits_by_it(counter: Any, auditor: asyncpg.Connection[Any]) -> None:
+    counter.road = Road(FixedPrograms(ProgramTerms(manual=True)))
+    await counter.hear(reward_published(stock=100))
+    for number in range(7):
+        member = f"m-{number}"
+        at = NOON if number < 5 else NOON + timedelta(days=9)
+        await counter.hear(redemption_requested(member, f"r-{number}", later=True, as_of=at, at=at))
+        await counter.hear(points_held(member, f"r-{number}", 100, at=at))
+    async with counter.unit.database.reading() as connection:
+        assert await overdue(connection, NOON + timedelta(days=99), 100) == [], "the wall's clock ends none of them"
+    await counter.hear(clock_turned(NOON + timedelta(minutes=14), 0), clock_turned(NOON + timedelta(days=1), 0))
+    turner = VoucherTurner(
+        counter.unit,
+        counter.road,
+        lambda connection: PostgresStore(connection, counter.vault),
+        Health(),
+        interval_seconds=0.01,
+        batch_max=2,
+    )
+    while await turner.step():
+        pass
+    turns = await auditor.fetch("select timed_out, expired, done from turns order by as_of")
+    assert [tuple(row) for row in turns] == [(0, 0, True), (5, 0, True)]
+    states = await auditor.fetch("select state, count(*) from sagas group by 1 order by 1")
+    assert [tuple(row) for row in states] == [("holding", 2), ("refused", 5)]
+    await counter.hear(*(points_released(f"m-{number}", f"r-{number}", 100) for number in range(5)))
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "proof"),
+    [
+        ("update sagas set cancelled_by = ''", "states and holds of a saga fit"),
+        ("update sagas set hold = 'captured'", "states and holds of a saga fit"),
+        ("update sagas set lots = '[]'", "sagas are folds of their decisions"),
+        (
+            "update vouchers set state = 'issued'",
+            "a fulfilled redemption has its vouchers, a cancelled one none that is good, any other none",
+        ),
+        ("update stock set taken = 1", "stock is what its sagas have"),
+    ],
+)
+async def test_damage_is_found(
+    counter: Any, database: Database, auditor: asyncpg.Connection[Any], damage: str, proof: str
+) -> None:
+    await counter.hear(reward_published(), redemption_requested("m-1", "r-1"))
+    await counter.hear(points_held("m-1", "r-1", 100), points_captured("m-1", "r-1", 100))
+    await counter.hear(redemption_cancelled("m-1", "r-1"), points_restored("m-1", "r-1", 100))
+    assert await findings(auditor, across=False) == []
+    async with database.transaction() as connection:
+        await connection.execute(damage)
+    assert proof in {found.proof for found in await findings(auditor, across=False)}
+
+
+@pytest.mark.parametrize("state", ["captured", "held", "released"])
+async def test_points_that_gave_nothing_back_are_found(
+    counter: Any, auditor: asyncpg.Connection[Any], database_urls: Any, state: str
+) -> None:
+    await counter.hear(reward_published(), redemption_requested("m-1", "r-1"))
+    await counter.hear(points_held("m-1", "r-1", 100), points_captured("m-1", "r-1", 100))
+    await counter.hear(redemption_cancelled("m-1", "r-1"), points_restored("m-1", "r-1", 100))
+    await pretend_points(database_urls, [("m-1", "r-1", 100, state)])
+    assert {found.proof for found in await findings(auditor)} == {"what redemption knows of holds is what points did"}
