@@ -61,6 +61,7 @@ def _kinds() -> Iterable[ProblemKind]:
         (403, False, _FORBIDDEN),
         (404, False, _UNKNOWN),
         (405, False, _METHOD),
+        (408, False, _TOO_SLOW),
         (409, True, _REFUSED),
         (409, False, _CONFLICTS),
         (410, False, _GONE),
@@ -103,6 +104,7 @@ _UNKNOWN = {
     "delivery_unknown": "There is no such delivery",
 }
 _METHOD = {"method_not_allowed": "This path does not take that method"}
+_TOO_SLOW = {"too_slow": "The body came too slowly"}
 # Refusals that are outcomes: kept, and final under the id they were given to.
 _REFUSED = {
     "member_exists": "The member is already enrolled",
@@ -214,6 +216,9 @@ class Problem(LaurelError):  # noqa: N818  # named as the contract names it
         headers = {"content-type": "application/problem+json"}
         if self.retry_after_seconds is not None:
             headers["retry-after"] = str(self.retry_after_seconds)
+        if self.status == 408:
+            # What still comes of the body is nobody's business any more.
+            headers["connection"] = "close"
         if self.status == 401:
             headers["www-authenticate"] = "Bearer"
         return headers

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laurel.errors import Fault, Problem, Refused
+from laurel.io.bounding import Bounds, BoundSettings, bounded
 from laurel.io.health import Health
 from laurel.io.telemetry import HTTP_SECONDS, logger
 
@@ -31,11 +32,24 @@ PROBLEM_TYPE = "application/problem+json"
 REQUEST_ID = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_GRACE_SECONDS = 8
+_ALWAYS = frozenset({"/health/live", "/health/ready", "/metrics"})
+"""What is answered however much is in hand."""
+_SAFE_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_NO_CONTENT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_NO_STORE = (b"cache-control", b"no-store")
+_FOR_READERS = frozenset({"/docs"})
+"""Pages, which load what they are made of."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _CODES_BY_STATUS = {400: "malformed", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported"}
 
 
-class HttpSettings(Protocol):
+class HttpSettings(BoundSettings, Protocol):
     """What the door needs to know."""
 
     @property
@@ -56,6 +70,7 @@ def service_app(
     """Make a service's application. `options` go to FastAPI."""
     app = FastAPI(title=title, lifespan=lifespan, separate_input_output_schemas=False, **options)
     app.state.body_bytes_max = settings.http_body_bytes_max
+    app.state.bounds = Bounds.of(settings)
     app.state.health = health
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(Refused, _on_refused)
@@ -66,8 +81,11 @@ def service_app(
     return app
 
 
-async def serve(app: FastAPI, settings: HttpSettings) -> None:
-    """Serve until cancelled; signals are the runner's business."""
+async def serve(app: FastAPI, settings: HttpSettings, *, on_stop: Callable[[], None] = lambda: None) -> None:
+    """Serve until cancelled, then finish what is in hand; signals are the runner's business.
+
+    `on_stop` is called before that: whoever waits for something may be told not to wait for long.
+    """
     config = uvicorn.Config(
         app,
         host=settings.http_host,
@@ -75,9 +93,9 @@ async def serve(app: FastAPI, settings: HttpSettings) -> None:
         log_config=None,
         access_log=False,
         loop="none",
-        http="httptools",
+        http=bounded(settings),
         server_header=False,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
         lifespan="on",
     )
     server = _Server(config)
@@ -87,6 +105,7 @@ async def serve(app: FastAPI, settings: HttpSettings) -> None:
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
+        on_stop()
         server.should_exit = True
         await asyncio.wait({serving}, timeout=10)
         raise
@@ -201,35 +220,90 @@ class Door:
         scope.setdefault("state", {})["request_id"] = request_id
         scope["state"]["traceparent"] = _traceparent(scope)
         started = time.perf_counter()
-        status = 500
-        begun = False
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status, begun
-            if message["type"] == "http.response.start":
-                begun = True
-                status = message["status"]
-                message["headers"] = [*message["headers"], (REQUEST_ID.encode(), request_id.encode())]
-            await send(message)
-
+        bounds: Bounds = scope["app"].state.bounds
+        visit = _Visit(scope, bounds, request_id, send)
         structlog.contextvars.bind_contextvars(request=request_id)
         try:
-            await self._app(scope, _limited(scope, receive), send_with_id)
+            async with visit.time_limit:
+                visit.enter()
+                await self._app(scope, _limited(scope, receive, bounds.body_seconds), visit.send)
         except Exception as error:
-            if begun:
+            if visit.begun:
                 raise
-            problem = (
-                error if isinstance(error, Problem) else Problem("internal", "This was our mistake, and is logged.")
-            )
-            if not isinstance(error, Problem):
-                # A path may hold what no log may, such as the code of a voucher; its template does not.
-                path = getattr(scope.get("route"), "path", "unknown")
-                log.exception("request failed", method=scope["method"], path=path)
-            await problem_response(problem, scope["path"])(scope, receive, send_with_id)
+            await problem_response(_problem_of(error, scope, visit), scope["path"])(scope, receive, visit.send)
         finally:
+            visit.leave()
             structlog.contextvars.unbind_contextvars("request")
             route = getattr(scope.get("route"), "path", "unknown")
-            _histogram(scope["method"], route, status).observe(time.perf_counter() - started)
+            _histogram(scope["method"], route, visit.status).observe(time.perf_counter() - started)
+
+
+class _Visit:
+    """A request on its way through the door."""
+
+    __slots__ = ("_bounds", "_is_inside", "_request_id", "_scope", "_send", "begun", "status", "time_limit")
+
+    def __init__(self, scope: Scope, bounds: Bounds, request_id: str, send: Send) -> None:
+        self._scope = scope
+        self._bounds = bounds
+        self._request_id = request_id.encode()
+        self._send = send
+        self._is_inside = False
+        self.begun = False
+        self.status = 500
+        self.time_limit = scope["state"]["time_limit"] = asyncio.timeout(bounds.request_seconds)
+
+    def enter(self) -> None:
+        """Count it; 503 if as many as may be are in hand already."""
+        if self._scope["path"] in _ALWAYS:
+            return
+        if self._bounds.is_full:
+            raise Problem("overloaded", retry_after_seconds=1)
+        self._bounds.in_hand += 1
+        self._is_inside = True
+
+    def leave(self) -> None:
+        if self._is_inside:
+            self._bounds.in_hand -= 1
+            self._is_inside = False
+
+    async def send(self, message: Message) -> None:
+        """Send on, with what every answer has. A stream has no end that one could wait for."""
+        if message["type"] == "http.response.start":
+            self.begun = True
+            self.status = message["status"]
+            message["headers"] = self._headers(message["headers"])
+        await self._send(message)
+
+    def _headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        found = [*headers, (REQUEST_ID.encode(), self._request_id), *_SAFE_HEADERS]
+        found += self._scope["state"].get("answer_headers", ())
+        names = {name for name, _ in found}
+        if b"cache-control" not in names:
+            found.append(_NO_STORE)
+        if self._scope["path"] not in _FOR_READERS:
+            found.append(_NO_CONTENT_POLICY)
+        if b"content-length" not in names and self.status not in {204, 304}:
+            self.time_limit.reschedule(None)
+            self.leave()
+        return found
+
+
+def _problem_of(error: Exception, scope: Scope, visit: _Visit) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, TimeoutError) and visit.time_limit.expired():
+        return Problem("unavailable", "This took too long; ask again.", retry_after_seconds=1)
+    # A path may hold what no log may, such as the code of a voucher; its template does not.
+    path = getattr(scope.get("route"), "path", "unknown")
+    log.error("request failed", method=scope["method"], path=path, exc_info=error)
+    return Problem("internal", "This was our mistake, and is logged.")
+
+
+def unhurried(request: Request) -> None:
+    """Let this request take its time, and its body too: its route has limits of its own."""
+    request.state.body_is_unhurried = True
+    request.state.time_limit.reschedule(None)
 
 
 @cache
@@ -243,15 +317,25 @@ def _histogram(method: str, route: str, status: int) -> Histogram:
     return _labelled(method if method in _METHODS else "other", route, status)
 
 
-def _limited(scope: Scope, receive: Receive) -> Receive:
-    """Count the body while it is read; a route that takes more sets `state.body_bytes_max` before it reads."""
+def _limited(scope: Scope, receive: Receive, seconds: float) -> Receive:
+    """Count the body while it is read, and its time; a route that takes more sets `state.body_bytes_max` before."""
     seen = 0
+    is_whole = False
     state = scope["state"]
+    until = asyncio.get_running_loop().time() + seconds
 
     async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, is_whole
+        if is_whole or state.get("body_is_unhurried"):
+            message = await receive()
+        else:
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise Problem("too_slow", f"The body took longer than {seconds:g} seconds.") from None
         if message["type"] == "http.request":
+            is_whole = not message.get("more_body", False)
             seen += len(message.get("body", b""))
             limit = state.get("body_bytes_max") or scope["app"].state.body_bytes_max
             if seen > limit:

@@ -52,6 +52,18 @@ class ServiceSettings(KafkaSettings):
     """The port it listens on."""
     http_body_bytes_max: Annotated[int, Field(ge=1024)] = 1_048_576
     """The largest body of an ordinary request."""
+    http_head_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """How long the head of a request may take; a connection that never sends one is closed then, too."""
+    http_body_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """How long the body of an ordinary request may take."""
+    http_write_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """How long an answer may wait for whoever does not read it."""
+    http_request_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """How long a request may take until its answer begins; files that are sent have limits of their own."""
+    http_requests_max: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    """The most requests in hand, without streams; above it callers are told to come back."""
+    http_connections_max: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """The most connections that are open."""
     log_json: bool = True
     """One JSON object per line; off for people."""
     log_level: str = "INFO"

@@ -28,6 +28,7 @@ log = logger(__name__)
 
 JSON = "application/json"
 _RETRY_SECONDS = 1
+_PRESSED_SECONDS = 5
 _FIRST_LOOK_SECONDS = 0.05
 _REPLAYED = {"Idempotency-Replayed": "true"}
 
@@ -59,10 +60,13 @@ class Settler:
         database: Database,
         asking: Gatherer[Ask, Recorded],
         recording: Gatherer[Heard, None],
+        is_pressed: Callable[[], bool],
     ) -> None:
+        """While `is_pressed` says so nothing is recorded, and callers are told to come back."""
         self._database = database
         self._asking = asking
         self._recording = recording
+        self._is_pressed = is_pressed
 
     async def settle(self, ask: Ask, wish: Preference) -> Settled:
         """Return what became of a request within the time that its caller gives it."""
@@ -120,6 +124,8 @@ class Settler:
         return Settled(recorded, outcome.state, outcome.code, outcome.body, replayed)
 
     async def _record(self, ask: Ask) -> Recorded:
+        if self._is_pressed():
+            raise Problem("overloaded", retry_after_seconds=_PRESSED_SECONDS)
         try:
             return await self._asking.submit(ask)
         except FullError:

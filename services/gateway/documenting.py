@@ -25,10 +25,12 @@ _PROBLEMS: Final = {
     403: "The key lacks the scope for this",
     404: "There is no such thing, or it is not the caller's",
     409: "Refused; `code` says why",
+    408: "The body came too slowly",
     410: "What was asked for is no longer kept",
     413: "The body is too large",
     415: "The body's media type is not supported",
     422: "The request is not valid; `errors` names every fault",
+    429: "The key called too often; come back after `Retry-After`",
     503: "Too much is waiting, or a part is not available; come back after `Retry-After`",
 }
 _SUCCESSES: Final = {
@@ -65,13 +67,14 @@ def described(
     if body is not None:
         content = {"application/json": {"schema": _ref(body)}} if isinstance(body, type) else dict(body)
         operation["requestBody"] = {"required": True, "content": content}
+    always = (401, 404, 429, 503) if body is None else (401, 404, 408, 429, 503)
     return {
         "path": path,
         "tags": [tag],
         "summary": summary,
         "response_model": None,
         "status_code": min(answers),
-        "responses": {**_answers(answers), **_problems((401, 404, *problems))},
+        "responses": {**_answers(answers), **_problems((*always, *problems))},
         "openapi_extra": operation,
     }
 

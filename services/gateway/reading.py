@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from laurel.contracts.reading import read
 from laurel.errors import Fault, Problem
 from laurel.values import ID_PATTERN, PLAIN_ID_PATTERN
+from services.gateway.limiting import Limited
 from services.gateway.preferring import Preference, preference
 
 if TYPE_CHECKING:
@@ -38,8 +39,21 @@ def api_of(request: Request) -> Api:
 
 
 async def caller_of(request: Request) -> Caller:
-    """Return who is calling, or 401."""
-    return await api_of(request).guard.caller(request.headers.get("authorization"))
+    """Return who is calling, or 401; 429 for whoever calls too often."""
+    api = api_of(request)
+    address = request.client.host if request.client is not None else ""
+    try:
+        caller = await api.guard.caller(request.headers.get("authorization"))
+    except Problem:
+        api.limiter.failed(address)
+        raise
+    route = f"{request.method} {getattr(request.scope.get('route'), 'path', '')}"
+    try:
+        request.state.answer_headers = api.limiter.take(caller, route)
+    except Limited as limited:
+        request.state.answer_headers = limited.limit_headers
+        raise
+    return caller
 
 
 async def in_program(request: Request, *scopes: str) -> tuple[Caller, ProgramHead]:

@@ -12,6 +12,23 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
+def _by_route() -> dict[str, int]:
+    """What costs much, and what whoever guesses would ask."""
+    program, keys = "/v1/programs/{program}", "/v1/partners/{partner}/keys"
+    return {
+        f"POST {program}/batches": 20,
+        f"PATCH {program}/batches/{{batch}}": 20,
+        f"POST {program}/validate": 20,
+        f"POST {program}/copy": 10,
+        f"POST {program}/members/find": 200,
+        f"GET {program}/vouchers/{{code}}": 200,
+        f"GET {program}/reports/liability": 20,
+        f"POST {keys}": 20,
+        f"POST {keys}/{{key}}/rotate": 20,
+        "GET /v1/audit": 20,
+    }
+
+
 class GatewaySettings(ServiceSettings, OutsideSettings):
     """What the gateway is told."""
 
@@ -37,6 +54,13 @@ class GatewaySettings(ServiceSettings, OutsideSettings):
     """The longest that a request may ask to wait."""
     key_cache_seconds: Annotated[float, Field(ge=0, le=10)] = 1.0
     """How long a key that was looked up is trusted; so long a revoked one may still be taken."""
+    rate_limit: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """How many requests a second a key may send to one instance, if it has no rate of its own; five times as many at
+    once."""
+    rate_limits_by_route: dict[str, Annotated[int, Field(ge=1, le=100_000)]] = Field(default_factory=_by_route)
+    """The same for some routes, by method and path as the OpenAPI document has them."""
+    outbox_behind_max: Count = 20_000
+    """While so many transactions wait to be published, writes are told to come back."""
     gather_max: Count = 200
     """The most requests that one transaction takes."""
     gather_waiting_max: Count = 5_000

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logger(__name__)
 
+HURRY_SECONDS = 2.0
 _ANSWERS = frozenset(name.encode() for name in ANSWERS)
 
 
@@ -29,10 +30,10 @@ class Waiter:
     def __init__(self, waiting: Waiting, correlation: str) -> None:
         self._waiting = waiting
         self._correlation = correlation
-        self._told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._told: asyncio.Future[Told | None] = asyncio.get_running_loop().create_future()
 
-    def tell(self, told: Told) -> None:
-        """Hand over the outcome; the first one counts."""
+    def tell(self, told: Told | None) -> None:
+        """Hand over the outcome, or that it is not waited for any longer; the first one counts."""
         if not self._told.done():
             self._told.set_result(told)
 
@@ -54,6 +55,17 @@ class Waiting:
     def __init__(self) -> None:
         self._waiters: dict[str, list[Waiter]] = defaultdict(list)
         self._keys: dict[bytes, str] = {}
+        self._is_over = False
+
+    def hurry(self) -> None:
+        """This instance stops: whoever waits hears of it within two seconds, or is told where it will be seen."""
+        asyncio.get_running_loop().call_later(HURRY_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        self._is_over = True
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.tell(None)
 
     def expect(self, correlation: Correlation) -> Waiter:
         """Wait for a request; begin before its row is committed, so that no outcome can be missed."""
@@ -61,6 +73,8 @@ class Waiting:
         waiter = Waiter(self, name)
         self._waiters[name].append(waiter)
         self._keys[name.encode()] = name
+        if self._is_over:
+            waiter.tell(None)
         return waiter
 
     def wanted(self, headers: Mapping[str, bytes]) -> bool:

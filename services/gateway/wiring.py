@@ -30,9 +30,11 @@ from services.gateway.gathering import Gatherer
 from services.gateway.guarding import Guard
 from services.gateway.hearing import OUTSIDE
 from services.gateway.knowing import Known
+from services.gateway.limiting import Limiter
 from services.gateway.opening import open_gateway
 from services.gateway.outcomes import TYPES
 from services.gateway.passing import Owner
+from services.gateway.pressing import Pressure
 from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
 from services.gateway.sealing import LOOK_UP, Sealing, vault_of
@@ -78,8 +80,10 @@ class Api:
     database: Database
     unit: UnitOfWork
     guard: Guard
+    limiter: Limiter
     known: Known
     sealing: Sealing
+    waiting: Waiting
     settler: Settler
     points: Owner
     redemption: Owner
@@ -90,9 +94,10 @@ class Api:
     watching: Watching
     outside: Outside
     signing: Signing
+    pressure: Pressure
 
     def tasks(self) -> dict[str, Part]:
-        return {"presence": self.presence.run, "tail": self.tail.run}
+        return {"presence": self.presence.run, "pressure": self.pressure.run, "tail": self.tail.run}
 
     def streams(self) -> dict[str, Part]:
         """What stops first: a door waits for whoever is inside, and listeners do not leave by themselves."""
@@ -151,6 +156,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
     settings, database, clock = parts.settings, parts.database, parts.clock
     waiting = Waiting()
     presence = Presence(database)
+    pressure = Pressure(database, settings.outbox_behind_max)
     asking: Gatherer[Ask, Recorded] = _gatherer(Asking(parts.unit, waiting, presence.note, clock).record, settings)
     recording: Gatherer[Heard, None] = _gatherer(Recorder(database, clock).write, settings)
     guard = Guard(database, clock, settings.key_cache_seconds)
@@ -175,9 +181,11 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             database,
             parts.unit,
             guard,
+            Limiter(settings.rate_limit, settings.rate_limits_by_route),
             Known(database, look_up),
             Sealing(database, vault),
-            Settler(database, asking, recording),
+            waiting,
+            Settler(database, asking, recording, lambda: pressure.is_too_high),
             points,
             redemption,
             Tail(
@@ -193,6 +201,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             Watching(database),
             outside,
             parts.signing,
+            pressure,
         )
     finally:
         await asking.close()

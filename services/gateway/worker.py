@@ -13,6 +13,10 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.wiring import SERVICE, Part, answering, connected, working
 
 
+def _nothing() -> None:
+    """Nobody waits where nobody is answered."""
+
+
 async def run(mode: str, settings: GatewaySettings) -> None:
     """Run as `api`, `worker` or `both` until stopped. A worker, too, tells its health and metrics."""
     configure_logging(SERVICE, as_json=settings.log_json, level=settings.log_level)
@@ -26,7 +30,7 @@ async def run(mode: str, settings: GatewaySettings) -> None:
             if api is not None:
                 # A request that came before the tail follows would never hear of its outcome.
                 await api.tail.started.wait()
-            await serve(app, settings)
+            await serve(app, settings, on_stop=api.waiting.hurry if api is not None else _nothing)
 
         # They stop in this order: who takes work in first, what carries it out last.
         tasks: dict[str, Part] = {**(api.streams() if api is not None else {}), "door": door}

@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from laurel.errors import Fault, Problem
-from laurel.io.http import problem_response
+from laurel.io.http import problem_response, unhurried
 from services.gateway.batching import GoneError, Intake, Unpacked
 from services.gateway.columns import Table, read_mapping
 from services.gateway.documenting import described
@@ -279,6 +279,7 @@ def _unpacked(request: Request) -> Unpacked:
     """Return the body, which may be of any size, as it comes."""
     settings = api_of(request).settings
     request.state.body_bytes_max = _NO_LIMIT
+    unhurried(request)
     return Unpacked(
         _body(request),
         packed=_packed(request),
