@@ -449,3 +449,21 @@ async def test_a_partner_has_only_so_many_webhooks(settings: GatewaySettings, he
         assert (await other.http.post(WEBHOOKS, json=body)).status_code == 201
         refused = await other.http.post(WEBHOOKS, json=body)
         assert (refused.status_code, refused.json()["code"]) == (409, "limit_reached")
+
+
+async def test_who_changed_a_webhook_is_noted(here: Instance, receiver: Receiver) -> None:
+    http = here.http
+    webhook = await made(http, receiver)
+    path = f"{WEBHOOKS}/{webhook['id']}"
+    await http.post(f"{path}/rotate")
+    for deed in ("disable", "disable", "enable"):
+        await http.post(f"{path}/{deed}")
+    await http.delete(path)
+    rows = (await http.get("/v1/audit", params={"target": webhook["id"]})).json()["data"]
+    assert [row["action"] for row in reversed(rows)] == [
+        "webhook.made",
+        "webhook.rotated",
+        "webhook.disabled",
+        "webhook.enabled",
+        "webhook.deleted",
+    ]

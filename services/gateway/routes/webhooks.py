@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from laurel.contracts.http import ChangeWebhook, CreateWebhook, RotateSecret
 from laurel.errors import Fault, Problem
 from laurel.io.reaching_out import AddressRefusedError
+from services.gateway.auditing import noted
 from services.gateway.documenting import PAGE, described
 from services.gateway.guarding import Caller
 from services.gateway.naming import new_id
@@ -26,7 +27,7 @@ from services.gateway.reading import (
 )
 from services.gateway.routes.events import types_of
 from services.gateway.shown import WebhookMade, WebhookShown, WebhooksShown
-from services.gateway.store import deliveries
+from services.gateway.store import audit, deliveries
 from services.gateway.store import webhooks as store
 from services.gateway.store.webhooks import ASKED, DISABLED, ENABLED, WebhookRow
 
@@ -76,6 +77,7 @@ async def create_webhook(request: Request) -> Response:
             api.clock(),
             own_only=not caller.is_admin,
         )
+        await audit.add(connection, [noted(request, caller, "webhook.made", row.webhook, after=_shown(row))])
     return _secret(request, row, 201)
 
 
@@ -105,9 +107,11 @@ async def delete_webhook(request: Request) -> Response:
     """It is told nothing more, and what became of its deliveries is forgotten."""
     query_of(request)
     row = await webhook_of(request)
+    note = noted(request, await caller_of(request), "webhook.deleted", row.webhook, before=_shown(row))
     async with api_of(request).database.transaction() as connection:
         await store.delete(connection, row.webhook)
         await deliveries.forget(connection, row.webhook)
+        await audit.add(connection, [note])
     return Response(status_code=204)
 
 
@@ -125,14 +129,19 @@ async def rotate_secret(request: Request) -> Response:
     """The secret before signs, too, for `overlap_seconds` (a day), so its receiver need not change at once."""
     query_of(request)
     row = await webhook_of(request)
+    caller = await caller_of(request)
     body = await optional_body_of(request, RotateSecret)
     api = api_of(request)
     now = api.clock()
     overlap = timedelta(days=1) if body.overlap_seconds is None else timedelta(seconds=body.overlap_seconds)
     async with api.database.transaction() as connection:
         rotated = await store.rotate(connection, row.webhook, now + overlap, now)
-    if rotated is None:
-        raise Problem("webhook_unknown")
+        if rotated is None:
+            raise Problem("webhook_unknown")
+        await audit.add(
+            connection,
+            [noted(request, caller, "webhook.rotated", row.webhook, before=row.generation, after=rotated.generation)],
+        )
     return _secret(request, rotated, 200)
 
 
@@ -169,6 +178,7 @@ async def enable_webhook(request: Request) -> Response:
 async def _set(request: Request, state: str) -> Response:
     query_of(request)
     row = await webhook_of(request)
+    caller = await caller_of(request)
     await optional_body_of(request, ChangeWebhook)
     api = api_of(request)
     now = api.clock()
@@ -176,6 +186,9 @@ async def _set(request: Request, state: str) -> Response:
         changed = await store.set_state(connection, row.webhook, state, ASKED if state == DISABLED else None, now)
         if changed is not None and state == ENABLED:
             await deliveries.send_all_again(connection, row.webhook, now)
+        if changed is not None:
+            note = noted(request, caller, f"webhook.{state}", row.webhook, before=row.state, after=state)
+            await audit.add(connection, [note])
         found = changed or await store.find(connection, row.webhook)
     if found is None:
         raise Problem("webhook_unknown")
