@@ -16,6 +16,7 @@ from benchmarks import (
     hearing,
     lots,
     points_stage,
+    redeem,
     rules,
     rules_stage,
     start_time,
@@ -108,6 +109,7 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
         "webhooks": partial(_one, hearing.run_webhooks, QUICK_DELIVERIES if quick else DELIVERIES),
         "sse": partial(_one, hearing.run_listeners, LISTENERS),
         "till": partial(till.run, 5 if quick else 30, tpcb_seconds),
+        "redeem": partial(redeem.run, 5 if quick else 30, tpcb_seconds),
         ON_REQUEST: partial(till.run, 5 if quick else 30, tpcb_seconds, real_kafka=True),
     }
 

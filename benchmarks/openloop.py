@@ -233,6 +233,10 @@ def _ask(line: bytes) -> tuple[str, bytes]:
     return ask["path"], json.dumps(ask["body"]).encode() if "body" in ask else b""
 
 
+def _key(beginning: str, number: int) -> dict[str, str]:
+    return {"idempotency-key": f'"{beginning}-{number}"'} if beginning else {}
+
+
 def main() -> None:
     """Read bodies, one a line, and send them to the path; print what was measured as JSON.
 
@@ -248,6 +252,7 @@ def main() -> None:
     parser.add_argument("--bodies", required=True, type=Path)
     parser.add_argument("--rate", required=True, type=float)
     parser.add_argument("--warm-up", type=int, default=0)
+    parser.add_argument("--keyed", default="", help="give each request an Idempotency-Key of its own that begins so")
     arguments = parser.parse_args()
     headers = {
         "authorization": f"Bearer {arguments.key_file.read_text(encoding='utf-8').strip()}",
@@ -256,7 +261,10 @@ def main() -> None:
     }
     lines = arguments.bodies.read_bytes().splitlines()
     asks = [(arguments.path, line) for line in lines] if arguments.path else [_ask(line) for line in lines]
-    requests = [request_bytes(arguments.address, path, body, headers, arguments.method) for path, body in asks]
+    requests = [
+        request_bytes(arguments.address, path, body, {**headers, **_key(arguments.keyed, number)}, arguments.method)
+        for number, (path, body) in enumerate(asks)
+    ]
     measured = uvloop.run(drive(arguments.address, requests, arguments.rate, warm_up=arguments.warm_up))
     json.dump(measured, sys.stdout)
 
