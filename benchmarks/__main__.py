@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import points_stage, start_time, statement, till, whole_year
+from benchmarks import points_stage, start_time, statement, till, vouchers, whole_year
 from benchmarks.results import keep, show
 
 Rows = list[dict[str, Any]]
@@ -22,6 +22,8 @@ QUICK_BASKETS = 5_000
 QUICK_HOUSEHOLDS = 5_000
 MEMBERS = 200_000
 QUICK_MEMBERS = 10_000
+VOUCHERS = 400_000
+QUICK_VOUCHERS = 20_000
 ON_REQUEST = "till-real-kafka"
 """Needs Java and Maven, as `make test-kafka`, and so runs only when asked for."""
 
@@ -73,6 +75,7 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
             each.name: partial(_one, statement.run, each, QUICK_MEMBERS if quick else MEMBERS, tpcb_seconds)
             for each in statement.RUNS
         },
+        "vouchers": partial(_one, vouchers.run, QUICK_VOUCHERS if quick else VOUCHERS, tpcb_seconds),
         "year": partial(_one, whole_year.run, QUICK_BASKETS if quick else None, tpcb_seconds),
         "till": partial(till.run, 5 if quick else 30, tpcb_seconds),
         ON_REQUEST: partial(till.run, 5 if quick else 30, tpcb_seconds, real_kafka=True),

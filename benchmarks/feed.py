@@ -1,4 +1,4 @@
-"""Fills `laurel.gateway.v1` as the gateway would: counted per member, with the headers of CloudEvents."""
+"""Fills the topic of the gateway, or of another speaker: counted per member, with the headers of CloudEvents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Any
 
-from laurel.contracts.registry import GATEWAY_TOPIC, PROGRAMS_TOPIC
+from laurel.contracts.registry import PROGRAMS_TOPIC
 from laurel.io.kafka import start_producer
 from laurel.io.message import id_of, source_of
 from laurel.io.settings import KafkaSettings
-from laurel.io.topics import partition_of
+from laurel.io.topics import main_topic, partition_of
 from laurel.program.loading import dump_program, load_program
 from laurel.replaying.complete_journey import Basket, Sold, baskets, products
 from laurel.replaying.mapping import encode, purchase
@@ -39,10 +39,11 @@ class Event:
 class Feed:
     """Numbers events per member and produces them in order, many in one request."""
 
-    def __init__(self, settings: KafkaSettings, program: str) -> None:
+    def __init__(self, settings: KafkaSettings, program: str, speaker: str = "gateway") -> None:
         self._settings = settings
         self._program = program
-        self._source = source_of("gateway", "", 1).encode()
+        self._topic = main_topic(speaker, settings.kafka_prefix)
+        self._source = source_of(speaker, "", 1).encode()
         self._numbers: dict[str, int] = {}
 
     async def publish_program(self, text: str) -> None:
@@ -76,7 +77,7 @@ class Feed:
 
         async def send(partition: int, builder: Any) -> None:  # noqa: ANN401 (aiokafka ships no types)
             builder.close()
-            under_way.append(await producer.send_batch(builder, GATEWAY_TOPIC, partition=partition))
+            under_way.append(await producer.send_batch(builder, self._topic, partition=partition))
             while len(under_way) > _UNDER_WAY_MAX:
                 await under_way.popleft()
 

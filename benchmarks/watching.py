@@ -34,6 +34,11 @@ class Watched:
     def cpu_seconds(self) -> float:
         return self.cpu_after - self.cpu_before
 
+    def used(self, begin: float, end: float) -> float:
+        """Return the processor time used between two moments, from the samples nearest before them."""
+        used = [max((cpu for at, cpu in self.cpu_at if at <= moment), default=0.0) for moment in (begin, end)]
+        return used[1] - used[0]
+
     def document(self) -> dict[str, Any]:
         """Say it as plain values; memory as its peak, and as means of the second and the last quarter."""
         quarter = max(1, len(self.memory_mb) // 4)
@@ -84,7 +89,7 @@ class Watch:
         """Say how many processors each used, in stretches of so many seconds."""
         ends = [seconds * (number + 1) for number in range(int(self.seconds // seconds))]
         return [
-            {process.name: round(_used(process, end - seconds, end) / seconds, 2) for process in self.watched}
+            {process.name: round(process.used(end - seconds, end) / seconds, 2) for process in self.watched}
             for end in ends
         ]
 
@@ -102,12 +107,6 @@ class Watch:
             if now:
                 process.memory_mb.append(now)
                 process.peak_mb = max(process.peak_mb, peak)
-
-
-def _used(process: Watched, begin: float, end: float) -> float:
-    """Return the processor time used between two moments, from the samples nearest before them."""
-    used = [max((cpu for at, cpu in process.cpu_at if at <= moment), default=0.0) for moment in (begin, end)]
-    return used[1] - used[0]
 
 
 def cpu_seconds(pid: int, *, family: bool = False) -> float:

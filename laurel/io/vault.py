@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from laurel.errors import LaurelError
 
 KEY_BYTES: Final = 32
-_NONCE_BYTES: Final = 12
+NONCE_BYTES: Final = 12
 _ID_BYTES: Final = 8
 _PLAIN: Final = b"\x01"
 """How something begins that was sealed under a key that need not be named."""
@@ -51,9 +51,9 @@ class Vault:
         """Return a new key of whoever is named, sealed."""
         return self.seal_key(secrets.token_bytes(KEY_BYTES), *name)
 
-    def seal_key(self, key: bytes, *name: str) -> bytes:
-        """Seal a key, or another secret, under the service's secret."""
-        return _NAMED + self._sealing + _seal(self._known[self._sealing], key, _name(*name))
+    def seal_key(self, key: bytes, *name: str, nonce: bytes | None = None) -> bytes:
+        """Seal a key, or another secret, under the service's secret; a nonce that is given is used for nothing else."""
+        return _NAMED + self._sealing + _seal(self._known[self._sealing], key, _name(*name), nonce)
 
     def open_key(self, sealed: bytes, *name: str) -> bytes:
         """Return what `seal_key` sealed; raises `SealBrokenError`."""
@@ -86,6 +86,10 @@ class Vault:
         aead = AESGCM(self.open_key(key, *owner))
         return _PLAIN + _seal(aead, text.encode(), _name(*owner, *what))
 
+    def seal_with(self, opened: AESGCM, nonce: bytes, whole: Sequence[str], text: str) -> bytes:
+        """Do as `seal` for many texts of one owner, whose key is opened; `whole` is owner and what together."""
+        return _PLAIN + _seal(opened, text.encode(), _name(*whole), nonce)
+
     def open(self, key: bytes, owner: Sequence[str], what: Sequence[str], sealed: bytes) -> str:
         """Return the text; raises `SealBrokenError`."""
         if sealed[:1] != _PLAIN:
@@ -107,13 +111,13 @@ def _name(*parts: str) -> bytes:
     return "\n".join(parts).encode()
 
 
-def _seal(aead: AESGCM, plain: bytes, name: bytes) -> bytes:
-    nonce = secrets.token_bytes(_NONCE_BYTES)
+def _seal(aead: AESGCM, plain: bytes, name: bytes, nonce: bytes | None = None) -> bytes:
+    nonce = secrets.token_bytes(NONCE_BYTES) if nonce is None else nonce
     return nonce + aead.encrypt(nonce, plain, name)
 
 
 def _open(aead: AESGCM, sealed: bytes, name: bytes) -> bytes:
     try:
-        return aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name)
+        return aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], name)
     except (InvalidTag, ValueError):
         raise SealBrokenError("sealed by another key, or changed") from None

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from laurel.codes import code_of, suffix_of
+from laurel.codes import CHANCE_BYTES, code_of, suffix_of
 from laurel.contracts import asking, points
 from laurel.contracts.envelope import Cause, Versions
 from laurel.contracts.rewards import Money, Reward
@@ -46,11 +46,14 @@ class MemoryStore:
 
     def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
         """Make the same codes each time."""
-        return tuple(Blank(voucher_id(key, number), suffix_of(code_of(number))) for number in range(1, count + 1))
+        return tuple(
+            Blank(voucher_id(key, number), suffix_of(code_of(number.to_bytes(CHANCE_BYTES, "little"))))
+            for number in range(1, count + 1)
+        )
 
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the same code each time."""
-        return Blank(key.voucher, suffix_of(code_of(1)))
+        return Blank(key.voucher, suffix_of(code_of(bytes(CHANCE_BYTES))))
 
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Keep the turns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from services.redemption.domain.heard import Terms, TimeIsUp
 from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
 from services.redemption.ports import Needs
 from services.redemption.store.columns import columns
+from services.redemption.store.printing import Press
 from services.redemption.store.vouchers import read_vouchers
 
 MemberKey = tuple[str, str]
@@ -23,10 +24,12 @@ _KNOWN = """
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
     join sagas s on s.program = k.program and s.member = k.member and s.redemption = k.redemption"""
 
+# Who is there already keeps the key that is there.
 _ENSURE_MEMBERS = """
-    insert into members (program, member)
-    select program, member from unnest($1::text[], $2::text[]) as k (program, member) order by program, member
-    on conflict do nothing"""
+    insert into members (program, member, key)
+    select program, member, key from unnest($1::text[], $2::text[], $3::bytea[]) as k (program, member, key)
+    order by program, member
+    on conflict do nothing returning program, member"""
 
 _LOCK_MEMBERS = """
     select m.program, m.member, m.key
@@ -65,15 +68,17 @@ _OVERDUE = """
 _decode_terms = msgspec.json.Decoder(Terms).decode
 
 
-async def load(connection: Connection, needs: Needs) -> tuple[State, dict[MemberKey, bytes | None]]:
-    """Lock and read what `needs` names. Sagas that nobody opened are absent; also returns the members' keys.
+async def load(connection: Connection, needs: Needs, press: Press) -> State:
+    """Lock and read what `needs` names. Sagas that nobody opened are absent; the press learns the members' keys.
 
     A saga is opened only by its own request, and spoken of by others only after that was committed: what is not
     found, unlocked, belongs to somebody else (a hold that no redemption asked for).
     """
     known = await _known(connection, needs.answered)
     opening = {key[:2] for key in needs.requested | needs.issued}
-    members = await _lock_members(connection, opening, {key[:2] for key in known | needs.asked})
+    keys = {key[:2]: press.offer_key(*key[:2]) for key in needs.issued}
+    new = await _add_members(connection, opening, keys)
+    press.learn_keys(await _lock_members(connection, (opening - new) | {key[:2] for key in known | needs.asked}), new)
     sagas = await _lock_sagas(connection, needs.requested | known)
     # Only sagas that wait for points may still move stock: what has ended leaves hot rewards alone.
     waiting = [saga for saga in sagas.values() if saga.state is SagaState.HOLDING]
@@ -81,8 +86,10 @@ async def load(connection: Connection, needs: Needs) -> tuple[State, dict[Member
     stock = await _lock_stock(connection, drawn, needs.published)
     versions = {(key, stock[key].version) for key in needs.rewards if key in stock}
     versions |= {(saga.reward_key, saga.reward_version) for saga in waiting}
-    vouchers = await read_vouchers(connection, needs.issued | needs.asked, needs.uses)
-    return State(sagas, stock, await _read_terms(connection, versions), vouchers), members
+    # Who was added a moment ago has no vouchers.
+    issued = {key for key in needs.issued if key[:2] not in new}
+    vouchers = await read_vouchers(connection, issued | needs.asked, needs.uses)
+    return State(sagas, stock, await _read_terms(connection, versions), vouchers)
 
 
 async def overdue(connection: Connection, until: datetime, limit: int) -> list[TimeIsUp]:
@@ -99,15 +106,20 @@ async def _known(connection: Connection, keys: set[SagaKey]) -> set[SagaKey]:
     return {SagaKey(*row) for row in await connection.fetch(_KNOWN, *columns(sorted(keys)))}
 
 
-async def _lock_members(
-    connection: Connection, opening: set[MemberKey], known: set[MemberKey]
-) -> dict[MemberKey, bytes | None]:
-    wanted = sorted(opening | known)
-    if not wanted:
+async def _add_members(
+    connection: Connection, opening: set[MemberKey], keys: Mapping[MemberKey, bytes]
+) -> set[MemberKey]:
+    """Add those who are not there, some with a key; return who was added, and is locked by that."""
+    if not opening:
+        return set()
+    rows = [(*member, keys.get(member)) for member in sorted(opening)]
+    return {(program, member) for program, member in await connection.fetch(_ENSURE_MEMBERS, *columns(rows))}
+
+
+async def _lock_members(connection: Connection, members: set[MemberKey]) -> dict[MemberKey, bytes | None]:
+    if not members:
         return {}
-    if opening:
-        await connection.execute(_ENSURE_MEMBERS, *columns(sorted(opening)))
-    rows = await connection.fetch(_LOCK_MEMBERS, *columns(wanted))
+    rows = await connection.fetch(_LOCK_MEMBERS, *columns(sorted(members)))
     return {(program, member): key for program, member, key in rows}
 
 

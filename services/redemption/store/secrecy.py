@@ -12,4 +12,4 @@ async def check_secret(connection: Connection, vault: Vault) -> None:
     """Try it on one member's key; raises `SealBrokenError`. A wrong secret must stop the start, not each voucher."""
     row = await connection.fetchrow(_ANY_KEY)
     if row is not None:
-        vault.try_member_key(row["key"], row["program"], row["member"])
+        vault.opened(row["key"], row["program"], row["member"])

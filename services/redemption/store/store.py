@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from laurel.codes import CHANCES, code_of, suffix_of
 from laurel.io.database import Connection
 from services.redemption.domain.fulfilling import voucher_id
 from services.redemption.domain.heard import ClockTurned, VoucherEnds
@@ -16,7 +14,7 @@ from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
 from services.redemption.store.loading import MemberKey, load
-from services.redemption.store.secrets import Secret
+from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import ended
 from services.redemption.store.writing import forget_members, keep_member_keys, write
@@ -28,24 +26,21 @@ class PostgresStore:
     def __init__(self, connection: Connection, vault: Vault) -> None:
         self._connection = connection
         self._vault = vault
-        self._member_keys: dict[MemberKey, bytes | None] = {}
-        self._new_keys: dict[MemberKey, bytes] = {}
-        self._secrets: dict[str, Secret] = {}
+        self._press = Press(vault)
 
     async def load(self, needs: Needs) -> State:
         """Lock and read what the needs name."""
-        state, self._member_keys = await load(self._connection, needs)
-        return state
+        self._press = Press(self._vault)
+        return await load(self._connection, needs, self._press)
 
     def print_vouchers(self, key: SagaKey, count: int) -> tuple[Blank, ...]:
-        """Make codes by the system's own chance, and keep of each only its hash and its sealed form."""
-        member_key = self._member_key(key[:2])
-        names = [voucher_id(key, number) for number in range(1, count + 1)]
-        return tuple(self._print(member_key, VoucherKey(*key[:2], name)) for name in names)
+        """Make codes, of which only hash and sealed form are kept."""
+        program, member, _ = key
+        return tuple(self._press.print(program, member, voucher_id(key, number)) for number in range(1, count + 1))
 
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became."""
-        return self._print(self._member_key(key[:2]), key)
+        return self._press.print(*key)
 
     async def forget_members(self, members: Sequence[MemberKey]) -> None:
         """Destroy the keys of members who were erased."""
@@ -77,19 +72,5 @@ class PostgresStore:
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Write what was decided."""
-        await keep_member_keys(self._connection, self._new_keys)
-        await write(self._connection, decisions, state, self._secrets)
-
-    def _print(self, member_key: bytes, key: VoucherKey) -> Blank:
-        program, member, voucher = key
-        code = code_of(secrets.randbelow(CHANCES))
-        sealed = self._vault.seal(member_key, program, member, voucher, code)
-        self._secrets[voucher] = Secret(self._vault.digest(program, code), sealed)
-        return Blank(voucher, suffix_of(code))
-
-    def _member_key(self, member: MemberKey) -> bytes:
-        member_key = self._member_keys.get(member)
-        if member_key is None:
-            member_key = self._vault.new_member_key(*member)
-            self._member_keys[member] = self._new_keys[member] = member_key
-        return member_key
+        await keep_member_keys(self._connection, self._press.new_keys)
+        await write(self._connection, decisions, state, self._press.printed)

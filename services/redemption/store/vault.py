@@ -9,10 +9,12 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from laurel.io import vault
-from laurel.io.vault import SealBrokenError, derive
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["LOOK_UP", "SealBrokenError", "Vault"]
+from laurel.io import vault
+from laurel.io.vault import KEY_BYTES, NONCE_BYTES, SealBrokenError, derive
+
+__all__ = ["KEY_BYTES", "LOOK_UP", "NONCE_BYTES", "SealBrokenError", "Vault"]
 
 LOOK_UP = "voucher look-up"
 """The name of the key by which codes are hashed."""
@@ -30,17 +32,17 @@ class Vault:
         """Hash codes by the key that the service keeps, which outlives its secrets."""
         self._hashing = key
 
-    def new_member_key(self, program: str, member: str) -> bytes:
-        """Return a new key for a member, sealed."""
-        return self.keys.new_key(program, member)
+    def seal_member_key(self, plain: bytes, nonce: bytes, program: str, member: str) -> bytes:
+        """Return a member's key, sealed; the nonce is used for nothing else."""
+        return self.keys.seal_key(plain, program, member, nonce=nonce)
 
-    def try_member_key(self, member_key: bytes, program: str, member: str) -> None:
-        """Raise `SealBrokenError` unless the key was sealed by a secret that is known, for this member."""
-        self.keys.open_key(member_key, program, member)
+    def opened(self, member_key: bytes, program: str, member: str) -> AESGCM:
+        """Return a member's key, ready for use; `SealBrokenError` unless a secret that is known sealed it, for it."""
+        return AESGCM(self.keys.open_key(member_key, program, member))
 
-    def seal(self, member_key: bytes, program: str, member: str, voucher: str, code: str) -> bytes:
+    def seal(self, opened: AESGCM, nonce: bytes, program: str, member: str, voucher: str, code: str) -> bytes:
         """Return the code, readable only with the member's key and only as this voucher's."""
-        return self.keys.seal(member_key, (program, member), (voucher,), code)
+        return self.keys.seal_with(opened, nonce, (program, member, voucher), code)
 
     def open(self, member_key: bytes, program: str, member: str, voucher: str, sealed: bytes) -> str:
         """Return the code; raises `SealBrokenError`."""

@@ -13,6 +13,7 @@ from services.redemption.domain.heard import VoucherEnds
 from services.redemption.domain.state import SagaKey, State
 from services.redemption.domain.vouchers import Use, UseKey, Voucher, VoucherKey, VoucherState
 from services.redemption.ports import Decision
+from services.redemption.store.adding import Adding
 from services.redemption.store.columns import columns
 from services.redemption.store.secrets import Secret
 
@@ -33,14 +34,16 @@ _USES: Final = """
         where program = k.program and member = k.member and voucher = k.voucher and reference = k.reference
         offset 0) u"""
 
-_ADD: Final = """
-    insert into vouchers (program, member, voucher, redemption, number, state, value, currency, issued_at,
-        expires_at, suffix, digest, sealed, conversion, not_above_basket, turned_to, step, remaining, percent,
-        product, parts, elsewhere)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::bigint[],
-        $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::bytea[], $13::bytea[], $14::text[],
-        $15::boolean[], $16::timestamptz[], $17::int[], $18::bigint[], $19::smallint[], $20::text[], $21::boolean[],
-        $22::boolean[])"""
+_VOUCHERS_MADE: Final = Adding(
+    "vouchers",
+    {
+        "program": "text", "member": "text", "voucher": "text", "redemption": "text", "number": "smallint",
+        "state": "text", "value": "bigint", "currency": "text", "issued_at": "timestamptz",
+        "expires_at": "timestamptz", "suffix": "text", "digest": "bytea", "sealed": "bytea", "conversion": "text",
+        "not_above_basket": "boolean", "turned_to": "timestamptz", "step": "int", "remaining": "bigint",
+        "percent": "smallint", "product": "text", "parts": "boolean", "elsewhere": "boolean",
+    },
+)  # fmt: skip
 
 # Rows are found by key and meet themselves: that is how a set is updated whatever the planner believes.
 _SET: Final = """
@@ -61,10 +64,13 @@ _DROP_USES: Final = """
     where u.program = k.program and u.member = k.member and u.voucher = k.voucher and u.partner = k.partner
       and u.reference = k.reference"""
 
-_DECISIONS: Final = """
-    insert into voucher_decisions (program, member, voucher, step, kind, message, at, facts)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[],
-        $7::timestamptz[], $8::bytea[])"""
+_DECISIONS: Final = Adding(
+    "voucher_decisions",
+    {
+        "program": "text", "member": "text", "voucher": "text", "step": "int", "kind": "text", "message": "text",
+        "at": "timestamptz", "facts": "bytea",
+    },
+)  # fmt: skip
 
 # Of each program as far as a page needs: all vouchers of a statement end at once, and a wider order would have all of
 # them read and sorted again for each page.
@@ -100,8 +106,7 @@ async def write_vouchers(
 ) -> None:
     """Add what was issued and decided, and set what was moved."""
     made = [row for decision in decisions for row in _made(decision, state, secrets)]
-    if made:
-        await connection.execute(_ADD, *columns(made))
+    await _VOUCHERS_MADE.add(connection, made)
     own = [decision for decision in decisions if isinstance(decision.key, VoucherKey)]
     if not own:
         return
@@ -110,7 +115,7 @@ async def write_vouchers(
         for decision in own
         if decision.key is not None
     ]
-    await connection.execute(_DECISIONS, *columns(rows))
+    await _DECISIONS.add(connection, rows)
     new = {(row[0], row[1], row[2]) for row in made}
     moved = sorted({decision.key for decision in own if isinstance(decision.key, VoucherKey)} - new)
     if moved:
