@@ -1,8 +1,8 @@
 """Chance is let loose on every operation of real processes: nothing comes back that the document does not promise.
 
-All of schemathesis' checks are on, and what one answer makes is what the next request is about. `schemathesis.toml` says
-what is meant otherwise, and why. `--chance 50` sends so many requests of chance to each operation, and walks through
-every edge of every schema beforehand.
+All of schemathesis' checks are on, and what one answer makes is what the next request is about. `schemathesis.toml`
+says what is meant otherwise, and why. `--chance 50` sends so many requests of chance to each operation, and walks
+through every edge of every schema beforehand.
 """
 
 from __future__ import annotations
