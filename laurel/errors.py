@@ -147,6 +147,7 @@ _CONFLICTS = {
     "partner_not_active": "The partner is not active",
     "currency_not_accepted": "The program does not accept this currency",
     "other_household": "The member belongs to another household",
+    "webhook_disabled": "The webhook is disabled; enable it first",
     "hold_open": "The hold is open; capture or release it first",
 }
 _GONE = {"events_gone": "The events asked for are no longer kept"}

@@ -43,6 +43,31 @@ class CopyProgram(Body):
     changes: JsonObject = Field(default_factory=dict)
 
 
+class CreateWebhook(Body):
+    """Where to tell what: names of types as `points.awarded` or `points.*`, of the programs named."""
+
+    url: Annotated[str, Field(min_length=1, max_length=2000, pattern=NO_NUL_PATTERN)]
+    types: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL_PATTERN)]],
+        Field(min_length=1, max_length=50),
+    ]
+    programs: ProgramNames
+
+
+class RotateSecret(Body):
+    """Give a webhook another secret; for how long the one before signs, too: a day unless it says otherwise."""
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=604_800)] | None = None
+
+
+class ChangeWebhook(Body):
+    """Enable or disable a webhook; there is nothing to say beside that."""
+
+
+class SendAgain(Body):
+    """Send a delivery again; there is nothing to say beside that."""
+
+
 class SavePartner(Body):
     """A partner, whose id is in the path."""
 

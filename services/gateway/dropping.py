@@ -1,4 +1,4 @@
-"""Events that need no longer be kept for others are dropped, the oldest first."""
+"""Events that need no longer be kept for others are dropped, the oldest first, and with them what became of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from laurel.io.keeping import keep_doing
-from services.gateway.store import events
+from services.gateway.store import deliveries, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,9 @@ async def keep_dropping(
     retention = timedelta(hours=settings.events_retention_hours)
 
     async def drop() -> bool:
-        return await events.drop(database, clock() - retention, _ROWS_MAX) == _ROWS_MAX
+        dropped = await events.drop(database, clock() - retention, _ROWS_MAX)
+        async with database.transaction() as connection:
+            forgotten = await deliveries.drop(connection, await events.first(connection), _ROWS_MAX)
+        return _ROWS_MAX in {dropped, forgotten}
 
     await keep_doing(drop, partial(asyncio.sleep, settings.events_prune_seconds), health, "events-kept")

@@ -6,13 +6,13 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from laurel.io.settings import ServiceSettings
+from laurel.io.settings import OutsideSettings, ServiceSettings
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(ServiceSettings, OutsideSettings):
     """What the gateway is told."""
 
     model_config = SettingsConfigDict(env_prefix="LAUREL_GATEWAY_", frozen=True, extra="ignore")
@@ -69,5 +69,19 @@ class GatewaySettings(ServiceSettings):
     """A listener that takes nothing for so long is cut off."""
     stream_seconds_max: Annotated[float, Field(gt=0)] = 3_600.0
     """A stream ends after so long; its listener comes back with its `Last-Event-ID`, wherever there is room."""
+    webhooks_max: Count = 100
+    """The most webhooks that one partner may have."""
+    webhook_at_once: Annotated[int, Field(ge=1, le=1_000)] = 16
+    """How many events one webhook is told at the same time, each of another member."""
+    webhook_seconds: Seconds = 15.0
+    """How long a receiver may take to answer."""
+    webhook_attempts_max: Annotated[int, Field(ge=1, le=100)] = 16
+    """How often an event is tried: with the pauses below, over some two and a half days."""
+    webhook_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    """The pause after the first failure; each further one is four times as long."""
+    webhook_retry_seconds_max: Annotated[float, Field(gt=0)] = 21_600.0
+    """The longest pause."""
+    webhook_lease_seconds: Annotated[float, Field(ge=1, le=300)] = 10.0
+    """For so long a worker that died keeps its webhooks from others."""
     batch_silence_seconds: Seconds = 120.0
     """A sender that says nothing for so long has gone; its batch is cut off."""

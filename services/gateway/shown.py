@@ -106,6 +106,61 @@ class KeyShown(Shown):
     created_at: Instant
 
 
+class WebhookShown(Shown):
+    """A webhook. With the reason `failing` or `gone` it is disabled because of its receiver."""
+
+    id: str
+    url: str
+    types: list[str]
+    programs: list[str]
+    state: Literal["enabled", "disabled"]
+    reason: Literal["asked", "failing", "gone"] | None
+    changed_at: Instant
+    created_at: Instant
+    before_until: Instant | None
+    failing_since: Instant | None
+    last_error: str | None
+    delivered_at: Instant | None
+    missed_at: Instant | None
+
+
+class WebhookMade(WebhookShown):
+    """A webhook with its secret, which is shown only when it is made or given another."""
+
+    secret: str
+
+
+class WebhooksShown(Shown):
+    """A page of webhooks."""
+
+    data: list[WebhookShown]
+    next_cursor: str | None
+
+
+class DeliveryShown(Shown):
+    """What became of an event that a webhook was to be told."""
+
+    delivery: str
+    webhook: str
+    program: str
+    member: str | None
+    type: str
+    state: Literal["waiting", "delivered", "failed"]
+    attempts: int
+    next_at: Instant | None
+    status: int | None
+    error: str | None
+    first_at: Instant | None
+    tried_at: Instant | None
+
+
+class DeliveriesShown(Shown):
+    """A page of deliveries."""
+
+    data: list[DeliveryShown]
+    next_cursor: str | None
+
+
 class TierShown(Shown):
     """Where a member stands."""
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from secrets import token_bytes
 from typing import Any, TypeVar
 
 from laurel.io.consumer import Consumer
@@ -14,6 +15,7 @@ from laurel.io.database import Database, is_conflict, is_data_error
 from laurel.io.health import Health
 from laurel.io.outbox import Outbox
 from laurel.io.pruning import keep_pruned
+from laurel.io.reaching_out import Outside
 from laurel.io.relay import Relay
 from laurel.io.sealing import seal_again, service_key
 from laurel.io.tail import Tail
@@ -21,6 +23,7 @@ from laurel.io.topics import dead_topic, main_topic
 from laurel.io.unit import UnitOfWork
 from services.gateway.answering import Settler
 from services.gateway.asking import Ask, Asking, Recorded
+from services.gateway.delivering import Deliverer
 from services.gateway.dropping import keep_dropping
 from services.gateway.feeding import Feed
 from services.gateway.gathering import Gatherer
@@ -34,6 +37,7 @@ from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
 from services.gateway.sealing import LOOK_UP, Sealing, vault_of
 from services.gateway.settings import GatewaySettings
+from services.gateway.signing import KEY_BYTES, SECRETS, Signing
 from services.gateway.turning import Turning
 from services.gateway.waiting import Waiting
 from services.gateway.yielding import Presence
@@ -61,6 +65,7 @@ class Parts:
     database: Database
     unit: UnitOfWork
     relay: Relay
+    signing: Signing
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ class Api:
     turning: Turning
     presence: Presence
     feed: Feed
+    outside: Outside
+    signing: Signing
 
     def tasks(self) -> dict[str, Part]:
         return {"presence": self.presence.run, "tail": self.tail.run}
@@ -99,6 +106,8 @@ class Work:
     turning: Turning
     prune: Part
     drop: Part
+    feed: Feed
+    deliverer: Deliverer
 
     def tasks(self) -> dict[str, Part]:
         return {
@@ -107,6 +116,9 @@ class Work:
             "consumer": self.consumer.run,
             "pruning": self.prune,
             "dropping": self.drop,
+            # What tells webhooks is stopped before what it listens to.
+            "webhooks": self.deliverer.run,
+            "feed": self.feed.run,
         }
 
 
@@ -124,7 +136,9 @@ async def connected(
     try:
         outbox = await Outbox.load(SERVICE, database)
         relay = Relay(database, outbox, settings, health, sweep_seconds=settings.relay_sweep_seconds)
-        yield Parts(settings, health, clock, database, UnitOfWork(database, outbox, relay), relay)
+        async with database.transaction() as connection:
+            key = await service_key(connection, vault_of(settings), SECRETS, token_bytes(KEY_BYTES))
+        yield Parts(settings, health, clock, database, UnitOfWork(database, outbox, relay), relay, Signing(key))
     finally:
         await database.close()
 
@@ -151,6 +165,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
         settings.passed_on_seconds,
         token=token.get_secret_value() if token is not None else None,
     )
+    outside = Outside(settings)
     try:
         yield Api(
             settings,
@@ -173,12 +188,15 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             Turning(database, points, redemption, parts.health, clock, interval_seconds=settings.turn_poll_seconds),
             presence,
             Feed(database, parts.health, poll_seconds=settings.events_poll_seconds),
+            outside,
+            parts.signing,
         )
     finally:
         await asking.close()
         await recording.close()
         await points.close()
         await redemption.close()
+        await outside.close()
 
 
 async def reseal(settings: GatewaySettings) -> AsyncIterator[int]:
@@ -225,12 +243,16 @@ def working(parts: Parts) -> Work:
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
     redemption = Owner("redemption", settings.redemption_url, settings.passed_on_seconds)
     turning = Turning(parts.database, points, redemption, health, clock, interval_seconds=settings.turn_poll_seconds)
+    feed = Feed(parts.database, health, poll_seconds=settings.events_poll_seconds)
+    deliverer = Deliverer(parts.database, feed, Outside(settings), parts.signing, settings, health, clock)
     return Work(
         consumer,
         pump,
         turning,
         partial(keep_pruned, parts.database, settings, SERVICE),
         partial(keep_dropping, parts.database, clock, settings, health),
+        feed,
+        deliverer,
     )
 
 

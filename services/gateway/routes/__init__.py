@@ -11,6 +11,7 @@ from services.gateway.routes import (
     claims,
     clocks,
     copies,
+    deliveries,
     erasures,
     events,
     exchanges,
@@ -31,6 +32,7 @@ from services.gateway.routes import (
     rewards,
     transfers,
     vouchers,
+    webhooks,
 )
 
 # A path is looked for in this order, so what is asked most comes first.
@@ -63,4 +65,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     copies.router,
     reports.router,
     events.router,
+    webhooks.router,
+    deliveries.router,
 )

@@ -442,6 +442,58 @@ events = Table(
 )
 """Append-only, dropped from its beginning: what others may hear, as CloudEvents JSON; partner: who asked for it."""
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _key("webhook"),
+    _key("partner"),
+    _key("created_by"),
+    Column("url", Text, nullable=False),
+    Column("types", ARRAY(Text), nullable=False),
+    Column("programs", ARRAY(Text), nullable=False),
+    Column("own_only", Boolean, nullable=False),
+    Column("generation", Integer, nullable=False, server_default=text("1")),
+    _instant("before_until", nullable=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    _instant("changed_at"),
+    _instant("created_at"),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    Column("position", BigInteger, nullable=False),
+    _instant("failing_since", nullable=True),
+    Column("last_error", Text),
+    _instant("delivered_at", nullable=True),
+    _instant("missed_at", nullable=True),
+    Column("holder", Text(collation="C"), nullable=False, server_default=text("''")),
+    Column("held_until", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+    PrimaryKeyConstraint("webhook"),
+    Index("webhooks_partner", "partner", "webhook"),
+    schema="gateway",
+)
+"""Who is told what, where. Everything up to position was told or lies in deliveries; holder is the worker that tells.
+generation and before_until say which secrets sign; own_only: only what its partner asked for."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _key("webhook"),
+    Column("position", BigInteger, nullable=False),
+    _key("program"),
+    _key("member"),
+    Column("type", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    _instant("next_at", nullable=True),
+    Column("status", Integer),
+    Column("error", Text),
+    _instant("first_at", nullable=True),
+    _instant("tried_at", nullable=True),
+    PrimaryKeyConstraint("webhook", "position"),
+    Index("deliveries_waiting", "webhook", "position", postgresql_where=text("state = 'waiting'")),
+    schema="gateway",
+)
+"""What became of each event that a webhook was to be told, for as long as the event is kept."""
+
 callers = Table(
     "callers",
     metadata,
