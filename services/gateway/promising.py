@@ -1,7 +1,7 @@
 """What each operation asks of a key, and the refusals that it has of its own: the table behind the OpenAPI document.
 
 Beside these every operation may answer what is said of statuses in `documenting`. A route that is not here fails
-`tests/gateway/test_promised.py`.
+`tests/house/test_operations.py`.
 """
 
 from __future__ import annotations
@@ -130,5 +130,15 @@ PROMISES: Final[dict[str, Promise]] = {
     "get_payment": Promise(("admin",), ("partner_unknown", "not_found")),
     # hearing and counting
     "stream_events": Promise(("read",), ("program_unknown", "events_gone")),
+    "create_webhook": Promise(("read",), ("program_unknown", "limit_reached")),
+    "list_webhooks": Promise(("read",)),
+    "get_webhook": Promise(("read",), ("webhook_unknown",)),
+    "delete_webhook": Promise(("read",), ("webhook_unknown",)),
+    "rotate_secret": Promise(("read",), ("webhook_unknown",), may_lack_body=True),
+    "disable_webhook": Promise(("read",), ("webhook_unknown",), may_lack_body=True),
+    "enable_webhook": Promise(("read",), ("webhook_unknown",), may_lack_body=True),
+    "list_deliveries": Promise(("read",), ("webhook_unknown",)),
+    "redeliver": Promise(("read",), ("webhook_unknown", "delivery_unknown", "webhook_disabled", "events_gone"),
+                         may_lack_body=True),
     "get_liability": Promise(("admin",)),
 }  # fmt: skip
