@@ -140,6 +140,8 @@ _REFUSED = {
 # Conflicts whose id stays free: the same request sent again is judged again.
 _CONFLICTS = {
     "in_progress": "The same request is being recorded",
+    "offset_mismatch": "The file was taken up to another place",
+    "upload_complete": "The file is whole already",
     "effective_in_past": "A new version cannot take effect in the past",
     "program_exists": "The program already exists",
     "clock_behind": "Time never goes back",

@@ -75,9 +75,10 @@ class SavePartner(Body):
 
 
 class KeyLimits(Body):
-    """How much a key may do at once; `adjust` is the largest adjustment in points."""
+    """How much a key may do: `adjust` is the largest adjustment in points, `rate` how many requests a second."""
 
     adjust: Positive | None = None
+    rate: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
 
 class CreateKey(Body):
@@ -87,6 +88,12 @@ class CreateKey(Body):
     programs: ProgramNames
     expires_at: Instant | None = None
     limits: KeyLimits | None = None
+
+
+class RotateKey(Body):
+    """Give a key another secret. For so long the one before stays good, a day if it is not said; 0 ends it at once."""
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=2_592_000)] | None = None
 
 
 Score = Annotated[int, Field(ge=1, le=5)]

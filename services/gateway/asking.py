@@ -9,7 +9,7 @@ from laurel.contracts.envelope import Versions
 from laurel.errors import Problem
 from laurel.shapes import struct_of
 from services.gateway.naming import Correlation, RequestKey
-from services.gateway.store import households, members, operations, programs, redemptions, requests
+from services.gateway.store import audit, households, members, operations, programs, redemptions, requests
 from services.gateway.store.requests import Accepted
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from laurel.io.database import Connection
     from laurel.io.saying import Saying
     from laurel.io.unit import UnitOfWork
+    from services.gateway.store.audit import AuditRow
     from services.gateway.store.households import NewHousehold
     from services.gateway.store.members import NewMember
     from services.gateway.store.operations import NewOperation
@@ -73,6 +74,8 @@ class Ask:
     into: str | None = None
     """Another program that is moved, too."""
     household: NewHousehold | None = None
+    change: AuditRow | None = None
+    """What the audit keeps of it, where it is a change that an administrator makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,13 @@ class Asking:
                 results.append(Recorded(stamp.correlation, None, self._expect(ask, stamp.correlation, waiters)))
             else:
                 results.append(self._again(ask, asks[firsts[key]], new, before, waiters))
+        changes = [
+            ask.change
+            for index, ask in enumerate(asks)
+            if ask.change is not None and ask.request.key in new and firsts[ask.request.key] == index
+        ]
+        if changes:
+            await audit.add(connection, changes)
         return await self._read_again(connection, results)
 
     async def _insert(

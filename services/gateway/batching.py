@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -12,15 +12,16 @@ import msgspec
 from laurel.errors import Problem
 from laurel.values import contains_nul
 from services.gateway.accepting import Reported, read_activity
-from services.gateway.splitting import BrokenError, Gunzip, Lines, Plain
+from services.gateway.splitting import BombError, BrokenError, Gunzip, Lines, Plain
 from services.gateway.store import batches
-from services.gateway.store.batches import FaultRow, LineRow
+from services.gateway.store.batches import FaultRow, LineRow, Upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from datetime import datetime
 
     from laurel.io.database import Database
+    from services.gateway.columns import Table
     from services.gateway.guarding import Caller
     from services.gateway.knowing import Known
     from services.gateway.store.programs import ProgramHead
@@ -35,6 +36,60 @@ _ID_MAX: Final = 128
 
 class GoneError(Exception):
     """The sender of a body went away before its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """Why a body came to no good end; `code` is that of the problem to be told."""
+
+    why: str
+    code: str = "malformed"
+
+
+class Unpacked:
+    """A body as it comes, unpacked if it is packed; it may not be silent for long."""
+
+    def __init__(self, body: AsyncIterator[bytes], *, packed: bool, ratio_max: int, silence_seconds: float) -> None:
+        self._body = body
+        self._unpack = Gunzip(ratio_max) if packed else Plain()
+        self._silence_seconds = silence_seconds
+        self._before = b""
+
+    def put_back(self, data: bytes) -> None:
+        """Let what was read already come again, first of all."""
+        self._before = data
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the bytes; `BrokenError`, `GoneError` or `TimeoutError` where they do not come to their end."""
+        while (data := await self._next()) is not None:
+            for piece in self._unpack.feed(data):
+                yield piece
+        self._unpack.finish()
+
+    async def header(self, bytes_max: int) -> bytes:
+        """Return the first line, with its line feed; what came with it stays. 400 where there is none."""
+        lines = Lines(bytes_max, quoting=True)
+        seen = b""
+        try:
+            async for piece in self.pieces():
+                seen += piece
+                for line in lines.feed(piece):
+                    if line is None:
+                        raise Problem("too_large", "The header is too long")
+                    self.put_back(seen[lines.offset :])
+                    return seen[: lines.offset]
+        except (BrokenError, GoneError, TimeoutError):
+            raise Problem("malformed", "The body broke off before the end of its header.") from None
+        if not seen.strip():
+            raise Problem("malformed", "A CSV begins with a header.")
+        return seen
+
+    async def _next(self) -> bytes | None:
+        if self._before:
+            before, self._before = self._before, b""
+            return before
+        async with asyncio.timeout(self._silence_seconds):
+            return await anext(self._body, None)
 
 
 @dataclass(slots=True)
@@ -65,47 +120,46 @@ class Intake:
         caller: Caller,
         head: ProgramHead,
         batch: str,
+        upload: Upload,
+        table: Table | None,
         line_bytes_max: int,
-        silence_seconds: float,
         beside_callers: Callable[[], bool],
     ) -> None:
+        """`upload` is where the reading begins; `table` what the columns of a CSV mean."""
         self._database = database
         self._known = known
         self._clock = clock
         self._caller = caller
         self._head = head
         self._batch = batch
-        self._lines = Lines(line_bytes_max)
-        self._silence_seconds = silence_seconds
+        self._upload = upload
+        self._table = table
+        self._lines = Lines(line_bytes_max, offset=upload.offset, quoting=table is not None)
         self._beside_callers = beside_callers
-        self._number = 0
+        self._number = upload.lines_read
         self._part = _Part()
         self._stored_at = time.monotonic()
 
-    async def receive(self, body: AsyncIterator[bytes], *, packed: bool) -> str | None:
+    async def receive(self, body: Unpacked) -> Broke | None:
         """Take the whole file; answers why it broke off, or None. What came before a break is kept."""
-        unpack = Gunzip() if packed else Plain()
-        broke: str | None = None
+        broke: Broke | None = Broke("the gateway stopped")
         try:
-            while (data := await self._next(body)) is not None:
-                for piece in unpack.feed(data):
-                    await self._take(self._lines.feed(piece))
-            unpack.finish()
+            async for piece in body.pieces():
+                await self._take(self._lines.feed(piece))
             await self._take(self._lines.finish())
+            broke = None
+        except BombError as error:
+            broke = Broke(str(error), "too_large")
         except BrokenError as error:
-            broke = str(error)
+            broke = Broke(str(error))
         except GoneError:
-            broke = "the connection was lost"
+            broke = Broke("the connection was lost")
         except TimeoutError:
-            broke = "nothing more came"
+            broke = Broke("nothing more came")
         finally:
             # Also when this request is cancelled: the batch must not stay open for ever.
             await asyncio.shield(self._end(broken=broke is not None))
         return broke
-
-    async def _next(self, body: AsyncIterator[bytes]) -> bytes | None:
-        async with asyncio.timeout(self._silence_seconds):
-            return await anext(body, None)
 
     async def _take(self, lines: Iterator[bytes | None]) -> None:
         for line in lines:
@@ -133,6 +187,8 @@ class Intake:
             return
         self._part.size += len(line)
         try:
+            if self._table is not None:
+                line = self._table.activity(line)
             reported = read_activity(line, self._caller, self._head, self._clock())
         except Problem as problem:
             self._part.faults.append(_fault(number, _id_of(line), problem))
@@ -154,11 +210,11 @@ class Intake:
                 self._batch,
                 lines,
                 part.faults,
-                body_offset=self._lines.offset,
+                replace(self._upload, offset=self._lines.offset, lines_read=self._number),
                 at=now,
             )
             if not is_open:
-                raise BrokenError("the batch was closed, because nothing had come for too long")
+                raise BrokenError("another one sends it now, or it was closed because nothing had come for too long")
 
     async def _resolve(self, part: _Part) -> list[LineRow]:
         """Find the members, all in one go; a line whose member nobody knows is rejected."""
@@ -211,7 +267,8 @@ class Intake:
             raise
         finally:
             async with self._database.transaction() as connection:
-                await batches.end(connection, program, self._batch, broken=broken, at=self._clock())
+                writer = self._upload.writer
+                await batches.end(connection, program, self._batch, writer, broken=broken, at=self._clock())
 
 
 def _fault(line: int, id_: str | None, problem: Problem) -> FaultRow:

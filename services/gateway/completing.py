@@ -26,6 +26,7 @@ TAGS: Final = {
     "Redeeming": "Rewards, redemptions and vouchers.",
     "Events": "What happens, as it happens.",
     "Webhooks": "Where events are sent to, and what became of each.",
+    "Audit": "Who changed what.",
     "Reports": "What is outstanding, and who owes whom.",
 }
 

@@ -39,6 +39,7 @@ class Caller:
     scopes: frozenset[str]
     programs: frozenset[str]
     adjust_limit: int | None = None
+    rate_limit: int | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -78,15 +79,15 @@ def make_key(
     at: datetime,
     expires_at: datetime | None = None,
     adjust_limit: int | None = None,
+    rate_limit: int | None = None,
     created_by: str | None = None,
 ) -> NewKey:
-    """Make a key with a secret of some 200 bits, which is why a plain hash protects it."""
-    prefix, rest = _random(10), _random(40)
-    token = f"lk_{prefix}_{rest}"
+    """Make a key."""
+    secret = make_secret()
     row = KeyRow(
         new_id("key"),
-        f"lk_{prefix}",
-        _hash(token),
+        secret.prefix,
+        secret.hash,
         partner,
         tuple(sorted(set(scopes), key=SCOPES.index)),
         tuple(sorted(set(programs))),
@@ -95,8 +96,24 @@ def make_key(
         at,
         created_by,
         None,
+        rate_limit=rate_limit,
     )
-    return NewKey(row, token)
+    return NewKey(row, secret.token)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret of some 200 bits, which is why a plain hash protects it."""
+
+    token: str
+    prefix: str
+    hash: bytes
+
+
+def make_secret() -> Secret:
+    prefix, rest = _random(10), _random(40)
+    token = f"lk_{prefix}_{rest}"
+    return Secret(token, f"lk_{prefix}", _hash(token))
 
 
 class Guard:
@@ -116,7 +133,8 @@ class Guard:
         row = await self.key(token)
         if row is None:
             raise Problem("unauthenticated")
-        return Caller(row.key, row.partner, frozenset(row.scopes), frozenset(row.programs), row.adjust_limit)
+        scopes, programs = frozenset(row.scopes), frozenset(row.programs)
+        return Caller(row.key, row.partner, scopes, programs, row.adjust_limit, row.rate_limit)
 
     async def key(self, token: str) -> KeyRow | None:
         """Return the key that this secret opens, if it is good now."""
@@ -124,9 +142,11 @@ class Guard:
         row = self._known.get(hashed)
         if row is None:
             row = await self._look_up(token, hashed)
-        if row is None or (row.expires_at is not None and row.expires_at <= self._clock()):
+        if row is None:
             return None
-        return row
+        ends = [row.expires_at, row.old_until if hashed == row.old_hash else None]
+        now = self._clock() if any(ends) else None
+        return None if any(end is not None and now is not None and end <= now for end in ends) else row
 
     def forget(self) -> None:
         """Trust nothing that was looked up before; this instance has just revoked a key."""
@@ -135,7 +155,9 @@ class Guard:
     async def _look_up(self, token: str, hashed: bytes) -> KeyRow | None:
         async with self._database.connection() as connection:
             row = await partners.key_by_prefix(connection, token.rpartition("_")[0])
-        if row is None or row.revoked_at is not None or not hmac.compare_digest(row.hash, hashed):
+        if row is None or row.revoked_at is not None:
+            return None
+        if not any(hmac.compare_digest(known, hashed) for known in (row.hash, row.old_hash) if known is not None):
             return None
         self._known.put(hashed, row)
         return row

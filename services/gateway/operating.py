@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from laurel.io.saying import Saying
     from services.gateway.asking import Stamp
     from services.gateway.guarding import Caller
+    from services.gateway.store.audit import AuditRow
     from services.gateway.store.operations import NewOperation, OperationRow
     from services.gateway.wiring import Api
 
@@ -49,6 +50,7 @@ async def ask_for(
     at: str,
     both: bool = False,
     into: str | None = None,
+    change: AuditRow | None = None,
 ) -> Response:
     """Ask for an operation and answer as the caller wishes; the same request again is the operation that it was first.
 
@@ -62,6 +64,7 @@ async def ask_for(
         waits=wish.wait_seconds > 0,
         operation=new,
         into=into,
+        change=change,
     )
     settled = await (settle_both(api, ask, wish) if both else api.settler.settle(ask, wish))
     before = settled.recorded.before
@@ -91,10 +94,12 @@ async def ask_of(
     say: Callable[[Stamp], Saying],
     *,
     at: str,
+    change: AuditRow | None = None,
 ) -> Response:
     """Ask something of an operation that is there, and answer with how it stands then."""
     wish = wish_of(request)
-    ask = Ask(NewRequest(key, hash_, row.member, subject=row.id), say, waits=wish.wait_seconds > 0)
+    request_of = NewRequest(key, hash_, row.member, subject=row.id)
+    ask = Ask(request_of, say, waits=wish.wait_seconds > 0, change=change)
     return answer(
         await api.settler.settle(ask, wish),
         wish,

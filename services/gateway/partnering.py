@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from services.gateway.asking import clock_running
 from services.gateway.saying import partner_published
-from services.gateway.store import partner_terms, programs
+from services.gateway.store import audit, partner_terms, programs
+from services.gateway.store.audit import digest
 from services.gateway.store.partner_terms import TermsRow
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from laurel.contracts.http import JoinPartner
     from laurel.io.unit import UnitOfWork, Work
+    from services.gateway.store.audit import AuditRow
 
 SCORES: Final = ("brand_fit", "customers", "information_system", "service", "database_marketing")
 TOTAL_LEAST: Final = 18
@@ -41,6 +44,7 @@ async def join(
     asked: JoinPartner,
     clock: Callable[[], datetime],
     traceparent: str,
+    change: AuditRow | None = None,
 ) -> tuple[TermsRow, bool]:
     """Say something of a partner; return the version that this is, and whether it is the first of that partner.
 
@@ -65,6 +69,9 @@ async def join(
         if before is not None and _said(before) == _said(row):
             return before, False
         await publish_terms(work, row, traceparent)
+        if change is not None:
+            old = digest(_said(before)) if before is not None else None
+            await audit.add(work.connection, [replace(change, before=old, after=digest(_said(row)))])
     return row, before is None
 
 

@@ -140,5 +140,6 @@ PROMISES: Final[dict[str, Promise]] = {
     "list_deliveries": Promise(("read",), ("webhook_unknown",)),
     "redeliver": Promise(("read",), ("webhook_unknown", "delivery_unknown", "webhook_disabled", "events_gone"),
                          may_lack_body=True),
+    "get_audit": Promise(("admin",), ("program_unknown",)),
     "get_liability": Promise(("admin",)),
 }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +16,7 @@ from laurel.program.faults import ProgramFaults
 from laurel.program.loading import dump_program, load_program
 from services.gateway.asking import clock_running
 from services.gateway.saying import program_published
-from services.gateway.store import programs
+from services.gateway.store import audit, programs
 from services.gateway.store.programs import VersionRow
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from laurel.io.unit import UnitOfWork, Work
     from laurel.program.document import ProgramDocument
+    from services.gateway.store.audit import AuditRow
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
@@ -64,17 +65,18 @@ async def publish(
     traceparent: str = "",
     *,
     first_with: FirstWith | None = None,
+    change: AuditRow | None = None,
 ) -> Publication:
     """Publish a document. The same content as the newest version's is that version again.
 
     Versions are immutable; after the first, none may take effect before the program's now. With `first_with` the
-    program must be new, else it is 409 `program_exists`.
+    program must be new, else it is 409 `program_exists`. `change` is kept by the audit with the version.
     """
     try:
-        return await _publish(unit, document, clock, traceparent, first_with)
+        return await _publish(unit, document, clock, traceparent, first_with, change)
     except asyncpg.UniqueViolationError:
         # Two published a program's first version at once. The other one's is there now, so this one is judged by it.
-        return await _publish(unit, document, clock, traceparent, first_with)
+        return await _publish(unit, document, clock, traceparent, first_with, change)
 
 
 async def _publish(
@@ -83,10 +85,12 @@ async def _publish(
     clock: Callable[[], datetime],
     traceparent: str,
     first_with: FirstWith | None,
+    change: AuditRow | None,
 ) -> Publication:
     plain = dump_program(document)
     canonical = _canonical(plain)
     hash_ = hashlib.sha256(canonical).hexdigest()
+    before = None
     async with unit.begin() as work:
         head = await programs.lock_head(work.connection, document.program)
         now = clock()
@@ -97,6 +101,7 @@ async def _publish(
                 raise clock_running()
             newest = await programs.version(work.connection, document.program, head.version)
             assert newest is not None
+            before = newest.hash
             if newest.hash == hash_:
                 return Publication(newest, is_new=False)
             program_now = head.as_of if head.is_manual else now
@@ -116,6 +121,9 @@ async def _publish(
         )
         await programs.add_version(work.connection, row, document.clock)
         work.say(program_published(row, plain, traceparent))
+        if change is not None:
+            old = f"sha256:{before}" if before is not None else None
+            await audit.add(work.connection, [replace(change, before=old, after=f"sha256:{hash_}")])
         if first_with is not None:
             await first_with(work, row)
     return Publication(row, is_new=True)

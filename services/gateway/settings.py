@@ -45,6 +45,8 @@ class GatewaySettings(ServiceSettings, OutsideSettings):
     """How long the projector lets instances that answer waiting callers go first."""
     batch_line_bytes_max: Annotated[int, Field(ge=1024)] = 1_048_576
     """The longest line of a batch."""
+    batch_unpacked_ratio_max: Annotated[int, Field(ge=2, le=1100)] = 250
+    """A packed batch that unpacks to more than so many times its size is stopped; real ones reach some thirty."""
     batch_in_flight_max: Annotated[int, Field(ge=1, le=100_000)] = 500
     """How many lines of batches may be with points at a time, so that a file never starves the till."""
     batch_in_flight_beside_callers: Annotated[int, Field(ge=1, le=100_000)] = 50

@@ -106,6 +106,41 @@ class KeyShown(Shown):
     created_at: Instant
 
 
+class OldSecretShown(Shown):
+    """The secret before a rotation, by its prefix, and until when it is good."""
+
+    prefix: str
+    good_until: Instant
+
+
+class RotatedKeyShown(KeyShown):
+    """A key with its new secret; this is the only time that it is shown."""
+
+    previous: OldSecretShown
+
+
+class ChangeShown(Shown):
+    """A change: who made it by which request, and digests of what was there before and is there after."""
+
+    id: str
+    at: Instant
+    key: str
+    partner: str
+    program: str | None
+    action: str
+    target: str
+    request: str
+    before: str | None
+    after: str | None
+
+
+class AuditShown(Shown):
+    """Changes, newest first."""
+
+    data: list[ChangeShown]
+    next_cursor: str | None
+
+
 class WebhookShown(Shown):
     """A webhook. With the reason `failing` or `gone` it is disabled because of its receiver."""
 

@@ -40,6 +40,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.signing import KEY_BYTES, SECRETS, Signing
 from services.gateway.turning import Turning
 from services.gateway.waiting import Waiting
+from services.gateway.watching import Watching
 from services.gateway.yielding import Presence
 
 SERVICE = "gateway"
@@ -86,6 +87,7 @@ class Api:
     turning: Turning
     presence: Presence
     feed: Feed
+    watching: Watching
     outside: Outside
     signing: Signing
 
@@ -94,7 +96,7 @@ class Api:
 
     def streams(self) -> dict[str, Part]:
         """What stops first: a door waits for whoever is inside, and listeners do not leave by themselves."""
-        return {"streams": self.feed.run}
+        return {"streams": self.feed.run, "watching": self.watching.run}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             Turning(database, points, redemption, parts.health, clock, interval_seconds=settings.turn_poll_seconds),
             presence,
             Feed(database, parts.health, poll_seconds=settings.events_poll_seconds),
+            Watching(database),
             outside,
             parts.signing,
         )

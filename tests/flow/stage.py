@@ -282,6 +282,9 @@ class Town:
         """End a process as by power loss."""
         self._children[name].kill()
 
+    def pid(self, name: str) -> int:
+        return self._children[name].pid
+
     def exit_code(self, name: str) -> int | None:
         return self._children[name].exit_code
 

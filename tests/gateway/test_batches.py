@@ -260,7 +260,7 @@ async def test_a_connection_that_is_lost_leaves_the_whole_lines(
 
 async def test_what_is_no_file_is_told(http: httpx.AsyncClient) -> None:
     cases: list[tuple[dict[str, str], bytes, int, str]] = [
-        ({"content-type": "text/csv"}, b"", 415, "unsupported"),
+        ({"content-type": "text/plain"}, b"", 415, "unsupported"),
         ({"content-type": "application/json"}, b"{}", 415, "unsupported"),
         ({**NDJSON, "content-encoding": "br"}, b"", 415, "unsupported"),
         (PACKED, b"this was never packed", 400, "malformed"),

@@ -184,3 +184,51 @@ async def test_the_operators_first_key_is_written_privately_and_kept(
     assert file.stat().st_mode & 0o777 == 0o600
     async with database.connection() as connection:
         assert await connection.fetchval("select count(*) from partners") == 1
+
+
+async def test_a_rotated_key_has_two_secrets_for_a_while(settings: GatewaySettings, here: Instance) -> None:
+    assert here.api is not None
+    made = await key(here.http)
+    path, rotate = f"/v1/programs/{PROGRAM}", f"/v1/partners/acme/keys/{made['key']}/rotate"
+    answer = await here.http.post(rotate, json={"overlap_seconds": 3600})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    new = answer.json()
+    assert (new["key"], new["previous"]["prefix"]) == (made["key"], made["prefix"])
+    assert new["secret"].startswith(new["prefix"] + "_")
+    assert new["secret"] != made["secret"]
+    for each in (made, new):
+        assert (await here.http.get(path, headers=bearer(each))).status_code == 200
+    over = datetime.fromisoformat(new["previous"]["good_until"])
+    async with gateway(settings, "api", clock=lambda: over) as later:
+        assert (await later.http.get(path, headers=bearer(made))).status_code == 401
+        assert (await later.http.get(path, headers=bearer(new))).status_code == 200
+
+
+async def test_a_second_rotation_ends_the_first_secret_everywhere(settings: GatewaySettings, here: Instance) -> None:
+    made = await key(here.http)
+    path, rotate = f"/v1/programs/{PROGRAM}", f"/v1/partners/acme/keys/{made['key']}/rotate"
+    async with gateway(settings, "api") as there:
+        for instance in (here, there):
+            assert (await instance.http.get(path, headers=bearer(made))).status_code == 200
+        second = (await here.http.post(rotate)).json()
+        third = (await here.http.post(rotate, json={"overlap_seconds": 0})).json()
+        await asyncio.sleep(settings.key_cache_seconds + 0.1)
+        for instance in (here, there):
+            seen = [(await instance.http.get(path, headers=bearer(each))).status_code for each in (made, second, third)]
+            assert seen == [401, 401, 200]
+    assert (await here.http.delete(f"/v1/partners/acme/keys/{made['key']}")).status_code == 204
+    assert (await here.http.get(path, headers=bearer(third))).status_code == 401
+    assert (await here.http.post(rotate)).status_code == 404
+
+
+async def test_only_an_admin_of_all_its_programs_rotates_a_key(here: Instance) -> None:
+    made = await key(here.http)
+    plain = await key(here.http, "other", scopes=["earn", "adjust"])
+    assert (await here.http.put("/v1/programs/second", json=grocery(program="second"))).status_code == 201
+    admin = await key(here.http, "acme", scopes=["admin"], programs=["second"])
+    rotate = f"/v1/partners/acme/keys/{made['key']}/rotate"
+    assert (await here.http.post(rotate, headers=bearer(plain))).status_code == 403
+    assert (await here.http.post(rotate, headers=bearer(admin))).status_code == 404
+    assert (await here.http.post(rotate, json={"overlap_seconds": -1})).status_code == 422
+    assert (await here.http.get(f"/v1/programs/{PROGRAM}", headers=bearer(made))).status_code == 200

@@ -58,8 +58,8 @@ OTHERWISE = {
 WHOLE = {
     # What grows with programs, partners, rewards, files or mistakes, not with members.
     "gateway": {
-        "api_keys", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "deliveries", "event_head",
-        "events", "partner_terms", "partners", "program_versions", "programs", "rewards", "service_keys",
+        "api_keys", "audit", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "deliveries",
+        "event_head", "events", "partner_terms", "partners", "program_versions", "programs", "rewards", "service_keys",
         "webhooks",
     },
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},

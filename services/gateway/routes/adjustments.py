@@ -12,6 +12,7 @@ from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
 from services.gateway.accepting import partner_of
 from services.gateway.asking import Stamp
+from services.gateway.auditing import noted
 from services.gateway.documenting import PREFER, described
 from services.gateway.meaning import known_member, require_partner, require_unit
 from services.gateway.naming import ADJUSTMENT, ADJUSTMENT_DECISION, RequestKey, idempotency_id, new_id
@@ -72,9 +73,12 @@ async def adjust_points(request: Request) -> Response:
             return correction_requested(stamp, adjustment, member, caller.partner, of_partner, body, trace)
         return adjustment_requested(stamp, adjustment, member, caller.partner, caller.adjust_limit, body, trace)
 
-    note = await _sealed_note(api, head.program, member, adjustment, body.note)
-    new = NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, note)
-    return await ask_for(request, new, body_hash(body), say, at=_at(head.program))
+    sealed = await _sealed_note(api, head.program, member, adjustment, body.note)
+    new = NewOperation(head.program, ADJUSTMENT, adjustment, caller.partner, member, key, sealed)
+    # A note may name people, and so may whom it is about; what was given and why is what counts.
+    after = {"unit": body.unit, "amount": body.amount, "reason": body.reason, "of": body.corrects and body.corrects.id}
+    change = noted(request, caller, "adjustment.made", adjustment, program=head.program, after=after)
+    return await ask_for(request, new, body_hash(body), say, at=_at(head.program), change=change)
 
 
 @router.get(
@@ -161,7 +165,9 @@ async def _decide(request: Request, *, approve: bool) -> Response:
     # Each key decides for itself, so that one whose limit does not suffice takes nothing from another.
     name = f"{row.id}:{'approve' if approve else 'reject'}:{caller.key}"
     key = RequestKey(row.program, ADJUSTMENT_DECISION, row.partner, name)
-    return await ask_of(request, api, row, key, "", say, at=_at(row.program))
+    action = f"adjustment.{'approved' if approve else 'rejected'}"
+    note = noted(request, caller, action, row.id, program=row.program)
+    return await ask_of(request, api, row, key, "", say, at=_at(row.program), change=note)
 
 
 def _at(program: str) -> str:

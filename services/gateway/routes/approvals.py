@@ -11,6 +11,7 @@ from laurel.errors import Problem
 from laurel.io.http import traceparent
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
+from services.gateway.auditing import noted
 from services.gateway.documenting import PARTNER, PREFER, described
 from services.gateway.naming import ACTIVITY, PENDING_DECISION, RequestKey
 from services.gateway.reading import (
@@ -75,10 +76,12 @@ async def _decide(request: Request, *, approve: bool) -> Response:
 
     # Each key decides for itself, so that one whose limit does not suffice takes nothing from another.
     name = f"{activity}:{'approve' if approve else 'reject'}:{caller.key}"
+    action = f"pending.{'approved' if approve else 'rejected'}"
     ask = Ask(
         NewRequest(RequestKey(head.program, PENDING_DECISION, partner, name), "", member, subject=activity),
         say,
         waits=wish.wait_seconds > 0,
+        change=noted(request, caller, action, activity, program=head.program),
     )
     location = f"/v1/programs/{head.program}/activities/{activity}"
     if partner != caller.partner:

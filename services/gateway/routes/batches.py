@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,30 +13,45 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from laurel.errors import Problem
+from laurel.errors import Fault, Problem
 from laurel.io.http import problem_response
-from services.gateway.batching import GoneError, Intake
+from services.gateway.batching import GoneError, Intake, Unpacked
+from services.gateway.columns import Table, read_mapping
 from services.gateway.documenting import described
 from services.gateway.naming import new_id
 from services.gateway.reading import api_of, in_program, path_id, query_of, require_media
 from services.gateway.shown import BatchShown
 from services.gateway.store import batches as store
+from services.gateway.store.batches import Upload
 from services.gateway.told.telling import FREED
+from services.gateway.watching import shown_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from laurel.io.database import Connection, Database
+    from services.gateway.columns import Columns
+    from services.gateway.guarding import Caller
     from services.gateway.store.batches import BatchRow
+    from services.gateway.store.programs import ProgramHead
 
 router = APIRouter()
 
 _TAG = "Earning"
 _PATH = "/v1/programs/{program}/batches"
+_BATCH = f"{_PATH}/{{batch}}"
 _NDJSON = "application/x-ndjson"
-_BODY = {_NDJSON: {"schema": {"type": "string", "description": "One activity a line"}}}
+_CSV = "text/csv"
+_EVENTS = "text/event-stream"
+_OFFSET = "Upload-Offset"
+_BODY = {
+    _NDJSON: {"schema": {"type": "string", "description": "One activity a line"}},
+    _CSV: {"schema": {"type": "string", "description": "A header, then one activity a row, as `mapping` says"}},
+}
 _NO_LIMIT = 2**62
 _ROWS = 500
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
+_SILENCE_SECONDS = 15.0
 
 
 @router.post(
@@ -44,61 +62,112 @@ _ROWS = 500
         answers={202: BatchShown},
         problems=(400, 403, 413, 415, 422, 503),
         body=_BODY,
+        query={"mapping": "Of a CSV: JSON that says what its columns mean"},
         headers={"Content-Encoding": "`gzip`, or left out"},
     )
 )
 async def send_batch(request: Request) -> Response:
     """A bad line never stops the others. A body that breaks off leaves its whole lines, and says 400."""
     caller, head = await in_program(request, "earn")
-    query_of(request)
-    require_media(request, _NDJSON)
-    packed = _packed(request)
+    query = query_of(request, "mapping")
+    media = require_media(request, _NDJSON, _CSV)
+    mapping = _mapping(query, media)
+    body = _unpacked(request)
     api = api_of(request)
     batch = new_id("b")
-    request.state.body_bytes_max = _NO_LIMIT
+    upload, table = Upload(new_id("w")), None
+    if mapping is not None:
+        header = await body.header(api.settings.batch_line_bytes_max)
+        table = Table(mapping, header)
+        upload = replace(upload, offset=len(header), lines_read=1, mapping=mapping.source, header=header)
     async with api.database.transaction() as connection:
-        await store.add(connection, head.program, batch, caller.partner, api.clock())
-    intake = Intake(
-        api.database,
-        api.known,
-        api.clock,
-        caller=caller,
-        head=head,
-        batch=batch,
-        line_bytes_max=api.settings.batch_line_bytes_max,
-        silence_seconds=api.settings.batch_silence_seconds,
-        beside_callers=lambda: api.presence.is_near,
-    )
-    broke = await intake.receive(_body(request), packed=packed)
-    location = f"/v1/programs/{head.program}/batches/{batch}"
-    async with api.database.connection() as connection:
-        shown = await _shown(connection, await _found(connection, head.program, batch))
-    if broke is not None:
-        detail = f"The body broke off: {broke}. Its whole lines before that are taken."
-        problem = Problem("malformed", detail, extra={"batch": batch, "received": shown["received"]})
-        response = problem_response(problem, request.url.path)
-        response.headers["Location"] = location
-        return response
-    return Response(msgspec.json.encode(shown), 202, {"Location": location}, "application/json")
+        await store.add(connection, head.program, batch, caller.partner, upload, api.clock())
+    return await _receive(request, caller, head, batch, upload, table, body)
 
 
-@router.get(
+@router.patch(
     **described(
-        _TAG, "See how far a file is", path=f"{_PATH}/{{batch}}", answers={200: BatchShown}, problems=(403, 422)
+        _TAG,
+        "Send the rest of a file that broke off",
+        path=_BATCH,
+        answers={202: BatchShown},
+        problems=(400, 403, 409, 413, 415, 422, 503),
+        body=_BODY,
+        headers={
+            _OFFSET: "How many bytes of the file, unpacked, were taken: as `HEAD` of the batch says",
+            "Content-Encoding": "`gzip`, or left out",
+        },
+        required_headers=(_OFFSET,),
     )
 )
+async def resume_batch(request: Request) -> Response:
+    """Goes on where whole lines end. Whoever still sends the file on another connection is overtaken."""
+    caller, head = await in_program(request, "earn")
+    query_of(request)
+    name = path_id(request, "batch", "batch_unknown")
+    api = api_of(request)
+    async with api.database.connection() as connection:
+        row = await _found(connection, head.program, name)
+    if row.partner != caller.partner:
+        raise Problem("batch_unknown")
+    require_media(request, _CSV if row.is_csv else _NDJSON)
+    offset = _offset(request)
+    body = _unpacked(request)
+    async with api.database.transaction() as connection:
+        upload = await store.resume(connection, head.program, name, offset, new_id("w"), api.clock())
+        row = await _found(connection, head.program, name)
+    if upload is None:
+        if row.state != store.RECEIVING and not row.broken:
+            raise Problem("upload_complete")
+        detail = f"The file was taken up to byte {row.body_offset}."
+        raise Problem("offset_mismatch", detail, extra={"offset": row.body_offset})
+    table = None
+    if upload.mapping is not None and upload.header is not None:
+        table = Table(read_mapping(upload.mapping.decode()), upload.header)
+    return await _receive(request, caller, head, name, upload, table, body)
+
+
+@router.head(
+    **described(_TAG, "See where a file is to be sent on", path=_BATCH, answers={200: None}, problems=(403, 422))
+)
+async def head_batch(request: Request) -> Response:
+    """`Upload-Offset` counts the bytes of the file, unpacked, up to the end of the last line that was taken."""
+    row, _ = await _asked(request)
+    return Response(headers={_OFFSET: str(row.body_offset), "Cache-Control": "no-store"})
+
+
+_SEEN = described(
+    _TAG,
+    "See how far a file is",
+    path=_BATCH,
+    answers={200: BatchShown},
+    problems=(403, 422),
+    headers={"Accept": f"`{_EVENTS}` to be told of each change until the file has ended"},
+)
+_SEEN["responses"][200]["content"][_EVENTS] = {"schema": {"type": "string"}}
+
+
+@router.get(**_SEEN)
 async def get_batch(request: Request) -> Response:
+    """`Upload-Offset` says where a file that broke off is to be sent on."""
     row, database = await _asked(request)
+    if _EVENTS in request.headers.get("accept", ""):
+        return StreamingResponse(
+            _events(api_of(request).watching.follow(row.program, row.batch)),
+            media_type=_EVENTS,
+            headers={"Cache-Control": "no-store"},
+        )
     async with database.connection() as connection:
         shown = await _shown(connection, row)
-    return Response(msgspec.json.encode(shown), media_type="application/json")
+    headers = {_OFFSET: str(row.body_offset)}
+    return Response(msgspec.json.encode(shown), headers=headers, media_type="application/json")
 
 
 @router.get(
     **described(
         _TAG,
         "Read which lines of a file were rejected or refused",
-        path=f"{_PATH}/{{batch}}/errors",
+        path=f"{_BATCH}/errors",
         answers={200: _NDJSON},
         problems=(403, 422),
     )
@@ -117,7 +186,7 @@ async def get_errors(request: Request) -> Response:
     **described(
         _TAG,
         "Read what became of every line of a file",
-        path=f"{_PATH}/{{batch}}/lines",
+        path=f"{_BATCH}/lines",
         answers={200: _NDJSON},
         problems=(403, 422),
     )
@@ -148,20 +217,94 @@ async def _found(connection: Connection, program: str, batch: str) -> BatchRow:
 
 
 async def _shown(connection: Connection, row: BatchRow) -> dict[str, Any]:
-    return {
-        "batch": row.batch,
-        "state": row.state,
-        "received": row.received,
-        "posted": row.posted,
-        "refused": row.refused,
-        "pending": row.pending,
-        "delayed": row.delayed,
-        "rejected": row.rejected,
-        "duplicate": row.duplicate,
-        "awarded": [
-            {"unit": unit, "amount": amount} for unit, amount in await store.awarded(connection, row.program, row.batch)
-        ],
-    }
+    return shown_as(row, await store.awarded(connection, row.program, row.batch))
+
+
+async def _receive(
+    request: Request,
+    caller: Caller,
+    head: ProgramHead,
+    batch: str,
+    upload: Upload,
+    table: Table | None,
+    body: Unpacked,
+) -> Response:
+    """Take a file, or the rest of one, and say what was taken."""
+    api = api_of(request)
+    intake = Intake(
+        api.database,
+        api.known,
+        api.clock,
+        caller=caller,
+        head=head,
+        batch=batch,
+        upload=upload,
+        table=table,
+        line_bytes_max=api.settings.batch_line_bytes_max,
+        beside_callers=lambda: api.presence.is_near,
+    )
+    broke = await intake.receive(body)
+    async with api.database.connection() as connection:
+        row = await _found(connection, head.program, batch)
+        shown = await _shown(connection, row)
+    headers = {"Location": f"/v1/programs/{head.program}/batches/{batch}", _OFFSET: str(row.body_offset)}
+    if broke is not None:
+        detail = f"The body broke off: {broke.why}. Its whole lines before that are taken."
+        extra = {"batch": batch, "received": shown["received"], "offset": row.body_offset}
+        response = problem_response(Problem(broke.code, detail, extra=extra), request.url.path)
+        response.headers.update(headers)
+        return response
+    return Response(msgspec.json.encode(shown), 202, headers, "application/json")
+
+
+def _mapping(query: dict[str, str], media: str) -> Columns | None:
+    """Return the mapping of a CSV; another file has none."""
+    said = query.get("mapping")
+    if (media == _CSV) != (said is not None):
+        detail = "Needed for text/csv, and for nothing else"
+        code = "missing" if said is None else "not_allowed"
+        raise Problem("invalid", errors=[Fault("/query/mapping", code, detail)])
+    return read_mapping(said) if said is not None else None
+
+
+def _offset(request: Request) -> int:
+    given = request.headers.get(_OFFSET, "")
+    if _WHOLE.fullmatch(given) is None:
+        fault = Fault(f"/header/{_OFFSET}", "missing" if not given else "bad_format", "How many bytes were taken")
+        raise Problem("invalid", errors=[fault])
+    return int(given)
+
+
+def _unpacked(request: Request) -> Unpacked:
+    """Return the body, which may be of any size, as it comes."""
+    settings = api_of(request).settings
+    request.state.body_bytes_max = _NO_LIMIT
+    return Unpacked(
+        _body(request),
+        packed=_packed(request),
+        ratio_max=settings.batch_unpacked_ratio_max,
+        silence_seconds=settings.batch_silence_seconds,
+    )
+
+
+async def _events(changes: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    """Tell each change; a comment now and then keeps the connection from being taken for dead."""
+    following: asyncio.Future[dict[str, Any] | None] | None = None
+    try:
+        while True:
+            if following is None:
+                following = asyncio.ensure_future(anext(changes, None))
+            done, _ = await asyncio.wait({following}, timeout=_SILENCE_SECONDS)
+            if not done:
+                yield b": still here\n\n"
+                continue
+            shown, following = following.result(), None
+            if shown is None:
+                return
+            yield b"event: progress\ndata: " + msgspec.json.encode(shown) + b"\n\n"
+    finally:
+        if following is not None:
+            following.cancel()
 
 
 def _packed(request: Request) -> bool:

@@ -13,6 +13,7 @@ from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
+from services.gateway.auditing import noted
 from services.gateway.documenting import PREFER, described
 from services.gateway.preferring import Preference
 from services.gateway.reading import api_of, body_of, in_program, query_of, wish_of
@@ -44,7 +45,7 @@ _PATH = "/v1/programs/{program}/clock"
 )
 async def turn_clock(request: Request) -> Response:
     """Do all time-driven work due up to then, each as if done on time. Meanwhile the program takes no requests."""
-    _, head = await in_program(request, "admin")
+    caller, head = await in_program(request, "admin")
     query_of(request)
     wish = wish_of(request)
     body: Any = await body_of(request, TurnClock)
@@ -58,7 +59,8 @@ async def turn_clock(request: Request) -> Response:
     def say(stamp: Stamp) -> Saying:
         return clock_turn_requested(stamp, body.as_of, trace)
 
-    ask = Ask(NewRequest(key, "", None), say, waits=False, turn=body.as_of)
+    note = noted(request, caller, "clock.turned", head.program, program=head.program, after={"as_of": body.as_of})
+    ask = Ask(NewRequest(key, "", None), say, waits=False, turn=body.as_of, change=note)
     settled = await api.settler.settle(ask, Preference(0.0, None))
     if settled.state == requests.PENDING:
         row = await api.turning.wait(key, wish.wait_seconds)

@@ -17,6 +17,7 @@ from laurel.program.faults import ProgramFaults
 from laurel.program.loading import load_program
 from laurel.shapes import decoder_of
 from services.gateway.asking import Ask, Stamp
+from services.gateway.auditing import noted
 from services.gateway.documenting import PREFER, described
 from services.gateway.naming import REWARD, Correlation, RequestKey
 from services.gateway.partnering import publish_terms
@@ -80,7 +81,9 @@ async def copy_program(request: Request) -> Response:
             copied = replace(each, program=body.to, version=version, published_at=row.published_at)
             await publish_terms(work, copied, traceparent(request))
 
-    publication = await publish(api.unit, document, api.clock, traceparent(request), first_with=with_rewards)
+    note = noted(request, caller, "program.copied", body.to, program=body.to)
+    trace = traceparent(request)
+    publication = await publish(api.unit, document, api.clock, trace, first_with=with_rewards, change=note)
     for ask in asks:
         settled = await api.settler.settle(ask, Preference(wish.wait_seconds, None))
         if settled.state == PENDING:

@@ -9,9 +9,11 @@ from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.http import SavePartner
 from laurel.errors import Problem
+from services.gateway.auditing import noted
 from services.gateway.documenting import described
 from services.gateway.reading import api_of, body_of, caller_of, path_name, query_of
 from services.gateway.shown import PartnerShown
+from services.gateway.store import audit
 from services.gateway.store import partners as store
 
 if TYPE_CHECKING:
@@ -50,6 +52,10 @@ async def put_partner(request: Request) -> Response:
         if before is None and not created and not may_see(caller, row):
             # Somebody else made it between the two statements; what this one wrote is rolled back.
             raise Problem("partner_unknown")
+        old = {"name": before.name} if before is not None else None
+        if old != (new := {"name": row.name}):
+            note = noted(request, caller, "partner.saved", name, before=old, after=new)
+            await audit.add(connection, [note])
     return _json(row, 201 if created else 200)
 
 

@@ -13,8 +13,10 @@ from laurel.contracts.hashing import body_hash
 from laurel.contracts.http import JoinPartner, TopUpBlock
 from laurel.errors import Problem
 from laurel.io.http import request_id, traceparent
+from laurel.shapes import encode
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
+from services.gateway.auditing import noted
 from services.gateway.documenting import PREFER, described
 from services.gateway.meaning import require_unit
 from services.gateway.naming import BLOCK, RequestKey, idempotency_id
@@ -54,11 +56,12 @@ _LOOK_SECONDS_MAX: Final = 0.2
 )
 async def put_partnership(request: Request) -> Response:
     """Passing scores approve an applicant; activities are judged by its partner's state when they happened."""
-    _, head, partner = await _found(request)
+    caller, head, partner = await _found(request)
     query_of(request)
     body: Any = await body_of(request, JoinPartner)
     api = api_of(request)
-    row, is_first = await join(api.unit, head.program, partner, body, api.clock, traceparent(request))
+    note = noted(request, caller, "terms.saved", partner, program=head.program)
+    row, is_first = await join(api.unit, head.program, partner, body, api.clock, traceparent(request), note)
     api.known.forget_program(head.program)
     return await _shown(request, row, 201 if is_first else 200)
 
@@ -96,7 +99,7 @@ async def get_partnership(request: Request) -> Response:
 )
 async def top_up_block(request: Request) -> Response:
     """What waited for the block is posted in its order before the answer comes. Idempotent by `reference`."""
-    _, head, partner = await _found(request)
+    caller, head, partner = await _found(request)
     query_of(request)
     wish = wish_of(request)
     body: Any = await body_of(request, TopUpBlock)
@@ -109,6 +112,7 @@ async def top_up_block(request: Request) -> Response:
 
     key = RequestKey(head.program, BLOCK, partner, idempotency_id(body.reference))
     ask = Ask(NewRequest(key, body_hash(body), None, subject=body.reference), say, waits=wish.wait_seconds > 0)
+    ask = replace(ask, change=noted(request, caller, "block.paid", partner, program=head.program, after=encode(body)))
     settled = await api.settler.settle(ask, wish)
     if settled.state == requests.POSTED and not settled.replayed:
         seconds = wish.wait_seconds

@@ -13,6 +13,7 @@ from laurel.io.http import request_id, traceparent
 from laurel.program.changing import touched
 from laurel.program.document import ProgramDocument
 from laurel.program.loading import dump_program
+from services.gateway.auditing import noted
 from services.gateway.documenting import PAGE, described
 from services.gateway.passing import path_of
 from services.gateway.publishing import publish, read_document
@@ -64,7 +65,8 @@ async def put_program(request: Request) -> Response:
     caller.require("admin")
     api = api_of(request)
     document = await _document(request, program)
-    publication = await publish(api.unit, document, api.clock, traceparent(request))
+    note = noted(request, caller, "program.published", document.program, program=document.program)
+    publication = await publish(api.unit, document, api.clock, traceparent(request), change=note)
     api.known.forget_program(program)
     return _json(publication.shown(), 201 if publication.is_new else 200)
 

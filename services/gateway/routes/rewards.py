@@ -12,8 +12,10 @@ from laurel.contracts.http import PublishReward
 from laurel.contracts.vouchers import voucher_faults
 from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
+from laurel.shapes import encode
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
+from services.gateway.auditing import noted
 from services.gateway.documenting import PAGE, PREFER, described
 from services.gateway.naming import REWARD, RequestKey
 from services.gateway.reading import (
@@ -55,7 +57,7 @@ _PATH = "/v1/programs/{program}/rewards"
 )
 async def put_reward(request: Request) -> Response:
     """The same reward again changes nothing; another one under its id takes its place."""
-    _, head = await in_program(request, "admin")
+    caller, head = await in_program(request, "admin")
     query_of(request)
     wish = wish_of(request)
     reward = _reward_id(request)
@@ -78,7 +80,8 @@ async def put_reward(request: Request) -> Response:
         return reward_publish_requested(stamp, reward, document, trace)
 
     key = RequestKey(head.program, REWARD, "", reward)
-    ask = Ask(NewRequest(key, body_hash(document), None), say, waits=wish.wait_seconds > 0)
+    note = noted(request, caller, "reward.published", reward, program=head.program, after=encode(document))
+    ask = Ask(NewRequest(key, body_hash(document), None), say, waits=wish.wait_seconds > 0, change=note)
     settled = await api_of(request).settler.settle(ask, wish)
     return answer(
         settled,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -37,6 +39,9 @@ class BatchRow:
     duplicate: int
     following: int
     touched_at: datetime
+    body_offset: int
+    broken: bool
+    is_csv: bool
     answered: int
     refused: int
     delayed: int
@@ -95,22 +100,69 @@ class FaultRow:
 
 _SELECT = """
     select b.program, b.batch, b.partner, b.state, b.received, b.read_through, b.asked, b.unearned, b.rejected,
-        b.duplicate, b.following, b.touched_at, o.posted, o.refused, o.delayed
+        b.duplicate, b.following, b.touched_at, b.body_offset, b.broken,
+        b.mapping is not null, o.posted, o.refused, o.delayed
     from batches b cross join lateral (
         select posted, refused, delayed from batch_outcomes c where c.program = b.program and c.batch = b.batch offset 0
     ) o
 """
 _ADD = """
     with counted as (insert into batch_outcomes (program, batch) values ($1, $2))
-    insert into batches (program, batch, partner, state, created_at, touched_at)
-    values ($1, $2, $3, 'receiving', $4, $4)
+    insert into batches
+        (program, batch, partner, state, created_at, touched_at, writer, mapping, header, body_offset, lines_read)
+    values ($1, $2, $3, 'receiving', $4, $4, $5, $6, $7, $8, $9)
 """
 _FIND = f"{_SELECT} where b.program = $1 and b.batch = $2"
 _AWARDED = "select unit, amount from batch_awarded where program = $1 and batch = $2 order by unit"
 
 
-async def add(connection: Connection, program: str, batch: str, partner: str, at: datetime) -> None:
-    await connection.execute(_ADD, program, batch, partner, at)
+_FIND_ALL = f"""
+    {_SELECT} join unnest($1::text[], $2::text[]) as w(program, batch) on w.program = b.program and w.batch = b.batch
+"""
+_AWARDED_ALL = """
+    select a.program, a.batch, a.unit, a.amount from batch_awarded a
+    join unnest($1::text[], $2::text[]) as w(program, batch) on w.program = a.program and w.batch = a.batch
+    order by a.program, a.batch, a.unit
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Where the sending of a file stands. `writer` is who sends it now: another one overtakes whoever hangs."""
+
+    writer: str
+    offset: int = 0
+    lines_read: int = 0
+    mapping: bytes | None = None
+    header: bytes | None = None
+
+
+async def add(connection: Connection, program: str, batch: str, partner: str, upload: Upload, at: datetime) -> None:
+    await connection.execute(
+        _ADD,
+        program,
+        batch,
+        partner,
+        at,
+        upload.writer,
+        upload.mapping,
+        upload.header,
+        upload.offset,
+        upload.lines_read,
+    )
+
+
+async def find_all(
+    connection: Connection, wanted: Sequence[tuple[str, str]]
+) -> list[tuple[BatchRow, list[tuple[str, int]]]]:
+    """Return batches by program and id, each with what its lines were awarded."""
+    names = [program for program, _ in wanted], [batch for _, batch in wanted]
+    # Counts are read before awards, so no line is counted as posted whose award is not shown.
+    rows = [BatchRow(*row) for row in await connection.fetch(_FIND_ALL, *names)]
+    amounts: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for program, batch, unit, amount in await connection.fetch(_AWARDED_ALL, *names):
+        amounts.setdefault((program, batch), []).append((unit, int(amount)))
+    return [(row, amounts.get((row.program, row.batch), [])) for row in rows]
 
 
 async def find(connection: Connection, program: str, batch: str) -> BatchRow | None:
@@ -133,13 +185,27 @@ _REJECT = """
     on conflict (program, batch, line) do nothing
 """
 _RECEIVED = """
-    update batches set received = received + $3, rejected = rejected + $4, body_offset = $5, touched_at = $6
-    where program = $1 and batch = $2 and state = 'receiving'
+    update batches set received = received + $3, rejected = rejected + $4, body_offset = $5, touched_at = $6,
+        lines_read = $8
+    where program = $1 and batch = $2 and state = 'receiving' and writer = $7
 """
 _END = """
     update batches set state = 'running', broken = $3, touched_at = $4
-    where program = $1 and batch = $2 and state = 'receiving'
+    where program = $1 and batch = $2 and state = 'receiving' and writer = $5
 """
+_RESUME = """
+    update batches set state = 'receiving', broken = false, finished_at = null, writer = $4, touched_at = $5
+    where program = $1 and batch = $2 and body_offset = $3 and (broken or state = 'receiving')
+    returning writer, body_offset, lines_read, mapping, header
+"""
+
+
+async def resume(
+    connection: Connection, program: str, batch: str, offset: int, writer: str, at: datetime
+) -> Upload | None:
+    """Open a batch again for whoever goes on at `offset`; None if its reading stands elsewhere, or it is whole."""
+    row = await connection.fetchrow(_RESUME, program, batch, offset, writer, at)
+    return None if row is None else Upload(*row)
 
 
 async def receive(
@@ -148,34 +214,51 @@ async def receive(
     batch: str,
     lines: Sequence[LineRow],
     faults: Sequence[FaultRow],
+    upload: Upload,
     *,
-    body_offset: int,
     at: datetime,
 ) -> bool:
-    """Store a part of a file; False if the batch was closed meanwhile: then the caller must roll back."""
+    """Store a part of a file, after which its upload stands so.
+
+    False if the batch was closed, or another one sends it now: then the caller must roll back.
+    """
     if lines:
-        await connection.copy_records_to_table(
-            "batch_lines",
-            columns=_LINE_COLUMNS,
-            records=[
-                (
-                    program,
-                    batch,
-                    each.line,
-                    each.partner,
-                    each.id,
-                    each.member,
-                    each.hash,
-                    each.occurred_at,
-                    each.of_id,
-                    each.body,
-                )
-                for each in lines
-            ],
-        )
+        try:
+            await connection.copy_records_to_table(
+                "batch_lines",
+                columns=_LINE_COLUMNS,
+                records=[
+                    (
+                        program,
+                        batch,
+                        each.line,
+                        each.partner,
+                        each.id,
+                        each.member,
+                        each.hash,
+                        each.occurred_at,
+                        each.of_id,
+                        each.body,
+                    )
+                    for each in lines
+                ],
+            )
+        except asyncpg.UniqueViolationError:
+            # Whoever sends the file now has stored these lines.
+            return False
     await reject(connection, program, batch, faults)
     # Last, because whoever moves lines wants the same row.
-    status = await connection.execute(_RECEIVED, program, batch, len(lines) + len(faults), len(faults), body_offset, at)
+    status = await connection.execute(
+        _RECEIVED,
+        program,
+        batch,
+        len(lines) + len(faults),
+        len(faults),
+        upload.offset,
+        at,
+        upload.writer,
+        upload.lines_read,
+    )
     return bool(status != "UPDATE 0")
 
 
@@ -195,9 +278,9 @@ async def reject(connection: Connection, program: str, batch: str, faults: Seque
         )
 
 
-async def end(connection: Connection, program: str, batch: str, *, broken: bool, at: datetime) -> None:
-    """Nothing more comes; `broken`: the file did not come to its own end."""
-    await connection.execute(_END, program, batch, broken, at)
+async def end(connection: Connection, program: str, batch: str, writer: str, *, broken: bool, at: datetime) -> None:
+    """Nothing more comes from this writer; `broken`: the file did not come to its own end."""
+    await connection.execute(_END, program, batch, broken, at, writer)
 
 
 # Moving to the outbox. ---------------------------------------------------------------------------------------

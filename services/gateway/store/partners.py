@@ -36,6 +36,10 @@ class KeyRow:
     created_at: datetime
     created_by: str | None
     revoked_at: datetime | None
+    old_prefix: str | None = None
+    old_hash: bytes | None = None
+    old_until: datetime | None = None
+    rate_limit: int | None = None
 
 
 _PARTNER = "select partner, name, created_by, created_at from partners where partner = $1"
@@ -79,11 +83,18 @@ async def put_partner(
 
 
 _KEY_COLUMNS = (
-    "key, prefix, hash, partner, scopes, programs, adjust_limit, expires_at, created_at, created_by, revoked_at"
+    "key, prefix, hash, partner, scopes, programs, adjust_limit, expires_at, created_at, created_by, revoked_at, "
+    "old_prefix, old_hash, old_until, rate_limit"
 )
-_BY_PREFIX = f"select {_KEY_COLUMNS} from api_keys where prefix = $1"
+_BY_PREFIX = f"select {_KEY_COLUMNS} from api_keys where prefix = $1 or old_prefix = $1"
 _BY_ID = f"select {_KEY_COLUMNS} from api_keys where key = $1 for update"
-_ADD = f"insert into api_keys ({_KEY_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, null)"
+_ADD = f"""
+    insert into api_keys ({_KEY_COLUMNS})
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, null, null, null, null, $11)
+"""
+_ROTATE = """
+    update api_keys set old_prefix = prefix, old_hash = hash, old_until = $4, prefix = $2, hash = $3 where key = $1
+"""
 _REVOKE = "update api_keys set revoked_at = $2 where key = $1 and revoked_at is null"
 
 
@@ -111,7 +122,13 @@ async def add_key(connection: Connection, row: KeyRow) -> None:
         row.expires_at,
         row.created_at,
         row.created_by,
+        row.rate_limit,
     )
+
+
+async def rotate_key(connection: Connection, key: str, prefix: str, hash_: bytes, *, old_until: datetime) -> None:
+    """Put a new secret in place; the one that it replaces is good until then, the one before that no more."""
+    await connection.execute(_ROTATE, key, prefix, hash_, old_until)
 
 
 async def revoke_key(connection: Connection, key: str, at: datetime) -> None:

@@ -71,11 +71,38 @@ api_keys = Table(
     _instant("created_at"),
     Column("created_by", Text),
     _instant("revoked_at", nullable=True),
+    Column("old_prefix", Text(collation="C")),
+    Column("old_hash", LargeBinary),
+    _instant("old_until", nullable=True),
+    Column("rate_limit", Integer),
     PrimaryKeyConstraint("key"),
     UniqueConstraint("prefix", name="api_keys_prefix_key"),
+    Index("api_keys_old_prefix", "old_prefix", unique=True),
+    Index("api_keys_partner", "partner"),
     schema="gateway",
 )
-"""Keys by the prefix of their secret; of the secret only its hash. programs {*}: all of them."""
+"""Keys by the prefix of their secret; of the secret only its hash. programs {*}: all of them. The secret before the
+last rotation is good until old_until. rate_limit: requests a second, where it is not the settings' own."""
+
+audit = Table(
+    "audit",
+    metadata,
+    _key("id"),
+    _instant("at"),
+    _key("key"),
+    _key("partner"),
+    Column("program", Text(collation="C")),
+    _key("action"),
+    Column("target", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    PrimaryKeyConstraint("id"),
+    Index("audit_program", "program", "id"),
+    Index("audit_partner", "partner", "id"),
+    schema="gateway",
+)
+"""Append-only: who changed what, by which request, and the hashes of what was there before and is there after."""
 
 programs = Table(
     "programs",
@@ -295,11 +322,16 @@ batches = Table(
     _instant("created_at"),
     _instant("touched_at"),
     _instant("finished_at", nullable=True),
+    _count("lines_read"),
+    Column("writer", Text, nullable=False, server_default=text("''")),
+    Column("mapping", LargeBinary),
+    Column("header", LargeBinary),
     PrimaryKeyConstraint("program", "batch"),
     Index("batches_open", "created_at", postgresql_where=text("finished_at is null")),
     schema="gateway",
 )
-"""A file of activities and what is counted on the way in. Lines up to read_through had their turn."""
+"""A file of activities and what is counted on the way in. Lines up to read_through had their turn. body_offset and
+lines_read say where its reading stands, writer who sends it now; mapping and header, for a CSV, what columns mean."""
 
 operations = hash_partitioned(
     "operations",

@@ -1,0 +1,194 @@
+"""Files that break off go on where they broke off; tables; what packs too well; and who watches."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from services.gateway.settings import GatewaySettings
+from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, until
+from tests.gateway.test_batches import BATCHES, NDJSON, PACKED, counts, finished, ndjson, rows
+from tests.gateway.test_keys import bearer, key
+
+pytestmark = pytest.mark.anyio
+
+MAPPING = {
+    "columns": {
+        "Receipt": "/id", "Card": "/member/value", "When": "/occurred_at", "Total": {"to": "/amount", "digits": 2},
+    },
+    "constants": {"/type": "purchase", "/member/scheme": "card", "/currency": "USD"},
+}  # fmt: skip
+CSV = {"content-type": "text/csv; charset=utf-8"}
+WHEN = "2026-03-14T09:26:53+00:00"
+
+
+async def resume(http: httpx.AsyncClient, location: str, offset: int, body: Any, **headers: str) -> httpx.Response:
+    return await http.patch(location, content=body, headers={**NDJSON, "upload-offset": str(offset), **headers})
+
+
+async def offset_of(http: httpx.AsyncClient, location: str) -> int:
+    answer = await http.head(location)
+    assert (answer.status_code, answer.content) == (200, b"")
+    return int(answer.headers["upload-offset"])
+
+
+async def broken(http: httpx.AsyncClient, whole: bytes, at: int) -> tuple[str, int]:
+    """Send a file whose packing breaks at a place; where it is, and how much of it was taken."""
+    packed = gzip.compress(whole[:at])[:-4]
+    answer = await http.post(BATCHES, content=packed, headers=PACKED)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    taken = int(answer.headers["upload-offset"])
+    assert answer.json()["offset"] == taken == await offset_of(http, answer.headers["location"])
+    return answer.headers["location"], taken
+
+
+async def test_a_file_goes_on_where_it_broke_off(
+    http: httpx.AsyncClient, member: str, projecting: Instance, others: Others
+) -> None:
+    activities = [purchase(f"t-{n}") for n in range(600)]
+    whole = ndjson(activities)
+    location, taken = await broken(http, whole, 40_000)
+    assert 0 < taken <= 40_000
+    assert whole[:taken].endswith(b"\n")
+    assert (await finished(http, location))["state"] == "cut_off"
+    wrong = await resume(http, location, taken - 1, whole[taken - 1 :])
+    assert (wrong.status_code, wrong.json()["code"], wrong.json()["offset"]) == (409, "offset_mismatch", taken)
+    packed = {"content-encoding": "gzip"}
+    second = await resume(http, location, taken, gzip.compress(whole[taken : taken + 20_000])[:-4], **packed)
+    assert second.status_code == 400
+    third = int(second.headers["upload-offset"])
+    assert third > taken
+    assert (await resume(http, location, third, gzip.compress(whole[third:]), **packed)).status_code == 202
+    assert counts(await finished(http, location)) == {"received": 600, "posted": 600}
+    asked = [json.loads(m.body)["activity"]["id"] for m in others.heard if m.type == "activity.reported.v1"]
+    assert asked == [each["id"] for each in activities]
+    assert [each["line"] for each in await rows(http, f"{location}/lines")] == list(range(1, 601))
+    assert (await offset_of(http, location)) == len(whole)
+    assert (await resume(http, location, len(whole), b"")).json()["code"] == "upload_complete"
+
+
+async def test_whoever_hangs_is_overtaken(http: httpx.AsyncClient, member: str, projecting: Instance) -> None:
+    """The connection of the first sender hangs; the same sender comes again at once, and the first is too late."""
+    whole = ndjson(purchase(f"t-{n}") for n in range(1200))
+    goes_on = asyncio.Event()
+
+    async def hangs() -> AsyncIterator[bytes]:
+        yield whole[:120_000]
+        await goes_on.wait()
+        yield whole[120_000:]
+
+    first = asyncio.create_task(http.post(BATCHES, content=hangs(), headers=NDJSON))
+
+    async def location_of() -> str | None:
+        async with projecting.parts.database.connection() as connection:
+            row = await connection.fetchrow("select batch, body_offset from batches where body_offset > 0")
+        return f"{BATCHES}/{row[0]}" if row is not None else None
+
+    location: str = await until(location_of)
+    taken = await offset_of(http, location)
+    assert (await resume(http, location, taken, whole[taken:])).status_code == 202
+    goes_on.set()
+    late = await first
+    assert late.status_code == 400
+    assert "another one" in late.json()["detail"]
+    assert counts(await finished(http, location)) == {"received": 1200, "posted": 1200}
+
+
+async def test_who_may_not_send_on(http: httpx.AsyncClient, member: str, here: Instance) -> None:
+    whole = ndjson(purchase(f"t-{n}") for n in range(600))
+    location, taken = await broken(http, whole, 40_000)
+    theirs = bearer(await key(http))
+    assert (await resume(http, location, taken, whole, **theirs)).status_code == 404
+    assert (await http.head(location, headers=theirs)).status_code == 404
+    reads = bearer(await key(http, "operator", scopes=["read"]))
+    assert (await resume(http, location, taken, whole, **reads)).status_code == 403
+    assert (await resume(http, f"{BATCHES}/b-none", 0, whole)).status_code == 404
+    assert (await resume(http, location, taken, whole, **CSV)).status_code == 415
+    for given in ("", "-1", "1.5", "1e3", "9" * 30):
+        answer = await http.patch(location, content=whole, headers={**NDJSON, "upload-offset": given})
+        assert answer.status_code == 422, given
+        assert answer.json()["errors"][0]["pointer"] == "/header/Upload-Offset"
+    assert await offset_of(http, location) == taken
+
+
+async def test_a_table_is_a_file_like_any_other(
+    http: httpx.AsyncClient, member: str, projecting: Instance, others: Others
+) -> None:
+    good = [f"t-{n},6340001,{WHEN},{n}.50" for n in range(400)]
+    bad = [f"x-1,999,{WHEN},1.00", f"x-2,6340001,{WHEN},1.005", "x-3,6340001", f'"x,4",6340001,{WHEN},1.00']
+    text = "\ufeffReceipt,Card,When,Total\r\n" + "\r\n".join([*good, *bad]) + "\r\n"
+    whole = text.encode()
+    query = {"mapping": json.dumps(MAPPING)}
+    answer = await http.post(BATCHES, content=whole, headers=CSV, params=query)
+    assert answer.status_code == 202, answer.text
+    location = answer.headers["location"]
+    assert counts(await finished(http, location)) == {"received": 404, "posted": 400, "rejected": 4}
+    assert (await http.get(f"/v1/programs/{PROGRAM}/activities/t-399")).json()["awards"][0]["amount"] == 399
+    errors = await rows(http, f"{location}/errors")
+    assert [(each["line"], each["code"]) for each in errors] == [
+        (402, "member_unknown"), (403, "invalid"), (404, "invalid"), (405, "invalid"),
+    ]  # fmt: skip
+    assert errors[1]["errors"][0]["pointer"] == "/amount"
+    # The same table again, in two parts: nothing changes.
+    packed = gzip.compress(whole[: len(whole) // 2])[:-4]
+    cut = await http.post(BATCHES, content=packed, headers={**CSV, "content-encoding": "gzip"}, params=query)
+    taken = int(cut.headers["upload-offset"])
+    again = await resume(http, cut.headers["location"], taken, whole[taken:], **CSV)
+    assert again.status_code == 202, again.text
+    shown = await finished(http, cut.headers["location"])
+    assert counts(shown) == {"received": 404, "duplicate": 400, "rejected": 4}
+    assert [each["line"] for each in await rows(http, f"{cut.headers['location']}/errors")] == [402, 403, 404, 405]
+    assert len([m for m in others.heard if m.type == "activity.reported.v1"]) == 400
+
+
+async def test_a_table_whose_header_does_not_fit_makes_no_batch(http: httpx.AsyncClient, here: Instance) -> None:
+    mapping = json.dumps(MAPPING)
+    cases: list[tuple[bytes, dict[str, str], dict[str, str], int]] = [
+        (b"Receipt,Card,When\n", CSV, {"mapping": mapping}, 422),
+        (b"Receipt,Card,When,Total\n", CSV, {}, 422),
+        (b"Receipt,Card,When,Total\n", CSV, {"mapping": "{}"}, 422),
+        (b"", CSV, {"mapping": mapping}, 400),
+        (b"\xff\xfe", CSV, {"mapping": mapping}, 400),
+        (gzip.compress(b"x" * 1000)[:-9], {**CSV, "content-encoding": "gzip"}, {"mapping": mapping}, 400),
+        (b"{}\n", NDJSON, {"mapping": mapping}, 422),
+    ]
+    for body, headers, query, status in cases:
+        answer = await http.post(BATCHES, content=body, headers=headers, params=query)
+        assert answer.status_code == status, (body, answer.text)
+    async with here.parts.database.connection() as connection:
+        assert await connection.fetchval("select count(*) from batches") == 0
+
+
+async def test_what_packs_too_well_is_stopped(http: httpx.AsyncClient, member: str, projecting: Instance) -> None:
+    head = ndjson([purchase("t-1")])
+    bomb = gzip.compress(head + b" " * 200_000_000, 6)
+    assert len(bomb) < 300_000
+    answer = await http.post(BATCHES, content=bomb, headers=PACKED)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    shown = await finished(http, answer.headers["location"])
+    assert (shown["state"], shown["posted"]) == ("cut_off", 1)
+
+
+async def test_a_watcher_is_told_until_the_end(
+    settings: GatewaySettings, http: httpx.AsyncClient, member: str, others: Others
+) -> None:
+    others.silent = True
+    sent = await http.post(BATCHES, content=ndjson(purchase(f"t-{n}") for n in range(20)), headers=NDJSON)
+    watched = asyncio.create_task(http.get(sent.headers["location"], headers={"accept": "text/event-stream"}))
+    async with gateway(settings, "worker"):
+        await until(lambda: len(others.heard) > 20)
+        assert not watched.done()
+        await others.resume()
+        answer = await asyncio.wait_for(watched, 20)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    told = [json.loads(each.partition("data: ")[2]) for each in answer.text.split("\n\n") if "data: " in each]
+    assert told[-1] == (await http.get(sent.headers["location"])).json()
+    assert told[-1]["state"] == "done"
+    assert told[0]["posted"] == 0
+    assert [each["posted"] for each in told] == sorted(each["posted"] for each in told)
