@@ -44,6 +44,7 @@ _ALWAYS: Final[dict[int, tuple[str, ...]]] = {
 
 _TEXTS: Final[dict[str, Any]] = {
     "application/x-ndjson": FILE,
+    "text/csv": "till,when,total,customer\n7-000123,2026-03-14T09:26:53Z,4730,m-42\n",
     # What is JSON is YAML.
     "application/yaml": json.dumps(PROGRAM, indent=2),
     "text/event-stream": 'id: 17\nevent: points.awarded.v1\ndata: {"type": "points.awarded.v1", …}\n\n',

@@ -61,6 +61,8 @@ PROMISES: Final[dict[str, Promise]] = {
     "quote": Promise(("earn", "read"), _ACTIVITY),
     "send_batch": Promise(("earn",), ("batch_unknown",)),
     "get_batch": Promise(("earn", "read"), ("batch_unknown",)),
+    "resume_batch": Promise(("earn",), ("batch_unknown", "upload_complete", "offset_mismatch")),
+    "head_batch": Promise(("earn", "read"), ("batch_unknown",)),
     "get_errors": Promise(("earn", "read"), ("batch_unknown",)),
     "get_lines": Promise(("earn", "read"), ("batch_unknown",)),
     # members
@@ -123,6 +125,7 @@ PROMISES: Final[dict[str, Promise]] = {
     "put_partner": Promise(("admin",), ("partner_unknown",)),
     "get_partner": Promise((), ("partner_unknown",)),
     "create_key": Promise(("admin",), ("partner_unknown", "program_unknown")),
+    "rotate_key": Promise(("admin",), ("partner_unknown", "key_unknown"), may_lack_body=True),
     "revoke_key": Promise(("admin",), ("partner_unknown", "key_unknown")),
     "put_partnership": Promise(("admin",), ("partner_unknown",)),
     "get_partnership": Promise(("admin",), ("partner_unknown",)),

@@ -7,7 +7,7 @@ from typing import Any
 import schemathesis
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", "text/csv")
 def as_it_is(_: Any, text: Any) -> bytes:
     """A file is described as text."""
     return str(text).encode()
