@@ -167,6 +167,12 @@ ROUTES = [
         ),
     ),
     Route("POST", "/v1/webhooks/whk-1/rotate", {}, bad=(("/overlap_seconds", {"overlap_seconds": -1}),)),
+    Route(
+        "POST",
+        "/v1/partners/operator/keys/k-1/rotate",
+        {},
+        bad=(("/overlap_seconds", {"overlap_seconds": -1}), ("/overlap_seconds", {"overlap_seconds": "1"})),
+    ),
     Route("POST", "/v1/webhooks/whk-1/enable", {}),
     Route("POST", "/v1/webhooks/whk-1/disable", {}),
     Route("POST", "/v1/deliveries/whk-1-5/redeliver", {}),
@@ -378,7 +384,7 @@ ROUTES = [
         ),
     ),
 ]
-FILES = ("POST", "/v1/programs/{program}/batches")
+FILES = [("POST", "/v1/programs/{program}/batches"), ("PATCH", "/v1/programs/{program}/batches/{batch}")]
 """Takes no JSON; what can be wrong with a file is in test_batches."""
 
 
@@ -402,7 +408,7 @@ def test_no_route_that_takes_a_body_is_left_out() -> None:
         return any(route.method == method and pattern.fullmatch(route.path) for route in ROUTES)
 
     left_out = [each for each in every_route() if each[0] in {"PUT", "POST", "PATCH"} and not tried(*each)]
-    assert left_out == [FILES]
+    assert sorted(left_out) == sorted(FILES)
 
 
 async def counts(database: Database) -> dict[str, int]:
