@@ -134,6 +134,9 @@ def _complete_response(
         headers.append("Retry-After")
     if status == 401:
         headers.append("WWW-Authenticate")
+    if status < 300 and all(content.get("schema") == {} for content in response.get("content", {}).values()):
+        # Nothing is shown, which FastAPI describes as anything at all.
+        response.pop("content", None)
     shown = {each: {"description": _HEADERS[each], "schema": {"type": "string"}} for each in headers}
     response["headers"] = {**shown, **response.get("headers", {})}
     for media, content in response.get("content", {}).items():

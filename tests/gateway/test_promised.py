@@ -29,7 +29,7 @@ async def test_scopes_and_methods_that_are_told_are_those_that_open(
             made = await http.post("/v1/partners/operator/keys", json=body)
             assert made.status_code == 201, made.text
             keys[wanted] = made.json()["secret"]
-        headers = {"authorization": f"Bearer {keys[wanted]}", "prefer": "wait=0"}
+        headers = {"authorization": f"Bearer {keys[wanted]}", "last-event-id": "no number"}
         # What is sent is wrong, so that nothing comes of it; who may not ask is told that first.
         return await http.request(method, path, headers=headers, json=[] if method != "get" else None)
 
@@ -41,7 +41,8 @@ async def test_scopes_and_methods_that_are_told_are_those_that_open(
             continue
         at = filled(path).replace("/partners/1", "/partners/operator")
         without = await ask(method, at, set(SCOPES) - told)
-        assert (without.status_code, without.json()["code"]) == (403, "scope_missing"), (method, path)
+        assert without.status_code == 403, (method, path)
+        assert method == "head" or without.json()["code"] == "scope_missing", (method, path)
         allowed = await http.request("OPTIONS", at)
         assert allowed.status_code == 405
         methods = {each.upper() for each in document["paths"][path]}
