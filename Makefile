@@ -10,7 +10,7 @@ DATA_DIR ?= .laurel
 PORT ?= 8080
 BASKETS ?=
 
-.PHONY: help install up demo test test-kafka bench lint types imports contracts check clean clean-data
+.PHONY: help install up demo test test-kafka bench lint types imports contracts openapi check clean clean-data
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ imports: $(INSTALLED) ## who may import whom
 
 contracts: $(INSTALLED) ## schemas and AsyncAPI document say what the classes say
 	@$(BIN)/python -m laurel.contracts.generate --check
+
+openapi: $(INSTALLED) ## the OpenAPI document is clean under Redocly's linter, where Node is
+	@$(BIN)/python scripts/lint_openapi.py
 
 check: lint types imports contracts ## all of the four above
 

@@ -46,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="give tests a real Apache Kafka, with idempotent producers, in place of the embedded broker",
     )
+    parser.addoption("--chance", default="2", help="how many requests of chance each operation of the API gets")
 
 
 @pytest.fixture(scope="session")

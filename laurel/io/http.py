@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laurel.errors import Fault, Problem, Refused
@@ -160,7 +161,26 @@ async def _on_http(request: Request, error: Exception) -> Response:
     response = problem_response(Problem(code, str(detail)), request.url.path)
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
+    if error.status_code == 405:
+        allowed = _methods_of(request)
+        if allowed:
+            response.headers["allow"] = ", ".join(sorted(allowed))
     return response
+
+
+def know_methods(app: FastAPI, methods: Mapping[str, Iterable[str]]) -> None:
+    """Let 405 name all methods of a path; the routes alone would name those of the first one that fits."""
+    # Of two templates that fit, the one with fewer names is meant.
+    paths = sorted(methods, key=lambda path: path.count("{"))
+    app.state.methods = [(compile_path(path)[0], frozenset(methods[path])) for path in paths]
+
+
+def _methods_of(request: Request) -> frozenset[str]:
+    for regex, methods in getattr(request.app.state, "methods", ()):
+        if regex.match(request.url.path):
+            found: frozenset[str] = methods
+            return found
+    return frozenset()
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 
-from laurel.io.http import service_app
+from laurel.io.http import know_methods, service_app
 from services.gateway.documenting import document
 from services.gateway.routes import ROUTERS
 from services.gateway.wiring import Api, Parts
 
-_DESCRIPTION = (
+DESCRIPTION = (
     "Report what members did, see what it earned, redeem it. Errors are problem documents (RFC 9457) with a stable "
     "`code`; writes wait for their outcome as `Prefer` says."
 )
@@ -27,7 +28,8 @@ def application(parts: Parts, api: Api | None) -> FastAPI:
     app.state.api = api
     for router in ROUTERS:
         app.include_router(router)
-    app.openapi = lambda: document(app, _DESCRIPTION)  # type: ignore[method-assign]
+    know_methods(app, methods_by_path())
+    app.openapi = lambda: document(app, DESCRIPTION)  # type: ignore[method-assign]
     asyncapi = files("laurel.contracts").joinpath("asyncapi.json").read_bytes()
 
     @app.get("/asyncapi.json", include_in_schema=False)
@@ -35,3 +37,13 @@ def application(parts: Parts, api: Api | None) -> FastAPI:
         return Response(asyncapi, media_type="application/json")
 
     return app
+
+
+def methods_by_path() -> dict[str, set[str]]:
+    """Return the methods of every path of the public API."""
+    found: dict[str, set[str]] = {}
+    for router in ROUTERS:
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            found.setdefault(route.path, set()).update(route.methods or ())
+    return found

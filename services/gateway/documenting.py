@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from laurel.values import ID_PATTERN, PLAIN_ID_PATTERN
+from services.gateway.completing import TAGS, complete
 from services.gateway.shown import ProblemShown
 
 if TYPE_CHECKING:
@@ -83,7 +84,14 @@ def document(app: FastAPI, description: str) -> dict[str, Any]:
     """Return the OpenAPI document, made once."""
     if app.openapi_schema is None:
         schema = get_openapi(
-            title=app.title, version=app.version, description=description, routes=app.routes, openapi_version="3.1.0"
+            title=app.title,
+            version=app.version,
+            summary="Points and rewards from declarative programs",
+            description=description,
+            routes=app.routes,
+            openapi_version="3.1.0",
+            license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+            servers=[{"url": "/", "description": "The gateway that answers this"}],
         )
         shapes: list[type[BaseModel]] = [*_described.values(), ProblemShown]
         _, definitions = models_json_schema([(shape, "validation") for shape in shapes], ref_template=_REF)
@@ -93,8 +101,18 @@ def document(app: FastAPI, description: str) -> dict[str, Any]:
         components["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer lk_…`"}
         }
+        for path, item in schema["paths"].items():
+            for method, operation in item.items():
+                complete(operation, _name_of(operation["operationId"], path, method), path, components["schemas"])
+        used = {tag for item in schema["paths"].values() for operation in item.values() for tag in operation["tags"]}
+        schema["tags"] = [{"name": name, "description": text} for name, text in TAGS.items() if name in used]
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _name_of(given: str, path: str, method: str) -> str:
+    """Return the name of the function that answers; FastAPI's own id has the path and the method behind it."""
+    return given.removesuffix(re.sub(r"\W", "_", f"{path}_{method}"))
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:
@@ -124,10 +142,19 @@ def _path_parameter(name: str) -> dict[str, Any]:
     return {"in": "path", "name": name, "required": True, "schema": schema}
 
 
+_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
+    "cursor": {"type": "string", "pattern": "^[A-Za-z0-9._-]*={0,2}$"},
+    "Idempotency-Key": {"type": "string", "pattern": '^"[ !#-\\[\\]-~]{1,255}"$', "examples": ['"8e03978e-40d5"']},
+    # What is not understood is ignored, so nothing that is sent here is wrong.
+    "Prefer": {"type": "string", "examples": ["wait=5"]},
+    "Content-Encoding": {"enum": ["gzip", "identity"]},
+    "Last-Event-ID": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+}
+
+
 def _parameter(place: str, name: str, text: str, *, required: bool = False) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"}
-    if name == "limit":
-        schema = {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
+    schema: dict[str, Any] = _PARAMETERS.get(name, {"type": "string"})
     return {"in": place, "name": name, "required": required, "description": text, "schema": schema}
 
 

@@ -18,7 +18,7 @@ from services.gateway.app import application
 from services.gateway.naming import ADJUSTMENT, HOLD
 from services.gateway.routes import ROUTERS
 from services.gateway.settings import GatewaySettings
-from services.gateway.store import operations
+from services.gateway.store import operations, webhooks
 from services.gateway.store.operations import NewOperation
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery, points_door, purchase, redemption_door
 
@@ -153,6 +153,29 @@ ROUTES = [
     ),
     Route("POST", f"{BASE}/members/m-1/close", {}),
     Route("POST", f"{BASE}/members/m-1/erase", {}),
+    Route(
+        "POST",
+        "/v1/webhooks",
+        {"url": "https://example.com/hooks", "types": ["points.*"], "programs": [PROGRAM]},
+        bad=(
+            ("/url", {"url": ""}),
+            ("/url", {"url": "a\x00b"}),
+            ("/types", {"types": []}),
+            ("/types/0", {"types": ["a\x00b"]}),
+            ("/programs", {"programs": []}),
+            ("/programs/0", {"programs": ["a:b"]}),
+        ),
+    ),
+    Route("POST", "/v1/webhooks/whk-1/rotate", {}, bad=(("/overlap_seconds", {"overlap_seconds": -1}),)),
+    Route(
+        "POST",
+        "/v1/partners/operator/keys/k-1/rotate",
+        {},
+        bad=(("/overlap_seconds", {"overlap_seconds": -1}), ("/overlap_seconds", {"overlap_seconds": "1"})),
+    ),
+    Route("POST", "/v1/webhooks/whk-1/enable", {}),
+    Route("POST", "/v1/webhooks/whk-1/disable", {}),
+    Route("POST", "/v1/deliveries/whk-1-5/redeliver", {}),
     Route(
         "POST",
         f"{BASE}/members/m-1/merge",
@@ -361,7 +384,7 @@ ROUTES = [
         ),
     ),
 ]
-FILES = ("POST", "/v1/programs/{program}/batches")
+FILES = [("POST", "/v1/programs/{program}/batches"), ("PATCH", "/v1/programs/{program}/batches/{batch}")]
 """Takes no JSON; what can be wrong with a file is in test_batches."""
 
 
@@ -385,7 +408,7 @@ def test_no_route_that_takes_a_body_is_left_out() -> None:
         return any(route.method == method and pattern.fullmatch(route.path) for route in ROUTES)
 
     left_out = [each for each in every_route() if each[0] in {"PUT", "POST", "PATCH"} and not tried(*each)]
-    assert left_out == [FILES]
+    assert sorted(left_out) == sorted(FILES)
 
 
 async def counts(database: Database) -> dict[str, int]:
@@ -409,11 +432,13 @@ def is_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]
 
 @pytest.fixture
 async def held(database: Database) -> None:
-    """A hold of the operator's, as its request left it."""
+    """A hold of the operator's, as its request left it, and a webhook."""
     async with database.transaction() as connection:
         for kind, name in ((HOLD, "h-1"), (ADJUSTMENT, "a-1")):
             new = NewOperation(PROGRAM, kind, name, "operator", "m-1", "k")
             await operations.add(connection, [new], datetime.now(UTC))
+        url, types, now = "https://example.com/hooks", ["points.*"], datetime.now(UTC)
+        await webhooks.add(connection, "whk-1", "operator", "k-1", url, types, [PROGRAM], now, own_only=False)
 
 
 async def test_bad_bodies(http: httpx.AsyncClient, member: str, held: None, database: Database) -> None:

@@ -34,7 +34,7 @@ SECONDS = 14.0
 KNOWN = {"program": PROGRAM, "member": "m-1", "partner": "operator"}
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", "text/csv")
 def as_it_is(_: Any, text: str) -> bytes:
     """A file is described as text."""
     return text.encode()
