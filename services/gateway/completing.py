@@ -26,6 +26,7 @@ TAGS: Final = {
     "Redeeming": "Rewards, redemptions and vouchers.",
     "Events": "What happens, as it happens.",
     "Webhooks": "Where events are sent to, and what became of each.",
+    "Exports": "Rows of the services that hold them, for whoever starts from nothing.",
     "Audit": "Who changed what.",
     "Reports": "What is outstanding, and who owes whom.",
 }
@@ -34,6 +35,7 @@ _ALWAYS: Final[dict[int, tuple[str, ...]]] = {
     400: ("malformed",),
     401: ("unauthenticated",),
     403: ("scope_missing",),
+    408: ("too_slow",),
     413: ("too_large",),
     415: ("unsupported",),
     422: ("invalid",),

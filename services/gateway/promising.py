@@ -42,11 +42,13 @@ _MERGE: Final = ("member_unknown", "identifier_blocked", "member_not_active", "h
 _REDEMPTION: Final = (
     "member_unknown", "partner_unknown", "identifier_blocked", "reward_unknown", "resource_unknown",
     "member_not_active", "partner_not_active", "insufficient_points", "sold_out", "blacked_out", "not_eligible",
-    "limit_reached", "below_minimum", "key_used", "not_offered", "currency_not_accepted", "program_closed", "discarded",
+    "limit_reached", "below_minimum", "key_used", "not_offered", "currency_not_accepted", "program_closed",
+    "hold_expired", "partner_refused", "redemption_cancelled", "discarded",
 )  # fmt: skip
 _VOUCHER: Final = (
     "voucher_unknown", "voucher_spent", "voucher_expired", "voucher_void", "voucher_exceeds_basket",
-    "currency_not_accepted", "member_not_active", "not_eligible", "discarded",
+    "voucher_insufficient", "voucher_not_here", "over_returned", "currency_not_accepted", "member_not_active",
+    "not_eligible", "discarded",
 )  # fmt: skip
 
 PROMISES: Final[dict[str, Promise]] = {
@@ -108,7 +110,16 @@ PROMISES: Final[dict[str, Promise]] = {
     "get_rewards": Promise(("read", "redeem"), ("member_unknown",)),
     "get_reward": Promise(("read", "redeem"), ("reward_unknown",)),
     "redeem": Promise(("redeem",), _REDEMPTION),
+    "quote_redemption": Promise(("redeem", "read"), _REDEMPTION),
     "get_redemption": Promise(("read", "redeem"), ("redemption_unknown",)),
+    "confirm_redemption": Promise(("redeem",), (*_REDEMPTION, "redemption_unknown", "redemption_ended",
+                                                "redemption_not_held"), may_lack_body=True),
+    "cancel_redemption": Promise(("redeem",), ("redemption_unknown", "redemption_ended", "redemption_used",
+                                               "member_not_active", "discarded")),
+    "put_resource": Promise(("admin",), ("resource_unknown", "discarded")),
+    "get_resource": Promise(("read", "redeem"), ("resource_unknown",)),
+    "give_codes": Promise(("admin",), ("reward_unknown",)),
+    "get_fulfilment": Promise(("admin",), ("reward_unknown",)),
     "list_vouchers": Promise(("read", "redeem"), ("member_unknown",)),
     "get_voucher": Promise(("read", "redeem"), ("voucher_unknown",)),
     "redeem_voucher": Promise(("redeem",), _VOUCHER),
@@ -143,6 +154,7 @@ PROMISES: Final[dict[str, Promise]] = {
     "list_deliveries": Promise(("read",), ("webhook_unknown",)),
     "redeliver": Promise(("read",), ("webhook_unknown", "delivery_unknown", "webhook_disabled", "events_gone"),
                          may_lack_body=True),
+    "export_rows": Promise(("admin",), ("not_found",)),
     "get_audit": Promise(("admin",), ("program_unknown",)),
     "get_liability": Promise(("admin",)),
 }  # fmt: skip

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
 from laurel.contracts import http as asked
+from laurel.contracts import http_redeeming
 from laurel.contracts.activity import Activity, QuotedActivity
 from laurel.contracts.reading import read
 from laurel.errors import PROBLEMS
@@ -79,7 +80,12 @@ def test_every_body_and_answer_has_an_example_that_is_right(document: dict[str, 
 
 
 def test_an_example_of_a_body_is_read_like_any_other(document: dict[str, Any]) -> None:
-    shapes: dict[str, Any] = {**vars(asked), "Activity": Activity, "QuotedActivity": QuotedActivity}
+    shapes: dict[str, Any] = {
+        **vars(asked),
+        **vars(http_redeeming),
+        "Activity": Activity,
+        "QuotedActivity": QuotedActivity,
+    }
     read_so_far = 0
     for _, _, operation in operations(document):
         content = operation.get("requestBody", {}).get("content", {}).get(JSON, {})
