@@ -47,6 +47,17 @@ async def test_a_reward_is_published_changed_and_listed(http: httpx.AsyncClient,
     assert [each["reward"] for each in rest["data"]] == ["r-2", "r-3"]
 
 
+async def test_how_a_partner_is_reached_is_shown_to_the_operator_alone(http: httpx.AsyncClient) -> None:
+    door = {"url": "https://acme.example/fulfil"}
+    assert (await http.put(f"{REWARDS}/mug", json={**MUG, "fulfilment": door})).status_code == 201
+    made = await http.post("/v1/partners/operator/keys", json={"scopes": ["read"], "programs": [PROGRAM]})
+    reader = {"authorization": f"Bearer {made.json()['secret']}"}
+    for path in (REWARDS, f"{REWARDS}/mug"):
+        assert "acme.example" in (await http.get(path)).text
+        seen = await http.get(path, headers=reader)
+        assert (seen.status_code, "acme.example" in seen.text) == (200, False)
+
+
 async def test_a_reward_on_its_way_is_shown_where_its_answer_says(
     http: httpx.AsyncClient, others: Others, projecting: Instance
 ) -> None:

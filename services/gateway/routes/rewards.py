@@ -41,6 +41,7 @@ from services.gateway.wanting import judging_of, known_of
 
 if TYPE_CHECKING:
     from laurel.io.saying import Saying
+    from services.gateway.guarding import Caller
     from services.gateway.store.programs import ProgramHead
 
 router = APIRouter()
@@ -117,7 +118,7 @@ async def put_reward(request: Request) -> Response:
 )
 async def get_rewards(request: Request) -> Response:
     """Without a member or a day: the newest documents. With one: what counts now, and for whom."""
-    _, head = await in_program(request, "read", "redeem")
+    caller, head = await in_program(request, "read", "redeem")
     query = query_of(request, "member", "on", "affordable", "limit", "cursor")
     limit, after = limit_of(query), cursor_of(query)
     if {"member", "on", "affordable"} & query.keys():
@@ -125,10 +126,11 @@ async def get_rewards(request: Request) -> Response:
         shown = page(rows, limit, rows[-1]["reward"] if rows else "")
         if "affordable" in query:
             shown["data"] = [each for each in shown["data"] if each["eligible"] and each["affordable"]]
+        shown["data"] = [_seen_by(caller, each) for each in shown["data"]]
         return Response(msgspec.json.encode(shown), media_type="application/json")
     async with api_of(request).database.connection() as connection:
         found = await store.rewards(connection, head.program, after, limit)
-    data = [_shown(reward, document) for reward, document in found]
+    data = [_seen_by(caller, _shown(reward, document)) for reward, document in found]
     return Response(
         msgspec.json.encode(page(data, limit, found[-1][0] if found else "")), media_type="application/json"
     )
@@ -171,7 +173,7 @@ async def _browse(
 )
 async def get_reward(request: Request) -> Response:
     """As it is offered. `state` is that of the newest document: `pending` while it is on its way."""
-    _, head = await in_program(request, "read", "redeem")
+    caller, head = await in_program(request, "read", "redeem")
     query_of(request)
     reward = path_id(request, "reward", "reward_unknown")
     async with api_of(request).database.connection() as connection:
@@ -185,7 +187,7 @@ async def get_reward(request: Request) -> Response:
         shown["state"] = asked.state if asked.is_pending else requests.REFUSED
         shown |= {"code": asked.code} if asked.code is not None else {}
         shown |= {"delayed": True} if asked.is_pending and asked.delayed else {}
-    return Response(msgspec.json.encode(shown), media_type="application/json")
+    return Response(msgspec.json.encode(_seen_by(caller, shown)), media_type="application/json")
 
 
 @router.get(
@@ -220,6 +222,11 @@ def _reward_id(request: Request) -> str:
     except Problem:
         fault = Fault("/path/reward", "bad_format", "This cannot be an id")
         raise Problem("invalid", errors=[fault]) from None
+
+
+def _seen_by(caller: Caller, shown: dict[str, Any]) -> dict[str, Any]:
+    """Leave out how a partner is reached, which is for the program's operator alone."""
+    return shown if caller.is_admin else {name: each for name, each in shown.items() if name != "fulfilment"}
 
 
 def _shown(reward: str, document: bytes) -> dict[str, Any]:

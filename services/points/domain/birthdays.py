@@ -30,7 +30,7 @@ def birthday_due(wallet: Wallet, until: datetime) -> datetime | None:
 def celebrate(wallet: Wallet, at: datetime, programs: Programs) -> tuple[AnyFact, ...]:
     """Let the rules judge a birthday, by the version in force then; the next one is a year later.
 
-    It counts to no cap and no limit: it comes once a year whatever they say.
+    It counts to no cap and no limit: it comes once a year whatever they say. Who has left is given nothing.
     """
     program = programs.in_force(wallet.program, at, ANY_VERSION)
     if program is None or program.birthdays is None:
@@ -38,6 +38,8 @@ def celebrate(wallet: Wallet, at: datetime, programs: Programs) -> tuple[AnyFact
         return (BirthdayAwaited(at=at.replace(year=at.year + 1, day=min(at.day, 28))),)
     following = program.birthdays.next_after(wallet.attributes, at)
     awaited = BirthdayAwaited(at=following if following is not None else datetime.max.replace(tzinfo=at.tzinfo))
+    if wallet.status in {"closed", "erased"}:
+        return (awaited,)
     local = at.astimezone(program.zone)
     activity = ReportedActivity(id=f"{BIRTHDAY}-{local.year}", type=BIRTHDAY, member=wallet.member, occurred_at=at)
     seen = seen_for(wallet, program, activity)

@@ -87,6 +87,13 @@ async def test_a_birthday_pays_what_is_owed_and_fills_no_cap() -> None:
     assert till.balance.available == 100
 
 
+async def test_who_has_left_is_given_nothing() -> None:
+    till = await born("1990-07-14")
+    assert await at(till, datetime(2024, 7, 14, 8, tzinfo=UTC)) == 100
+    await till.ask("member.close_requested.v1", change="c-1", versions={"program": 1})
+    assert await at(till, datetime(2026, 7, 14, 8, tzinfo=UTC)) == 100
+
+
 async def test_a_program_that_gives_them_up_gives_nothing() -> None:
     till = await born("1990-07-14")
     till.programs.publish(load_program(a_document(BASE, clock="wall", effective_from="2024-06-01T00:00:00Z")))
