@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.points.decoding import Step
 from services.points.domain.asked import (
+    DecidePending,
     Enrol,
     EraseMember,
     Exchange,
@@ -174,11 +175,18 @@ def _follow_household(loaded: Loaded, step: Step) -> bool:
 
 
 def _follow_shares(loaded: Loaded, step: Step) -> bool:
-    """Name the wallets in which others have a share of what a return takes back; say if they were not named yet."""
-    activity = step.activity
-    if activity is None or activity.type != "return" or activity.of is None or not isinstance(step.asked, Report):
+    """Name the wallets in which others have a share of what a return takes back, or of what awaits a decision.
+
+    Say if they were not named yet.
+    """
+    asked, activity = step.asked, step.activity
+    if isinstance(asked, DecidePending):
+        name = (asked.partner, asked.activity)
+    elif activity is not None and activity.type == "return" and activity.of is not None and isinstance(asked, Report):
+        name = (asked.partner, activity.of)
+    else:
         return False
-    posting = loaded.wallets[step.key].postings.get((step.asked.partner, activity.of))
+    posting = loaded.wallets[step.key].postings.get(name)
     if posting is None or not posting.shares:
         return False
     before, step.shares = step.shares, {(step.key.program, share.member, share.journal) for share in posting.shares}
