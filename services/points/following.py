@@ -129,11 +129,15 @@ class Following:
 
 
 def _follow_original(loaded: Loaded, step: Step) -> bool:
-    """Name the wallet that an original was credited to, if it is not the one that the return names; say if so."""
+    """Name the wallet that an original was credited to, if a message about it names another one; say if so."""
     asked, activity = step.asked, step.activity
-    if activity is None or not step.takes_back or activity.of is None or not isinstance(asked, Report):
+    if isinstance(asked, DecidePending):
+        of: str | None = asked.activity
+    else:
+        of = activity.of if activity is not None and step.takes_back else None
+    if of is None or not isinstance(asked, Report | DecidePending):
         return False
-    known = loaded.known.get(ActivityKey(step.key.program, asked.partner, activity.of))
+    known = loaded.known.get(ActivityKey(step.key.program, asked.partner, of))
     if known is None or known.code is not None or known.member == step.key.member:
         return False
     step.key = WalletKey(step.key.program, known.member)

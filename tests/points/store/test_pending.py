@@ -33,7 +33,13 @@ async def shop(database: Database, *rules: dict[str, Any], **changes: Any) -> St
 
 
 def decision(till: StoredTill, activity: str, *, approve: bool, member: str = "m-1") -> Note:
-    fields = {"activity": activity, "partner": "shop", "approve": approve, "limit": None, "versions": {"program": 1}}
+    fields = {
+        "activity": activity,
+        "partner": "shop",
+        "approve": approve,
+        "limit": None,
+        "versions": {"program": 1, "partners": 1},
+    }
     cause = {"kind": "activity", "id": activity}
     return note("pending.decision_requested.v1", "sample", member, at=till.at, cause=cause, **fields)
 
@@ -92,6 +98,37 @@ async def test_a_decision_reaches_the_share_of_another(
     await till.send(report("sample", "m-1", paid("b-1", "return", of="p-1"), till.at))
     await till.send(report("sample", "m-1", paid("p-2"), till.at), report("sample", "m-1", paid("p-3"), till.at))
     assert [await stand(database, each) for each in ("m-1", "m-2")] == [(0, 200, 0), (0, 200, 0)]
+    assert await findings(database_urls) == []
+
+
+async def test_who_paid_is_found_by_the_activity(database: Database, database_urls: DatabaseUrls) -> None:
+    till = await shop(database, BASE, payers={"public": "return_to_payer"})
+    bought = purchase("a", 1000, till.at, payer={"kind": "public", "id": "m-2"})
+    await till.send(report("sample", "m-1", bought, till.at))
+    assert await stand(database, "m-2") == (0, 10, 0)
+    await till.send(decision(till, "a", approve=True))
+    assert await stand(database, "m-2") == (10, 0, 0)
+    assert await findings(database_urls) == []
+
+
+async def test_what_is_refilled_draws_from_the_block_of_who_pays_for_it(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    stay = {**STAY, "funding": {"funder": "hotel"}}
+    till = await shop(database, BASE, stay, caps=CAPS, returns={"refill_on_return": True})
+    till.programs.say("sample", "hotel", "approved", billing="prepaid")
+    paid_for = {"unit": "point", "units": 3, "amount": 3, "currency": "GBP", "reference": "r"}
+    versions = {"program": 1, "partners": 1}
+    await till.send(
+        note("block.top_up_requested.v1", "sample", "", at=till.at, partner="hotel", versions=versions, **paid_for)
+    )
+    await till.buy("a", 1200)
+    await till.report({**purchase("t", 200, till.at), "type": "stay"})
+    await till.send(decision(till, "a", approve=False))
+    # Of the 4 that the cap had refused, 3 are paid for.
+    assert (await stand(database, "m-1"), list((await till.counters()).values())) == ((3, 0, 0), [[3]])
+    async with database.connection() as connection:
+        assert await connection.fetchval("select used from blocks where partner = 'hotel'") == 3
     assert await findings(database_urls) == []
 
 
