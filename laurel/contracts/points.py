@@ -378,7 +378,11 @@ class PointsAvailable(WalletEvent):
 
 
 class PendingDecided(WalletEvent):
-    """Somebody decided about the pending points of an activity, or could not: `code` says why."""
+    """Somebody decided about the pending points of an activity, or could not: `code` says why.
+
+    `amount` is what waited in all wallets that the activity gave something to. Each of the others is told its own by an
+    event with `share_of`. `awards` are what a refill granted in the place of what was given up.
+    """
 
     TYPE: ClassVar[str] = "points.pending_decided.v1"
 
@@ -387,6 +391,9 @@ class PendingDecided(WalletEvent):
     approved: bool
     amount: NotNegative = 0
     code: Name | None = None
+    awards: list[Award] = Field(default_factory=list)
+    counters: list[CounterSeen] = Field(default_factory=list)
+    share_of: Id | None = None
 
 
 class TenderBack(Said):

@@ -369,13 +369,16 @@ def _funded(fact: f.FundingGiven, decided: Decided) -> tuple[Any, dict[str, Any]
     }
 
 
-def _pending_decided(fact: f.PendingDecided, _decided: Decided) -> tuple[Any, dict[str, Any]]:
+def _pending_decided(fact: f.PendingDecided, decided: Decided) -> tuple[Any, dict[str, Any]]:
     return said.PendingDecided, {
         "activity": fact.activity,
         "partner": fact.partner,
         "approved": fact.approved,
         "amount": fact.amount,
         "code": fact.code or None,
+        "awards": _awards(decided),
+        "counters": fact.counted,
+        "share_of": fact.share_of or None,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from services.points.decoding import Step, judged_by
-from services.points.domain.asked import Merge, Report
+from services.points.domain.asked import DecidePending, Merge, Report
 from services.points.domain.converting import next_date
 from services.points.ports import ProgramBook
 
@@ -20,6 +20,8 @@ def cut(steps: Sequence[Step], programs: ProgramBook) -> Iterable[Sequence[Step]
 def _before_returns(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
     """Cut a batch before a return whose original is in it: what it takes back is loaded once that is written.
 
+    The same holds for what is decided about an original's pending points.
+
     A merge stands alone, because who comes after it may belong to somebody else.
     """
     seen: set[tuple[str, str, str]] = set()
@@ -32,16 +34,24 @@ def _before_returns(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
             start = index + 1
             seen.clear()
             continue
-        if step.activity is None or not isinstance(step.asked, Report):
-            continue
-        program, partner = step.key.program, step.asked.partner
-        if step.takes_back and (program, partner, step.activity.of or "") in seen:
+        name = _original(step)
+        if name in seen:
             yield steps[start:index]
             start = index
             seen.clear()
-        seen.add((program, partner, step.activity.id))
+        if step.activity is not None and isinstance(step.asked, Report):
+            seen.add((step.key.program, step.asked.partner, step.activity.id))
     if start < len(steps):
         yield steps[start:]
+
+
+def _original(step: Step) -> tuple[str, str, str] | None:
+    """Return the name of the activity that a message takes back, or decides about."""
+    if isinstance(step.asked, DecidePending):
+        return step.key.program, step.asked.partner, step.asked.activity
+    if step.activity is not None and step.takes_back and isinstance(step.asked, Report):
+        return step.key.program, step.asked.partner, step.activity.of or ""
+    return None
 
 
 def _between_conversions(steps: Sequence[Step], programs: ProgramBook) -> Iterable[Sequence[Step]]:

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from services.points.deciders import Among, Decider
 from services.points.decoding import CannotProcessError, Step
-from services.points.domain.asked import Enrol, Report
+from services.points.domain.approving import decide_share
+from services.points.domain.asked import DecidePending, Enrol, Report
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.concerning import give_share, others_of, takes_part
-from services.points.domain.facts import ActivityPosted, ActivityRefused, ActivityReturned, AnyFact
+from services.points.domain.facts import ActivityPosted, ActivityRefused, ActivityReturned, AnyFact, PendingDecided
 from services.points.domain.joining import pass_on
 from services.points.domain.pooling import drawn, lend, short_of, with_pool
 from services.points.domain.returning import give_back_share
@@ -43,7 +44,7 @@ class Deciding:
                 others = self._concerned(batch, step, wallet)
             facts = self._judge(batch, step, step.decider, wallet, at, others)
         else:
-            moment = self._entering.moment(batch, wallet, at, None)
+            moment = self._entering.moment(batch, wallet, at, None, self._sharing(batch, step))
             try:
                 facts = step.decider.decide(wallet, step.asked, moment)
                 if step.pool and self._draw(batch, step, wallet, facts):
@@ -136,10 +137,17 @@ class Deciding:
                 found[role] = other
         return found
 
+    def _sharing(self, batch: Batch, step: Step) -> dict[str, Wallet]:
+        """Return the wallets in which others have a share of what is decided about, with what is due for them done."""
+        found: dict[str, Wallet] = {}
+        for program, member, _ in sorted(step.shares):
+            found[member] = batch.loaded.wallets[WalletKey(program, member)]
+            self._entering.apply_due_of(batch, step, found[member])
+        return found
+
     def _share(self, batch: Batch, step: Step, facts: tuple[AnyFact, ...], others: dict[str, Wallet]) -> None:
-        """Enter what an activity, or its return, means for others, each in a journal of its own."""
+        """Enter what an activity, its return or a decision about it means for others, each in a journal of its own."""
         first, key = facts[0], step.key
-        assert isinstance(step.asked, Report)
         decided = batch.decided[-1]
         posted = first if isinstance(first, ActivityPosted) else None
         for share in posted.shares if posted is not None else ():
@@ -149,14 +157,18 @@ class Deciding:
             moment = self._entering.moment(batch, other, max(decided.journal.at, other.at), None)
             given = give_share(other, key.member, posted, roles, step.asked.versions.partners, moment)
             self._enter_share(batch, step, other, moment.at, given, decided)
-        if isinstance(first, ActivityReturned):
+        if isinstance(first, ActivityReturned) or (isinstance(first, PendingDecided) and not first.code):
             for program, member, journal in sorted(step.shares):
                 other = batch.loaded.wallets[WalletKey(program, member)]
                 self._entering.apply_due_of(batch, step, other)
                 moment = self._entering.moment(batch, other, max(decided.journal.at, other.at), None)
-                back = give_back_share(other, key.member, first, journal, moment)
-                if back:
-                    self._enter_share(batch, step, other, moment.at, back, decided)
+                if isinstance(first, ActivityReturned):
+                    its = give_back_share(other, key.member, first, journal, moment)
+                else:
+                    assert isinstance(step.asked, DecidePending)  # it was just decided
+                    its = decide_share(other, key.member, step.asked, moment)
+                if its:
+                    self._enter_share(batch, step, other, moment.at, its, decided)
 
     def _enter_share(
         self, batch: Batch, step: Step, other: Wallet, at: datetime, facts: tuple[AnyFact, ...], of: Decided

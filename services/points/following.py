@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.points.decoding import Step
 from services.points.domain.asked import (
+    DecidePending,
     Enrol,
     EraseMember,
     Exchange,
@@ -128,11 +129,15 @@ class Following:
 
 
 def _follow_original(loaded: Loaded, step: Step) -> bool:
-    """Name the wallet that an original was credited to, if it is not the one that the return names; say if so."""
+    """Name the wallet that an original was credited to, if a message about it names another one; say if so."""
     asked, activity = step.asked, step.activity
-    if activity is None or not step.takes_back or activity.of is None or not isinstance(asked, Report):
+    if isinstance(asked, DecidePending):
+        of: str | None = asked.activity
+    else:
+        of = activity.of if activity is not None and step.takes_back else None
+    if of is None or not isinstance(asked, Report | DecidePending):
         return False
-    known = loaded.known.get(ActivityKey(step.key.program, asked.partner, activity.of))
+    known = loaded.known.get(ActivityKey(step.key.program, asked.partner, of))
     if known is None or known.code is not None or known.member == step.key.member:
         return False
     step.key = WalletKey(step.key.program, known.member)
@@ -174,11 +179,18 @@ def _follow_household(loaded: Loaded, step: Step) -> bool:
 
 
 def _follow_shares(loaded: Loaded, step: Step) -> bool:
-    """Name the wallets in which others have a share of what a return takes back; say if they were not named yet."""
-    activity = step.activity
-    if activity is None or activity.type != "return" or activity.of is None or not isinstance(step.asked, Report):
+    """Name the wallets in which others have a share of what a return takes back, or of what awaits a decision.
+
+    Say if they were not named yet.
+    """
+    asked, activity = step.asked, step.activity
+    if isinstance(asked, DecidePending):
+        name = (asked.partner, asked.activity)
+    elif activity is not None and activity.type == "return" and activity.of is not None and isinstance(asked, Report):
+        name = (asked.partner, activity.of)
+    else:
         return False
-    posting = loaded.wallets[step.key].postings.get((step.asked.partner, activity.of))
+    posting = loaded.wallets[step.key].postings.get(name)
     if posting is None or not posting.shares:
         return False
     before, step.shares = step.shares, {(step.key.program, share.member, share.journal) for share in posting.shares}

@@ -126,7 +126,7 @@ def funding_journal(
 
 def share_journal(message: Incoming, journal: Journal) -> tuple[Journal, Incoming]:
     """Make the row of what a message meant for another: it is no activity of theirs, and answers nobody."""
-    kind = "return_of_share" if journal.kind == "return" else "share"
+    kind = {"return": "return_of_share", "approval": "approval_of_share"}.get(journal.kind, "share")
     shared = replace(journal, kind=kind, body=None, hash="", correlation="", kept=True)
     return shared, Remembered("", message.id, message.program, message.member, "", message.traceparent)
 

@@ -67,6 +67,7 @@ class Needing:
                 needs.holds.add((*step.key, asked.hold))
             elif isinstance(asked, DecidePending):
                 needs.originals[ActivityKey(step.key.program, asked.partner, asked.activity)] = step.key
+                self._need_refilled(needs, step.key, asked)
             elif isinstance(asked, Adjust | Correct | DecideAdjustment):
                 _need_for_adjusting(needs, step.key, asked)
             elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
@@ -177,6 +178,15 @@ class Needing:
                 else activity.type in rule.on and rule.may_be_by(asked.partner)
             )
         }
+
+    def _need_refilled(self, needs: Needs, key: WalletKey, asked: DecidePending) -> None:
+        """Name the blocks that may pay for what is granted in the place of points that are given up."""
+        prepaying = self._programs.prepaying(key.program) if not asked.approve else ()
+        program = self._programs.in_force(key.program, asked.at, asked.versions.program) if prepaying else None
+        if program is not None and program.refill_on_return:
+            needs.blocks |= {
+                BlockName(key.program, rule.funder, rule.unit) for rule in program.rules if rule.funder in prepaying
+            }
 
     def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
         """Say that a wallet's tier and segments are needed, and its counts from the day before an activity on."""

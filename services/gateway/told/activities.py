@@ -93,6 +93,7 @@ class _Decided(Wallet, kw_only=True):
     approved: bool
     amount: int = 0
     code: str | None = None
+    counters: list[CounterTold] = msgspec.field(default_factory=list)
 
 
 _decode_posted = msgspec.json.Decoder(_Posted).decode
@@ -160,7 +161,7 @@ def pending_decided(message: Heard) -> Told:
         else:
             shown = {"id": said.activity, "state": POSTED, "approved": said.approved, "amount": said.amount}
             outcome = Outcome(correlation, POSTED, None, encode({**shown, "balances": said.balances}))
-    return Told(outcome=outcome, summary=summary_of(message, said))
+    return Told(outcome=outcome, summary=summary_of(message, said), details=_details(message, said))
 
 
 def refused(message: Heard) -> Told:
@@ -202,7 +203,7 @@ def _is_of(correlation: Correlation, activity: str) -> bool:
     return correlation.key.kind in {ACTIVITY, CLAIM} and correlation.key.id == activity
 
 
-def _details(message: Heard, said: _Posted) -> tuple[DetailSeen, ...]:
+def _details(message: Heard, said: _Posted | _Decided) -> tuple[DetailSeen, ...]:
     if not said.counters:
         return segments_of(message, said)
     place = place_of(message.source, message.sequence)

@@ -293,13 +293,24 @@ class PendingGivenUp(Fact, frozen=True, tag=True):
 
 
 class PendingDecided(Fact, frozen=True, tag=True):
-    """Somebody decided about the pending points of an activity, or could not: `code` says why."""
+    """Somebody decided about the pending points of an activity, or could not: `code` says why.
+
+    `amount` is what waited in all wallets that the activity gave something to; with `share_of` this one has a share of
+    that member's activity, and it is its own. `counted` are the counters that giving up moved, down by what is given up
+    and up by what is refilled; `unrefused` is what caps had refused to the award that was given up. `theirs` is what
+    others gave up, by rule, of the activity that the wallet knows as journal `of_journal`.
+    """
 
     activity: str
     partner: str
     approved: bool
     amount: int = 0
     code: str = ""
+    counted: tuple[Counted, ...] = ()
+    unrefused: tuple[Unrefused, ...] = ()
+    of_journal: int = 0
+    theirs: dict[str, int] = {}  # noqa: RUF012  # each gets its own
+    share_of: str = ""
 
 
 class FundingAwaited(Fact, frozen=True, tag=True):
@@ -638,7 +649,15 @@ ADJUSTING = (AdjustmentWaiting, PointsAdjusted, AdjustmentRefused, AdjustmentRej
 LOT_MAKING = (PointsGranted, LotRenewed, LotAdjusted, LotReceived)
 """The facts that make a lot, each named by its `lot` within the journal."""
 
-COUNTING = (ActivityPosted, ActivityReturned, PointsSent, PointsReceived, MemberAbsorbed, MemberParted)
+COUNTING = (
+    ActivityPosted,
+    ActivityReturned,
+    PendingDecided,
+    PointsSent,
+    PointsReceived,
+    MemberAbsorbed,
+    MemberParted,
+)
 """The facts that say which counters they moved."""
 
 HOLD_MOVING = (PointsHeld, HoldRefused, PointsCaptured, PointsReleased, PointsRestored)

@@ -55,7 +55,8 @@ class Moment:
     """The instant of a decision, never earlier than the wallet's own, and the number its journal will get.
 
     `activity` is what the message reports, decoded once for everybody; `shared` what is not the wallet's own; `others`
-    are the wallets of those whom the activity concerns besides, by their role.
+    are the wallets of those whom the activity concerns besides, by their role, or of those who have a share of the one
+    that is decided about, by their name.
     """
 
     at: datetime

@@ -56,11 +56,15 @@ def note_given_up(wallet: Wallet, fact: f.PendingGivenUp) -> None:
     """Let the posting know, if it is at hand."""
     for posting in wallet.postings.values():
         if posting.journal == fact.part.name.journal:
-            posting.clawed_back[fact.rule] = posting.clawed_back.get(fact.rule, 0) + fact.part.amount
+            posting.give_up(fact.rule, fact.part.amount)
 
 
-def decided(_wallet: Wallet, _journal: int, _fact: f.PendingDecided) -> None:
-    """Move nothing: what was decided moves what follows."""
+def note_theirs(wallet: Wallet, fact: f.PendingDecided) -> None:
+    """Let the posting know what others gave up of it, so that a return does not ask them for it again."""
+    posting = wallet.postings.get((fact.partner, fact.activity)) if fact.theirs else None
+    if posting is not None:
+        for rule, amount in fact.theirs.items():
+            posting.give_up(rule, amount)
 
 
 def awaited(wallet: Wallet, journal: int, fact: f.FundingAwaited) -> None:

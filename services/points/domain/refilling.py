@@ -1,12 +1,14 @@
 """A return moves the counters of its original's own windows, and what that makes room for is granted after all (S10).
 
+So does giving up what waits.
+
 What a window's cap had refused is granted oldest first, up to the room that the return freed, into lots with the dates
 of the transactions that it had been refused to; every other cap holds for it as it would have then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -65,16 +67,10 @@ def lower(
     return freed
 
 
-def give_limits_back(
-    program: CompiledProgram,
-    posting: Posting,
-    before: Sequence[RuleOutcome],
-    kept: Sequence[RuleOutcome],
-    counting: Counting,
-) -> None:
-    """Let a rule earn again whose whole award is gone with this return; a part of it gives nothing back."""
+def give_limits_back(program: CompiledProgram, posting: Posting, gone: Collection[str], counting: Counting) -> None:
+    """Let the rules earn again whose whole award is gone now; a part of it gives nothing back."""
     for rule in program.limited:
-        if before[rule.index].computed and not kept[rule.index].computed and rule.limit is not None:
+        if rule.id in gone and rule.limit is not None:
             for counted in posting.counted:
                 if counted.counter == rule.limit.counter:
                     counting.move(counted, -1)

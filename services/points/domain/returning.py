@@ -75,7 +75,11 @@ def take_back(
         freed = lower(program, posting, points, counting)
         if program.limited:
             before = _judge(program, asked.partner, original, posting, posting.returned)
-            give_limits_back(program, posting, before, kept, counting)
+            gone = {
+                rule.id for rule in program.limited if before[rule.index].computed and not kept[rule.index].computed
+            }
+            # What was given up while it waited has been given back with it.
+            give_limits_back(program, posting, gone - posting.given_up, counting)
         # What is refilled would not know what the account has counted of which this one is a part.
         for counted, amount in freed if wallet.merged_into is None else ():
             refilling.refill(CounterKey(counted.counter, counted.start), amount)

@@ -179,6 +179,8 @@ class Posting:
     counted: tuple[f.Counted, ...] = ()
     clawed_back: dict[str, int] = field(default_factory=dict)
     refilled: dict[str, int] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
+    """The rules of whose award nothing is left because it was given up while it waited."""
     returned: Returned = NOTHING_RETURNED
     qualified: tuple[QualifyingCounted, ...] = ()
     """What it counted towards tiers."""
@@ -216,6 +218,16 @@ class Posting:
     def seen(self) -> Mapping[str, Any]:
         """Return the member as the rules saw it: its attributes, with the tier, tenure and segments of then."""
         return seen_as(self.member, self.tier, self.tenure, self.segments)
+
+    def granted(self, rule: str) -> int:
+        """Return what a rule granted, refills included."""
+        return sum(judged.amount for judged in self.decision if judged.rule == rule) + self.refilled.get(rule, 0)
+
+    def give_up(self, rule: str, amount: int) -> None:
+        """Keep what of a rule's award was given up while it waited."""
+        self.clawed_back[rule] = self.clawed_back.get(rule, 0) + amount
+        if self.clawed_back[rule] >= self.granted(rule):
+            self.given_up.add(rule)
 
     def take(self, fact: f.ActivityReturned | f.PointsGranted | QualifyingCounted | f.PersonCounted) -> None:
         """Keep what came back, what was refilled, or what was counted towards tiers or of a person."""
@@ -405,6 +417,16 @@ def _returned(wallet: Wallet, _journal: int, fact: f.ActivityReturned) -> None:
     posting = wallet.postings.get((fact.partner, fact.of))
     if posting is not None:
         posting.take(fact)
+    _freed(wallet, fact)
+
+
+def _pending_decided(wallet: Wallet, _journal: int, fact: f.PendingDecided) -> None:
+    # What was decided moves the points by what follows.
+    pending.note_theirs(wallet, fact)
+    _freed(wallet, fact)
+
+
+def _freed(wallet: Wallet, fact: f.ActivityReturned | f.PendingDecided) -> None:
     _count(wallet, fact.counted)
     for less in fact.unrefused:
         wallet.refusals[less.journal, less.rule].left -= less.amount
@@ -767,7 +789,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.PointsGranted: _granted,
     f.PendingReleased: pending.released,
     f.PendingGivenUp: pending.given_up,
-    f.PendingDecided: pending.decided,
+    f.PendingDecided: _pending_decided,
     f.FundingAwaited: pending.awaited,
     f.FundingGiven: pending.funded,
     f.BlockDrawn: pending.drawn,

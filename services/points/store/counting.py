@@ -12,6 +12,7 @@ from services.points.domain.facts import (
     ActivityPosted,
     ActivityReturned,
     Counted,
+    PendingDecided,
     PointsGranted,
     decode_facts,
 )
@@ -182,7 +183,7 @@ def _refused(number: int, fact: object) -> list[tuple[int, str]]:
     """Return the refusals that a fact of a journal made or moved."""
     if isinstance(fact, ActivityPosted) and fact.counted:
         return [(number, judged.rule) for judged in fact.decision for cut in judged.capped_by if cut.refill]
-    if isinstance(fact, ActivityReturned):
+    if isinstance(fact, ActivityReturned | PendingDecided):
         return [(less.journal, less.rule) for less in fact.unrefused]
     if isinstance(fact, PointsGranted) and fact.of_journal:
         return [(fact.of_journal, fact.rule)]

@@ -14,6 +14,7 @@ from services.points.domain.facts import (
     ActivityReturned,
     LotName,
     LotPart,
+    PendingDecided,
     PendingGivenUp,
     PersonCounted,
     PointsGranted,
@@ -21,7 +22,7 @@ from services.points.domain.facts import (
     QualifyingCounted,
     decode_facts,
 )
-from services.points.domain.pending_state import note_given_up
+from services.points.domain.pending_state import note_given_up, note_theirs
 from services.points.domain.shared import Shared
 from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
 from services.points.ports import ActivityKey, Known, Loaded, Needs, Relation, WalletKey
@@ -276,8 +277,10 @@ async def _read_originals(
                 posting.take(fact)
             elif isinstance(fact, PostingCorrected):
                 note_correction(wallets[WalletKey(program, member)], fact)
-            elif isinstance(fact, PendingGivenUp):
+            elif isinstance(fact, PendingGivenUp) and fact.part.name.journal == of_journal:
                 note_given_up(wallets[WalletKey(program, member)], fact)
+            elif isinstance(fact, PendingDecided) and fact.of_journal == of_journal:
+                note_theirs(wallets[WalletKey(program, member)], fact)
             elif isinstance(fact, PointsGranted) and fact.of_journal == of_journal:
                 posting.take(fact)
                 lots.add((program, member, journal))

@@ -148,3 +148,57 @@ def _spend(member: str, amount: int) -> list[Any]:
     fields = {"hold": "h-1", "redemption": "h-1", "cause": {"kind": "hold", "id": "h-1"}, "at": START}
     held = note("hold.requested.v1", "sample", member, unit="point", amount=amount, **fields)
     return [held, note("hold.capture_requested.v1", "sample", member, **fields)]
+
+
+WAITING = {"pending": {"approval": True}}
+
+
+async def decide(till: Till, activity: str, *, approve: bool, limit: int | None = None) -> list[dict[str, Any]]:
+    fields = {"activity": activity, "partner": "shop", "approve": approve, "limit": limit, "versions": {"program": 1}}
+    return await till.ask("pending.decision_requested.v1", **fields)
+
+
+def pending(till: Till) -> list[int]:
+    return [wallet(till, member).balance("point").pending for member in ("m-1", "m-2", "m-3")]
+
+
+async def test_approval_reaches_both_sides_and_asks_for_the_limit_of_all() -> None:
+    till = await bank({**MINE, **WAITING}, {**THEIRS, **WAITING}, referred_by="m-2")
+    await till.report(paid("p-1"))
+    assert (points(till), pending(till)) == ([0, 0, 0], [200, 200, 0])
+    said = await decide(till, "p-1", approve=True, limit=399)
+    assert [(one["code"], one["amount"]) for one in said] == [("needs_approval", 400)]
+    said = await decide(till, "p-1", approve=True, limit=400)
+    assert [(one["type"], one["member"], one["amount"]) for one in said] == [
+        ("points.pending_decided.v1", "m-1", 400),
+        ("points.available.v1", "m-1", 200),
+        ("points.pending_decided.v1", "m-2", 200),
+        ("points.available.v1", "m-2", 200),
+    ]
+    assert [one["share_of"] for one in said if "share_of" in one] == [None, "m-1"]
+    assert (points(till), pending(till)) == ([200, 200, 0], [0, 0, 0])
+    assert (await decide(till, "p-1", approve=False))[0]["code"] == "nothing_pending"
+
+
+@pytest.mark.parametrize("mine", [MINE, {**MINE, **WAITING}])
+async def test_what_others_gave_up_is_not_asked_of_them_again(mine: dict[str, Any]) -> None:
+    till = await bank(mine, {**THEIRS, **WAITING}, referred_by="m-2")
+    await till.report(paid("p-1"))
+    await decide(till, "p-1", approve=False)
+    assert pending(till) == [0, 0, 0]
+    await till.report(paid("b-1", "return", of="p-1"))
+    assert points(till) == [0, 0, 0]
+    assert [wallet(till, member).balance("point").owed for member in ("m-1", "m-2")] == [0, 0]
+    # The next is the first again, once.
+    await till.report(paid("p-2"))
+    await till.report(paid("p-3"))
+    assert sum(points(till)) + sum(pending(till)) == 400
+
+
+async def test_a_payment_whose_reward_is_rejected_was_not_the_first() -> None:
+    till = await bank({**MINE, **WAITING}, {**THEIRS, **WAITING}, referred_by="m-2")
+    await till.report(paid("p-1"))
+    await decide(till, "p-1", approve=False)
+    await till.report(paid("p-2"))
+    await till.report(paid("p-3"))
+    assert pending(till) == [200, 200, 0]

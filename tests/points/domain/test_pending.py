@@ -187,6 +187,78 @@ async def test_points_that_are_given_up_are_not_taken_back_again() -> None:
     assert sums(till) == (10, 0, 0, 10)
 
 
+CAPS = [{"cap": "a-year", "unit": "point", "window": "calendar_year", "limit": 12}]
+
+
+async def test_what_is_given_up_makes_room_and_what_was_refused_is_granted_after_all() -> None:
+    till = await waiting({"approval": True}, STAY, caps=CAPS, returns={"refill_on_return": True})
+    await till.report({**_bought("s", 500), "type": "stay"})
+    await till.buy("a", 1000)
+    assert sums(till) == (10, 2, 0, 10)
+    await till.report({**_bought("t", 200), "type": "stay"})
+    await _decide(till, "a", approve=False)
+    # The cap of 12 let "a" wait for 2 and refused all 4 of "t"; what "a" was refused is nobody's any more.
+    assert sums(till) == (12, 0, 0, 12)
+    assert _counted(till) == [12]
+    await till.give_back("r", "a")
+    assert (sums(till), _counted(till)) == ((12, 0, 0, 12), [12])
+    await till.give_back("r-2", "t")
+    # 2 more of "t" had been refused and came back themselves.
+    assert (sums(till), _counted(till)) == ((10, 0, 0, 12), [10])
+
+
+async def test_without_refill_there_is_room_for_what_comes() -> None:
+    till = await waiting({"approval": True}, caps=CAPS, returns={"refill_on_return": False})
+    await till.buy("a", 1000)
+    await till.buy("b", 1000)
+    said = await _decide(till, "a", approve=False)
+    assert [(each["granted"], each["limit"]) for each in said[0]["counters"]] == [(2, 12)]
+    assert (sums(till), _counted(till)) == ((0, 2, 0, 0), [2])
+    await till.buy("c", 2000)
+    assert (sums(till), _counted(till)) == ((0, 12, 0, 0), [12])
+
+
+async def test_what_is_refilled_pays_what_is_owed_and_is_told() -> None:
+    till = await waiting({"approval": True}, STAY, caps=CAPS, returns={"refill_on_return": True})
+    await till.report({**_bought("s", 600), "type": "stay"})
+    await till.hold("h", 12)
+    await till.capture("h")
+    await till.give_back("r", "s")
+    await till.buy("a", 1200)
+    await till.report({**_bought("t", 500), "type": "stay"})
+    said = await _decide(till, "a", approve=False)
+    assert [(each["activity"], each["amount"], each["state"]) for each in said[0]["awards"]] == [("t", 10, "available")]
+    assert sums(till) == (0, 0, 2, 22)
+
+
+async def test_what_a_return_left_waiting_is_given_up_once() -> None:
+    till = await waiting({"approval": True}, caps=CAPS)
+    await till.buy("a", 1000)
+    await till.give_back("r", "a", amount=400)
+    assert _counted(till) == [6]
+    await _decide(till, "a", approve=False)
+    assert _counted(till) == [0]
+    await till.give_back("r-2", "a")
+    assert (sums(till), _counted(till)) == ((0, 0, 0, 0), [0])
+
+
+async def test_a_limit_is_free_again_once_for_what_was_given_up() -> None:
+    once = {"rule": "once", "on": ["stay"], "fixed": {"points": 7}, "limit": {"times": 2, "per": "year"}}
+    till = await waiting({"approval": True}, {**once, "pending": {"approval": True}})
+    for name in ("a", "b", "c"):
+        await till.report({**_bought(name, 100), "type": "stay"})
+    assert till.balance.pending == 14
+    await _decide(till, "a", approve=False)
+    await till.give_back("r", "a")
+    for name in ("d", "e"):
+        await till.report({**_bought(name, 100), "type": "stay"})
+    assert till.balance.pending == 14
+
+
+def _counted(till: Till) -> list[int]:
+    return [counter.counted for counter in till.wallet.counters.values()]
+
+
 async def _decide(till: Till, activity: str, *, approve: bool, limit: int | None = None) -> list[dict[str, Any]]:
     fields = {"activity": activity, "partner": "shop", "approve": approve, "limit": limit, "versions": {"program": 1}}
     return await till.ask("pending.decision_requested.v1", **fields)

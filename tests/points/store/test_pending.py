@@ -1,0 +1,164 @@
+"""Points that wait for an approval, over real tables: given up or released with the shares of others, and proved."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+from laurel.io.database import Database
+from laurel.io.migrating import DatabaseUrls
+from laurel.program import load_program
+from services.points.testing import Note, note
+from tests.points.domain.test_concerning import MINE, THEIRS, WAITING, paid
+from tests.points.domain.test_pending import CAPS, STAY
+from tests.points.store.test_concerning import _insist
+from tests.points.stored import StoredTill, findings
+from tests.points.till import enrolment, purchase, report
+from tests.program.samples import a_document
+
+pytestmark = pytest.mark.anyio
+
+BASE = {"rule": "base", "rate": {"points": 1, "per": 100}, **WAITING}
+
+
+async def shop(database: Database, *rules: dict[str, Any], **changes: Any) -> StoredTill:
+    till = StoredTill(load_program(a_document(*rules, clock="wall", **changes)))
+    till.database = database
+    await till.send(enrolment("sample", "m-2"))
+    await till.enrol(referred_by="m-2")
+    return till
+
+
+def decision(till: StoredTill, activity: str, *, approve: bool, member: str = "m-1") -> Note:
+    fields = {
+        "activity": activity,
+        "partner": "shop",
+        "approve": approve,
+        "limit": None,
+        "versions": {"program": 1, "partners": 1},
+    }
+    cause = {"kind": "activity", "id": activity}
+    return note("pending.decision_requested.v1", "sample", member, at=till.at, cause=cause, **fields)
+
+
+async def stand(database: Database, member: str) -> tuple[int, int, int]:
+    async with database.connection() as connection:
+        row = await connection.fetchrow("select available, pending, owed from balances where member = $1", member)
+    return tuple(row) if row is not None else (0, 0, 0)
+
+
+async def test_what_is_given_up_frees_its_window_and_refills_from_the_tables(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    till = await shop(database, BASE, STAY, caps=CAPS, returns={"refill_on_return": True})
+    await till.buy("a", 1000)
+    await till.report({**purchase("t", 200, till.at), "type": "stay"})
+    await till.report({**purchase("u", 300, till.at), "type": "stay"})
+    assert await stand(database, "m-1") == (2, 10, 0)
+    await till.send(decision(till, "a", approve=False))
+    assert (await stand(database, "m-1"), list((await till.counters()).values())) == ((10, 0, 0), [[10]])
+    # Returns of what was refilled and of what was given up, in one batch, take each only its own.
+    back = [{"id": f"r-{of}", "type": "return", "of": of, "occurred_at": till.at.isoformat()} for of in ("a", "u")]
+    await till.send(*(report("sample", "m-1", each, till.at) for each in back))
+    assert (await stand(database, "m-1"), list((await till.counters()).values())) == ((4, 0, 0), [[4]])
+    assert await findings(database_urls) == []
+    owner = await asyncpg.connect(database_urls.owner)
+    await owner.execute("update points.counters set counted = counted + 1 where member = 'm-1'")
+    await owner.close()
+    assert [finding.where for finding in await findings(database_urls)] == ["sample/m-1"]
+
+
+async def test_a_limit_by_person_is_free_again_once(database: Database, database_urls: DatabaseUrls) -> None:
+    limit = {"times": 1, "per": "year", "by": "person"}
+    till = await shop(database, {"rule": "once", "fixed": {"points": 7}, "limit": limit, **WAITING})
+    await till.send(enrolment("sample", "m-3", person="p"), enrolment("sample", "m-4", person="p"))
+    await till.send(report("sample", "m-3", purchase("a", 100, till.at), till.at))
+    await till.send(decision(till, "a", approve=False, member="m-3"))
+    back = {"id": "r", "type": "return", "of": "a", "occurred_at": till.at.isoformat()}
+    await till.send(report("sample", "m-3", back, till.at))
+    await till.send(*(report("sample", "m-4", purchase(each, 100, till.at), till.at) for each in ("b", "c")))
+    assert await stand(database, "m-4") == (0, 7, 0)
+    assert await findings(database_urls) == []
+
+
+@pytest.mark.parametrize("approve", [True, False])
+async def test_a_decision_reaches_the_share_of_another(
+    database: Database, database_urls: DatabaseUrls, *, approve: bool
+) -> None:
+    till = await shop(database, {**MINE, **WAITING}, {**THEIRS, **WAITING})
+    await till.send(report("sample", "m-1", paid("p-1"), till.at))
+    assert [await stand(database, each) for each in ("m-1", "m-2")] == [(0, 200, 0), (0, 200, 0)]
+    await till.send(decision(till, "p-1", approve=approve))
+    got = 200 if approve else 0
+    assert [await stand(database, each) for each in ("m-1", "m-2")] == [(got, 0, 0), (got, 0, 0)]
+    assert await findings(database_urls) == []
+    await till.send(report("sample", "m-1", paid("b-1", "return", of="p-1"), till.at))
+    await till.send(report("sample", "m-1", paid("p-2"), till.at), report("sample", "m-1", paid("p-3"), till.at))
+    assert [await stand(database, each) for each in ("m-1", "m-2")] == [(0, 200, 0), (0, 200, 0)]
+    assert await findings(database_urls) == []
+
+
+async def test_who_paid_is_found_by_the_activity(database: Database, database_urls: DatabaseUrls) -> None:
+    till = await shop(database, BASE, payers={"public": "return_to_payer"})
+    bought = purchase("a", 1000, till.at, payer={"kind": "public", "id": "m-2"})
+    await till.send(report("sample", "m-1", bought, till.at))
+    assert await stand(database, "m-2") == (0, 10, 0)
+    await till.send(decision(till, "a", approve=True))
+    assert await stand(database, "m-2") == (10, 0, 0)
+    assert await findings(database_urls) == []
+
+
+async def test_what_is_refilled_draws_from_the_block_of_who_pays_for_it(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    stay = {**STAY, "funding": {"funder": "hotel"}}
+    till = await shop(database, BASE, stay, caps=CAPS, returns={"refill_on_return": True})
+    till.programs.say("sample", "hotel", "approved", billing="prepaid")
+    paid_for = {"unit": "point", "units": 3, "amount": 3, "currency": "GBP", "reference": "r"}
+    versions = {"program": 1, "partners": 1}
+    await till.send(
+        note("block.top_up_requested.v1", "sample", "", at=till.at, partner="hotel", versions=versions, **paid_for)
+    )
+    await till.buy("a", 1200)
+    await till.report({**purchase("t", 200, till.at), "type": "stay"})
+    await till.send(decision(till, "a", approve=False))
+    # Of the 4 that the cap had refused, 3 are paid for.
+    assert (await stand(database, "m-1"), list((await till.counters()).values())) == ((3, 0, 0), [[3]])
+    async with database.connection() as connection:
+        assert await connection.fetchval("select used from blocks where partner = 'hotel'") == 3
+    assert await findings(database_urls) == []
+
+
+async def test_a_share_alone_is_decided_in_the_batch_that_gave_it(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    till = await shop(database, MINE, {**THEIRS, **WAITING})
+    said = await till.send(report("sample", "m-1", paid("p-1"), till.at), decision(till, "p-1", approve=False))
+    assert [(one["member"], one["amount"]) for one in said if one["type"] == "points.pending_decided.v1"] == [
+        ("m-1", 200),
+        ("m-2", 200),
+    ]
+    await till.send(report("sample", "m-1", paid("b-1", "return", of="p-1"), till.at))
+    assert [await stand(database, each) for each in ("m-1", "m-2")] == [(0, 0, 0), (0, 0, 0)]
+    assert await findings(database_urls) == []
+
+
+async def test_decisions_about_two_who_refer_each_other_at_once(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    mine, theirs = ({key: value for key, value in rule.items() if key != "limit"} for rule in (MINE, THEIRS))
+    till = await shop(database, {**mine, **WAITING}, {**theirs, **WAITING})
+    await till.send(enrolment("sample", "m-9", referred_by="m-1"))
+    await till.send(enrolment("sample", "m-8", referred_by="m-9"))
+    payments = [(member, f"{member}-{number}") for number in range(6) for member in ("m-1", "m-9", "m-8")]
+    await till.send(*(report("sample", who, paid(id_), till.at) for who, id_ in payments))
+    await asyncio.gather(
+        *(_insist(till, decision(till, id_, approve=id_.endswith(("1", "3")), member=who)) for who, id_ in payments)
+    )
+    # Two of each payer's six are approved; m-1 and m-9 have a share of another's besides.
+    stands = [await stand(database, each) for each in ("m-2", "m-1", "m-9", "m-8")]
+    assert stands == [(400, 0, 0), (800, 0, 0), (800, 0, 0), (400, 0, 0)]
+    assert await findings(database_urls) == []
