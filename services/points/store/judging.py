@@ -87,12 +87,11 @@ _FROM_OTHER = """
         values ('person ' || coalesce(k.person, o.person)), ('member ' || k.member)) as n (name)
     cross join lateral (
         select segment, measure from measured
-        where program = $1 and member = n.name and segment = any($5::text[]) offset 0) s
+        where program = $1 and member = n.name offset 0) s
     group by k.member, s.segment"""
-_CLEAR = """
-    delete from measured where (program, member, segment) in (
-        select program, member, segment from measured
-        where program > $1 || ' ' and program < $1 || '!' limit $2) returning 1"""
+# In no order, so that nothing is sorted, and by key alone: the other index would read a whole ranking for each.
+_LEFT_OVER = "select program, member from measured where program > $1 and program < $2 limit $3"
+_CLEAR = "delete from measured where program = $1 and member = any($2::text[])"
 
 _cuts = msgspec.json.Decoder(dict[str, Cut])
 
@@ -274,9 +273,8 @@ async def take_page(
     # Another program's past may reach back behind the day on which a member came here.
     there = [row for row in rows if row["enrolled_at"] is None or row["enrolled_at"] <= judgement.at]
     for over in sorted({segment.over for segment in due if segment.over}):
-        ranked = [segment.name for segment in due if segment.over == over]
         people = [row["member"] for row in there], [row["person"] for row in there]
-        taken += await connection.fetch(_FROM_OTHER, _into(program, over), *people, over, ranked)
+        taken += await connection.fetch(_FROM_OTHER, _into(program, over), *people, over)
     for member, segment, measure in taken:
         top = judgement.cuts[segment].top if segment in judgement.cuts else 0
         if top is not None and measure >= top:
@@ -290,4 +288,7 @@ async def take_page(
 
 async def clear_page(connection: asyncpg.Connection[Any], program: str, limit: int) -> bool:
     """Forget the next of what was measured in other programs; say whether there was any."""
-    return bool(await connection.fetch(_CLEAR, program, limit))
+    rows = await connection.fetch(_LEFT_OVER, f"{program} ", f"{program}!", limit)
+    for into in {row["program"] for row in rows}:
+        await connection.execute(_CLEAR, into, [row["member"] for row in rows if row["program"] == into])
+    return bool(rows)
