@@ -171,7 +171,7 @@ def inconsistencies(outline: Outline) -> Iterator[Fault]:
         for path, code, detail in conversion_faults(index, conversion, outline.conversions, outline.units):
             yield Fault(pointer_to(("conversions", index, *path)), code, detail)
         yield from _validity(conversion.voucher.validity, ("conversions", index, "voucher", "validity"))
-    yield from segment_faults(outline.segments, outline.segment_names, outline.units)
+    yield from segment_faults(outline.program, outline.segments, outline.segment_names, outline.units)
     yield from sharing_faults(outline.program, outline.units, outline.transfers, outline.exchanges)
 
 

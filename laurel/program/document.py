@@ -453,9 +453,11 @@ class SegmentRank(Part):
 
     Only members count who had something of it in each of the last `active_quarters`. Who belongs already stays while
     within `keeps` percent, or within `top` where that is not said; without a `top` nobody is taken in by rank.
+    `over` names another program whose members are ranked instead, by a unit that is counted there.
     """
 
     unit: UnitName
+    over: ProgramId | None = None
     months: Annotated[int, Field(strict=True, ge=1, le=120)]
     top: Rational | None = None
     keeps: Rational | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from laurel.contracts.reading import pointer_to
@@ -24,11 +25,15 @@ def rule_segment_faults(rule: Rule, names: Sequence[str]) -> Iterator[_Found]:
 
 
 def segment_faults(
-    segments: Mapping[int, Segment], names: Sequence[str], units: Mapping[str, Unit | None] | None
+    program: str | None,
+    segments: Mapping[int, Segment],
+    names: Sequence[str],
+    units: Mapping[str, Unit | None] | None,
 ) -> Iterator[Fault]:
     """Yield what is wrong with segments, in document order."""
     for index, segment in segments.items():
-        for path, code, detail in _segment(index, segment, segments, names, units):
+        found = chain(_segment(index, segment, segments, names, units), _over(segment.rank, program))
+        for path, code, detail in found:
             yield Fault(pointer_to(("segments", index, *path)), code, detail)
 
 
@@ -45,7 +50,8 @@ def _segment(
             break
     yield from _measure(segment)
     for key, measure in (("sum", segment.sum), ("rank", segment.rank)):
-        if measure is not None:
+        # What another program counts is not known here; it is looked at when it is judged.
+        if measure is not None and (measure is not segment.rank or measure.over is None):
             yield from _unit(key, measure, units)
     if segment.sum is not None:
         yield from _window(segment.sum)
@@ -81,6 +87,11 @@ def _unit(key: str, measure: SegmentSum | SegmentRank, units: Mapping[str, Unit 
         yield (key, "unit"), "unknown_reference", f"there is no unit {measure.unit} under units"
     elif unit is not None and not unit.counts_only:
         yield (key, "unit"), "not_allowed", f"{measure.unit} is points; a segment goes by what counts_only"
+
+
+def _over(rank: SegmentRank | None, program: str | None) -> Iterator[_Found]:
+    if rank is not None and rank.over is not None and rank.over == program:
+        yield ("rank", "over"), "not_allowed", "this is the program itself; its own members are ranked without over"
 
 
 def _window(summed: SegmentSum) -> Iterator[_Found]:

@@ -68,6 +68,8 @@ class CompiledRank:
     top: Fraction | None
     keeps: Fraction | None
     active_quarters: int
+    over: str | None = None
+    """The other program whose members are ranked, if they are not those of this one."""
 
     def window(self, day: date) -> Days:
         return Days(months_after(day, -self.months), day)
@@ -96,6 +98,11 @@ class CompiledSegment:
     joins_on: frozenset[str]
     joins_from: str | None
 
+    @property
+    def over(self) -> str | None:
+        """The other program that it looks at."""
+        return self.rank.over if self.rank is not None else None
+
     def is_judged_on(self, day: date) -> bool:
         """Whether the first moment of a day is one at which it is judged."""
         judged = self.judged
@@ -113,14 +120,22 @@ class CompiledSegments:
     zone: ZoneInfo
     segments: tuple[CompiledSegment, ...]
     units: frozenset[str]
-    """What they measure, counted by day."""
+    """What they measure in this program, counted by day."""
+    units_of_others: frozenset[tuple[str, str]] = frozenset()
+    """What they measure in other programs, each with the program."""
 
     @classmethod
     def from_document(cls, segments: Sequence[Segment], zone: ZoneInfo) -> CompiledSegments:
         """Compile the segments of a document that load_program gave."""
         compiled = tuple(_compiled(segment) for segment in segments)
-        measures = [each for segment in compiled for each in (segment.sum, segment.rank) if each is not None]
-        return cls(zone, compiled, frozenset(each.unit for each in measures))
+        measures = [
+            (each.unit, segment.over)
+            for segment in compiled
+            for each in (segment.sum, segment.rank)
+            if each is not None
+        ]
+        own = frozenset(unit for unit, over in measures if over is None)
+        return cls(zone, compiled, own, frozenset((over, unit) for unit, over in measures if over is not None))
 
     def judged_on(self, day: date) -> tuple[CompiledSegment, ...]:
         """Return the segments that are judged at the first moment of a day."""
@@ -144,9 +159,10 @@ class CompiledSegments:
         """Judge a member at a local midnight; None where nothing changes.
 
         `measures` are those of the member by segment, as far as it is to be thought of at all. Who leaves is decided
-        first, because members of one segment may be excluded from another.
+        first, because members of one segment may be excluded from another. A segment whose ranking over another program
+        came to no cut at all, because there is nothing to rank there, is not judged: nobody enters, nobody leaves.
         """
-        due = self.judged_on(local_date(at, self.zone))
+        due = [each for each in self.judged_on(local_date(at, self.zone)) if each.over is None or each.name in cuts]
         before = {each.segment for each in book.held}
         known = {segment.name for segment in self.segments}
         left = [name for name in sorted(before) if name not in known]
@@ -239,6 +255,7 @@ def _compiled(segment: Segment) -> CompiledSegment:
             None if rank.top is None else rank.top / 100,
             None if rank.keeps is None else rank.keeps / 100,
             rank.active_quarters,
+            rank.over,
         ),
         judged=segment.judged,
         lasts_days=segment.lasts_days,

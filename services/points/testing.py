@@ -155,9 +155,11 @@ class FixedPrograms:
     def with_segments(self) -> list[str]:
         return sorted(program for program in self._versions if self.has_segments(program))
 
-    def units_of_segments(self, program: str) -> list[str]:
+    def units_of_segments(self, program: str) -> list[tuple[str, str]]:
         versions = self._versions.get(program, ())
-        return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
+        judged = [each.segments for each in versions if each.segments is not None]
+        own = {(program, unit) for each in judged for unit in each.units}
+        return sorted(own.union(*(each.units_of_others for each in judged)))
 
     def zone(self, program: str) -> ZoneInfo:
         return self._versions[program][-1].zone

@@ -122,7 +122,8 @@ _SETS = {
     "what is measured waits for a judgement": """
         select m.program || '/' || m.member, m.segment || ' was measured at ' || m.measure
         from points.measured m
-        where not exists (select from points.judgements j where j.program = m.program and j.state <> 'done')""",
+        where not exists (
+            select from points.judgements j where j.program = split_part(m.program, ' ', 1) and j.state <> 'done')""",
     "every kept activity has its journal": """
         select a.program || '/' || a.partner || '/' || a.activity, 'no journal ' || a.journal || ' of ' || a.member
         from points.activities a

@@ -28,10 +28,13 @@ class Members:
         self.program = program
         self.numbers = 0
 
-    async def open(self, count: int, **changes: Any) -> None:
+    async def open(self, count: int, *, people: bool = False, **changes: Any) -> None:
         await self.door.publish(json.loads(json.dumps({**_DOCUMENT, "program": self.program, **changes}, default=str)))
         joined = "2023-01-10T12:00:00+00:00"
-        bodies = [{"member": f"m-{number}", "enrolled_at": joined} for number in range(count)]
+        bodies = [
+            {"member": f"m-{number}", "enrolled_at": joined, **({"person": f"p-{number}"} if people else {})}
+            for number in range(count)
+        ]
         await gather_bounded([partial(self.door.call, "POST", f"{self.path}/members", each, 201) for each in bodies], 8)
 
     async def spend(self, year: int, pounds: dict[str, int]) -> None:
@@ -138,4 +141,34 @@ async def test_a_rule_for_those_who_are_invited(town: Town) -> None:
     await members.turn("2025-06-01T00:00:00+00:00")
     said = await members.door.report(members.program, back)
     assert {each["rule"]: each["amount"] for each in said["reversals"]} == {"base": 10, "welcome": 10}
+    await town.prove()
+
+
+async def test_who_spends_most_in_one_program_is_invited_to_another(town: Town) -> None:
+    """CP-1 over two programs: ranked over the members of the Clubcard, known by their person, invited to the Plus."""
+    there = Members(town.door(), "clubcard-ranked")
+    await there.open(10, people=True)
+    plus: Any = read_yaml(_FILE.with_name("clubcard-plus.yaml").read_text(encoding="utf-8"))
+    segments = [{**each, "rank": {**each["rank"], "over": there.program}} for each in plus["segments"]]
+    here = Members(town.door(), "clubcard-plus-invites")
+    published = {**plus, "program": here.program, "segments": segments}
+    await here.door.publish(json.loads(json.dumps(published, default=str)))
+    # Here m-1 has no account, and the others have another number.
+    for number, member in ((0, "m-7"), (2, "m-5"), (3, "m-0"), (9, "m-2")):
+        body = {"member": member, "enrolled_at": "2023-01-10T12:00:00+00:00", "person": f"p-{number}"}
+        await here.door.call("POST", f"{here.path}/members", body, 201)
+    pounds = (5200, 4800, 4800, 3900, 3100, 2900, 2500, 2000, 1500, 1000)
+    await there.spend(2024, {f"m-{number}": each for number, each in enumerate(pounds)})
+    # The clock there stands still: nothing that time alone brings about changes what was spent.
+    await here.turn("2025-01-01T00:00:00+00:00")
+    found = {
+        member: [each["name"] for each in (await here.door.call("GET", f"{here.path}/members/{member}"))["segments"]]
+        for member in ("m-0", "m-2", "m-5", "m-7")
+    }
+    assert found == {"m-0": [], "m-2": [], "m-5": ["invited"], "m-7": ["invited"]}
+    assert await there.belong() == {}
+    joining = {"id": "opens", "type": "plus_opened", "member": "m-5", "occurred_at": "2025-02-01T12:00:00+00:00"}
+    await here.door.report(here.program, joining)
+    shown = await here.door.call("GET", f"{here.path}/members/m-5")
+    assert [each["name"] for each in shown["segments"]] == ["plus"]
     await town.prove()

@@ -187,6 +187,31 @@ def test_only_so_many_memberships_are_remembered() -> None:
     assert len(member.book.past) == PAST_MAX
 
 
+def over_another(segment: dict[str, Any]) -> dict[str, Any]:
+    return {**segment, "rank": {**segment["rank"], "over": "other", "unit": "counted-there"}}
+
+
+def test_what_is_ranked_over_another_program_is_counted_there() -> None:
+    segments = compiled(FRUIT, PLUS, over_another({**INVITED, "segment": "theirs"}), INVITED)
+    assert segments.units == {"fruit", "spend"}
+    assert segments.units_of_others == {("other", "counted-there")}
+    assert [each.over for each in segments.segments] == [None, None, "other", None]
+
+
+def test_a_ranking_over_nothing_changes_nothing() -> None:
+    """Without a cut there was nothing to rank; with one that took nobody in, who belonged leaves."""
+    member = Member(over_another(PLUS), over_another(INVITED))
+    cuts = {"plus": Cut(10, None, 300), "invited": Cut(10, 400, None)}
+    assert member.judge(NEW_YEAR, cuts, plus=500, invited=500) is not None
+    joined = member.segments.joined(member.book, "plus_opened", NEW_YEAR)
+    assert joined is not None
+    member.book.apply(joined)
+    assert member.judge(NEW_YEAR + timedelta(days=365)) is None
+    assert belongs(member.book) == {"plus": False}
+    assert member.judge(NEW_YEAR + timedelta(days=365), {"plus": Cut(), "invited": Cut()}) is not None
+    assert belongs(member.book) == {}
+
+
 FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("/segments/0/sum/unit", document({**FRUIT, "sum": {"unit": "point", "weeks": 8, "least": 1}})),
     ("/segments/0/sum/unit", document({**FRUIT, "sum": {"unit": "nothing", "weeks": 8, "least": 1}})),
@@ -210,6 +235,17 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
         "/segments/0/rank/keeps",
         document({**INVITED, "excludes": [], "rank": {"unit": "spend", "months": 1, "top": 20, "keeps": 10}}),
     ),
+    # Its own members are ranked without saying so; a sum is never over another program; the unit there must be named.
+    (
+        "/segments/0/rank/over",
+        {**document({**INVITED, "excludes": [], "rank": {**INVITED["rank"], "over": "other"}}), "program": "other"},
+    ),
+    ("/segments/0/rank/over", document({**INVITED, "excludes": [], "rank": {**INVITED["rank"], "over": "No Program"}})),
+    (
+        "/segments/0/rank/unit",
+        document({**INVITED, "excludes": [], "rank": {"over": "other", "months": 12, "top": 20}}),
+    ),
+    ("/segments/0/sum/over", document({**FRUIT, "sum": {**FRUIT["sum"], "over": "other"}})),
     ("/earning/0/segments/0", document(rules=({**BASE, "segments": ["nobody"]},))),
     ("/earning/0/segments/1", document(FRUIT, rules=({**BASE, "segments": ["fruit", "fruit"]},))),
     ("/segments/0/surprise", document({**FRUIT, "surprise": 1})),

@@ -15,6 +15,7 @@ from laurel.calendars import local_date
 from laurel.io.database import Connection
 from laurel.io.health import Health
 from laurel.io.keeping import keep_doing
+from laurel.io.telemetry import logger
 from laurel.io.unit import UnitOfWork
 from laurel.program.segments import CompiledSegment
 from services.points.domain.facts import AnyFact
@@ -25,13 +26,14 @@ from services.points.ports import Announcement, OpenJudgement, Store, WalletKey
 from services.points.road import Road
 
 PART = "judge"
+log = logger(__name__)
 
 
 class JudgingStore(Store, Protocol):
     """A store that also knows how far judgements are."""
 
-    async def judged_until(self, program: str, units: Sequence[str]) -> datetime | None:
-        """Return the instant of the last judgement, or the day of the first thing that was counted."""
+    async def judged_until(self, program: str, units: Sequence[tuple[str, str]]) -> datetime | None:
+        """Return the instant of the last judgement, or the day of the first thing counted of programs' units."""
 
     async def begin_judgement(self, program: str, at: datetime, *, is_done: bool = False) -> None:
         """Note that members are to be judged, or that up to then there is nothing to judge."""
@@ -42,19 +44,25 @@ class JudgingStore(Store, Protocol):
     async def measure(
         self, judgement: OpenJudgement, segments: Sequence[CompiledSegment], day: date, limit: int
     ) -> OpenJudgement:
-        """Measure the next members; after the last of them, rank all. Return how the judgement stands then."""
+        """Measure the next members; after the last of them, rank all. Return how the judgement stands then.
+
+        `segments` that are ranked over another program follow when all others are measured.
+        """
 
     async def to_judge(
-        self, judgement: OpenJudgement, names: Sequence[str], known: Sequence[str], limit: int
+        self, judgement: OpenJudgement, due: Sequence[CompiledSegment], known: Sequence[str], limit: int
     ) -> tuple[dict[WalletKey, dict[str, int]], bool]:
         """Return the next members to be judged with what was measured of them, and whether they are the last."""
+
+    async def clear(self, judgement: OpenJudgement, limit: int) -> None:
+        """Forget the next of what was measured in other programs; once there is none, the judgement is done."""
 
 
 class JudgedPrograms(Programs, Protocol):
     """Programs, of which those with segments can be listed."""
 
     def with_segments(self) -> list[str]: ...
-    def units_of_segments(self, program: str) -> list[str]: ...
+    def units_of_segments(self, program: str) -> list[tuple[str, str]]: ...
 
 
 class Judge:
@@ -93,17 +101,47 @@ class Judge:
         assert program is not None  # it was begun by a version
         day = local_date(found.at, program.zone)
         segments = program.segments.segments if program.segments is not None else ()
-        due = [segment for segment in segments if segment.is_judged_on(day)]
-        if found.state == "measuring":
-            found = await store.measure(found, due, day, self._batch_max)
-        if found.state == "measuring":
+        if found.state == "clearing":
+            await store.clear(found, self._batch_max)
             return [], []
-        names, known = [segment.name for segment in due], [segment.name for segment in segments]
-        measures, _ = await store.to_judge(found, names, known, self._batch_max)
+        due = [each for each in segments if each.is_judged_on(day) and self._can_be_judged(found, each)]
+        if found.state != "judging":
+            found = await store.measure(found, due, day, self._batch_max)
+        if found.state != "judging":
+            return [], []
+        measures, _ = await store.to_judge(found, due, [segment.name for segment in segments], self._batch_max)
         if not measures:
             return [], []
         judgement = Judgement(program, found.at, found.cuts)
         return await self._road.run_judgement(store, judgement, measures, turned_to=turned_to)
+
+    def _can_be_judged(self, found: OpenJudgement, segment: CompiledSegment) -> bool:
+        """Whether there is anything to rank: over another program only where it is known, and counts that by day.
+
+        Once members are judged, what was ranked says so, whatever is published meanwhile.
+        """
+        rank = segment.rank
+        if rank is None or rank.over is None:
+            return True
+        if found.state == "judging":
+            return segment.name in found.cuts
+        other = self._programs.in_force(rank.over, found.at, ANY_VERSION)
+        by_tiers = other is not None and other.tiers is not None and "day" in other.tiers.grains.get(rank.unit, ())
+        if by_tiers or (rank.over, rank.unit) in self._programs.units_of_segments(rank.over):
+            return True
+        # Said at the first step, not at each of them.
+        if found.state != "measuring" or found.after:
+            return False
+        log.warning(
+            "a segment is not judged: there is nothing to rank over the other program",
+            program=found.program,
+            segment=segment.name,
+            over=rank.over,
+            unit=rank.unit,
+            reason="unknown_program" if other is None else "not_counted",
+            at=found.at.isoformat(),
+        )
+        return False
 
 
 def _now() -> datetime:

@@ -2,6 +2,10 @@
 
 A page and how far the judgement has come commit together, so it can stop anywhere and goes on where it was: nobody is
 judged twice, nobody is missed. What is measured stands in a table, never in memory.
+
+A ranking over another program measures the members there, without a lock, after the members here: of each human, known
+by its person or else by the member's id, what its best account has. It stands under the names of both programs until
+the members here have been judged by it.
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ from laurel.program.segments import CompiledRank, CompiledSegment, Cut, Days
 from services.points.ports import OpenJudgement, WalletKey
 
 MEASURING: Final = "measuring"
+RANKING: Final = "ranking"
 JUDGING: Final = "judging"
+CLEARING: Final = "clearing"
 DONE: Final = "done"
 
 # Whoever holds the row goes on with the judgement; others look for another one, or come back later.
@@ -25,18 +31,23 @@ _OPEN = """
     select program, at, state, after, cuts from judgements
     where program = any($1::text[]) and state <> 'done' order by program, at limit 1 for update skip locked"""
 _LAST = "select max(at) from judgements where program = $1"
-_FIRST_DAY = "select min(day) from tier_counts where program = $1 and grain = 'day' and unit = any($2::text[])"
+_FIRST_DAYS = """
+    select k.program, (
+        select min(day) from tier_counts where program = k.program and grain = 'day' and unit = k.unit) as day
+    from unnest($1::text[], $2::text[]) as k (program, unit)"""
+_FIRST_MEMBER = "select min(enrolled_at) from wallets where program = $1"
 _BEGIN = "insert into judgements (program, at, state) values ($1, $2, $3) on conflict do nothing"
 _ADVANCE = "update judgements set state = $3, after = $4, cuts = coalesce($5, cuts) where program = $1 and at = $2"
 
 _MEMBERS = """
-    select member, status from wallets where program = $1 and member > $2 order by program, member limit $3"""
+    select member, status, person, enrolled_at from wallets
+    where program = $1 and member > $2 order by program, member limit $3"""
 
 # Each member is reached by its key, whatever the planner believes of the table.
 _MEASURE = """
     insert into measured (program, member, segment, measure)
-    select $1, k.member, $3, s.measure
-    from unnest($2::text[]) as k (member)
+    select $10, k.name, $3, max(s.measure)
+    from unnest($2::text[], $11::text[]) as k (member, name)
     cross join lateral (
         select coalesce(sum(amount), 0)::bigint as measure from tier_counts
         where program = $1 and member = k.member and grain = 'day' and unit = $4 and day >= $5 and day < $6 offset 0) s
@@ -45,7 +56,9 @@ _MEASURE = """
             select coalesce(sum(amount), 0) from tier_counts
             where program = $1 and member = k.member and grain = 'day' and unit = $4 and day >= q.first
               and day < q.until) > 0), true)
-        from unnest($8::date[], $9::date[]) as q (first, until))"""
+        from unnest($8::date[], $9::date[]) as q (first, until))
+    group by k.name
+    on conflict (program, member, segment) do update set measure = greatest(measured.measure, excluded.measure)"""
 
 _SIZE = "select count(*) from measured where program = $1 and segment = $2"
 _PLACE = """
@@ -63,6 +76,23 @@ _BELONGING = """
         select names from segments where program = $1 and member = k.member offset 0) s
     where s.names && $3::text[] or not s.names <@ $4::text[]"""
 
+# By its person, said here or there, and by the same id where no person is said there. No row of another human has
+# such a name, because an account with a person is measured under that alone.
+_FROM_OTHER = """
+    select k.member, s.segment, max(s.measure) as measure
+    from unnest($2::text[], $3::text[]) as k (member, person)
+    left join lateral (
+        select person from wallets where program = $4 and member = k.member offset 0) o on true
+    cross join lateral (
+        values ('person ' || coalesce(k.person, o.person)), ('member ' || k.member)) as n (name)
+    cross join lateral (
+        select segment, measure from measured
+        where program = $1 and member = n.name offset 0) s
+    group by k.member, s.segment"""
+# In no order, so that nothing is sorted, and by key alone: the other index would read a whole ranking for each.
+_LEFT_OVER = "select program, member from measured where program > $1 and program < $2 limit $3"
+_CLEAR = "delete from measured where program = $1 and member = any($2::text[])"
+
 _cuts = msgspec.json.Decoder(dict[str, Cut])
 
 
@@ -75,13 +105,26 @@ async def find_open(connection: asyncpg.Connection[Any], programs: Sequence[str]
     return OpenJudgement(program, at, state, after, _cuts.decode(cuts) if cuts else {})
 
 
-async def judged_until(connection: asyncpg.Connection[Any], program: str, units: Sequence[str]) -> datetime | None:
-    """Return the instant of the last judgement, or the day of the first thing that was counted, if there was any."""
+async def judged_until(
+    connection: asyncpg.Connection[Any], program: str, units: Sequence[tuple[str, str]]
+) -> datetime | None:
+    """Return the instant of the last judgement, or the day of the first thing that was counted, if there was any.
+
+    What another program counts is of no matter before there is a member here.
+    """
     last: datetime | None = await connection.fetchval(_LAST, program)
     if last is not None:
         return last
-    first: date | None = await connection.fetchval(_FIRST_DAY, program, list(units))
-    return None if first is None else datetime.combine(first, time.min, UTC)
+    if not units:
+        return None
+    found = await connection.fetch(_FIRST_DAYS, [each for each, _ in units], [unit for _, unit in units])
+    days = [(each, datetime.combine(day, time.min, UTC)) for each, day in found if day is not None]
+    starts = [day for each, day in days if each == program]
+    others = [day for each, day in days if each != program]
+    since: datetime | None = await connection.fetchval(_FIRST_MEMBER, program) if others else None
+    if since is not None:
+        starts.append(max(since, min(others)))
+    return min(starts, default=None)
 
 
 async def begin(connection: asyncpg.Connection[Any], program: str, at: datetime, state: str) -> None:
@@ -95,10 +138,53 @@ async def measure_page(
     segments: Sequence[CompiledSegment],
     day: date,
     limit: int,
-) -> tuple[str, bool]:
-    """Measure the next members, those who are active; return the last one, and whether it is the end."""
-    rows = await connection.fetch(_MEMBERS, judgement.program, judgement.after, limit)
-    members = [member for member, status in rows if status == "active"]
+) -> tuple[str, str]:
+    """Measure the next members, those who are active; return in which state the judgement is then, and how far.
+
+    The members here come first, then those of each other program over which something is ranked.
+    """
+    overs = sorted({segment.over for segment in segments if segment.over})
+    if judgement.state == MEASURING:
+        own = [segment for segment in segments if segment.over is None]
+        last = await _measure_members(
+            connection, judgement.program, judgement.program, judgement.after, own, day, limit
+        )
+        if last is not None:
+            return MEASURING, last
+    else:
+        at, _, after = judgement.after.partition(" ")
+        overs = [over for over in overs if over >= at]
+        if overs:
+            over, *overs = overs
+            theirs = [segment for segment in segments if segment.over == over]
+            start, into = after if over == at else "", _into(judgement.program, over)
+            last = await _measure_members(connection, over, into, start, theirs, day, limit)
+            if last is not None:
+                return RANKING, f"{over} {last}"
+    return (RANKING, f"{overs[0]} ") if overs else (JUDGING, "")
+
+
+def _into(program: str, over: str) -> str:
+    """Return under what name the measures of another program stand; names of programs have no spaces."""
+    return f"{program} {over}"
+
+
+async def _measure_members(
+    connection: asyncpg.Connection[Any],
+    program: str,
+    into: str,
+    after: str,
+    segments: Sequence[CompiledSegment],
+    day: date,
+    limit: int,
+) -> str | None:
+    """Measure the next members of a program; return the last one, or None at the end."""
+    rows = await connection.fetch(_MEMBERS, program, after, limit)
+    active = [row for row in rows if row["status"] == "active"]
+    members = [row["member"] for row in active]
+    names = members
+    if into != program:
+        names = [f"person {row['person']}" if row["person"] else f"member {row['member']}" for row in active]
     for segment in segments if members else ():
         quarters: Sequence[Days] = ()
         if segment.sum is not None:
@@ -110,7 +196,7 @@ async def measure_page(
             continue
         await connection.execute(
             _MEASURE,
-            judgement.program,
+            program,
             members,
             segment.name,
             unit,
@@ -119,8 +205,10 @@ async def measure_page(
             least,
             [quarter.first for quarter in quarters],
             [quarter.end for quarter in quarters],
+            into,
+            names,
         )
-    return (rows[-1]["member"] if rows else judgement.after), len(rows) < limit
+    return rows[-1]["member"] if len(rows) == limit else None
 
 
 async def cuts_of(
@@ -130,7 +218,8 @@ async def cuts_of(
     found = {}
     for segment in segments:
         if segment.rank is not None:
-            found[segment.name] = await _cut(connection, program, segment.name, segment.rank)
+            into = program if segment.over is None else _into(program, segment.over)
+            found[segment.name] = await _cut(connection, into, segment.name, segment.rank)
     return found
 
 
@@ -162,24 +251,30 @@ async def advance(
 async def take_page(
     connection: asyncpg.Connection[Any],
     judgement: OpenJudgement,
-    names: Sequence[str],
+    due: Sequence[CompiledSegment],
     known: Sequence[str],
     limit: int,
 ) -> tuple[dict[WalletKey, dict[str, int]], str, bool]:
     """Return the next members with what was measured of them, the last one, and whether it is the end.
 
-    `names` are the segments that are judged, `known` all that the version has.
+    `due` are the segments that are judged, `known` the names of all that the version has.
     Of those who belong nowhere only such are returned as a ranking may take in.
     """
+    names = [segment.name for segment in due]
     program = judgement.program
     rows = await connection.fetch(_MEMBERS, program, judgement.after, limit)
     members = [row["member"] for row in rows]
     if not members:
         return {}, judgement.after, True
     found: dict[WalletKey, dict[str, int]] = {}
-    for (member,) in await connection.fetch(_BELONGING, program, members, list(names), list(known)):
+    for (member,) in await connection.fetch(_BELONGING, program, members, names, list(known)):
         found[WalletKey(program, member)] = {}
     taken = await connection.fetch(_TAKE, program, judgement.after, members[-1])
+    # Another program's past may reach back behind the day on which a member came here.
+    there = [row for row in rows if row["enrolled_at"] is None or row["enrolled_at"] <= judgement.at]
+    for over in sorted({segment.over for segment in due if segment.over}):
+        people = [row["member"] for row in there], [row["person"] for row in there]
+        taken += await connection.fetch(_FROM_OTHER, _into(program, over), *people, over)
     for member, segment, measure in taken:
         top = judgement.cuts[segment].top if segment in judgement.cuts else 0
         if top is not None and measure >= top:
@@ -189,3 +284,11 @@ async def take_page(
         if key in found:
             found[key][segment] = measure
     return found, members[-1], len(members) < limit
+
+
+async def clear_page(connection: asyncpg.Connection[Any], program: str, limit: int) -> bool:
+    """Forget the next of what was measured in other programs; say whether there was any."""
+    rows = await connection.fetch(_LEFT_OVER, f"{program} ", f"{program}!", limit)
+    for into in {row["program"] for row in rows}:
+        await connection.execute(_CLEAR, into, [row["member"] for row in rows if row["program"] == into])
+    return bool(rows)

@@ -85,7 +85,7 @@ class Ledger:
     async def advance(self, turn: OpenTurn, after: str, *, done: bool) -> Counts:
         return await turning.advance(self._connection, turn, after, done=done)
 
-    async def judged_until(self, program: str, units: Sequence[str]) -> datetime | None:
+    async def judged_until(self, program: str, units: Sequence[tuple[str, str]]) -> datetime | None:
         return await judging.judged_until(self._connection, program, units)
 
     async def begin_judgement(self, program: str, at: datetime, *, is_done: bool = False) -> None:
@@ -97,21 +97,27 @@ class Ledger:
     async def measure(
         self, judgement: OpenJudgement, segments: Sequence[CompiledSegment], day: date, limit: int
     ) -> OpenJudgement:
-        after, is_last = await judging.measure_page(self._connection, judgement, segments, day, limit)
-        if is_last:
-            cuts = await judging.cuts_of(self._connection, judgement.program, segments)
-            stands = judgement._replace(state=judging.JUDGING, after="", cuts=cuts)
-        else:
-            stands = judgement._replace(after=after)
+        state, after = await judging.measure_page(self._connection, judgement, segments, day, limit)
+        stands = judgement._replace(state=state, after=after)
+        if state == judging.JUDGING:
+            stands = stands._replace(cuts=await judging.cuts_of(self._connection, judgement.program, segments))
         await judging.advance(self._connection, stands, stands.state, stands.after, stands.cuts)
         return stands
 
     async def to_judge(
-        self, judgement: OpenJudgement, names: Sequence[str], known: Sequence[str], limit: int
+        self, judgement: OpenJudgement, due: Sequence[CompiledSegment], known: Sequence[str], limit: int
     ) -> tuple[dict[WalletKey, dict[str, int]], bool]:
-        members, after, is_last = await judging.take_page(self._connection, judgement, names, known, limit)
-        await judging.advance(self._connection, judgement, judging.DONE if is_last else judging.JUDGING, after)
+        members, after, is_last = await judging.take_page(self._connection, judgement, due, known, limit)
+        state = judging.JUDGING
+        if is_last:
+            more = await judging.clear_page(self._connection, judgement.program, limit)
+            state = judging.CLEARING if more else judging.DONE
+        await judging.advance(self._connection, judgement, state, after)
         return members, is_last
+
+    async def clear(self, judgement: OpenJudgement, limit: int) -> None:
+        if not await judging.clear_page(self._connection, judgement.program, limit):
+            await judging.advance(self._connection, judgement, judging.DONE, judgement.after)
 
     async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
         return await relations(self._connection, wallets)

@@ -182,10 +182,12 @@ class KnownPrograms:
         """Return the programs that have segments, or had."""
         return sorted(self._with_segments)
 
-    def units_of_segments(self, program: str) -> list[str]:
-        """Return what segments of any version measure."""
+    def units_of_segments(self, program: str) -> list[tuple[str, str]]:
+        """Return what segments of any version measure, each with the program in which it is counted."""
         versions = self._versions.get(program, {}).values()
-        return sorted({unit for each in versions if each.segments is not None for unit in each.segments.units})
+        judged = [each.segments for each in versions if each.segments is not None]
+        own = {(program, unit) for each in judged for unit in each.units}
+        return sorted(own.union(*(each.units_of_others for each in judged)))
 
     def gives_to_others(self, program: str) -> bool:
         """Say whether by any version others than the member may get points."""

@@ -124,6 +124,10 @@ DAMAGES = [
         "insert into points.measured (program, member, segment, measure) values ('clubcard', 'm-1', 'fruit', 1)",
         "what is measured waits for a judgement",
     ),
+    (
+        "insert into points.measured values ('clubcard other', 'person p-1', 'invited', 1)",
+        "what is measured waits for a judgement",
+    ),
     ("update points.holds set captured = 1", "tables are folds of the journals"),
     ("update points.holds set captured = 2, cancelled = 2", "of a hold no more is spent or given back"),
     ("update points.adjustments set written_off = 1", "tables are folds of the journals"),
