@@ -71,7 +71,8 @@ async def test_nothing_is_answered_that_is_not_described(
         with pytest.raises(FailureGroup, match="404"):
             await asyncio.to_thread(_try_all, forgotten, address, key)
     described = {f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item}
-    assert seen.keys() == described
+    # schemathesis.toml leaves out what never ends; test_events reads it.
+    assert seen.keys() == described - {"GET /v1/events/stream"}
     assert set().union(*seen.values()) >= {200, 404, 422}
 
 

@@ -115,7 +115,11 @@ async def test_hundred_at_once_take_no_more_than_there_is(database: Database, da
 
 
 async def test_limits_across_batches_and_stores_of_other_zones(database: Database) -> None:
-    stores = {"office-1": {"type": "office"}, "office-2": {"type": "office", "time_zone": "America/New_York"}}
+    stores = {
+        "office-1": {"type": "office"},
+        "office-2": {"type": "office", "time_zone": "America/New_York"},
+        "station-1": {"type": "station"},
+    }
     till = till_of(database, "seven-eleven", stores=stores)
     till.at = START
     await till.enrol()
