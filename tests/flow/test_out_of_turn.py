@@ -399,6 +399,7 @@ async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     await door.report(program, giving_back("back", "b-0"))
     await door.report(program, giving_back("back-again", "b-0"), 409)
     await door.call("PUT", f"programs/{program}/rewards/off", voucher(50, stock=9), 201)
+    await door.call("PUT", f"programs/{program}/resources/AA100", {"capacity": 150}, 201)
     await door.redeem(program, "k-1", "m-1", "off")
     await door.redeem(program, "k-2", "m-3", "off", 409)
     await door.redeem(program, "k-3", "m-1", "off", id="r-3", confirm="later")
