@@ -70,8 +70,8 @@ async def test_secrets_are_changed_and_nothing_is_lost(
     both = Secrets.of(tmp_path).with_new_secrets(tmp_path, KEEPERS_OF_SECRETS)
     async with Town(tmp_path, database_urls, kafka, ONE_OF_EACH).open() as town:
         assert await look(town.door(), name) == before
-        # The key by which is looked up, and that of the one member; it is done while everything runs.
-        assert [reseal(service, database_urls, both) for service in KEEPERS_OF_SECRETS] == [2, 2]
+        # Each service's own keys, by which it looks up and signs, and that of the one member; while everything runs.
+        assert [reseal(service, database_urls, both) for service in KEEPERS_OF_SECRETS] == [3, 4]
         assert [reseal(service, database_urls, both) for service in KEEPERS_OF_SECRETS] == [0, 0]
         assert await look(town.door(), name) == before
 

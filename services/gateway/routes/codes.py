@@ -38,6 +38,8 @@ _TEXT: Final = {"schema": {"type": "string", "description": "`code` and, if it h
         answers={200: CodesShown},
         problems=(400, 403, 413, 415, 422, 503),
         body={_NDJSON: _TEXT, _CSV: _TEXT},
+        # Clients are generated wrongly where several kinds of bodies come without any parameter that need not be there.
+        headers={"X-Request-Id": "An id of your own for this request; the answer carries it"},
     )
 )
 async def give_codes(request: Request) -> Response:
