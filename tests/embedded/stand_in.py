@@ -17,7 +17,7 @@ SEEN = "stand_in.json"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Health, and the one route that the supervisor uses."""
+    """Health, and the routes that the supervisor uses."""
 
     def do_GET(self) -> None:
         reason = os.environ.get("STAND_IN_NOT_READY", "")
@@ -26,7 +26,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with Path(os.environ["LAUREL_GATEWAY_ADMIN_KEY_FILE"]).with_name(SEEN).open("a", encoding="utf-8") as seen:
-            entry = {"path": self.path, "key": self.headers["Authorization"], "clock": body["clock"]}
+            entry = {"path": self.path, "key": self.headers["Authorization"], "clock": body.get("clock")}
             seen.write(json.dumps(entry) + "\n")
         self._answer(201, "{}")
 

@@ -120,8 +120,11 @@ def test_programs_are_published_as_sandboxes_with_the_admin_key(up: Up) -> None:
     up.ready()
     lines = (up.data_dir / "stand_in.json").read_text(encoding="utf-8").splitlines()
     seen = [json.loads(line) for line in lines]
-    assert {"/v1/programs/grocery", "/v1/programs/clubcard"} <= {entry["path"] for entry in seen}
-    assert all(entry["clock"] == "manual" and entry["key"] == "Bearer lk_test" for entry in seen)
+    clocks = {entry["path"]: entry["clock"] for entry in seen}
+    assert clocks["/v1/programs/grocery"] == clocks["/v1/programs/clubcard"] == "manual"
+    assert "/v1/programs/seven-eleven/rewards/pay-at-till" in clocks
+    assert {clock for path, clock in clocks.items() if path.count("/") == 3} == {"manual"}
+    assert {entry["key"] for entry in seen} == {"Bearer lk_test"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
