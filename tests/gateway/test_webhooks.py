@@ -167,6 +167,11 @@ async def test_an_event_that_is_never_taken_holds_up_nobody_else_and_is_given_up
     feeding = asyncio.create_task(_keep_happening(database))
     await until(lambda: "e-1" in receiver.activities, 30)
     feeding.cancel()
+
+    async def is_written() -> bool:
+        return bool(await log_of(here.http, webhook["id"], state="failed"))
+
+    await until(is_written)
     log = {each["type"]: each for each in await log_of(here.http, webhook["id"], state="failed")}
     failed = log["points.awarded.v1"]
     assert (failed["attempts"], failed["status"], failed["error"]) == (4, 422, "answered 422")
