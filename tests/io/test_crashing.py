@@ -70,7 +70,8 @@ async def _expect_everything_once(database: Database, kafka: KafkaSettings) -> N
     assert published == {f"grocery:{member}": numbers for member, numbers in everything.items()}
 
 
-@pytest.mark.parametrize("place", sorted(failpoints.NAMES))
+# Partners are asked by redemption alone: tests/flow/test_fulfilment.py.
+@pytest.mark.parametrize("place", sorted(failpoints.NAMES - {failpoints.AFTER_PARTNER}))
 async def test_dead_between_two_steps_nothing_is_lost_or_doubled(
     kafka: KafkaSettings, speaker_database: Database, listener_database: Database, place: str
 ) -> None:
