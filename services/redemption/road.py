@@ -6,82 +6,38 @@ arrive sifted: none was applied before, and those of one key are in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
-
-import msgspec
 
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
 from services.redemption.announcing import Occasion, announce
-from services.redemption.deciders import DECIDERS, FORGETTING, OF_PROGRAMS, OF_RETURNS, ON_TIME, OURS, TIMER, Decide
+from services.redemption.deciders import FORGETTING, OF_PROGRAMS
+from services.redemption.decoding import VERSIONED, CannotProcessError, Due, Step, decode, timer_step, turn_of
 from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.drawing import drawn_upon
 from services.redemption.domain.facts import AnyFact, VoucherFact, VoucherIssued
 from services.redemption.domain.fulfilling import vouchers_needed
-from services.redemption.domain.giving_back import share_id
 from services.redemption.domain.heard import (
-    AskOfRedemption,
-    AskOfVoucher,
-    CancelRedemption,
-    ClockTurned,
     ConfirmRedemption,
-    Heard,
-    HoldAnswer,
     PartnerAnswered,
-    PartnerSilent,
     PointsCaptured,
-    PointsClawedBack,
     PointsConverted,
     PointsHeld,
     PublishResource,
-    PublishReward,
     Redeem,
     ShareReturned,
-    TimeIsUp,
-    UseReturned,
-    UseVoucher,
-    VoidVoucher,
-    VoucherEnds,
 )
 from services.redemption.domain.moment import Blank, Moment, ProgramTerms
 from services.redemption.domain.requesting import vouchers_at_once
 from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey, issued
-from services.redemption.ports import Announcement, Decision, Incoming, Needs, ProgramBook, Store
+from services.redemption.needing import needs, newest_versions
+from services.redemption.ports import Announcement, Decision, Incoming, ProgramBook, Store
+from services.redemption.spreading import spread
 
-
-class CannotProcessError(Exception):
-    """One message can not be processed and must not take others with it: the caller parks it.
-
-    `also` names further ones, so that a batch with many of them need not be run again for each.
-    """
-
-    def __init__(self, message: Incoming, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.message = message
-        self.reason = reason
-        self.detail = detail
-        self.also: tuple[CannotProcessError, ...] = ()
-
-
-Due = TimeIsUp | VoucherEnds | PartnerAnswered | PartnerSilent
-"""What our own timers and callers tell."""
-VERSIONED = Redeem | AskOfRedemption | AskOfVoucher
 GIVING = Redeem | PointsHeld | ConfirmRedemption | PartnerAnswered
-"""What carries the program's version that it was accepted under."""
-
-
-@dataclass(slots=True)
-class Step:
-    """A message on the road, decoded; `key` is None where it concerns a reward, not a saga or a voucher."""
-
-    heard: Heard
-    key: SagaKey | VoucherKey | None
-    kind: str
-    decide: Decide
-    message: Incoming | None = None
+"""What may be answered with vouchers."""
 
 
 @dataclass(slots=True)
@@ -106,14 +62,14 @@ class Road:
         Raises `CannotProcessError` naming the messages that stand in the way (nothing of the batch may then be
         kept), such as those that carry a program version which does not come.
         """
-        turned = [_turned(message) for message in messages if message.type in OF_PROGRAMS]
+        turned = [turn_of(message) for message in messages if message.type in OF_PROGRAMS]
         if turned:
             await store.begin_turns(turned)
             messages = [message for message in messages if message.type not in OF_PROGRAMS]
         erased = [(message.program, message.member) for message in messages if message.type in FORGETTING]
         if erased:
             await store.forget_members(erased)
-        steps = await _spread(store, decode(messages))
+        steps = await spread(store, decode(messages))
         try:
             await self._programs.ensure(newest_versions(steps))
         except TimeoutError as error:
@@ -122,7 +78,7 @@ class Road:
 
     async def run_due(self, store: Store, due: Sequence[Due]) -> list[Announcement]:
         """Decide for sagas that have waited long enough, and vouchers that have ended, as a message would have done."""
-        return await self._travel(store, [_timer_step(heard) for heard in due])
+        return await self._travel(store, [timer_step(heard) for heard in due])
 
     def _park_early(self, steps: Sequence[Step], error: TimeoutError) -> None:
         """Name the messages that came before the version they carry; the others need not wait for it."""
@@ -244,148 +200,3 @@ def _show_vouchers(state: State, key: SagaKey, facts: Sequence[AnyFact], at: dat
         if isinstance(fact, VoucherIssued):
             made = VoucherKey(key.program, key.member, fact.voucher)
             state.vouchers[made] = replace(issued(made, fact, at), redemption=key.redemption)
-
-
-def decode(messages: Sequence[Incoming]) -> list[Step]:
-    """Read the messages that are for redemption; raises `CannotProcessError` naming all that cannot be read."""
-    steps: list[Step] = []
-    wrong: list[CannotProcessError] = []
-    for message in messages:
-        try:
-            step = _read(message)
-        except CannotProcessError as error:
-            wrong.append(error)
-            continue
-        if step is not None:
-            steps.append(step)
-    if wrong:
-        wrong[0].also = tuple(wrong[1:])
-        raise wrong[0]
-    return steps
-
-
-async def _spread(store: Store, steps: Sequence[Step]) -> list[Step]:
-    """Put in the place of each return what it means to each voucher that paid, whoever's that is.
-
-    The uses are looked for before anything is locked, and looked at again when it is.
-    """
-    wanted = {
-        (step.heard.program, step.heard.partner, tender.ref)
-        for step in steps
-        if isinstance(step.heard, PointsClawedBack)
-        for tender in step.heard.tenders
-        if tender.kind == "voucher"
-    }
-    found = await store.uses_for(wanted) if wanted else {}
-    out: list[Step] = []
-    for step in steps:
-        if isinstance(step.heard, PointsClawedBack):
-            out.extend(_returned(step, step.heard, found))
-        else:
-            out.append(step)
-    return out
-
-
-def _returned(
-    step: Step, heard: PointsClawedBack, found: Mapping[tuple[str, str, str], Sequence[VoucherKey]]
-) -> Iterator[Step]:
-    for tender in heard.tenders:
-        for key in found.get((heard.program, heard.partner, tender.ref), ()) if tender.kind == "voucher" else ():
-            told: dict[str, Any] = {
-                "program": heard.program, "at": heard.at, "member": key.member, "voucher": key.voucher,
-                "partner": heard.partner, "reference": tender.ref, "activity": heard.activity,
-                "amount": tender.amount, "before": tender.before, "after": tender.after,
-            }  # fmt: skip
-            share = share_id(key.voucher, heard.partner, tender.ref, heard.activity)
-            for each in (ShareReturned(share=share, **told), UseReturned(**told)):
-                yield Step(each, _key(each), step.kind, OF_RETURNS[type(each)], step.message)
-
-
-def _read(message: Incoming) -> Step | None:
-    decider = DECIDERS.get(message.type)
-    if decider is None:
-        if message.type.startswith(OURS):
-            raise CannotProcessError(message, "unknown_type", f"No decider answers {message.type}")
-        return None
-    try:
-        heard = decider.decode(message.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise CannotProcessError(message, "undecodable", str(error)) from error
-    if (heard.program, heard.member or "") != (message.program, message.member):
-        # The order of keys would not protect it.
-        raise CannotProcessError(message, "undecodable", "The body names another member than its key")
-    if (heard.member is None) != isinstance(heard, PublishReward | PublishResource):
-        detail = "What is offered has no member, everything else has one"
-        raise CannotProcessError(message, "undecodable", detail)
-    return Step(heard, _key(heard), decider.kind, decider.decide, message)
-
-
-def _turned(message: Incoming) -> ClockTurned:
-    try:
-        return OF_PROGRAMS[message.type](message.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise CannotProcessError(message, "undecodable", str(error)) from error
-
-
-def _key(heard: Heard) -> SagaKey | VoucherKey | None:
-    match heard:
-        case Redeem() | TimeIsUp() | AskOfRedemption() | PartnerAnswered() | PartnerSilent():
-            return SagaKey(heard.program, heard.member or "", heard.redemption)
-        case HoldAnswer():
-            return SagaKey(heard.program, heard.member or "", heard.hold)
-        case ShareReturned():
-            return VoucherKey(heard.program, heard.member or "", heard.share)
-        case UseReturned():
-            return VoucherKey(heard.program, heard.member or "", heard.voucher)
-        case PointsConverted() | AskOfVoucher() | VoucherEnds():
-            return VoucherKey(heard.program, heard.member or "", heard.voucher)
-        case _:
-            return None
-
-
-def _timer_step(heard: Due) -> Step:
-    return Step(heard, _key(heard), TIMER, ON_TIME[type(heard)])
-
-
-def needs(steps: Sequence[Step]) -> Needs:
-    """Say what the messages can touch."""
-    out = Needs()
-    for step in steps:
-        match step.heard:
-            case Redeem() as heard if isinstance(step.key, SagaKey):
-                out.requested.add(step.key)
-                reward = RewardKey(heard.program, heard.reward)
-                out.rewards[reward] = min(heard.at, out.rewards.get(reward, heard.at))
-                out.pieces[reward] += heard.quantity * heard.party
-                out.given_at = min(heard.at, out.given_at or heard.at)
-            case PublishReward() as heard:
-                out.published.add(RewardKey(heard.program, heard.reward))
-            case PointsConverted() if isinstance(step.key, VoucherKey):
-                out.issued.add(step.key)
-            case CancelRedemption() if isinstance(step.key, SagaKey):
-                out.cancelled.add(step.key)
-            case ShareReturned() if isinstance(step.key, VoucherKey):
-                out.asked.add(step.key)
-            case UseReturned() as heard if isinstance(step.key, VoucherKey):
-                out.asked.add(step.key)
-                out.uses.add((step.key, heard.reference))
-            case _ if isinstance(step.key, VoucherKey):
-                out.asked.add(step.key)
-                if isinstance(step.heard, UseVoucher | VoidVoucher) and step.heard.reference is not None:
-                    out.uses.add((step.key, step.heard.reference))
-            case _ if isinstance(step.key, SagaKey):
-                out.answered.add(step.key)
-                if isinstance(step.heard, PointsHeld | ConfirmRedemption):
-                    out.given_at = min(step.heard.at, out.given_at or step.heard.at)
-    return out
-
-
-def newest_versions(steps: Sequence[Step]) -> dict[str, int]:
-    """Return the newest version of each program that any of the messages was accepted under."""
-    newest: dict[str, int] = {}
-    for step in steps:
-        if isinstance(step.heard, VERSIONED):
-            version = step.heard.versions.program
-            if version > newest.get(step.heard.program, 0):
-                newest[step.heard.program] = version
-    return newest

@@ -12,8 +12,9 @@ from laurel.io.consumer import Handled, Poison
 from laurel.io.database import Connection
 from laurel.io.message import Message
 from laurel.io.saying import MAIN, Saying
+from services.redemption.decoding import CannotProcessError
 from services.redemption.ports import Announcement, Store
-from services.redemption.road import CannotProcessError, Road
+from services.redemption.road import Road
 
 SAID = prometheus_client.Counter("laurel_redemption_said_total", "Events of redemption, by type", ["type"])
 

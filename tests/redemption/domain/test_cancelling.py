@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from services.redemption.decoding import CannotProcessError
 from services.redemption.domain.state import HoldState, SagaState
 from services.redemption.domain.vouchers import VoucherState
-from services.redemption.road import CannotProcessError
 from services.redemption.testing import (
     NOON,
     hold_refused,

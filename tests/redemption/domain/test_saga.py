@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.redemption.decoding import CannotProcessError
 from services.redemption.domain.facts import decode_facts, encode_facts
 from services.redemption.domain.moment import ProgramTerms
 from services.redemption.domain.state import HoldState, SagaState, State
-from services.redemption.road import CannotProcessError
 from services.redemption.testing import (
     NOON,
     PROGRAM,

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from laurel.contracts.vouchers import VoucherTerms, VoucherWorth, voucher_faults
+from services.redemption.decoding import CannotProcessError
 from services.redemption.domain.heard import VoucherEnds
 from services.redemption.domain.vouchers import UseKey, Voucher, VoucherKey, VoucherState, issued
-from services.redemption.road import CannotProcessError, Road
+from services.redemption.road import Road
 from services.redemption.testing import (
     NOON,
     PROGRAM,

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.redemption.decoding import CannotProcessError
 from services.redemption.domain.heard import VoucherEnds
 from services.redemption.domain.moment import ProgramTerms
 from services.redemption.domain.vouchers import Voucher, VoucherKey
-from services.redemption.road import CannotProcessError, Road
+from services.redemption.road import Road
 from services.redemption.testing import (
     NOON,
     PROGRAM,

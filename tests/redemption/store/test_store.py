@@ -12,8 +12,8 @@ import pytest
 
 from laurel.codes import read_code
 from laurel.io.database import Database
+from services.redemption.decoding import CannotProcessError
 from services.redemption.domain.state import SagaKey
-from services.redemption.road import CannotProcessError
 from services.redemption.store.loading import overdue
 from services.redemption.store.secrecy import check_secret
 from services.redemption.store.vault import SealBrokenError, Vault
