@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from laurel.io.inbox import Place, Wrong
 
 if TYPE_CHECKING:
+    from laurel.contracts.processing import CannotProcessError
     from laurel.io.database import Connection
     from laurel.io.message import Message
     from laurel.io.saying import Saying
@@ -30,6 +31,12 @@ class Poison(Exception):  # noqa: N818 - the message is at fault, not the progra
     def places(self) -> dict[Place, Wrong]:
         """Return every message named, with why."""
         return {poison.message.place: Wrong(poison.reason, poison.detail) for poison in (self, *self.also)}
+
+
+def poison_of(error: CannotProcessError) -> Poison:
+    """Return what a consumer parks for what a road cannot process, whose messages are the consumer's own."""
+    also = [poison_of(each) for each in error.also]
+    return Poison(cast("Message", error.message), error.reason, error.detail, also=also)
 
 
 @dataclass(slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from laurel.contracts.processing import CannotProcessError
 from services.points.deciders import Among, Decider
-from services.points.decoding import CannotProcessError, Step
+from services.points.decoding import Step
 from services.points.domain.approving import decide_share
 from services.points.domain.asked import DecidePending, Enrol, Report
 from services.points.domain.capturing import ImpossibleRequestError

@@ -8,24 +8,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from laurel.contracts.activity import ReportedActivity
+from laurel.contracts.processing import CannotProcessError, read_each
 from services.points.deciders import AMONG, DECIDERS, NOT_FOR_US, Among, Decider
 from services.points.domain.asked import Asked, Report, Versions
 from services.points.domain.partnering import partners_of
 from services.points.ports import Incoming, WalletKey
-
-
-class CannotProcessError(Exception):
-    """One message can not be processed and must not take others with it: the caller parks it.
-
-    `also` names further ones, so that a batch with many of them need not be run again for each.
-    """
-
-    def __init__(self, message: Incoming, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.message = message
-        self.reason = reason
-        self.detail = detail
-        self.also: tuple[CannotProcessError, ...] = ()
 
 
 @dataclass(slots=True)
@@ -51,20 +38,7 @@ class Step:
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
     """Read the messages that are for points; raises `CannotProcessError` naming all that cannot be read."""
-    steps: list[Step] = []
-    wrong: list[CannotProcessError] = []
-    for message in messages:
-        try:
-            step = _read(message)
-        except CannotProcessError as error:
-            wrong.append(error)
-            continue
-        if step is not None:
-            steps.append(step)
-    if wrong:
-        wrong[0].also = tuple(wrong[1:])
-        raise wrong[0]
-    return steps
+    return read_each(messages, _read)
 
 
 def _read(message: Incoming) -> Step | None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from laurel.contracts.activity import ReportedActivity
+from laurel.contracts.processing import CannotProcessError
 from services.points import announcing
-from services.points.decoding import CannotProcessError, Step, judged_by
+from services.points.decoding import Step, judged_by
 from services.points.domain.converting import earliest, look_ahead
 from services.points.domain.expiring import due
 from services.points.domain.facts import AnyFact, PointsConverted

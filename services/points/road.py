@@ -14,11 +14,12 @@ from datetime import datetime
 import msgspec
 
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
+from laurel.contracts.processing import CannotProcessError
 from laurel.values import AMOUNT_MAX
 from services.points.cutting import cut
 from services.points.deciders import OF_PROGRAMS
 from services.points.deciding import Deciding
-from services.points.decoding import CannotProcessError, Step, decode, newest_versions, versions_of
+from services.points.decoding import Step, decode, newest_versions, versions_of
 from services.points.domain.asked import TurnClock
 from services.points.domain.facts import AnyFact
 from services.points.domain.funding import give_funds

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from laurel.contracts.processing import CannotProcessError, read_each
 from services.redemption.deciders import DECIDERS, OF_PROGRAMS, ON_TIME, OURS, TIMER, Decide
 from services.redemption.domain.heard import (
     AskOfRedemption,
@@ -29,21 +30,6 @@ from services.redemption.domain.state import SagaKey
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Incoming
 
-
-class CannotProcessError(Exception):
-    """One message can not be processed and must not take others with it: the caller parks it.
-
-    `also` names further ones, so that a batch with many of them need not be run again for each.
-    """
-
-    def __init__(self, message: Incoming, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.message = message
-        self.reason = reason
-        self.detail = detail
-        self.also: tuple[CannotProcessError, ...] = ()
-
-
 Due = TimeIsUp | VoucherEnds | PartnerAnswered | PartnerSilent
 """What our own timers and callers tell."""
 VERSIONED = Redeem | AskOfRedemption | AskOfVoucher
@@ -63,20 +49,7 @@ class Step:
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:
     """Read the messages that are for redemption; raises `CannotProcessError` naming all that cannot be read."""
-    steps: list[Step] = []
-    wrong: list[CannotProcessError] = []
-    for message in messages:
-        try:
-            step = _read(message)
-        except CannotProcessError as error:
-            wrong.append(error)
-            continue
-        if step is not None:
-            steps.append(step)
-    if wrong:
-        wrong[0].also = tuple(wrong[1:])
-        raise wrong[0]
-    return steps
+    return read_each(messages, _read)
 
 
 def _read(message: Incoming) -> Step | None:

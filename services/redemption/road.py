@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from laurel.contracts.parking import VERSION_UNKNOWN, version_unknown
+from laurel.contracts.processing import CannotProcessError
 from services.redemption.announcing import Occasion, announce
 from services.redemption.deciders import FORGETTING, OF_PROGRAMS
-from services.redemption.decoding import VERSIONED, CannotProcessError, Due, Step, decode, timer_step, turn_of
+from services.redemption.decoding import VERSIONED, Due, Step, decode, timer_step, turn_of
 from services.redemption.domain.answering import ImpossibleMessageError
 from services.redemption.domain.drawing import drawn_upon
 from services.redemption.domain.facts import AnyFact, VoucherFact, VoucherIssued

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import cast
 
-from laurel.io.consumer import Handled, Poison
+from laurel.contracts.processing import CannotProcessError
+from laurel.io.consumer import Handled
 from laurel.io.database import Connection
+from laurel.io.handling import poison_of
 from laurel.io.message import Message
 from laurel.io.saying import MAIN, Saying
 from services.points.deciders import OF_PROGRAMS
-from services.points.decoding import CannotProcessError
 from services.points.ports import Announcement, Store
 from services.points.road import Road
 
@@ -31,7 +31,7 @@ class PointsHandler:
         try:
             announcements = await self._road.run(self._ledger(connection), messages)
         except CannotProcessError as error:
-            raise _poison(error) from error
+            raise poison_of(error) from error
         turns = self._turned is not None and any(message.type in OF_PROGRAMS for message in messages)
         return Handled(sayings_of(announcements), self._turned if turns else None)
 
@@ -52,8 +52,3 @@ def sayings_of(announcements: Iterable[Announcement]) -> list[Saying]:
         )
         for said in announcements
     ]
-
-
-def _poison(error: CannotProcessError) -> Poison:
-    also = [_poison(each) for each in error.also]
-    return Poison(cast("Message", error.message), error.reason, error.detail, also=also)

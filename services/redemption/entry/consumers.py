@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
 
 import prometheus_client
 
-from laurel.io.consumer import Handled, Poison
+from laurel.contracts.processing import CannotProcessError
+from laurel.io.consumer import Handled
 from laurel.io.database import Connection
+from laurel.io.handling import poison_of
 from laurel.io.message import Message
 from laurel.io.saying import MAIN, Saying
-from services.redemption.decoding import CannotProcessError
 from services.redemption.ports import Announcement, Store
 from services.redemption.road import Road
 
@@ -34,7 +34,7 @@ class RedemptionHandler:
         try:
             announcements = await self._road.run(self._store_of(connection), messages)
         except CannotProcessError as error:
-            raise _poison(error) from error
+            raise poison_of(error) from error
         return Handled(sayings_of(announcements), lambda: count(announcements))
 
 
@@ -47,8 +47,3 @@ def count(announcements: Sequence[Announcement]) -> None:
     """Count what was said, once it is committed."""
     for type_, number in Counter(said.type for said in announcements).items():
         SAID.labels(type_).inc(number)
-
-
-def _poison(error: CannotProcessError) -> Poison:
-    also = [_poison(each) for each in error.also]
-    return Poison(cast("Message", error.message), error.reason, error.detail, also=also)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.points.decoding import CannotProcessError
+from laurel.contracts.processing import CannotProcessError
 from services.points.domain.facts import LotReceived
 from services.points.domain.state import Wallet
 from services.points.ports import WalletKey

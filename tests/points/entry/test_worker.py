@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from laurel.contracts.processing import CannotProcessError
 from laurel.values import AMOUNT_MAX
-from services.points.decoding import CannotProcessError, decode
+from services.points.decoding import decode
 from services.points.settings import PointsSettings
 from services.points.testing import Note, note
 from tests.points.stage import PROGRAM, Stage, Told, at_work, body
@@ -116,7 +117,7 @@ async def test_many_poisoned_messages_of_a_batch_are_named_together(stage: Stage
     with pytest.raises(CannotProcessError) as raised:
         decode([Note("activity.reported.v1", PROGRAM, member, b"{") for member in members])
     # The whole batch is run again once, not once for each.
-    assert [each.message.member for each in (raised.value, *raised.value.also)] == members
+    assert [cast(Any, each.message).member for each in (raised.value, *raised.value.also)] == members
     await stage.tell(*[Told("activity.reported.v1", PROGRAM, member, b"{") for member in members])
     async with at_work(settings):
         await stage.until(lambda: stage.auditor.fetchval("select count(*) = 50 from points.parked"))

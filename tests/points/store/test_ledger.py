@@ -6,10 +6,10 @@ import asyncpg
 import msgspec
 import pytest
 
+from laurel.contracts.processing import CannotProcessError
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import dump_program
-from services.points.decoding import CannotProcessError
 from services.points.road import Road
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.redemption.decoding import CannotProcessError
+from laurel.contracts.processing import CannotProcessError
 from services.redemption.domain.state import HoldState, SagaState
 from services.redemption.domain.vouchers import VoucherState
 from services.redemption.testing import (

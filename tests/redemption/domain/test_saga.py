@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.redemption.decoding import CannotProcessError
+from laurel.contracts.processing import CannotProcessError
 from services.redemption.domain.facts import decode_facts, encode_facts
 from services.redemption.domain.moment import ProgramTerms
 from services.redemption.domain.state import HoldState, SagaState, State

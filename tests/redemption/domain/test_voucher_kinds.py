@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from laurel.contracts.processing import CannotProcessError
 from laurel.contracts.vouchers import VoucherTerms, VoucherWorth, voucher_faults
-from services.redemption.decoding import CannotProcessError
 from services.redemption.domain.heard import VoucherEnds
 from services.redemption.domain.vouchers import UseKey, Voucher, VoucherKey, VoucherState, issued
 from services.redemption.road import Road

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.redemption.decoding import CannotProcessError
+from laurel.contracts.processing import CannotProcessError
 from services.redemption.domain.heard import VoucherEnds
 from services.redemption.domain.moment import ProgramTerms
 from services.redemption.domain.vouchers import Voucher, VoucherKey

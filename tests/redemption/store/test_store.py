@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from laurel.codes import read_code
+from laurel.contracts.processing import CannotProcessError
 from laurel.io.database import Database
-from services.redemption.decoding import CannotProcessError
 from services.redemption.domain.state import SagaKey
 from services.redemption.store.loading import overdue
 from services.redemption.store.secrecy import check_secret
