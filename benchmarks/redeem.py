@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks import tpcb
-from benchmarks.machine import ROOT
 from benchmarks.results import bar
 from benchmarks.running import Running, running
+from benchmarks.sending import send
 from benchmarks.servers import bench_dir
 from benchmarks.watching import Watch
 from laurel.replaying.gateway import Gateway
@@ -75,7 +73,14 @@ async def _measure(place: Running, load: Load, seconds: int, before: float) -> d
     ]
     bodies.write_text("\n".join(lines), encoding="utf-8")
     async with Watch(place.pids, families=("postgres",)) as watch:
-        told = await _drive(place, load, bodies, warm_up)
+        told = await send(
+            place,
+            bodies,
+            rate=load.rate or ALL_AT_ONCE,
+            warm_up=warm_up,
+            path=f"/v1/programs/{PROGRAM}/redemptions",
+            keyed=load.name,
+        )
     done = told["statuses"].get("201", 0)
     per_second = done / told["seconds"] if told["seconds"] else 0.0
     everything = told["answered"] + told["unanswered"]
@@ -95,29 +100,6 @@ async def _measure(place: Running, load: Load, seconds: int, before: float) -> d
         "processes": watch.document(),
         "bars": bars,
     }
-
-
-async def _drive(place: Running, load: Load, bodies: Path, warm_up: int) -> dict[str, Any]:
-    """Run the sender in a process of its own, so that our sampling does not make it late."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.openloop",
-        *("--address", place.status.gateway),
-        *("--path", f"/v1/programs/{PROGRAM}/redemptions"),
-        *("--key-file", str(place.key_file)),
-        *("--bodies", str(bodies)),
-        *("--rate", str(load.rate or ALL_AT_ONCE)),
-        *("--warm-up", str(warm_up)),
-        *("--keyed", load.name),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    said, _ = await process.communicate()
-    if process.returncode != 0:
-        raise RuntimeError(f"The sender ended with {process.returncode}")
-    told: dict[str, Any] = json.loads(said)
-    return told
 
 
 async def _prepare(place: Running) -> None:

@@ -21,6 +21,7 @@ import asyncpg
 from benchmarks import tpcb
 from benchmarks.feed import Event, Feed
 from benchmarks.machine import ROOT
+from benchmarks.numbers import Counted, rates
 from benchmarks.results import bar
 from benchmarks.servers import Servers, servers
 from benchmarks.watching import Watch
@@ -95,8 +96,9 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
         faults = await _verify(place)
         tell("TPC-B after")
         after = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
-    turned = _rate([(when, done) for when, done, _ in looks], members)
-    issued = _rate([(when, vouchers) for when, _, vouchers in looks], members) if what.converts else None
+    turned = rates([Counted(when, done) for when, done, _ in looks], _EVERY_SECONDS).mean
+    made = [Counted(when, vouchers) for when, _, vouchers in looks]
+    issued = rates(made, _EVERY_SECONDS).mean if what.converts else None
     return {
         "name": what.name,
         "what": what.what,
@@ -227,15 +229,6 @@ async def _watch(place: Servers, what: Run, members: int, looks: list[tuple[floa
     finally:
         await connection.close()
     return False
-
-
-def _rate(looks: list[tuple[float, int]], members: int) -> float:
-    """Return how many a second between the first look at which any was done and the first at which all were."""
-    begun = next(((when, done) for when, done in looks if done), None)
-    ended = next(((when, done) for when, done in looks if done >= members), looks[-1] if looks else None)
-    if begun is None or ended is None or ended[0] <= begun[0]:
-        return 0.0
-    return (ended[1] - begun[1]) / (ended[0] - begun[0])
 
 
 async def _verify(place: Servers) -> list[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from benchmarks.machine import ROOT
 from benchmarks.openloop import STRETCH_SECONDS
 from benchmarks.results import bar
 from benchmarks.running import Running, running
+from benchmarks.sending import send
 from benchmarks.servers import bench_dir
 from benchmarks.watching import Watch
 from laurel.replaying.complete_journey import baskets, products
@@ -87,7 +86,13 @@ async def _measure(place: Running, load: Load, number: int, seconds: int) -> dic
     await asyncio.to_thread(_write_bodies, bodies, number, count)
     async with _batch(place, beside=load.beside_batch) as still_running:
         async with Watch(place.pids, families=("postgres",)) as watch:
-            told = await _drive(place, load, bodies)
+            told = await send(
+                place,
+                bodies,
+                rate=load.rate,
+                warm_up=load.rate * WARM_UP_SECONDS,
+                path=f"/v1/programs/{PROGRAM}/activities",
+            )
         ran_beside = still_running()
     posted = told["statuses"].get("201", 0)
     everything = told["answered"] + told["unanswered"]
@@ -103,28 +108,6 @@ async def _measure(place: Running, load: Load, number: int, seconds: int) -> dic
         "timeline": watch.timeline(STRETCH_SECONDS),
         "bars": bars,
     }
-
-
-async def _drive(place: Running, load: Load, bodies: Path) -> dict[str, Any]:
-    """Run the sender in a process of its own, so that our sampling does not make it late."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.openloop",
-        *("--address", place.status.gateway),
-        *("--path", f"/v1/programs/{PROGRAM}/activities"),
-        *("--key-file", str(place.key_file)),
-        *("--bodies", str(bodies)),
-        *("--rate", str(load.rate)),
-        *("--warm-up", str(load.rate * WARM_UP_SECONDS)),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    said, _ = await process.communicate()
-    if process.returncode != 0:
-        raise RuntimeError(f"The sender ended with {process.returncode}")
-    told: dict[str, Any] = json.loads(said)
-    return told
 
 
 def _write_bodies(path: Path, number: int, count: int) -> None:

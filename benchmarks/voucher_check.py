@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from benchmarks import tpcb
-from benchmarks.machine import ROOT
 from benchmarks.openloop import STRETCH_SECONDS
 from benchmarks.results import bar
 from benchmarks.running import Running, running
+from benchmarks.sending import send
 from benchmarks.servers import bench_dir
 from benchmarks.watching import Watch
 from laurel.replaying.gateway import Gateway
@@ -63,7 +61,7 @@ async def _measure(place: Running, name: str, method: str, asks: list[dict[str, 
     file = place.data_dir / f"{name}.ndjson"
     await asyncio.to_thread(file.write_text, "".join(json.dumps(each) + "\n" for each in asks), "utf-8")
     async with Watch(place.pids, families=("postgres",)) as watch:
-        told = await _drive(place, method, file)
+        told = await send(place, file, rate=RATE, warm_up=RATE * WARM_UP_SECONDS, method=method)
     good = told["statuses"].get("200", 0)
     everything = told["answered"] + told["unanswered"]
     return {
@@ -76,28 +74,6 @@ async def _measure(place: Running, name: str, method: str, asks: list[dict[str, 
             bar("answered 200, in per cent", 100 * good / (everything or 1), 100, unit=" %"),
         ],
     }
-
-
-async def _drive(place: Running, method: str, file: Path) -> dict[str, Any]:
-    """Run the sender in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.openloop",
-        *("--address", place.status.gateway),
-        *("--method", method),
-        *("--key-file", str(place.key_file)),
-        *("--bodies", str(file)),
-        *("--rate", str(RATE)),
-        *("--warm-up", str(RATE * WARM_UP_SECONDS)),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    said, _ = await process.communicate()
-    if process.returncode != 0:
-        raise RuntimeError(f"The sender ended with {process.returncode}")
-    told: dict[str, Any] = json.loads(said)
-    return told
 
 
 async def _vouchers(place: Running, count: int) -> list[str]:

@@ -20,6 +20,7 @@ import asyncpg
 from benchmarks import tpcb
 from benchmarks.feed import Event, Feed
 from benchmarks.machine import ROOT
+from benchmarks.numbers import Counted, rates
 from benchmarks.results import bar
 from benchmarks.servers import Servers, servers
 from benchmarks.watching import Watch
@@ -58,7 +59,7 @@ async def run(members: int, tpcb_seconds: int, tell: Callable[[str], None]) -> d
         faults = await _verify(place)
         tell("TPC-B after")
         after = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
-    rate = _rate(looks, members)
+    rate = rates([Counted(*look) for look in looks], _EVERY_SECONDS).mean
     # From the first look at which there were any: what starting costs is not what a voucher costs.
     (begun, first), (ended, last) = next((look for look in looks if look[1]), looks[-1]), looks[-1]
     each = {
@@ -146,15 +147,6 @@ async def _watch(place: Servers, members: int, looks: list[tuple[float, int]]) -
     finally:
         await connection.close()
     return False
-
-
-def _rate(looks: list[tuple[float, int]], members: int) -> float:
-    """Return how many a second between the first look at which there were any and the first at which all were."""
-    begun = next(((when, done) for when, done in looks if done), None)
-    ended = next(((when, done) for when, done in looks if done >= members), looks[-1] if looks else None)
-    if begun is None or ended is None or ended[0] <= begun[0]:
-        return 0.0
-    return (ended[1] - begun[1]) / (ended[0] - begun[0])
 
 
 async def _verify(place: Servers) -> list[str]:
