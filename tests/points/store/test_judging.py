@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +11,11 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import dump_program
-from services.points.entry.judging import Judge
-from services.points.road import Road
 from services.points.store.ledger import Ledger
-from services.points.testing import FixedPrograms, Note, note
-from tests.points.stored import findings, say
-from tests.points.till import as_heard, document, enrolment, purchase, report
+from services.points.testing import note
+from tests.points.judged import Judged
+from tests.points.stored import findings
+from tests.points.till import document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
@@ -27,18 +25,11 @@ NEW_YEAR = datetime(2025, 1, 1, tzinfo=UTC)
 SPRING, SUMMER, AUTUMN = (datetime(2024, month, 15, 12, tzinfo=UTC) for month in (5, 8, 11))
 
 
-class Shop:
+class Shop(Judged):
     """A program's members, and a judge who comes when told."""
 
     def __init__(self, database: Database, *, batch_max: int = 500, **changes: Any) -> None:
-        self.database = database
-        self.programs = FixedPrograms(document(PROGRAM, **changes))
-        self.road = Road(self.programs)
-        self.judge = Judge(self.road, self.programs, batch_max=batch_max)
-        self.numbers = 0
-
-    async def send(self, *notes: Note) -> list[dict[str, Any]]:
-        return await say(self.database, self.road, *notes)
+        super().__init__(database, document(PROGRAM, **changes), batch_max=batch_max)
 
     async def enrol(self, *members: str) -> None:
         await self.send(*(enrolment(PROGRAM, member, JOINED) for member in members))
@@ -54,30 +45,6 @@ class Shop:
         for at in (SPRING, SUMMER):
             await self.buy(member, 100, at)
         await self.buy(member, pounds * 100 - 200, AUTUMN)
-
-    async def step(self, until: datetime) -> tuple[bool, list[dict[str, Any]]]:
-        async with self.database.transaction() as connection:
-            store = Ledger(connection)
-            found = await self.judge.find(store, PROGRAM, until)
-            if found is None:
-                return False, []
-            _, said = await self.judge.step(store, found, turned_to=until)
-        return True, as_heard(said)
-
-    async def judged(self, until: datetime) -> list[dict[str, Any]]:
-        heard: list[dict[str, Any]] = []
-        more = True
-        while more:
-            more, said = await self.step(until)
-            heard += said
-        return heard
-
-    async def belong(self, segment: str) -> list[str]:
-        async with self.database.connection() as connection:
-            rows = await connection.fetch(
-                "select member from segments where program = $1 and $2 = any(names) order by member", PROGRAM, segment
-            )
-        return [row["member"] for row in rows]
 
     async def join(self, member: str, at: datetime) -> dict[str, Any]:
         activity = {"id": f"joins-{member}", "type": "plus_opened", "occurred_at": at.isoformat()}
@@ -155,21 +122,6 @@ async def test_holders_are_checked_each_year(database: Database, database_urls: 
     assert not await findings(database_urls)
 
 
-class LostError(Exception):
-    """The process died before it committed."""
-
-
-async def lost_step(shop: Shop) -> None:
-    """Take a step that nobody will ever hear of."""
-    with suppress(LostError):
-        async with shop.database.transaction() as connection:
-            store = Ledger(connection)
-            found = await shop.judge.find(store, PROGRAM, NEW_YEAR)
-            if found is not None:
-                await shop.judge.step(store, found)
-            raise LostError
-
-
 async def test_in_small_steps_it_comes_to_the_same(database: Database, database_urls: DatabaseUrls) -> None:
     """Stopped after every step, and some steps lost: nobody twice, nobody missed."""
     shop = Shop(database, batch_max=3)
@@ -178,7 +130,7 @@ async def test_in_small_steps_it_comes_to_the_same(database: Database, database_
     heard: list[dict[str, Any]] = []
     for number in range(2000):
         if number % 3 == 0:
-            await lost_step(shop)
+            await shop.step(NEW_YEAR, dies=True)
         more, said = await shop.step(NEW_YEAR)
         heard += said
         if not more:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +10,11 @@ from structlog.testing import capture_logs
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
-from services.points.entry.judging import Judge
-from services.points.road import Road
 from services.points.store.ledger import Ledger
-from services.points.testing import FixedPrograms, Note, note
-from tests.points.stored import findings, say
-from tests.points.till import as_heard, document, enrolment, purchase, report
+from services.points.testing import note
+from tests.points.judged import Judged
+from tests.points.stored import findings
+from tests.points.till import document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
@@ -26,18 +24,11 @@ NEW_YEAR = datetime(2025, 1, 1, tzinfo=UTC)
 NEXT_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class Shops:
+class Shops(Judged):
     """The Clubcard, whose members spend, and the Plus, to which they are invited; both as they are shipped."""
 
     def __init__(self, database: Database, *, batch_max: int = 500, there: str | None = THERE) -> None:
-        self.database = database
-        self.programs = FixedPrograms(document(HERE), *([document(there)] if there else []))
-        self.road = Road(self.programs)
-        self.judge = Judge(self.road, self.programs, batch_max=batch_max)
-        self.numbers = 0
-
-    async def send(self, *notes: Note) -> list[dict[str, Any]]:
-        return await say(self.database, self.road, *notes)
+        super().__init__(database, document(HERE), *([document(there)] if there else []), batch_max=batch_max)
 
     async def enrol(self, program: str, *members: str, at: datetime = JOINED, **fields: Any) -> None:
         await self.send(*(enrolment(program, member, at, **fields) for member in members))
@@ -53,41 +44,9 @@ class Shops:
         activity = {"id": f"joins-{member}", "type": "plus_opened", "occurred_at": at.isoformat()}
         return (await self.send(report(HERE, member, activity, at)))[-1]
 
-    async def step(self, until: datetime, *, dies: bool = False) -> tuple[bool, list[dict[str, Any]]]:
-        said: Any = []
-        found = None
-        with suppress(LostError):
-            async with self.database.transaction() as connection:
-                store = Ledger(connection)
-                found = await self.judge.find(store, HERE, until)
-                if found is not None:
-                    _, said = await self.judge.step(store, found, turned_to=until)
-                if dies:
-                    raise LostError
-        return found is not None, [] if dies else as_heard(said)
-
-    async def judged(self, until: datetime) -> list[dict[str, Any]]:
-        heard: list[dict[str, Any]] = []
-        more = True
-        while more:
-            more, said = await self.step(until)
-            heard += said
-        return heard
-
-    async def belong(self, segment: str) -> list[str]:
-        async with self.database.connection() as connection:
-            rows = await connection.fetch(
-                "select member from segments where program = $1 and $2 = any(names) order by member", HERE, segment
-            )
-        return [row["member"] for row in rows]
-
     async def left_over(self) -> int:
         async with self.database.connection() as connection:
             return int(await connection.fetchval("select count(*) from measured"))
-
-
-class LostError(Exception):
-    """The process died before it committed."""
 
 
 async def test_the_place_is_counted_over_the_members_of_the_other_program(
