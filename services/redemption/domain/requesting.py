@@ -10,6 +10,8 @@ from services.redemption.domain.fulfilling import finish
 from services.redemption.domain.heard import Redeem
 from services.redemption.domain.judging import Judged, bargain_of, judge
 from services.redemption.domain.moment import Moment
+from services.redemption.domain.pricing import price
+from services.redemption.domain.reasons import Reason
 from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State
 
 
@@ -38,17 +40,23 @@ def request(state: State, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
 
 
 def vouchers_at_once(state: State, heard: Redeem, moment: Moment) -> int:
-    """Return how many blanks a request uses up that costs no points, and so waits for none."""
+    """Return how many blanks a request uses up that costs no points, and so waits for none.
+
+    Only what looks free is judged for this; everything else is judged once, by `request`.
+    """
     assert heard.member is not None
     saga = state.sagas.get(SagaKey(heard.program, heard.member, heard.redemption))
-    if saga is not None and not _may_be_judged_again(saga):
+    if heard.later or (saga is not None and not _may_be_judged_again(saga)):
         return 0
-    judged = judge(state, heard, moment)
-    if judged.reasons or judged.priced is None or judged.priced.points or judged.terms is None:
+    key = RewardKey(heard.program, heard.reward)
+    version = state.in_force(key, moment.at)
+    terms = state.terms.get((key, version)) if version is not None else None
+    if terms is None or terms.vouchers is None or terms.fulfilment is not None:
         return 0
-    if heard.later or judged.terms.fulfilment is not None:
+    priced = price(terms, heard, moment)
+    if isinstance(priced, Reason) or priced.points or judge(state, heard, moment).reasons:
         return 0
-    return heard.quantity * heard.party if judged.terms.vouchers is not None else 0
+    return heard.quantity * heard.party
 
 
 def _at_once(state: State, heard: Redeem, facts: list[AnyFact], moment: Moment) -> tuple[AnyFact, ...]:

@@ -167,3 +167,20 @@ async def test_points_that_gave_nothing_back_are_found(
     await counter.hear(redemption_cancelled("m-1", "r-1"), points_restored("m-1", "r-1", 100))
     await pretend_points(database_urls, [("m-1", "r-1", 100, state)])
     assert {found.proof for found in await findings(auditor)} == {"what redemption knows of holds is what points did"}
+
+
+async def test_what_costs_nothing_is_proven_in_every_state(
+    counter: Any, auditor: asyncpg.Connection[Any], database_urls: Any
+) -> None:
+    await counter.hear(reward_published(stock=9, price=0, free=True))
+    for name, later in (("given", False), ("back", False), ("held", True), ("let-go", True), ("confirmed", True)):
+        await counter.hear(redemption_requested("m-1", name, later=later))
+    await counter.hear(redemption_cancelled("m-1", "back"), redemption_cancelled("m-1", "let-go"))
+    await counter.hear(redemption_confirmed("m-1", "confirmed"))
+    found = await auditor.fetch("select redemption, state from sagas where hold = 'none' order by redemption")
+    assert [tuple(each) for each in found] == [
+        ("back", "cancelled"), ("confirmed", "fulfilled"), ("given", "fulfilled"), ("held", "holding"),
+        ("let-go", "cancelled"),
+    ]  # fmt: skip
+    assert await row(auditor, STOCK) == (1, 2)
+    assert await findings(auditor, across=False, at_rest=False) == []
