@@ -52,7 +52,9 @@ class Ledger:
     refused: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)
     good: set[str] = field(default_factory=set)
-    spent: set[str] = field(default_factory=set)
+    spent: dict[str, str] = field(default_factory=dict)
+    """By which till; the same use is said again to whoever asks again."""
+    dead: set[str] = field(default_factory=set)
 
     def hear(self, said: Announcement) -> None:
         told = msgspec.json.decode(said.body)
@@ -70,15 +72,17 @@ class Ledger:
                 assert told["voucher"] not in self.good, "issued once"
                 self.good.add(told["voucher"])
             case "voucher.redeemed.v1":
-                assert told["voucher"] in self.good
-                self.good.remove(told["voucher"])
-                self.spent.add(told["voucher"])
+                if told["voucher"] in self.good:
+                    self.good.remove(told["voucher"])
+                    self.spent[told["voucher"]] = told["reference"]
+                assert self.spent[told["voucher"]] == told["reference"], "spent once"
             case "voucher.undone.v1":
-                self.spent.remove(told["voucher"])
+                del self.spent[told["voucher"]]
                 self.good.add(told["voucher"])
             case "voucher.voided.v1":
-                assert told["voucher"] not in self.spent
-                self.good.remove(told["voucher"])
+                assert told["voucher"] in self.good | self.dead
+                self.good.discard(told["voucher"])
+                self.dead.add(told["voucher"])
 
 
 class Races(RuleBasedStateMachine):
@@ -138,10 +142,10 @@ class Races(RuleBasedStateMachine):
         voucher = data.draw(st.sampled_from(sorted(self.ledger.good)))
         self.from_gateway[self._owner(voucher)].append(voucher_used(self._owner(voucher), voucher, till, at=self.now))
 
-    @precondition(lambda self: self.ledger.good | self.ledger.spent)
+    @precondition(lambda self: self.ledger.good | self.ledger.spent.keys())
     @rule(data=st.data(), till=st.sampled_from([None, "till-1", "till-2"]))
     def void_a_voucher(self, data: st.DataObject, till: str | None) -> None:
-        voucher = data.draw(st.sampled_from(sorted(self.ledger.good | self.ledger.spent)))
+        voucher = data.draw(st.sampled_from(sorted(self.ledger.good | self.ledger.spent.keys())))
         told = voucher_voided(self._owner(voucher), voucher, till, at=self.now)
         self.from_gateway[self._owner(voucher)].append(told)
 
