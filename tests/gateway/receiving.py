@@ -74,6 +74,9 @@ class Receiver:
             try:
                 yield self
             finally:
+                # Whoever finds its connection gone connects again at once: nobody is let in any more.
+                server.close()
+                await asyncio.sleep(0.05)
                 for task in list(serving):
                     task.cancel()
                 await asyncio.gather(*serving, return_exceptions=True)
