@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from laurel.embedded.children import Child
 from laurel.embedded.launcher import PR_SET_PDEATHSIG
+from laurel.io.migrating import SCHEMAS
 
 PRELOADED = (
     "fastapi",
@@ -35,8 +36,9 @@ PRELOADED = (
     "laurel.io.tail",
     "laurel.program.compiled",
     "laurel.program.loading",
+    *(f"services.{schema}.worker" for schema in SCHEMAS),
 )
-"""What every service loads. Loading starts no thread and opens no loop, or a fork would not be safe."""
+"""What every service loads, and the services. Loading starts no thread and opens no loop, or a fork is not safe."""
 
 _FIRST_FILE = 3
 _FILES_MAX = 1024

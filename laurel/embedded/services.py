@@ -24,6 +24,8 @@ EMBEDDED_SAGA_WAIT_MS = 20
 REAL_FETCH_MAX_WAIT_MS = 500
 EMBEDDED_PARTITIONS = 4
 """The embedded broker looks at every partition of a fetch, a hundred times a second, so few are better there."""
+EMBEDDED_SESSION_TIMEOUT_MS = 4_000
+"""The embedded broker lets whoever joins a group wait for half of it, at every start."""
 KEEPERS_OF_SECRETS = ("gateway", "redemption")
 
 
@@ -75,7 +77,10 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
         "LOG_JSON": False,
     }
     if around.embedded_broker:
-        settings["KAFKA_PARTITIONS"] = EMBEDDED_PARTITIONS
+        settings |= {
+            "KAFKA_PARTITIONS": EMBEDDED_PARTITIONS,
+            "KAFKA_SESSION_TIMEOUT_MS": EMBEDDED_SESSION_TIMEOUT_MS,
+        }
     if role.service == "gateway":
         settings |= {
             "POINTS_URL": _address_of("points", everybody),

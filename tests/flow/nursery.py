@@ -6,7 +6,6 @@ input and answers each on standard output, one line of JSON either way.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import runpy
@@ -15,7 +14,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,6 @@ from laurel.embedded.forking import Forked, preload
 from laurel.io import failpoints
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("gateway", "points", "redemption")
 
 
 class Nursling(Child):
@@ -91,9 +88,6 @@ def nursery() -> Iterator[Nursery]:
 def serve() -> None:
     """Answer requests until there are no more."""
     preload()
-    for service in SERVICES:
-        import_module(f"services.{service}.worker")
-    gc.freeze()
     children: dict[int, Forked] = {}
     for line in sys.stdin:
         asked = json.loads(line)
