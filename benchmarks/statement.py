@@ -63,11 +63,13 @@ class Run:
     what: str
     as_of: str
     converts: bool
+    workers: int = 1
 
 
 RUNS = (
     Run("statement", "members whose points become vouchers", "2021-02-01T00:00:00+00:00", converts=True),
     Run("expiry", "members whose points end", "2024-02-01T00:00:00+00:00", converts=False),
+    Run("expiry-two-workers", "members whose points end", "2024-02-01T00:00:00+00:00", converts=False, workers=2),
 )
 
 
@@ -88,7 +90,7 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
         tell("turning the clock")
         await feed.produce([_turn(what)])
         looks: list[tuple[float, int, int]] = []
-        async with _workers(place) as workers:
+        async with _workers(place, what.workers) as workers:
             pids = {**place.pids, **{worker.name: worker.pid for worker in workers}}
             async with Watch(pids, families=("postgres",)) as watch:
                 complete = await _watch(place, what, members, looks)
@@ -103,6 +105,7 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
         "name": what.name,
         "what": what.what,
         "members": members,
+        "workers": what.workers,
         "complete": complete,
         "rate": round(turned, 1),
         "vouchers_rate": round(issued, 1) if issued is not None else None,
@@ -166,10 +169,10 @@ async def _seed(place: Servers, members: int) -> None:
 
 
 @asynccontextmanager
-async def _workers(place: Servers) -> AsyncIterator[list[Child]]:
-    """Run a worker of points and one of redemption; afterwards they are gone."""
+async def _workers(place: Servers, of_points: int = 1) -> AsyncIterator[list[Child]]:
+    """Run workers of points and one of redemption; afterwards they are gone."""
     workers = [
-        _worker(place, "points", place.databases.points),
+        *(_worker(place, "points", place.databases.points, number) for number in range(1, of_points + 1)),
         _worker(place, "redemption", place.databases.redemption),
     ]
     try:
@@ -178,7 +181,8 @@ async def _workers(place: Servers) -> AsyncIterator[list[Child]]:
         await asyncio.to_thread(stop_all, workers, 15.0)
 
 
-def _worker(place: Servers, service: str, url: str) -> Child:
+def _worker(place: Servers, service: str, url: str, number: int = 1) -> Child:
+    name = service if number == 1 else f"{service}-{number}"
     settings = {
         "DATABASE_URL": url,
         "SECRET": _SECRET,
@@ -190,9 +194,9 @@ def _worker(place: Servers, service: str, url: str) -> Child:
     }
     prefix = f"LAUREL_{service.upper()}"
     return Child(
-        service,
+        name,
         [sys.executable, "-m", f"services.{service}", "worker"],
-        log=place.data_dir / "logs" / f"{service}.log",
+        log=place.data_dir / "logs" / f"{name}.log",
         environment={**os.environ, "MALLOC_ARENA_MAX": "2", **{f"{prefix}_{k}": v for k, v in settings.items()}},
         cwd=ROOT,
     )

@@ -192,10 +192,12 @@ class Turn(NamedTuple):
 
 
 class OpenTurn(NamedTuple):
-    """A turn that is not done yet, and the member up to whom it is."""
+    """A turn that is not done yet: up to whom its members are handed out, in which walk, and how many pages are out."""
 
     turn: Turn
     after: str
+    walk: int
+    in_hand: int
 
 
 class OpenJudgement(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from laurel.io.database import Connection
+from laurel.io.database import Connection, is_conflict
 from laurel.io.health import Health
 from laurel.io.unit import UnitOfWork, Work
 from services.points.announcing import announce_turn
@@ -28,16 +28,25 @@ class TurningStore(JudgingStore, Protocol):
         """Say whether any turn is not done."""
 
     async def open_turn(self) -> OpenTurn | None:
-        """Take hold of a turn that is not done, and that nobody else has hold of."""
+        """Take hold of a turn that is not done, until the transaction ends."""
 
     async def due_page(self, turn: OpenTurn, limit: int) -> Page:
         """Return the next members."""
 
+    async def hand_out(self, turn: OpenTurn, page: Page) -> None:
+        """Go past a page, which is in our hand if something is due on it."""
+
+    async def take_back(self, turn: OpenTurn) -> None:
+        """Note that a page is done."""
+
+    async def walk_again(self, turn: OpenTurn) -> None:
+        """Begin at the first member once more."""
+
     async def count_turn(self, turn: OpenTurn, counts: Counts) -> None:
         """Add what a part of the turn has brought about."""
 
-    async def advance(self, turn: OpenTurn, after: str, *, done: bool) -> Counts:
-        """Keep how far the turn has come; return what it has brought about."""
+    async def end_turn(self, turn: OpenTurn) -> Counts:
+        """Note that the turn is done; return what it has brought about."""
 
 
 class ClockTurner(Stepper):
@@ -62,6 +71,7 @@ class ClockTurner(Stepper):
         self._ledger = ledger
         self._batch_max = batch_max
         self._at_once = at_once
+        self._waited_for: OpenTurn | None = None
 
     async def step(self) -> bool:
         """Do the next step of an open turn; say whether there was one. The last step says that the turn is done."""
@@ -76,15 +86,37 @@ class ClockTurner(Stepper):
             if await self._judge_first(work, ledger, turn):
                 return True
             page = await ledger.due_page(turn, self._batch_max * self._at_once)
-            if not page.due:
-                total = await ledger.advance(turn, page.last, done=page.is_last)
-                if page.is_last:
-                    work.say_all(sayings_of([announce_turn(turn.turn, total)]))
-                return True
-        await in_parts(page.due, self._batch_max, partial(self._take, turn))
-        async with self._unit.begin() as work:
-            await self._ledger(work.connection).advance(turn, page.last, done=False)
+            if not page.due and page.is_last:
+                return await self._end(work, ledger, turn)
+            await ledger.hand_out(turn, page)
+        if page.due:
+            await self._do(turn, page)
         return True
+
+    async def _end(self, work: Work, ledger: TurningStore, turn: OpenTurn) -> bool:
+        """End the turn, if every page has come back; say whether there was anything to do but to wait."""
+        if not turn.in_hand:
+            work.say_all(sayings_of([announce_turn(turn.turn, await ledger.end_turn(turn))]))
+        elif turn == self._waited_for:
+            # Nothing came back meanwhile: whoever has it died, or is slow. What it has done is due no more.
+            await ledger.walk_again(turn)
+        else:
+            self._waited_for = turn
+            return False
+        return True
+
+    async def _do(self, turn: OpenTurn, page: Page) -> None:
+        """Do what is due on a page. Where others are at its members, too, it is tried until all is done."""
+        while True:
+            try:
+                await in_parts(page.due, self._batch_max, partial(self._take, turn))
+            except Exception as error:
+                if not is_conflict(error):
+                    raise
+            else:
+                break
+        async with self._unit.begin() as work:
+            await self._ledger(work.connection).take_back(turn)
 
     async def _take(self, turn: OpenTurn, wallets: Sequence[WalletKey]) -> None:
         """Do what is due for some members; what another worker has done meanwhile is due no more."""

@@ -82,8 +82,17 @@ class Ledger:
     async def count_turn(self, turn: OpenTurn, counts: Counts) -> None:
         await turning.count(self._connection, turn, counts)
 
-    async def advance(self, turn: OpenTurn, after: str, *, done: bool) -> Counts:
-        return await turning.advance(self._connection, turn, after, done=done)
+    async def hand_out(self, turn: OpenTurn, page: Page) -> None:
+        await turning.hand_out(self._connection, turn, page)
+
+    async def take_back(self, turn: OpenTurn) -> None:
+        await turning.take_back(self._connection, turn)
+
+    async def walk_again(self, turn: OpenTurn) -> None:
+        await turning.walk_again(self._connection, turn)
+
+    async def end_turn(self, turn: OpenTurn) -> Counts:
+        return await turning.end(self._connection, turn)
 
     async def judged_until(self, program: str, units: Sequence[tuple[str, str]]) -> datetime | None:
         return await judging.judged_until(self._connection, program, units)

@@ -248,10 +248,13 @@ turns = Table(
     _count("tiers_changed"),
     _count("converted"),
     Column("done", Boolean, nullable=False, server_default=text("false")),
+    Column("walk", Integer, nullable=False, server_default=text("0")),
+    Column("in_hand", Integer, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("program", "as_of"),
     schema="points",
 )
-"""The turns of manual clocks: what each brought about. An open one has gone through the members up to `after`."""
+"""The turns of manual clocks: what each brought about. In its present walk an open one has handed out the members up to
+`after`, of which `in_hand` pages are not done yet."""
 
 activities = hash_partitioned(
     "activities",

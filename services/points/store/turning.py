@@ -1,8 +1,9 @@
 """Turns of manual clocks: noted when they are asked for, then done page by page through a program's members.
 
-The members of a page are done in parts beside each other. A part and what it counts commit together, and a member
-that is done is due no more; how far the turn has come is kept when its page is done. So a turn can stop anywhere and
-goes on where it was: nobody is met twice, nobody is missed, whoever else is at the same page.
+Pages are handed out, so that every worker can be at one turn with a page of its own. The members of a page are done in
+parts beside each other. A part and what it counts commit together, and a member that is done is due no more. At the end
+of a walk over the members every page must have come back; where one has not, since its worker died, all members are
+walked over once more. So a turn can stop anywhere and goes on: nobody is met twice, nobody is missed.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ _BEGIN = """
     insert into turns (program, as_of, message, correlation, traceparent)
     values ($1, $2, $3, $4, $5) on conflict do nothing"""
 
-# Whoever holds the row looks for what comes next; others look for another one, or come back later.
+# Whoever holds the row looks for what comes next, which is short; others wait for it.
 _OPEN = """
-    select program, as_of, message, correlation, traceparent, after from turns
-    where not done order by program, as_of limit 1 for update skip locked"""
+    select program, as_of, message, correlation, traceparent, after, walk, in_hand from turns
+    where not done order by program, as_of limit 1 for update"""
 
 # Members are walked in the order of their key and looked at here: a condition on what is due would invite a plan by
 # the index of due dates, which reads all that is due again for every page.
@@ -36,8 +37,11 @@ _COUNT = """
         lots_expired = lots_expired + $5, tiers_changed = tiers_changed + $6, converted = converted + $7
     where program = $1 and as_of = $2"""
 
-_ADVANCE = """
-    update turns set after = greatest(after, $3), done = $4 where program = $1 and as_of = $2
+_HAND_OUT = "update turns set after = $3, in_hand = in_hand + $4 where program = $1 and as_of = $2"
+_TAKE_BACK = "update turns set in_hand = in_hand - 1 where program = $1 and as_of = $2 and walk = $3"
+_WALK_AGAIN = "update turns set after = '', walk = walk + 1, in_hand = 0 where program = $1 and as_of = $2"
+_END = """
+    update turns set done = true where program = $1 and as_of = $2
     returning released, holds_timed_out, lots_expired, tiers_changed, converted"""
 
 _MOVED = """
@@ -56,9 +60,9 @@ async def any_open(connection: asyncpg.Connection[Any]) -> bool:
 
 
 async def find_open(connection: asyncpg.Connection[Any]) -> OpenTurn | None:
-    """Take hold of a turn that nobody else has hold of."""
+    """Take hold of the first turn that is not done, until the transaction ends."""
     row = await connection.fetchrow(_OPEN)
-    return None if row is None else OpenTurn(Turn(*tuple(row)[:5]), row["after"])
+    return None if row is None else OpenTurn(Turn(*tuple(row)[:5]), row["after"], row["walk"], row["in_hand"])
 
 
 async def page(connection: asyncpg.Connection[Any], turn: OpenTurn, limit: int) -> Page:
@@ -83,9 +87,24 @@ async def count(connection: asyncpg.Connection[Any], turn: OpenTurn, counts: Cou
     )
 
 
-async def advance(connection: asyncpg.Connection[Any], turn: OpenTurn, after: str, *, done: bool) -> Counts:
-    """Keep how far the turn has come; return all that it has brought about so far."""
-    row = await connection.fetchrow(_ADVANCE, turn.turn.program, turn.turn.as_of, after, done)
+async def hand_out(connection: asyncpg.Connection[Any], turn: OpenTurn, page: Page) -> None:
+    """Go past a page; one on which something is due is in the caller's hand until it is taken back."""
+    await connection.execute(_HAND_OUT, turn.turn.program, turn.turn.as_of, page.last, int(bool(page.due)))
+
+
+async def take_back(connection: asyncpg.Connection[Any], turn: OpenTurn) -> None:
+    """Note that a page of this walk is done."""
+    await connection.execute(_TAKE_BACK, turn.turn.program, turn.turn.as_of, turn.walk)
+
+
+async def walk_again(connection: asyncpg.Connection[Any], turn: OpenTurn) -> None:
+    """Begin once more at the first member; pages that are still in hand count no more."""
+    await connection.execute(_WALK_AGAIN, turn.turn.program, turn.turn.as_of)
+
+
+async def end(connection: asyncpg.Connection[Any], turn: OpenTurn) -> Counts:
+    """Note that the turn is done; return all that it has brought about."""
+    row = await connection.fetchrow(_END, turn.turn.program, turn.turn.as_of)
     assert row is not None  # turns are never taken back
     return Counts(*row)
 

@@ -23,6 +23,14 @@ async def auditor(database_urls: DatabaseUrls) -> AsyncIterator[asyncpg.Connecti
 
 
 @pytest.fixture
+async def another(database_urls: DatabaseUrls) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """A second connection of the auditor, for whoever looks at the same time."""
+    connection = await asyncpg.connect(database_urls.auditor)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
 def settings(
     database_urls: DatabaseUrls, broker: str, kafka_idempotence: bool, fetch_max_wait_ms: int
 ) -> PointsSettings:
