@@ -8,6 +8,7 @@ from typing import Protocol
 import pytest
 
 from laurel.io.database import Database
+from laurel.io.kafka import ClusterWatch
 from laurel.io.message import Message
 from laurel.io.published import PublishedTopic
 from laurel.io.saying import PROGRAMS, Saying
@@ -128,7 +129,9 @@ async def test_the_new_log_may_be_longer_than_the_old_position_before_anybody_no
             await speaker.say(*(say(f"m{number}") for number in range(40)))
         await _expect(listener_database, 40, 23)
         await until(lambda: all_published(speaker_database))
-        cluster = await value(speaker_database, "select cluster_id from broker_state")
+        watch = ClusterWatch(own_kafka)
+        cluster = await watch.ask()
+        await watch.close()
         # Noted with the commit, which follows what was applied by a moment.
         await until(lambda: _noted(listener_database, cluster, 8))
     assert await rows(listener_database, "select * from parked") == []
