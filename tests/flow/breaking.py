@@ -7,15 +7,10 @@ they had done by then is done, and of what they had not nothing is. Then it goes
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import psutil
+from typing import Any
 
 from laurel.embedded.broker import EmbeddedBroker
 from laurel.embedded.ports import free_port
@@ -23,8 +18,8 @@ from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.io.migrating import bootstrap, migrate
 from tests.databases import kill_all_of
 from tests.flow.conftest import kafka_settings
+from tests.flow.halting import Halting, Step
 from tests.flow.nursery import Nursery
-from tests.flow.stage import Town
 
 SERVICES = ("redemption", "points", "gateway")
 VICTIMS = (*SERVICES, "broker", "postgres")
@@ -32,36 +27,13 @@ VICTIMS = (*SERVICES, "broker", "postgres")
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "synchronous_commit": "on"}
 
 
-class Step(NamedTuple):
-    """A place in the life of a redemption: who comes to it, and the failpoint there."""
+class Breakable(Halting):
+    """Any of its processes may die, its broker, and its database."""
 
-    who: str
-    place: str
-
-
-class Breakable(Town):
-    """Its processes look for a failpoint whenever they pass one, so that none has to start anew for the next death."""
-
-    def __init__(
-        self, server: EmbeddedPostgres, broker: EmbeddedBroker, place: Path, *rest: Any, **settings: Any
-    ) -> None:
-        super().__init__(place, *rest, **settings)
-        self.asking: asyncio.Task[None] | None = None
-        """Those who bring about the steps; when they fail nothing more will come."""
+    def __init__(self, server: EmbeddedPostgres, broker: EmbeddedBroker, *rest: Any, **settings: Any) -> None:
+        super().__init__(*rest, **settings)
         self._server = server
         self._broker = broker
-        self._orders = place / "failpoints"
-        self._orders.mkdir()
-
-    def start(self, name: str, failpoint: str = "") -> None:
-        super().start(name, failpoint or f"file:{self._orders / name}")
-
-    async def reach(self, step: Step) -> None:
-        """Return when somebody stands still there."""
-        order = self._orders / step.who
-        order.with_suffix(".new").write_text(f"{step.place}:stop", encoding="utf-8")
-        order.with_suffix(".new").rename(order)
-        await self.until(partial(self._stands_still, step.who), f"{step.who} to stand at {step.place}")
 
     async def die_at(self, step: Step, *victims: str) -> None:
         """Kill them while somebody stands there, who then goes on unless it was among them."""
@@ -69,7 +41,7 @@ class Breakable(Town):
         for victim in victims:
             self.strike(victim)
         if step.who not in victims:
-            os.kill(self.pid(step.who), signal.SIGCONT)
+            self.go_on(step.who)
 
     def strike(self, victim: str) -> None:
         """End one of them as by power loss."""
@@ -91,12 +63,6 @@ class Breakable(Town):
         for victim in victims:
             if victim in SERVICES:
                 self.start(victim)
-
-    def _stands_still(self, name: str) -> bool:
-        if self.asking is not None and self.asking.done():
-            self.asking.result()
-        assert self.exit_code(name) is None, f"{name} ended by itself\n{self.told()}"
-        return bool(psutil.Process(self.pid(name)).status() == psutil.STATUS_STOPPED)
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,8 @@ import httpx
 
 from services.redemption.domain.partnering import call_id
 from services.redemption.domain.state import SagaKey
-from tests.flow.stage import Doors, Town, grocery, purchase, voucher
+from tests.flow.halting import Halting
+from tests.flow.stage import JOINED_AT, Doors, Town, grocery, purchase, voucher
 from tests.redemption.partner import Partner
 
 MEMBERS = 10
@@ -60,8 +62,6 @@ class Redeemers:
 
     async def settle_in(self) -> None:
         """Publish what there is to redeem, and give everybody points but one."""
-        door = self._town.door()
-        await door.publish(grocery(self._program))
         product = {"kind": "product", "unit": "point"}
         fulfilment = {"url": self._partner.url, "timeout_seconds": 5, "deadline_seconds": 3600}
         rewards = {
@@ -70,14 +70,16 @@ class Redeemers:
             "ticket": {**product, "name": "A ticket", "price": PRICES["ticket"], "fulfilment": fulfilment},
             "seat": {**product, "name": "A seat", "price": PRICES["seat"], "resource": "hall"},
         }
+        await self._insist("PUT", self._at, grocery(self._program))
         for name, document in rewards.items():
-            await door.call("PUT", f"{self._at}/rewards/{name}", document, 201)
-        await door.call("PUT", f"{self._at}/resources/hall", {"capacity": SEATS}, 201)
-        told = await door.call("GET", f"{self._at}/rewards/ticket/fulfilment")
-        self._secrets[self._program] = told["secret"]
-        await door.enrol(self._program, "poor", *self._members)
+            await self._insist("PUT", f"{self._at}/rewards/{name}", document)
+        await self._insist("PUT", f"{self._at}/resources/hall", {"capacity": SEATS})
+        told = await self._insist("GET", f"{self._at}/rewards/ticket/fulfilment")
+        self._secrets[self._program] = told.json()["secret"]
+        for member in ["poor", *self._members]:
+            await self._insist("POST", f"{self._at}/members", {"member": member, "enrolled_at": JOINED_AT})
         for member in self._members:
-            await door.report(self._program, purchase(f"b-{member}", member, POINTS * 100))
+            await self._insist("POST", f"{self._at}/activities", purchase(f"b-{member}", member, POINTS * 100))
 
     async def ask_until_enough(self) -> None:
         """Go on and on; whatever is begun comes to its end."""
@@ -88,7 +90,9 @@ class Redeemers:
     async def _go_on(self) -> None:
         while not self.enough.is_set():
             number = next(self._numbers)
-            await self._stories[number % len(self._stories)](number, self._members[number * 7 % MEMBERS])
+            turn, story = divmod(number, len(self._stories))
+            # Each story in turn with each member, or some would never meet some of the partitions.
+            await self._stories[story](number, self._members[(turn + story) % MEMBERS])
             await asyncio.sleep(PACE_SECONDS)
 
     # What they do. ---------------------------------------------------------------------------------------------
@@ -246,3 +250,19 @@ class Redeemers:
         assert sorted(name for (name,) in await rows(uses, program)) == sorted(self.used)
         done = {name for name, said in self._partner.done.items() if said["state"] == "fulfilled"}
         assert done == self.partners
+
+
+@asynccontextmanager
+async def redeeming(town: Halting, program: str) -> AsyncIterator[None]:
+    """Let a crowd redeem for the block; afterwards all must be proved and be as they were told."""
+    secrets: dict[str, str] = {}
+    async with Partner(lambda program, _: secrets[program]).open() as partner:
+        crowd = Redeemers(town, program, partner, secrets)
+        await crowd.settle_in()
+        town.asking = asyncio.create_task(crowd.ask_until_enough())
+        try:
+            yield
+        finally:
+            crowd.enough.set()
+            await town.asking
+        await crowd.settle_up()

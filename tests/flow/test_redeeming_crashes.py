@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import combinations, cycle, pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.flow.breaking import SERVICES, VICTIMS, Breakable, Step, breakable
+from tests.flow.breaking import VICTIMS, Breakable, breakable
+from tests.flow.halting import Step
 from tests.flow.nursery import Nursery
-from tests.flow.redeemers import Redeemers
-from tests.redemption.partner import Partner
+from tests.flow.redeemers import redeeming
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
@@ -57,23 +55,6 @@ async def town(
     told = {"outside_private_addresses": "true", "outside_plain_http": "true"}
     async with breakable(place, reachable_dir / "breaking", forks, PARTS, **told) as town:
         yield town
-
-
-@asynccontextmanager
-async def redeeming(town: Breakable, program: str) -> AsyncIterator[None]:
-    """Let a crowd redeem for the block; afterwards all must be proved and be as they were told."""
-    secrets: dict[str, str] = {}
-    async with Partner(lambda program, _: secrets[program]).open() as partner:
-        crowd = Redeemers(town, program, partner, secrets)
-        await crowd.settle_in()
-        town.asking = asyncio.create_task(crowd.ask_until_enough())
-        try:
-            yield
-            await town.ready(*SERVICES)
-        finally:
-            crowd.enough.set()
-            await town.asking
-        await crowd.settle_up()
 
 
 def steps_of(victim: str) -> list[str]:
