@@ -42,5 +42,7 @@ async def test_who_stood_still_for_too_long_does_nothing_twice(town: Halting) ->
             await town.reach(Step(who, place))
             await asyncio.sleep(given_up)
             town.go_on(who)
-    for who in ("redemption", "redemption-2"):
-        assert await town.metric(who, "laurel_messages_total", outcome="applied") > 0, "both had their share"
+    both = ("redemption", "redemption-2")
+    assert all([await town.metric(who, "laurel_messages_total", outcome="applied") > 0 for who in both])
+    repeated = [await town.metric(who, "laurel_messages_total", outcome="repeated") for who in both]
+    assert all(count > 0 for count in repeated), f"each had some of the other's work: {repeated}"
