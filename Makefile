@@ -10,7 +10,7 @@ DATA_DIR ?= .laurel
 PORT ?= 8080
 BASKETS ?=
 
-.PHONY: help install up demo test test-kafka bench lint types imports contracts openapi check clean clean-data
+.PHONY: help install up demo test test-slow test-kafka bench lint types imports contracts openapi check clean clean-data
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -31,7 +31,10 @@ demo: $(INSTALLED) ## real baskets through the gateway, and what they earned (BA
 	@exec $(BIN)/laurel demo --data-dir $(DATA_DIR) --port $(PORT) $(if $(BASKETS),--baskets $(BASKETS))
 
 test: $(INSTALLED) ## everything that must pass
-	@exec $(BIN)/pytest --numprocesses auto --dist loadfile
+	@exec $(BIN)/pytest -m 'not slow' --numprocesses auto --dist loadfile
+
+test-slow: $(INSTALLED) ## what takes minutes: everybody dies at every step of a redemption, in pairs too
+	@exec $(BIN)/pytest -m slow --numprocesses auto
 
 test-kafka: $(INSTALLED) ## flow, crash and rebalance tests against a real Apache Kafka (Maven and Java 17)
 	@exec $(BIN)/python scripts/test_kafka.py

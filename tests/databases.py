@@ -1,4 +1,7 @@
-"""Copies of a template database, made ahead while tests run: two cores have time for it, and no test waits."""
+"""Copies of a template database, made ahead while tests run: two cores have time for it, and no test waits.
+
+And the death of a whole server.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
+import psutil
+
+from laurel.embedded.postgres import EmbeddedPostgres
 
 _AHEAD = 2
 
@@ -56,3 +62,15 @@ class Copies:
         if self._runner is not None:
             self._runner.run(self._connection.close())
             self._runner.close()
+
+
+def kill_all_of(server: EmbeddedPostgres) -> None:
+    """End a server as by power loss, with all that it forked. It stands still first, so that nobody is born unseen."""
+    assert server.child is not None
+    parent = psutil.Process(server.child.pid)
+    parent.suspend()
+    forked = parent.children(recursive=True)
+    server.child.kill()
+    for each in forked:
+        each.kill()
+    psutil.wait_procs(forked, timeout=10)

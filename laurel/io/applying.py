@@ -145,6 +145,7 @@ class Applier:
                     await self._handle(work, sifted)
                     if not await inbox.move(work.connection, sifted):
                         raise _CarelessError
+                    work.heard = sifted.fresh
             except _CarelessError:
                 self._careful = True
             except Poison as poison:

@@ -141,3 +141,15 @@ class CollisionError(Exception):
 def is_conflict(error: BaseException) -> bool:
     """Say whether transactions got in each other's way (SQLSTATE 40, a collision): the same again will do."""
     return sqlstate(error)[:2] == "40" or isinstance(error, CollisionError)
+
+
+_AWAY_CLASSES = frozenset({"08", "53", "57", "58"})
+# Of a connection that ends under its hands, asyncpg also says these; what it says of misuse has other words.
+_ENDED = ("is closed", "is closing", "another operation")
+
+
+def is_away(error: BaseException) -> bool:
+    """Say whether there is no database to speak to, or it went away meanwhile: what was asked may be done or not."""
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return any(words in str(error) for words in _ENDED)
+    return sqlstate(error)[:2] in _AWAY_CLASSES or isinstance(error, ConnectionError)

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laurel.errors import Fault, Problem, Refused
 from laurel.io.bounding import Bounds, BoundSettings, bounded
+from laurel.io.database import is_away
 from laurel.io.health import Health
 from laurel.io.telemetry import HTTP_SECONDS, logger
 
@@ -316,6 +317,9 @@ def _problem_of(error: Exception, scope: Scope, visit: _Visit) -> Problem:
         return Problem("unavailable", "This took too long; ask again.", retry_after_seconds=1)
     # A path may hold what no log may, such as the code of a voucher; its template does not.
     path = getattr(scope.get("route"), "path", "unknown")
+    if is_away(error):
+        log.warning("request found no database", method=scope["method"], path=path, error=type(error).__name__)
+        return Problem("unavailable", "The database is away; ask again.", retry_after_seconds=1)
     log.error("request failed", method=scope["method"], path=path, exc_info=error)
     return Problem("internal", "This was our mistake, and is logged.")
 

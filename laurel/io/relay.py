@@ -181,7 +181,7 @@ class Relay:
             self._settle(len(sent.published))
             if sent.published:
                 self._seconds.observe(time.perf_counter() - started)
-                await failpoints.reach(failpoints.AFTER_PUBLISH)
+                await failpoints.reach(failpoints.AFTER_PUBLISH, sent.published)
                 self._marker.published(sent.published)
             if sent.aside:
                 deadline = time.monotonic() + _ASIDE_SECONDS_MAX
@@ -311,7 +311,7 @@ class Relay:
             outcomes = await asyncio.gather(*(self._sweep_lane(lane, part) for lane, part in lanes.items()))
             published = [row for outcome in outcomes for row in outcome]
             if published:
-                await failpoints.reach(failpoints.AFTER_PUBLISH)
+                await failpoints.reach(failpoints.AFTER_PUBLISH, published)
                 SWEPT.labels(self._service).inc(len(published))
             done = {(row.key, row.number) for row in published}
             open_still = {row.work for row in rows if (row.key, row.number) not in done}

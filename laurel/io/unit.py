@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from laurel.io import failpoints
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from laurel.io.database import Connection, Database
+    from laurel.io.failpoints import Typed
     from laurel.io.outbox import Outbox, OutboxRow
     from laurel.io.saying import Saying
 
@@ -30,6 +32,8 @@ class Work:
         self.service = service
         self.sayings: list[Saying] = []
         self.rows: list[OutboxRow] = []
+        self.heard: Sequence[Typed] = ()
+        """What led to it, for whoever waits for a certain message at a failpoint."""
         self._before: list[Callable[[], Awaitable[None]]] = []
         self._after: list[Callable[[], None]] = []
 
@@ -73,9 +77,9 @@ class UnitOfWork:
             yield work
             work.rows = await self.outbox.add(connection, work.sayings)
             await work.finish()
-            await failpoints.reach(failpoints.BEFORE_COMMIT)
+            await failpoints.reach(failpoints.BEFORE_COMMIT, chain(work.sayings, work.heard))
         # From here on the change stands. What follows only makes it known sooner: the relay sweeps anyway.
         work.committed()
-        await failpoints.reach(failpoints.AFTER_COMMIT)
+        await failpoints.reach(failpoints.AFTER_COMMIT, chain(work.sayings, work.heard))
         if self._relay is not None and work.rows:
             self._relay.hand(work.rows)

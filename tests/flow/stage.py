@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import httpx
@@ -245,7 +245,7 @@ class Town:
         return self._around.secrets
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Town]:
+    async def open(self) -> AsyncIterator[Self]:
         """Start everybody, and return when all are ready; nothing of it runs afterwards."""
         try:
             for name in self._roles:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.flow.stage import JOINED_AT, Door, Town, grocery, purchase, voucher
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio]
 
 HERE = Path(__file__).parents[2]
 PROGRAM = "grocery"

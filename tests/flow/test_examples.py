@@ -21,7 +21,7 @@ from laurel.io.topics import main_topic
 from tests.flow.nursery import Nursery
 from tests.flow.stage import ONE_OF_EACH, Town, grocery, purchase
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAM = "shown"

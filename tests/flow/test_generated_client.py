@@ -18,7 +18,7 @@ import pytest
 
 from tests.flow.stage import BOUGHT_AT, JOINED_AT, Town, grocery, points_of, voucher
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio]
 
 PROGRAM = "generated"
 NAME = "laurel_client"

@@ -17,7 +17,7 @@ from tests.flow.stage import Doors, Town, gather_bounded, grocery, purchase, vou
 from tests.gateway.listening import listening
 from tests.gateway.receiving import Receiver
 
-pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.slow, pytest.mark.kafka]
+pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.kafka]
 
 PROGRAM = "heard"
 MEMBERS = [f"m-{number}" for number in range(8)]

@@ -23,7 +23,6 @@ from tests.gateway.stage import PROGRAM, gateway, points_door, redemption_door, 
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.slow,
     # The gateway runs in this process and draws the jitter of its pauses meanwhile.
     pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"),
 ]

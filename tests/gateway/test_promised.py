@@ -12,7 +12,7 @@ from services.gateway.guarding import SCOPES
 from tests.gateway.stage import PROGRAM, Instance
 from tests.gateway.test_bad_input import filled
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio]
 
 
 async def test_scopes_and_methods_that_are_told_are_those_that_open(

@@ -7,6 +7,7 @@ whom somebody told that they have them, until somebody told them that they have 
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -18,8 +19,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from services.redemption.domain.facts import decode_facts, encode_facts
 from services.redemption.domain.heard import TimeIsUp
-from services.redemption.domain.state import HoldState, RewardKey, SagaState, State
-from services.redemption.domain.vouchers import VoucherState
+from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
+from services.redemption.domain.vouchers import Voucher, VoucherKey, VoucherState
 from services.redemption.ports import Announcement
 from services.redemption.road import Road
 from services.redemption.testing import (
@@ -41,6 +42,7 @@ from services.redemption.testing import (
 CUP = RewardKey(PROGRAM, "cup")
 PRICE = 100
 MEMBERS = ("m-1", "m-2", "m-3")
+WHO = st.integers(0, 2)
 ENDS = {"redemption.fulfilled.v1", "redemption.refused.v1", "redemption.cancelled.v1"}
 
 
@@ -93,12 +95,13 @@ class Races(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = NOON
-        self.store = MemoryStore()
-        self.road = Road(FixedPrograms())
         self.points = PaperPoints()
-        self.from_gateway: dict[str, deque[Told]] = {member: deque() for member in MEMBERS}
-        self.from_points: dict[str, deque[Told]] = {member: deque() for member in MEMBERS}
-        self.to_points: dict[str, deque[Announcement]] = {member: deque() for member in MEMBERS}
+        self.cup = CUP
+        self.members: Sequence[str] = MEMBERS
+        self.prepare()
+        self.from_gateway: dict[str, deque[Told]] = {member: deque() for member in self.members}
+        self.from_points: dict[str, deque[Told]] = {member: deque() for member in self.members}
+        self.to_points: dict[str, deque[Announcement]] = {member: deque() for member in self.members}
         self.delivered: list[Told] = []
         self.said: list[Announcement] = []
         self.redemptions: dict[str, str] = {}
@@ -107,9 +110,14 @@ class Races(RuleBasedStateMachine):
         self.earned: dict[str, int] = {}
         self.total_max = 0
 
+    def prepare(self) -> None:
+        """Make what keeps sagas; another machine keeps them elsewhere."""
+        self.store = MemoryStore()
+        self.road = Road(FixedPrograms())
+
     @initialize(stock=st.integers(0, 5), balances=st.lists(st.integers(0, 6), min_size=3, max_size=3))
     def begin(self, stock: int, balances: list[int]) -> None:
-        self.earned = {member: PRICE * n for member, n in zip(MEMBERS, balances, strict=True)}
+        self.earned = {member: PRICE * n for member, n in zip(self.members, balances, strict=True)}
         self.points.balances = dict(self.earned)
         self._publish(stock)
 
@@ -117,12 +125,13 @@ class Races(RuleBasedStateMachine):
     def publish(self, stock: int) -> None:
         self._publish(stock)
 
-    @rule(target=requested, member=st.sampled_from(MEMBERS), quantity=st.integers(1, 3), later=st.booleans())
-    def request(self, member: str, quantity: int, later: bool) -> Any:
+    @rule(target=requested, who=WHO, quantity=st.integers(1, 3), later=st.booleans())
+    def request(self, who: int, quantity: int, later: bool) -> Any:
+        member = self.members[who]
         redemption = f"r-{len(self.redemptions)}"
         self.redemptions[redemption] = member
         self.quantities[redemption] = quantity
-        told = redemption_requested(member, redemption, quantity=quantity, at=self.now, later=later)
+        told = redemption_requested(member, redemption, self.cup.reward, quantity=quantity, at=self.now, later=later)
         self.from_gateway[member].append(told)
         return multiple(redemption)
 
@@ -150,20 +159,21 @@ class Races(RuleBasedStateMachine):
         self.from_gateway[self._owner(voucher)].append(told)
 
     def _owner(self, voucher: str) -> str:
-        return next(key.member for key in self.store.state.vouchers if key.voucher == voucher)
+        return next(key.member for key in self.vouchers() if key.voucher == voucher)
 
-    @rule(picks=st.lists(st.tuples(st.booleans(), st.sampled_from(MEMBERS)), min_size=1, max_size=6))
-    def redemption_works(self, picks: list[tuple[bool, str]]) -> None:
+    @rule(picks=st.lists(st.tuples(st.booleans(), WHO), min_size=1, max_size=6))
+    def redemption_works(self, picks: list[tuple[bool, int]]) -> None:
         batch = []
-        for from_points, member in picks:
-            queue = (self.from_points if from_points else self.from_gateway)[member]
+        for from_points, who in picks:
+            queue = (self.from_points if from_points else self.from_gateway)[self.members[who]]
             if queue:
                 batch.append(queue.popleft())
         self._hear(batch)
         self.delivered.extend(batch)
 
-    @rule(member=st.sampled_from(MEMBERS))
-    def points_work(self, member: str) -> None:
+    @rule(who=WHO)
+    def points_work(self, who: int) -> None:
+        member = self.members[who]
         if self.to_points[member]:
             asked = self.to_points[member].popleft()
             self.from_points[member].extend(self.points.answer(asked))
@@ -179,20 +189,15 @@ class Races(RuleBasedStateMachine):
 
     @rule()
     def timer_runs(self) -> None:
-        due = [
-            TimeIsUp(program=key.program, member=key.member, redemption=key.redemption, at=saga.waits_until)
-            for key, saga in self.store.state.sagas.items()
-            if saga.waits_until is not None and saga.waits_until <= self.now
-        ]
-        self._take(finish(self.road.run_due(self.store, due)))
+        self._take(self.run_due())
 
     @invariant()
     def stock_is_what_sagas_have(self) -> None:
-        if CUP not in self.store.state.stock:
+        stock = self.stock()
+        if stock is None:
             return
-        stock = self.store.state.stock[CUP]
         counted: Counter[SagaState] = Counter()
-        for saga in self.store.state.sagas.values():
+        for saga in self.sagas().values():
             if saga.counted:
                 counted[saga.state] += saga.quantity
         assert stock.reserved == counted[SagaState.HOLDING]
@@ -203,9 +208,9 @@ class Races(RuleBasedStateMachine):
     @invariant()
     def every_saga_ends_at_most_once(self) -> None:
         first = Counter(
-            decision.key
-            for decision in self.store.decisions
-            for fact in decision.facts
+            key
+            for key, facts in self.decided()
+            for fact in facts
             if type(fact).__name__ in {"RedemptionFulfilled", "RedemptionRefused"}
             # What is cancelled is neither refused afterwards nor fulfilled; `Ledger` sees to that.
         )
@@ -218,22 +223,23 @@ class Races(RuleBasedStateMachine):
         self.now += timedelta(minutes=15)
         self.timer_runs()
         self._arrive()
-        for saga in self.store.state.sagas.values():
+        for saga in self.sagas().values():
             assert not saga.open, saga
-        assert len(self.store.state.sagas) == len(self.redemptions)
+        assert len(self.sagas()) == len(self.redemptions)
         self._ledger_agrees()
         self._points_add_up()
         self._decisions_fold_back()
+        self._ends_have_one_wording()
 
     def _arrive(self) -> None:
         while self._anything_under_way():
-            for member in MEMBERS:
-                self.points_work(member)
-                self.redemption_works([(False, member), (True, member)])
+            for who in range(len(self.members)):
+                self.points_work(who)
+                self.redemption_works([(False, who), (True, who)])
 
     def _points_add_up(self) -> None:
         spent: Counter[str] = Counter()
-        for key, saga in self.store.state.sagas.items():
+        for key, saga in self.sagas().items():
             hold = self.points.holds.get((key.member, key.redemption), ("none", 0))[0]
             assert (saga.state is SagaState.FULFILLED) == (hold == "captured")
             assert hold != "cancelled" or saga.state is SagaState.CANCELLED
@@ -241,7 +247,7 @@ class Races(RuleBasedStateMachine):
             assert hold != "held"
             if hold == "captured":
                 spent[key.member] += saga.points
-        for member in MEMBERS:
+        for member in self.members:
             assert self.points.balances[member] == self.earned[member] - spent[member]
 
     def _ledger_agrees(self) -> None:
@@ -249,12 +255,13 @@ class Races(RuleBasedStateMachine):
         ledger = self.ledger
         kept = ledger.had - ledger.cancelled
         assert kept | ledger.refused | ledger.cancelled == self.redemptions.keys(), "each has come to one end"
-        assert self.store.state.stock[CUP].taken == sum(self.quantities[each] for each in kept)
-        assert self.store.state.stock[CUP].reserved == 0
-        for member in MEMBERS:
+        stock = self.stock()
+        assert stock is not None
+        assert (stock.reserved, stock.taken) == (0, sum(self.quantities[each] for each in kept))
+        for member in self.members:
             spent = sum(self.quantities[each] for each in kept if self.redemptions[each] == member)
             assert self.points.balances[member] == self.earned[member] - PRICE * spent
-        for voucher in self.store.state.vouchers.values():
+        for voucher in self.vouchers().values():
             name = voucher.key.voucher
             assert (voucher.state is VoucherState.SPENT) == (name in ledger.spent)
             assert (voucher.state is VoucherState.ISSUED) == (name in ledger.good)
@@ -272,16 +279,51 @@ class Races(RuleBasedStateMachine):
         ended = {key: (saga.state, saga.hold, saga.code) for key, saga in self.store.state.sagas.items()}
         assert {key: (saga.state, saga.hold, saga.code) for key, saga in folded.sagas.items()} == ended
         assert folded.vouchers == self.store.state.vouchers
+
+    def _ends_have_one_wording(self) -> None:
         outcomes = Counter((said.type, said.body) for said in self.said if said.type in ENDS)
         first = len(self.ledger.had) + len(self.ledger.refused) + len(self.ledger.cancelled)
         assert len(outcomes) == first, "each end has one wording, however often it is said"
 
     def _publish(self, stock: int) -> None:
         self.total_max = max(self.total_max, stock)
-        self._hear([reward_published(stock=stock, price=PRICE, at=self.now)])
+        self._hear([reward_published(self.cup.reward, stock=stock, price=PRICE, at=self.now)])
 
     def _hear(self, batch: list[Told]) -> None:
-        self._take(finish(self.road.run(self.store, batch)))
+        self._take(self.hear(batch))
+
+    # What keeps sagas. -----------------------------------------------------------------------------------------
+
+    def hear(self, batch: list[Told]) -> list[Announcement]:
+        """Have a batch answered."""
+        return finish(self.road.run(self.store, batch))
+
+    def run_due(self) -> list[Announcement]:
+        """Have the waits ended that are over."""
+        due = [
+            TimeIsUp(program=key.program, member=key.member, redemption=key.redemption, at=saga.waits_until)
+            for key, saga in self.sagas().items()
+            if saga.waits_until is not None and saga.waits_until <= self.now
+        ]
+        return finish(self.road.run_due(self.store, due))
+
+    def sagas(self) -> dict[SagaKey, Saga]:
+        """Return all of them."""
+        return self.store.state.sagas
+
+    def stock(self) -> Stock | None:
+        """Return how many cups there are; None before they were ever offered."""
+        return self.store.state.stock.get(self.cup)
+
+    def vouchers(self) -> dict[VoucherKey, Voucher]:
+        """Return all of them."""
+        return self.store.state.vouchers
+
+    def decided(self) -> list[tuple[Any, Sequence[Any]]]:
+        """Return what was decided about each, in its order."""
+        return [(decision.key, decision.facts) for decision in self.store.decisions]
+
+    # -----------------------------------------------------------------------------------------------------------
 
     def _take(self, said: list[Announcement]) -> None:
         self.said.extend(said)

@@ -104,6 +104,29 @@ async def test_confirmation_and_timer_race_for_one_saga(
     assert await findings(auditor, across=False, at_rest=False) == []
 
 
+async def test_a_cancellation_races_with_points_and_with_who_confirms_and_clicks_count_once(
+    counter: Any, auditor: asyncpg.Connection[Any]
+) -> None:
+    """As two instances do it that hold the same partition for a moment: each message is a transaction of its own."""
+    await counter.hear(reward_published(stock=100))
+    names = [(f"m-{number}", f"r-{number}") for number in range(20)]
+    # Whoever is second finds the saga that the first made, and neither sets pieces aside twice.
+    clicks = [redemption_requested(*name, later=number % 2 == 1) for number, name in enumerate(names)]
+    await asyncio.gather(*(counter.hear(told) for told in clicks for _ in range(2)))
+    assert await row(auditor, STOCK) == (20, 0)
+    held = [points_held(*name, 100) for name in names]
+    await asyncio.gather(*(counter.hear(told) for told in held[1::2]))
+    second = [redemption_confirmed(*names[number]) if number % 2 else held[number] for number in range(20)]
+    await asyncio.gather(
+        *(counter.hear(told) for told in second), *(counter.hear(redemption_cancelled(*name)) for name in names)
+    )
+    ends = {tuple(row) for row in await auditor.fetch("select state, hold from sagas")}
+    assert ends <= {("cancelled", "release_asked"), ("cancelled", "cancel_asked")}
+    assert await row(auditor, STOCK) == (0, 0)
+    assert await auditor.fetchval("select count(*) from vouchers where state <> 'void'") == 0
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
 async def test_a_turned_clock_ends_what_waits_by_it(counter: Any, auditor: asyncpg.Connection[Any]) -> None:
     counter.road = Road(FixedPrograms(ProgramTerms(manual=True)))
     await counter.hear(reward_published(stock=100))
