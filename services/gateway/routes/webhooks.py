@@ -109,7 +109,8 @@ async def delete_webhook(request: Request) -> Response:
     row = await webhook_of(request)
     note = noted(request, await caller_of(request), "webhook.deleted", row.webhook, before=_shown(row))
     async with api_of(request).database.transaction() as connection:
-        await store.delete(connection, row.webhook)
+        if not await store.delete(connection, row.webhook):
+            raise Problem("webhook_unknown")
         await deliveries.forget(connection, row.webhook)
         await audit.add(connection, [note])
     return Response(status_code=204)

@@ -58,7 +58,7 @@ _LIST = f"""
     select {_COLUMNS} from webhooks where partner = any($1::text[]) and webhook > $2 order by webhook limit $3
 """
 _LIST_ALL = f"select {_COLUMNS} from webhooks where webhook > $1 order by webhook limit $2"
-_DELETE = "delete from webhooks where webhook = $1"
+_DELETE = "delete from webhooks where webhook = $1 returning webhook"
 _ROTATE = f"""
     update webhooks set generation = generation + 1, before_until = $2, version = version + 1, changed_at = $3
     where webhook = $1 returning {_COLUMNS}
@@ -128,8 +128,9 @@ async def listed(connection: Connection, partner: str | None, after: str, most: 
     return [_row(row) for row in await connection.fetch(_LIST, [partner], after, most)]
 
 
-async def delete(connection: Connection, webhook: str) -> None:
-    await connection.execute(_DELETE, webhook)
+async def delete(connection: Connection, webhook: str) -> bool:
+    """Say whether it was there."""
+    return await connection.fetchval(_DELETE, webhook) is not None
 
 
 async def rotate(connection: Connection, webhook: str, before_until: datetime, at: datetime) -> WebhookRow | None:
