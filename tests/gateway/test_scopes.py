@@ -59,7 +59,7 @@ async def asked(http: httpx.AsyncClient, each: Operation, headers: dict[str, str
     """Ask for what is not there, in a program that is; who may not ask hears that first."""
     names = {"program": PROGRAM, "partner": PARTNER, "version": "1"}
     path = re.sub(r"{(\w+)}", lambda found: names.get(found[1], "none"), each.path)
-    body = None if each.method in {"GET", "HEAD", "DELETE"} else {}
+    body: Any = None if each.method in {"GET", "HEAD", "DELETE"} else {}
     answer = await http.request(each.method, path, json=body, headers={**headers, "prefer": "respond-async"})
     is_problem = "problem+json" in answer.headers.get("content-type", "")
     # The answer to a HEAD has no body to say why.
