@@ -56,7 +56,7 @@ async def run(seconds: int, tpcb_seconds: int, tell: Callable[[str], None]) -> l
                 await tpcb.prepare(place.admin_url, place.pgbench)
                 before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
                 tell(f"{load.name}, giving {BUYERS} buyers their points")
-                await _prepare(place)
+                await prepare(place)
                 tell(load.name)
                 rows.append(await _measure(place, load, seconds, before))
     return rows
@@ -102,7 +102,7 @@ async def _measure(place: Running, load: Load, seconds: int, before: float) -> d
     }
 
 
-async def _prepare(place: Running) -> None:
+async def prepare(place: Running) -> None:
     """Enrol the buyers, give each its points, and offer a reward that is counted and one that is not."""
     key = place.key_file.read_text(encoding="utf-8").strip()
     numbers = iter(range(BUYERS))

@@ -62,7 +62,7 @@ async def run(
                 await tpcb.prepare(place.admin_url, place.pgbench)
                 before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
                 tell(f"{load.name}, enrolling")
-                await _enrol(place)
+                await enrol(place)
                 tell(load.name)
                 rows.append({**await _measure(place, load, number, seconds), "tpcb_before": round(before, 1)})
     return rows
@@ -82,13 +82,13 @@ def _broker(data_dir: Path, *, real: bool) -> Iterator[Sequence[str]]:
 
 async def _measure(place: Running, load: Load, number: int, seconds: int) -> dict[str, Any]:
     count = load.rate * (seconds + WARM_UP_SECONDS)
-    bodies = place.data_dir / f"{load.name}.ndjson"
-    await asyncio.to_thread(_write_bodies, bodies, number, count)
+    file = place.data_dir / f"{load.name}.ndjson"
+    await asyncio.to_thread(_write_bodies, file, number, count)
     async with _batch(place, beside=load.beside_batch) as still_running:
         async with Watch(place.pids, families=("postgres",)) as watch:
             told = await send(
                 place,
-                bodies,
+                file,
                 rate=load.rate,
                 warm_up=load.rate * WARM_UP_SECONDS,
                 path=f"/v1/programs/{PROGRAM}/activities",
@@ -111,23 +111,33 @@ async def _measure(place: Running, load: Load, number: int, seconds: int) -> dic
 
 
 def _write_bodies(path: Path, number: int, count: int) -> None:
-    """Write real baskets under ids of their own, spread over the households of the till."""
-    known = products()
     with path.open("wb") as sink:
-        for position, basket in enumerate(islice(baskets(), count)):
-            household = _TILL + (position * 7 + number) % HOUSEHOLDS
-            told = replace(basket, id=basket.id * 10 + number, household=household)
-            sink.write(encode(purchase(told, known)) + b"\n")
+        for body in bodies(number, count):
+            sink.write(body + b"\n")
 
 
-async def _enrol(place: Running) -> None:
+def bodies(number: int, count: int) -> Iterator[bytes]:
+    """Give real baskets under ids of their own, spread over the households of the till."""
+    known = products()
+    for position, basket in enumerate(islice(baskets(), count)):
+        told = replace(basket, id=basket.id * 10 + number, household=_TILL + (position * 7 + number) % HOUSEHOLDS)
+        yield encode(purchase(told, known))
+
+
+def household(number: int) -> str:
+    """Name a household of the till."""
+    return f"hh-{_TILL + number % HOUSEHOLDS}"
+
+
+async def enrol(place: Running) -> None:
+    """Enrol the households of the till."""
     key = place.key_file.read_text(encoding="utf-8").strip()
     numbers = iter(range(HOUSEHOLDS))
     async with Gateway(place.status.gateway, key) as gateway, asyncio.TaskGroup() as lanes:
 
         async def lane() -> None:
             for number in numbers:
-                enrolment = Enrolment(member=f"hh-{_TILL + number}", enrolled_at="2017-01-01T00:00:00-05:00")
+                enrolment = Enrolment(member=household(number), enrolled_at="2017-01-01T00:00:00-05:00")
                 await gateway.send("POST", f"/v1/programs/{PROGRAM}/members", encode(enrolment))
 
         for _ in range(8):

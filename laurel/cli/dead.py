@@ -122,8 +122,9 @@ def retry(
     """Have a message, and then those behind it, tried again in order; a worker does it within a second or two."""
 
     async def ask(db: Database) -> None:
-        async with db.transaction() as connection:
-            await parking.retry(connection, _place(program, member, source, sequence), actor=_actor(), note=note)
+        unit = UnitOfWork(db, await Outbox.load(service, db))
+        async with unit.begin() as work:
+            await parking.retry(work, _place(program, member, source, sequence), actor=_actor(), note=note)
 
     _run(service, data_dir, database, ask)
     print("It will be tried again; `laurel dead list` shows what becomes of it.")

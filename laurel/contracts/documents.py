@@ -25,7 +25,7 @@ _ABOUT: Final = {
 _PUBLIC: Final = (POINTS_TOPIC, REDEMPTION_TOPIC)
 _HEADERS: Final[dict[str, tuple[str, bool]]] = {
     "ce_specversion": ("Always 1.0.", True),
-    "ce_id": ("The same for every repeat of an event.", True),
+    "ce_id": ("The same for every repeat of an event, and of no other with the same ce_source.", True),
     "ce_source": ("Who says it, with the epoch of its database: laurel/points/1.", True),
     "ce_type": ("The name of the event's type.", True),
     "ce_time": ("When the event was accepted, RFC 3339.", True),

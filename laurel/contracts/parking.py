@@ -36,3 +36,18 @@ class MessageDiscarded(Event):
     type: ShortText | None = None
     reason: Name
     detail: Text = ""
+    actor: ShortText | None = None
+    """Who did it, as the machine knows them on which it was asked for."""
+
+
+class MessageRetried(Event):
+    """A person had a parked message tried again; it may be parked once more."""
+
+    TYPE: ClassVar[str] = "message.retried.v1"
+
+    source: ShortText
+    sequence: Version
+    type: ShortText | None = None
+    reason: Name
+    detail: Text = ""
+    actor: ShortText | None = None

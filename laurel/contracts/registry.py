@@ -126,7 +126,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
         ),
     ),
     ((PROGRAMS_TOPIC,), (programs.ProgramPublished, programs.PartnerPublished)),
-    (DEAD_TOPICS, (parking.MessageParked, parking.MessageDiscarded)),
+    (DEAD_TOPICS, (parking.MessageParked, parking.MessageDiscarded, parking.MessageRetried)),
 )
 
 EVENTS: Final[dict[str, EventKind]] = {

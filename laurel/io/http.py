@@ -45,8 +45,6 @@ _SAFE_HEADERS = (
 )
 _NO_CONTENT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _NO_STORE = (b"cache-control", b"no-store")
-_FOR_READERS = frozenset({"/docs"})
-"""Pages, which load what they are made of."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _CODES_BY_STATUS = {400: "malformed", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported"}
 
@@ -302,7 +300,8 @@ class _Visit:
         names = {name for name, _ in found}
         if b"cache-control" not in names:
             found.append(_NO_STORE)
-        if self._scope["path"] not in _FOR_READERS:
+        if _NO_CONTENT_POLICY[0] not in names:
+            # A page says itself what it may load.
             found.append(_NO_CONTENT_POLICY)
         if b"content-length" not in names and self.status not in {204, 304}:
             self.time_limit.reschedule(None)

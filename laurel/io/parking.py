@@ -16,7 +16,7 @@ from laurel.io.inbox import RETRY, WAITING, Key, Place, Wrong, headers_from_json
 from laurel.io.saying import DEAD, Saying
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from laurel.io.database import Connection
     from laurel.io.message import Message, Undecodable
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 PARKED_TYPE = "message.parked.v1"
 DISCARDED_TYPE = "message.discarded.v1"
-TELLING = frozenset({PARKED_TYPE, DISCARDED_TYPE})
+RETRIED_TYPE = "message.retried.v1"
+TELLING = frozenset({PARKED_TYPE, DISCARDED_TYPE, RETRIED_TYPE})
 """What dead-letter topics carry."""
 NOBODY = "unknown"
 """The program that is named where bytes are parked that could be anybody's."""
@@ -105,13 +106,20 @@ async def show(connection: Connection, place: Place) -> ParkedDocument:
     return ParkedDocument(Parked(**row), json.loads(stored["headers"]), stored["body"])
 
 
-async def retry(connection: Connection, place: Place, *, actor: str, note: str = "") -> None:
-    """Have a parked message tried again, and then what waits behind it. In the caller's transaction."""
+async def retry(work: Work, place: Place, *, actor: str, note: str = "") -> None:
+    """Have a parked message tried again, and then what waits behind it."""
+    connection = work.connection
     reason = await _lock(connection, place)
     if reason in WAITING and reason != RETRY:
         raise NotParked(f"{place} waits for another message; retry that one")
     await _set_reason(connection, place, RETRY, f"asked for by {actor}")
     await _audit(connection, "retry", place, actor, note)
+    row = await connection.fetchrow(
+        "select type, headers from parked where program = $1 and member = $2 and source = $3 and sequence = $4", *place
+    )
+    assert row is not None
+    # No request ends by it, so it answers none.
+    work.say(_done_saying(RETRIED_TYPE, place, row["type"], row["headers"], "retried", note, actor))
 
 
 async def discard(work: Work, place: Place, *, actor: str, note: str) -> None:
@@ -144,6 +152,8 @@ async def discard(work: Work, place: Place, *, actor: str, note: str) -> None:
     )
     assert row is not None
     await _audit(connection, "discard", place, actor, note)
+    correlation = row["correlation"] or ""
+    work.say(_done_saying(DISCARDED_TYPE, place, row["type"], row["headers"], "discarded", note, actor, correlation))
     if is_bytes:
         return
     await connection.execute("update inbox set number = $4 where program = $1 and member = $2 and source = $3", *place)
@@ -155,20 +165,6 @@ async def discard(work: Work, place: Place, *, actor: str, note: str) -> None:
         member,
         source,
         sequence + 1,
-    )
-    headers = headers_from_json(row["headers"])
-    message_id = headers.get("ce_id", b"").decode("utf-8", "replace")
-    work.say(
-        Saying(
-            DEAD,
-            program,
-            member,
-            DISCARDED_TYPE,
-            _body(program, member, message_id, source, sequence, row["type"], "discarded", note),
-            datetime.now(UTC),
-            causation=message_id,
-            correlation=row["correlation"] or "",
-        )
     )
 
 
@@ -306,6 +302,25 @@ def parked_saying(message: Message, wrong: Wrong) -> Saying:
     )  # fmt: skip
 
 
+def _done_saying(
+    type_: str, place: Place, of: str | None, headers: str, reason: str, note: str, actor: str, correlation: str = ""
+) -> Saying:
+    """Tell on the dead-letter topic what a person did with a parked message; of bytes as `undecodable_saying` does."""
+    program, member, source, sequence = place
+    known = headers_from_json(headers).get("ce_id", b"").decode("utf-8", "replace")
+    message_id = f"{source}/{sequence}" if source.startswith(BYTES) else known
+    return Saying(
+        DEAD,
+        program,
+        member,
+        type_,
+        _body(program or NOBODY, member, message_id, source, sequence, of, reason, note, actor),
+        datetime.now(UTC),
+        causation="" if source.startswith(BYTES) else message_id,
+        correlation=correlation,
+    )
+
+
 def undecodable_saying(record: Undecodable) -> Saying:
     """Tell on the dead-letter topic that bytes are parked. They have no program, so the key is `:`, which is nobody's:
     under the name of a program its numbers would be taken for that program's.
@@ -330,8 +345,9 @@ def _body(
     type_: str | None,
     reason: str,
     detail: str,
+    actor: str | None = None,
 ) -> bytes:
-    document: Mapping[str, object] = {
+    document: dict[str, object] = {
         "program": program,
         "member": member or None,
         "at": datetime.now(UTC).isoformat(),
@@ -342,4 +358,6 @@ def _body(
         "reason": reason,
         "detail": detail,
     }
+    if actor is not None:
+        document["actor"] = actor
     return json.dumps(document, separators=(",", ":")).encode()

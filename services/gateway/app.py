@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from laurel.io.http import know_methods, service_app
 from services.gateway.documenting import document
+from services.gateway.leafing import add_page
 from services.gateway.routes import ROUTERS
 from services.gateway.wiring import Api, Parts
 
@@ -24,12 +25,13 @@ def application(parts: Parts, api: Api | None) -> FastAPI:
         return service_app(
             "Laurel gateway", parts.settings, None, parts.health, docs_url=None, redoc_url=None, openapi_url=None
         )
-    app = service_app("Laurel", parts.settings, None, parts.health, version="1", redoc_url=None)
+    app = service_app("Laurel", parts.settings, None, parts.health, version="1", docs_url=None, redoc_url=None)
     app.state.api = api
     for router in ROUTERS:
         app.include_router(router)
     know_methods(app, methods_by_path())
     app.openapi = lambda: document(app, DESCRIPTION)  # type: ignore[method-assign]
+    add_page(app)
     asyncapi = files("laurel.contracts").joinpath("asyncapi.json").read_bytes()
 
     @app.get("/asyncapi.json", include_in_schema=False)

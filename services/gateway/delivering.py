@@ -58,6 +58,7 @@ class Deliverer:
         self._holder = new_id("worker")
         self._lease = timedelta(seconds=settings.webhook_lease_seconds)
         self._outside = outside
+        self._clock = clock
         self._make = partial(
             Endpoint,
             holder=self._holder,
@@ -82,6 +83,7 @@ class Deliverer:
         """Hold on to what is held, let go of what is not to be told, take what nobody tells; True: there is more."""
         await self._bury()
         async with self._database.connection() as connection:
+            await webhooks.end_with_keys(connection, self._clock())
             held = await webhooks.renew(connection, self._holder, self._lease, sorted(self._endpoints))
             taken = await webhooks.claim(connection, self._holder, self._lease, _CLAIMED_AT_ONCE)
             failed = await webhooks.failed(connection)

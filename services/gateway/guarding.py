@@ -136,6 +136,14 @@ class Guard:
         scopes, programs = frozenset(row.scopes), frozenset(row.programs)
         return Caller(row.key, row.partner, scopes, programs, row.adjust_limit, row.rate_limit)
 
+    async def is_good(self, authorization: str | None) -> bool:
+        """Tell whether whoever was let in by this header still would be."""
+        try:
+            await self.caller(authorization)
+        except Problem:
+            return False
+        return True
+
     async def key(self, token: str) -> KeyRow | None:
         """Return the key that this secret opens, if it is good now."""
         hashed = _hash(token)

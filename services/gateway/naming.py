@@ -5,7 +5,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+OPERATOR: Final = "operator"
+"""The partner that runs everything."""
 
 ACTIVITY: Final = "activity"
 MEMBER: Final = "member"
@@ -116,6 +122,12 @@ _ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 def new_id(prefix: str) -> str:
     """An opaque id that sorts roughly by time (which keeps indexes small) and cannot be guessed."""
     return f"{prefix}-{_base36(time.time_ns() // 1_000_000, 9)}{_base36(secrets.randbits(64), 13)}"
+
+
+def id_of_fact(prefix: str, at: datetime, *named: object) -> str:
+    """An id that sorts like those above, the same for whoever makes it of the same."""
+    digest = hashlib.sha256(repr(named).encode()).digest()
+    return f"{prefix}-{_base36(int(at.timestamp() * 1_000), 9)}{_base36(int.from_bytes(digest[:8]), 13)}"
 
 
 def _base36(number: int, width: int) -> str:

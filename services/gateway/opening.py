@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from laurel.io.telemetry import logger
 from services.gateway.guarding import EVERYTHING, SCOPES, make_key
+from services.gateway.naming import OPERATOR
 from services.gateway.store import partners
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from services.gateway.guarding import Guard
 
 log = logger(__name__)
-
-OPERATOR: Final = "operator"
 
 
 async def open_gateway(database: Database, guard: Guard, clock: Callable[[], datetime], key_file: Path | None) -> None:

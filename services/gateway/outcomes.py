@@ -80,6 +80,7 @@ _READERS: Final[dict[str, Callable[[Heard], Told]]] = {
     redemption.VoucherRefused.TYPE: vouchers.voucher_refused,
     parking.MessageParked.TYPE: parked.message_parked,
     parking.MessageDiscarded.TYPE: parked.message_discarded,
+    parking.MessageRetried.TYPE: parked.message_retried,
 }
 
 TYPES: Final = frozenset(_READERS)
@@ -95,5 +96,6 @@ ANSWERS: Final = TYPES - {
     points.ClockTurned.TYPE,
     redemption.RedemptionFulfilling.TYPE,
     parking.MessageParked.TYPE,
+    parking.MessageRetried.TYPE,
 }
 """The types that can be the outcome of a request; what these others tell nobody has asked for."""

@@ -90,7 +90,7 @@ class GatewaySettings(ServiceSettings, OutsideSettings):
     stream_listeners_max: Count = 5_000
     """The most streams of events that one process serves."""
     stream_heartbeat_seconds: Seconds = 15.0
-    """How often a stream says that it is alive; so long a revoked key may still listen."""
+    """How often a stream says that it is alive; one of a revoked key is told nothing, and ends by then."""
     stream_send_seconds: Seconds = 20.0
     """A listener that takes nothing for so long is cut off."""
     stream_seconds_max: Annotated[float, Field(gt=0)] = 3_600.0

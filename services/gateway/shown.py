@@ -143,14 +143,16 @@ class AuditShown(Shown):
 
 
 class WebhookShown(Shown):
-    """A webhook. With the reason `failing` or `gone` it is disabled because of its receiver."""
+    """A webhook. With the reason `failing` or `gone` it is disabled because of its receiver, with `key_ended` because
+    the key that made or enabled it is good no more.
+    """
 
     id: str
     url: str
     types: list[str]
     programs: list[str]
     state: Literal["enabled", "disabled"]
-    reason: Literal["asked", "failing", "gone"] | None
+    reason: Literal["asked", "failing", "gone", "key_ended"] | None
     changed_at: Instant
     created_at: Instant
     before_until: Instant | None

@@ -47,7 +47,7 @@ class EventStream(Response):
         may_listen: Callable[[], Awaitable[bool]],
         settings: GatewaySettings,
     ) -> None:
-        """`may_listen` is asked at every heartbeat, so that a revoked key hears no more."""
+        """`may_listen` is asked before anything is told and at every heartbeat, so that a revoked key hears no more."""
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         # How long it will be is not known.
         del self.headers["content-length"]
@@ -91,6 +91,8 @@ class EventStream(Response):
                     position = found[-1].position
                 now = time.monotonic()
                 if frames:
+                    if not await self._may_listen():
+                        return
                     await self._send(send, b"".join(frames))
                     told = position
                 if now - beat_at >= self._heartbeat_seconds or now >= self._ends_at:

@@ -63,6 +63,17 @@ async def test_every_request_is_answered_at_its_rate() -> None:
     assert told["p50_ms"] < 50
 
 
+async def test_each_kind_is_told_of_by_itself() -> None:
+    async with server() as address:
+        kinds = ["read", "write", "write"] * 20
+        told = await drive(address, requests(address, 60), 300, warm_up=30, kinds=kinds)
+    assert {kind: each["statuses"] for kind, each in told["kinds"].items()} == {
+        "read": {"201": 10}, "write": {"201": 20},
+    }  # fmt: skip
+    assert told["statuses"] == {"201": 30}
+    assert 0 < told["kinds"]["read"]["p50_ms"] <= told["kinds"]["read"]["p99_ms"] < 1_000
+
+
 async def test_a_pause_counts_for_all_who_waited() -> None:
     async with server(pause_every=50, pause_seconds=0.3) as address:
         told = await drive(address, requests(address, 100), 200)

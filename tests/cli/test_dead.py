@@ -104,6 +104,9 @@ def test_retry_is_for_the_first_of_a_key_and_is_written_down(dead: Dead, ask: As
     assert ask("select number from points.inbox") == [(3,)]
     audit = "select action, program, member, source, sequence, actor, note from points.parked_audit"
     assert ask(audit) == [("retry", "grocery", "m-1", SOURCE, 4, getpass.getuser(), "points is newer now")]
+    ((type_, correlation, payload),) = ask("select type, correlation, payload from points.outbox")
+    event: Any = EVENTS[type_].model.model_validate_json(payload)
+    assert (type_, correlation, event.sequence, event.actor) == ("message.retried.v1", None, 4, getpass.getuser())
 
 
 def test_discard_lets_the_next_go_on_and_tells_the_caller(dead: Dead, ask: Ask) -> None:
@@ -119,7 +122,7 @@ def test_discard_lets_the_next_go_on_and_tells_the_caller(dead: Dead, ask: Ask) 
     assert (type_, stream, correlation) == ("message.discarded.v1", "dead", "grocery/activity/acme/b-4/1")
     event: Any = EVENTS[type_].model.model_validate_json(payload)
     assert (event.source, event.sequence, event.reason) == (SOURCE, 4, "discarded")
-    assert event.detail == "cannot be read by anyone"
+    assert (event.detail, event.actor) == ("cannot be read by anyone", getpass.getuser())
     assert ask("select action, note from points.parked_audit") == [("discard", "cannot be read by anyone")]
     again = dead("discard", *PLACE, "--note", "again")
     assert again.exit_code == 1
@@ -130,5 +133,8 @@ def test_bytes_are_given_up_alone(dead: Dead, ask: Ask) -> None:
     answer = dead("discard", *BYTES, "--note", "junk")
     assert answer.exit_code == 0, answer.output
     assert ask("select sequence from points.parked order by 1") == [(4,), (5,)]
-    assert ask("select count(*) from points.outbox") == [(0,)]
+    ((type_, program, correlation, payload),) = ask("select type, program, correlation, payload from points.outbox")
+    assert (type_, program, correlation) == ("message.discarded.v1", "", None)
+    event: Any = EVENTS[type_].model.model_validate_json(payload)
+    assert (event.program, event.cause.id, event.detail) == ("unknown", f"{BYTES[3]}/{BYTES[4]}", "junk")
     assert ask("select number from points.inbox") == [(3,)]

@@ -369,8 +369,8 @@ class Town:
         rows = "select coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {} t"
         return {name: str(await self.value(rows.format(name))) for (name,) in names}
 
-    async def prove(self, *, parked: int = 0) -> None:
-        """Wait until every event has arrived; then all that `laurel verify` proves must hold."""
+    async def rest(self, *, parked: int = 0) -> None:
+        """Wait until every event has arrived."""
         connection = await asyncpg.connect(self.urls.auditor, server_settings={"jit": "off"})
         try:
             deadline = time.monotonic() + DEED_SECONDS
@@ -378,6 +378,14 @@ class Town:
                 late = time.monotonic() > deadline
                 assert not late, "\n".join(["events did not arrive:", *missing, self.told()])
                 await asyncio.sleep(0.05)
+        finally:
+            await connection.close()
+
+    async def prove(self, *, parked: int = 0) -> None:
+        """Wait until every event has arrived; then all that `laurel verify` proves must hold."""
+        await self.rest(parked=parked)
+        connection = await asyncpg.connect(self.urls.auditor, server_settings={"jit": "off"})
+        try:
             found = [
                 *[each async for each in points_proofs.verify(connection)],
                 *[each async for each in redemption_proofs.verify(connection, at_rest=True)],

@@ -108,12 +108,12 @@ async def test_request_that_nobody_can_read_waits_until_it_is_discarded(
         assert (poison["id"].encode() in shown.body) is (poisoned is of_no_type)
 
         # Tried again it is no better, and nothing else of it changes.
-        async with unit.database.transaction() as connection:
-            await parking.retry(connection, place, actor="tester", note="once more")
+        async with unit.begin() as work:
+            await parking.retry(work, place, actor="tester", note="once more")
         await town.until(lambda: _is_parked_again(unit), "the retry to be over")
         assert (await _parked(unit))[0].reason == parked.reason
         said_dead = "select count(*) from points.outbox where stream = 'dead' and member = $1"
-        assert await town.value(said_dead, member) == 3
+        assert await town.value(said_dead, member) == 4, "three are parked, and one is tried again"
 
         # Whoever asks again waits, and is told when it is given up.
         asking = asyncio.create_task(door.ask("POST", f"programs/{PROGRAM}/activities", poison))
@@ -132,6 +132,7 @@ async def test_request_that_nobody_can_read_waits_until_it_is_discarded(
         ("retry", "tester", "once more"),
         ("discard", "tester", "cannot be read by anyone"),
     ]
+    await town.until(partial(_is_audited, door, shown.headers["ce_id"]), "the audit to tell what was done")
     await town.prove()
 
 
@@ -174,8 +175,8 @@ async def test_value_that_only_the_database_refuses_waits_until_it_is_retried(
             for each in (poison, behind):
                 await town.until(partial(_is_delayed, door, each), "the poison, and what is behind it, to be delayed")
                 assert (await door.call("GET", _path(each)))["state"] == "pending"
-        async with unit.database.transaction() as connection:
-            await parking.retry(connection, _place_of(parked), actor="tester", note="the constraint is gone")
+        async with unit.begin() as work:
+            await parking.retry(work, _place_of(parked), actor="tester", note="the constraint is gone")
     for each in (poison, behind):
         await town.until(partial(_is_posted, door, each), "the key to go on")
     assert await door.available(PROGRAM, member) == 2 * points_of(AMOUNT)
@@ -227,6 +228,13 @@ async def test_bytes_that_are_no_event_park_alone(town: Town, door: Door) -> Non
 
 
 # What is asked of others. ----------------------------------------------------------------------------------------
+
+
+async def _is_audited(door: Door, message: str) -> bool:
+    """Whoever asks who did what is told of this, too."""
+    told = (await door.call("GET", f"audit?program={PROGRAM}&limit=500"))["data"]
+    found = [(each["action"], each["key"]) for each in reversed(told) if each["request"] == message]
+    return found == [("message.retried", "dead:tester"), ("message.discarded", "dead:tester")]
 
 
 def _of_others(round_: str) -> list[dict[str, Any]]:

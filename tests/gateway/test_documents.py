@@ -81,6 +81,34 @@ async def test_answers_have_the_shapes_that_are_described(http: httpx.AsyncClien
         adapter.validate_json(answer.content)
 
 
+async def test_the_page_for_readers_is_made_of_nothing_from_elsewhere(http: httpx.AsyncClient) -> None:
+    http.headers.pop("authorization")
+    page = await http.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+    assert (policy["default-src"], policy["script-src"], policy["connect-src"]) == ("'none'", "'self'", "'self'")
+    assert policy["frame-ancestors"] == "'none'"
+    assert "//" not in page.text.replace("<!DOCTYPE", ""), "no address of somebody else's"
+    # A policy without `unsafe-inline` runs no script that stands in the page.
+    assert re.findall(r"<script(.*?)>(.*?)</script>", page.text, re.DOTALL) == [
+        (' src="docs/swagger-ui-bundle.js"', ""), (' src="docs/start.js"', ""),
+    ]  # fmt: skip
+    kinds = {}
+    for loaded in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        answer = await http.get(f"/{loaded.removeprefix('./')}")
+        assert answer.status_code == 200, loaded
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        kinds[loaded.rpartition("/")[2]] = answer.headers["content-type"].partition(";")[0]
+    assert kinds == {
+        "favicon-32x32.png": "image/png", "swagger-ui.css": "text/css", "openapi.json": "application/json",
+        "swagger-ui-bundle.js": "text/javascript", "start.js": "text/javascript",
+    }  # fmt: skip
+    assert "SwaggerUIBundle=" in (await http.get("/docs/swagger-ui-bundle.js")).text
+    assert (await http.get("/docs/none")).headers[
+        "content-security-policy"
+    ] == "default-src 'none'; frame-ancestors 'none'"
+
+
 async def test_documents_and_health_need_no_key(http: httpx.AsyncClient, here: Instance) -> None:
     headers = {"authorization": ""}
     assert (await http.get("/docs", headers=headers)).status_code == 200

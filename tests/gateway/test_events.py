@@ -230,6 +230,33 @@ async def test_a_revoked_key_hears_no_more(
         assert await listener.rest() == []
 
 
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+async def test_a_key_that_ended_hears_nothing_between_heartbeats(
+    settings: GatewaySettings, here: Instance, projecting: Instance, member: str, how: str
+) -> None:
+    """The next heartbeat is a quarter of a minute away; what happens meanwhile is not told."""
+    ends = datetime.now(UTC) + timedelta(seconds=8)
+    expiry = {"expires_at": ends.isoformat()} if how == "expired" else {}
+    await here.http.put("/v1/partners/acme", json={})
+    body = {"scopes": ["read", "admin"], "programs": [PROGRAM], **expiry}
+    made = (await here.http.post("/v1/partners/acme/keys", json=body)).json()
+    secret = f"Bearer {made['secret']}"
+    async with (
+        gateway(settings, "api") as one,
+        served(one, settings) as port,
+        listening(port, secret, types="points.*") as listener,
+    ):
+        await report(here.http, "a-1")
+        assert [each.activity for each in await listener.heard(1)] == ["a-1"]
+        if how == "revoked":
+            await here.http.delete(f"/v1/partners/acme/keys/{made['key']}")
+            await asyncio.sleep(settings.key_cache_seconds + 0.05)
+        else:
+            await asyncio.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds()) + 0.05)
+        await report(here.http, "a-2")
+        assert await listener.rest() == []
+
+
 async def test_who_takes_nothing_is_cut_off_and_others_hear_on(
     settings: GatewaySettings, here: Instance, projecting: Instance, member: str, database: Database
 ) -> None:

@@ -137,8 +137,8 @@ async def test_an_outcome_that_the_gateway_parks_delays_its_request_until_it_is_
             await parking.discard(work, refused, actor="tester", note="away with it")
     await owner.execute("alter table gateway.requests drop constraint refusing")
     await owner.close()
-    async with database.transaction() as connection:
-        await parking.retry(connection, refused, actor="tester")
+    async with here.parts.unit.begin() as work:
+        await parking.retry(work, refused, actor="tester", note="mended")
 
     async def done() -> bool:
         shown = (await here.http.get(sent.headers["location"])).json()

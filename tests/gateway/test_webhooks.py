@@ -19,6 +19,7 @@ from services.gateway.store import events
 from tests.gateway.listening import key_of, report
 from tests.gateway.receiving import Delivery, Receiver
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, until
+from tests.gateway.test_keys import bearer, key
 
 pytestmark = pytest.mark.anyio
 
@@ -473,3 +474,33 @@ async def test_who_changed_a_webhook_is_noted(here: Instance, receiver: Receiver
         "webhook.enabled",
         "webhook.deleted",
     ]
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+async def test_a_webhook_ends_with_its_key_until_another_answers_for_it(
+    here: Instance, projecting: Instance, member: str, receiver: Receiver, database: Database, how: str
+) -> None:
+    http = here.http
+    ends = datetime.now(UTC) + timedelta(seconds=5)
+    expiry = {"expires_at": ends.isoformat()} if how == "expired" else {}
+    first = await key(http, scopes=["read", "admin"], **expiry)
+    second = await key(http, scopes=["read", "admin"])
+    name = (await made(http, receiver, **bearer(first)))["id"]
+    await happen(database, "m-1")
+    await until(lambda: receiver.activities == ["e-0"])
+    if how == "revoked":
+        assert (await http.delete(f"/v1/partners/acme/keys/{first['key']}")).status_code == 204
+
+    async def is_disabled() -> bool:
+        found = (await http.get(f"{WEBHOOKS}/{name}", headers=bearer(second))).json()
+        return (found["state"], found["reason"]) == ("disabled", "key_ended")
+
+    await until(is_disabled)
+    # The worker looks each fifth of a second whether it still holds what it tells.
+    await asyncio.sleep(0.5)
+    await happen(database, "m-1", start=1)
+    await asyncio.sleep(0.5)
+    assert receiver.activities == ["e-0"]
+    enabled = await http.post(f"{WEBHOOKS}/{name}/enable", headers=bearer(second))
+    assert (enabled.json()["state"], enabled.json()["reason"]) == ("enabled", None)
+    await until(lambda: receiver.activities == ["e-0", "e-1"])

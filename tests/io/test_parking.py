@@ -52,8 +52,8 @@ def _place(sequence: int, member: str = "bad") -> inbox.Place:
 
 
 async def _retry(service: Service, place: inbox.Place) -> None:
-    async with service.database.transaction() as connection:
-        await parking.retry(connection, place, actor="ann", note="fixed")
+    async with service.unit.begin() as work:
+        await parking.retry(work, place, actor="ann", note="fixed")
     assert service.consumer is not None
     await service.consumer.applier.retry_wanted(["speaker"])
 
@@ -262,8 +262,10 @@ async def test_undecodable_bytes_can_be_retried_and_discarded(applying: Service)
     headers = json.dumps({name: text.decode() for name, text in record("m", 1).headers})
     async with applying.database.transaction() as connection:
         await connection.execute("update parked set headers = $1 where sequence = 4", headers)
+    async with applying.unit.begin() as work:
         for sequence in (4, 5):
-            await parking.retry(connection, ("", "", "bytes:speaker/1", sequence), actor="ann")
+            await parking.retry(work, ("", "", "bytes:speaker/1", sequence), actor="ann")
+    async with applying.database.transaction() as connection:
         await connection.execute("update parked set headers = '{}' where sequence = 5")
     await applying.consumer.applier.retry_wanted(["speaker"])
     assert await effects_in_order(applying.database) == {"m": [1]}

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,7 +28,7 @@ from services.gateway.told.telling import FREED
 from services.gateway.watching import shown_as
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from laurel.io.database import Connection, Database
     from services.gateway.columns import Columns
@@ -152,8 +153,10 @@ async def get_batch(request: Request) -> Response:
     """`Upload-Offset` says where a file that broke off is to be sent on."""
     row, database = await _asked(request)
     if _EVENTS in request.headers.get("accept", ""):
+        api = api_of(request)
+        may_watch = partial(api.guard.is_good, request.headers.get("authorization"))
         return StreamingResponse(
-            _events(api_of(request).watching.follow(row.program, row.batch)),
+            _events(api.watching.follow(row.program, row.batch), may_watch),
             media_type=_EVENTS,
             headers={"Cache-Control": "no-store"},
         )
@@ -288,7 +291,9 @@ def _unpacked(request: Request) -> Unpacked:
     )
 
 
-async def _events(changes: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def _events(
+    changes: AsyncIterator[dict[str, Any]], may_watch: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[bytes]:
     """Tell each change; a comment now and then keeps the connection from being taken for dead."""
     following: asyncio.Future[dict[str, Any] | None] | None = None
     try:
@@ -296,6 +301,8 @@ async def _events(changes: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes
             if following is None:
                 following = asyncio.ensure_future(anext(changes, None))
             done, _ = await asyncio.wait({following}, timeout=_SILENCE_SECONDS)
+            if not await may_watch():
+                return
             if not done:
                 yield b": still here\n\n"
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
@@ -52,15 +53,7 @@ async def stream_events(request: Request) -> Response:
     position = await _position(request)
     if not api.feed.has_room(api.settings.stream_listeners_max):
         raise Problem("overloaded", "Too many listen here.", retry_after_seconds=5)
-    authorization = request.headers.get("authorization")
-
-    async def may_listen() -> bool:
-        try:
-            await api.guard.caller(authorization)
-        except Problem:
-            return False
-        return True
-
+    may_listen = partial(api.guard.is_good, request.headers.get("authorization"))
     return EventStream(api.feed, wish, position, may_listen, api.settings)
 
 

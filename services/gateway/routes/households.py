@@ -14,7 +14,7 @@ from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PREFER, described
 from services.gateway.meaning import known_member
-from services.gateway.naming import HOUSEHOLD, RequestKey, new_id
+from services.gateway.naming import HOUSEHOLD, RequestKey, idempotency_id
 from services.gateway.reading import api_of, body_of, in_program, path_id, path_name, query_of, wish_of
 from services.gateway.saying import household_set_requested
 from services.gateway.shown import HouseholdShown
@@ -64,7 +64,7 @@ async def put_household(request: Request) -> Response:
     # The same again is the same request, unless that was given up.
     is_same = before is not None and (before.members, before.pooling) == wanted
     is_same = is_same and await _state(api, before) != requests.REFUSED
-    id_ = before.request if before is not None and is_same else new_id("hh")
+    id_ = before.request if before is not None and is_same else _id_of(name, before, wanted)
     new = NewHousehold(head.program, name, *wanted, id_)
     trace = traceparent(request)
 
@@ -96,6 +96,12 @@ async def get_household(request: Request) -> Response:
         raise Problem("household_unknown")
     shown = {**_shown(row), "state": await _state(api, row)}
     return Response(msgspec.json.encode(shown), media_type="application/json")
+
+
+def _id_of(household: str, before: HouseholdRow | None, wanted: tuple[tuple[str, ...], bool]) -> str:
+    """Whoever makes the same of the same household at once asks the same."""
+    made_of = [household, before.request if before is not None else "", *wanted]
+    return idempotency_id(msgspec.json.encode(made_of).decode())
 
 
 async def _find(api: Api, program: str, household: str) -> HouseholdRow | None:

@@ -16,7 +16,7 @@ from services.gateway.guarding import make_key, make_secret
 from services.gateway.reading import api_of, body_of, caller_of, optional_body_of, query_of
 from services.gateway.routes.partners import visible_partner
 from services.gateway.shown import KeyShown, RotatedKeyShown
-from services.gateway.store import audit
+from services.gateway.store import audit, webhooks
 from services.gateway.store import partners as store
 
 if TYPE_CHECKING:
@@ -101,13 +101,17 @@ async def rotate_key(request: Request) -> Response:
 
 @router.delete(**described(_TAG, "Revoke a key", path=f"{_PATH}/{{key}}", answers={204: None}, problems=(403, 422)))
 async def revoke_key(request: Request) -> Response:
-    """Every instance refuses the key within seconds. Revoking it again changes nothing."""
+    """Every instance refuses the key within seconds, and tells its streams and webhooks nothing more.
+
+    Revoking it again changes nothing.
+    """
     caller, partner = await _administered(request)
     api = api_of(request)
     async with api.database.transaction() as connection:
         row = await _found(request, connection, caller, partner)
         if row.revoked_at is None:
             await store.revoke_key(connection, row.key, api.clock())
+            await webhooks.end_with_keys(connection, api.clock())
             await audit.add(connection, [noted(request, caller, "key.revoked", row.key, before=_granted(row))])
     api.guard.forget()
     return Response(status_code=204)

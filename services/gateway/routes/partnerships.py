@@ -114,7 +114,8 @@ async def top_up_block(request: Request) -> Response:
     ask = Ask(NewRequest(key, body_hash(body), None, subject=body.reference), say, waits=wish.wait_seconds > 0)
     ask = replace(ask, change=noted(request, caller, "block.paid", partner, program=head.program, after=encode(body)))
     settled = await api.settler.settle(ask, wish)
-    if settled.state == requests.POSTED and not settled.replayed:
+    # Whoever asks again may come before reads show what the first request did.
+    if settled.state == requests.POSTED:
         seconds = wish.wait_seconds
         if not await _is_shown(api, head.program, partner, body.reference, seconds, request_id(request)):
             settled = replace(settled, state=requests.PENDING, outcome=None)

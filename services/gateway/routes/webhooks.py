@@ -49,7 +49,7 @@ _ONE = f"{_PATH}/{{webhook}}"
     )
 )
 async def create_webhook(request: Request) -> Response:
-    """It is told what happens from now on. Its secret, by which its receiver knows us, is shown only now."""
+    """It is told what happens from now on, while the key is good. Its secret is shown only now."""
     caller = await caller_of(request)
     query_of(request)
     caller.require("read")
@@ -109,7 +109,8 @@ async def delete_webhook(request: Request) -> Response:
     row = await webhook_of(request)
     note = noted(request, await caller_of(request), "webhook.deleted", row.webhook, before=_shown(row))
     async with api_of(request).database.transaction() as connection:
-        await store.delete(connection, row.webhook)
+        if not await store.delete(connection, row.webhook):
+            raise Problem("webhook_unknown")
         await deliveries.forget(connection, row.webhook)
         await audit.add(connection, [note])
     return Response(status_code=204)
@@ -171,7 +172,7 @@ async def disable_webhook(request: Request) -> Response:
     )
 )
 async def enable_webhook(request: Request) -> Response:
-    """What waits is tried at once."""
+    """What waits is tried at once. From then on it is this key that answers for it."""
     return await _set(request, ENABLED)
 
 
@@ -183,7 +184,9 @@ async def _set(request: Request, state: str) -> Response:
     api = api_of(request)
     now = api.clock()
     async with api.database.transaction() as connection:
-        changed = await store.set_state(connection, row.webhook, state, ASKED if state == DISABLED else None, now)
+        changed = await store.set_state(
+            connection, row.webhook, state, ASKED if state == DISABLED else None, now, caller.key
+        )
         if changed is not None and state == ENABLED:
             await deliveries.send_all_again(connection, row.webhook, now)
         if changed is not None:

@@ -33,7 +33,7 @@ class AuditRow:
 
 _canonical: Final = msgspec.json.Encoder(order="deterministic").encode
 _COLUMNS = "id, at, key, partner, program, action, target, request, before, after"
-_ADD = f"insert into audit ({_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+_ADD = f"insert into audit ({_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing"
 _LIST = f"""
     select {_COLUMNS} from audit a
     where ($1::text is null or a.program = $1) and ($2::text is null or a.partner = $2)
@@ -45,6 +45,7 @@ _LIST = f"""
 
 
 async def add(connection: Connection, rows: Sequence[AuditRow]) -> None:
+    """Add rows; one that is there already is the same."""
     await connection.executemany(_ADD, [astuple(row) for row in rows])
 
 

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from laurel.errors import PROBLEMS
-from services.gateway.naming import CLAIM, CLOCK, MEMBER, Correlation, RequestKey
-from services.gateway.store import details, people
+from services.gateway.naming import CLAIM, CLOCK, MEMBER, OPERATOR, Correlation, RequestKey
+from services.gateway.store import audit, details, people
+from services.gateway.store.audit import AuditRow, digest
 from services.gateway.told.telling import (
     PENDING,
     POSTED,
+    DeedSeen,
     MergeSeen,
     OperationSeen,
     Outcome,
@@ -104,6 +106,7 @@ def is_one_statement(told: Sequence[Told]) -> bool:
         and not each.erased
         and each.reward is None
         and each.parked is None
+        and each.deed is None
         and (each.outcome is None or each.outcome.state == POSTED or each.outcome.correlation.key.kind != MEMBER)
         for each in told
     )
@@ -138,9 +141,19 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     await _rewards(connection, [each.reward for each in told if each.reward is not None], at)
     await _turned(connection, [each.turned for each in told if each.turned is not None])
     await _not_turned(connection, [each for each in ordered if each.correlation.key.kind == CLOCK])
+    await audit.add(connection, [_noted(each.deed) for each in told if each.deed is not None])
     if rows or delayed:
         await _count(connection, rows, outcomes, delayed)
     return bool(rows or delayed)
+
+
+def _noted(deed: DeedSeen) -> AuditRow:
+    """A deed in the audit: no key did it, but whoever may reach the database."""
+    after = digest(deed.note) if deed.note else None
+    return AuditRow(
+        deed.id, deed.at, f"dead:{deed.actor}", OPERATOR, deed.program or None, deed.action, deed.target, deed.message,
+        None, after,
+    )  # fmt: skip
 
 
 def _outcome_columns(outcomes: Sequence[Outcome]) -> tuple[list[Any], ...]:

@@ -15,6 +15,8 @@ ENABLED = "enabled"
 DISABLED = "disabled"
 ASKED = "asked"
 """Why a webhook is disabled: somebody wanted it so; `failing` and `gone` are what its receiver brought about."""
+KEY_ENDED = "key_ended"
+"""The key that answers for it was revoked, or has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,21 @@ _LIST = f"""
     select {_COLUMNS} from webhooks where partner = any($1::text[]) and webhook > $2 order by webhook limit $3
 """
 _LIST_ALL = f"select {_COLUMNS} from webhooks where webhook > $1 order by webhook limit $2"
-_DELETE = "delete from webhooks where webhook = $1"
+_DELETE = "delete from webhooks where webhook = $1 returning webhook"
 _ROTATE = f"""
     update webhooks set generation = generation + 1, before_until = $2, version = version + 1, changed_at = $3
     where webhook = $1 returning {_COLUMNS}
 """
 _SET_STATE = f"""
-    update webhooks set state = $2, reason = $3, version = version + 1, failing_since = null, changed_at = $4
+    update webhooks set state = $2, reason = $3, version = version + 1, failing_since = null, changed_at = $4,
+        created_by = case when $2 = 'enabled' then $5 else created_by end
     where webhook = $1 and state <> $2 returning {_COLUMNS}
+"""
+# Keys are few, and each is found by its id; what is told is told no longer than a look of the workers later.
+_END = """
+    update webhooks w set state = 'disabled', reason = 'key_ended', version = version + 1, changed_at = $1
+    from api_keys k
+    where w.state = 'enabled' and k.key = w.created_by and (k.revoked_at is not null or k.expires_at <= $1)
 """
 _TOUCH = "update webhooks set version = version + 1 where webhook = $1"
 
@@ -91,7 +100,7 @@ _GIVE_UP = """
     update webhooks set state = 'disabled', reason = $3, version = version + 1, changed_at = $4
     where webhook = $1 and holder = $2
 """
-_FAILED = "select count(*) from webhooks where state = 'disabled' and reason <> 'asked'"
+_FAILED = "select count(*) from webhooks where state = 'disabled' and reason not in ('asked', 'key_ended')"
 
 
 async def add(
@@ -128,8 +137,9 @@ async def listed(connection: Connection, partner: str | None, after: str, most: 
     return [_row(row) for row in await connection.fetch(_LIST, [partner], after, most)]
 
 
-async def delete(connection: Connection, webhook: str) -> None:
-    await connection.execute(_DELETE, webhook)
+async def delete(connection: Connection, webhook: str) -> bool:
+    """Say whether it was there."""
+    return await connection.fetchval(_DELETE, webhook) is not None
 
 
 async def rotate(connection: Connection, webhook: str, before_until: datetime, at: datetime) -> WebhookRow | None:
@@ -139,11 +149,16 @@ async def rotate(connection: Connection, webhook: str, before_until: datetime, a
 
 
 async def set_state(
-    connection: Connection, webhook: str, state: str, reason: str | None, at: datetime
+    connection: Connection, webhook: str, state: str, reason: str | None, at: datetime, key: str
 ) -> WebhookRow | None:
-    """Enable or disable it; None where that is so already."""
-    row = await connection.fetchrow(_SET_STATE, webhook, state, reason, at)
+    """Enable or disable it; None where that is so already. The key that enables it answers for it from then on."""
+    row = await connection.fetchrow(_SET_STATE, webhook, state, reason, at, key)
     return None if row is None else _row(row)
+
+
+async def end_with_keys(connection: Connection, at: datetime) -> None:
+    """Disable those for which no good key answers any more."""
+    await connection.execute(_END, at)
 
 
 async def touch(connection: Connection, webhook: str) -> None:
@@ -188,7 +203,7 @@ async def give_up(connection: Connection, webhook: str, holder: str, reason: str
 
 
 async def failed(connection: Connection) -> int:
-    """Return how many are disabled though nobody asked for it."""
+    """Return how many are disabled because of their receivers."""
     return int(await connection.fetchval(_FAILED))
 
 

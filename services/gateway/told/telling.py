@@ -159,6 +159,20 @@ class TurnSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class DeedSeen:
+    """What somebody did by hand with a message, for the audit. `id` is the same however often it is told."""
+
+    id: str
+    at: datetime
+    actor: str
+    program: str
+    action: str
+    target: str
+    message: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """Everything that one message tells."""
 
@@ -178,6 +192,7 @@ class Told:
     also: Outcome | None = None
     """What becomes of another request, which waited for another end of the same thing."""
     shares: tuple[ShareSeen, ...] = ()
+    deed: DeedSeen | None = None
 
 
 NOTHING: Final = Told()
