@@ -44,19 +44,26 @@ def rebuild(
         if name not in PARTS:
             raise typer.BadParameter(f"{name!r} is none of {', '.join(PARTS)}.")
     wrong: dict[str, Any] = {}
+    left: dict[tuple[str, str], list[str]] = {}
     try:
         for line in _rebuilt(data_dir, program or (), what or ()):
             wrong = line if "code" in line else {}
+            if not wrong:
+                left[line["program"], line["owner"]] = line["left"]
             if as_json:
                 print(json.dumps(line))
             elif not wrong:
                 console.print(_progress(line))
     except (LaurelError, OSError) as error:
         wrong = {"code": "unavailable", "detail": str(error)}
+    said = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+    for (name, _), members in left.items():
+        for member in members:
+            said.print(f"[red]Left as it was:[/red] {escape(f'{name}: {member}')}")
     if wrong:
-        said = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
         said.print(f"[red]Cannot rebuild:[/red] {escape(wrong['detail'])}")
         raise typer.Exit(2 if wrong["code"] == "program_unknown" else 1)
+    raise typer.Exit(1 if any(left.values()) else 0)
 
 
 def _progress(line: dict[str, Any]) -> str:
@@ -81,13 +88,13 @@ def _rebuilt(data_dir: Path, programs: Sequence[str], parts: Sequence[str]) -> I
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        said_wrong = False
+        is_explained = False
         for text in process.stdout:
             line = json.loads(text)
-            said_wrong = "code" in line
+            is_explained = is_explained or "code" in line or bool(line["left"])
             yield line
         errors = process.stderr.read().strip().splitlines()
-        if process.wait() != 0 and not said_wrong:
+        if process.wait() != 0 and not is_explained:
             raise LaurelError(f"the gateway could not: {errors[-1] if errors else 'it did not say why'}")
 
 

@@ -77,7 +77,10 @@ async def _sealed(settings: GatewaySettings) -> int:
 
 def _rebuild(arguments: Sequence[str]) -> int:
     """Print how far it is, a JSON object a line; the last one says what is wrong, if anything is."""
+    import asyncpg
+
     from laurel.errors import Problem
+    from laurel.io.telemetry import configure_logging
     from services.gateway.rebuilding import PARTS
 
     parser = argparse.ArgumentParser(prog="python -m services.gateway rebuild")
@@ -89,25 +92,35 @@ def _rebuild(arguments: Sequence[str]) -> int:
     settings = _settings()
     if settings is None:
         return 2
+    # What goes wrong is said in the last line.
+    configure_logging("gateway", as_json=settings.log_json, level="CRITICAL")
     try:
-        asyncio.run(_rebuilt(settings, asked.program, asked.parts or PARTS))
+        is_whole = asyncio.run(_rebuilt(settings, asked.program, asked.parts or PARTS))
     except Problem as problem:
         sys.stdout.write(json.dumps({"code": problem.code, "detail": problem.detail}) + "\n")
         return 1
-    return 0
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        detail = f"the gateway's database: {error or repr(error)}"
+        sys.stdout.write(json.dumps({"code": "unavailable", "detail": detail}) + "\n")
+        return 1
+    return 0 if is_whole else 1
 
 
-async def _rebuilt(settings: GatewaySettings, programs: Sequence[str], parts: Sequence[str]) -> None:
+async def _rebuilt(settings: GatewaySettings, programs: Sequence[str], parts: Sequence[str]) -> bool:
+    """Say whether everybody could be told of."""
     from services.gateway.wiring import rebuilding
 
+    left = 0
     async with rebuilding(settings) as rebuild:
         wanted = await rebuild.programs(programs)
         await rebuild.reach(parts)
         for program in wanted:
             async with aclosing(rebuild.run(program, parts)) as steps:
                 async for progress in steps:
+                    left = max(left, len(progress.left))
                     sys.stdout.write(json.dumps(progress._asdict()) + "\n")
                     sys.stdout.flush()
+    return not left
 
 
 async def _verify(url: str) -> int:

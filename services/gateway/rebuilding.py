@@ -56,6 +56,8 @@ class Progress(NamedTuple):
     members: int
     mended: int
     last: str
+    left: Sequence[str] = ()
+    """Who could not be told of, and why: what is shown of them is as it was."""
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ class _Walk:
     members: int = 0
     mended: int = 0
     last: str = ""
+    left: list[str] = field(default_factory=list)
     ahead: dict[Row, Stands] = field(default_factory=dict)
     ahead_of: set[str] = field(default_factory=set)
 
@@ -88,7 +91,7 @@ class _Walk:
 
     @property
     def progress(self) -> Progress:
-        return Progress(self.program, self.owner, self.members, self.mended, self.last)
+        return Progress(self.program, self.owner, self.members, self.mended, self.last, tuple(self.left))
 
 
 class Rebuilding:
@@ -139,6 +142,9 @@ class Rebuilding:
                 await self._restore(walk, partial(operations.restore, program=program, kind=kind))
         told: list[MemberTold] = []
         async for each in self._points.members(program, activities_max=_ACTIVITIES_AT_ONCE):
+            if each.broken:
+                walk.left.append(f"{each.member}: {each.broken}")
+                continue
             if each.wallet is None:
                 # Of somebody with very many activities what became of them is written on the way.
                 await self._write_members(walk, [each], parts, _NOTHING_KNOWN)

@@ -18,7 +18,6 @@ from services.gateway.outcomes import told_by
 from services.gateway.told.telling import FREED, PENDING, OperationSeen, Outcome, Place, RedemptionSeen, place_of
 
 ERASED: Final = "erased"
-_NOTHING_KNOWN: Final = b'{"person":null,"attributes":{}}'
 _NAMING_ACTIVITIES: Final = frozenset(
     kind.TYPE
     for kind in (points.PointsAwarded, points.PointsClawedBack, points.ActivityPending, points.ActivityRefused)
@@ -52,6 +51,8 @@ class Line(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"{}")
     hash: str = ""
     wallet: WalletTold | None = None
+    broken: str = ""
+    """Why no more can be told of the member."""
     redemption: str = ""
     partner: str = ""
     reward: str = ""
@@ -116,6 +117,8 @@ class MemberTold:
     activities: dict[RequestKey, ActivityTold] = field(default_factory=dict)
     wallet: WalletTold | None = None
     """Set by the last line: what is there now is whole."""
+    broken: str = ""
+    """Why it will not be: the member stays as it is shown."""
     _settled: set[RequestKey] = field(default_factory=set)
 
     @property
@@ -123,14 +126,28 @@ class MemberTold:
         return self.wallet is not None and self.wallet.status == ERASED
 
     def hear(self, line: Line) -> None:
-        """Take in the next line; raises msgspec.MsgspecError or ValueError where it is not what it promises."""
+        """Take in the next line."""
+        if self.broken:
+            return
+        self.broken = line.broken
+        try:
+            self._hear(line)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self.broken = f"{line.type} cannot be read: {error}"
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether nothing more will be told that is of use."""
+        return self.wallet is not None or bool(self.broken)
+
+    def _hear(self, line: Line) -> None:
+        if line.broken:
+            return
         if line.wallet is not None:
             self.wallet = line.wallet
             if self.is_erased:
-                place = self.place
-                self.details[PROFILE] = DetailSeen(
-                    self.program, self.member, PROFILE, _NOTHING_KNOWN, place.epoch, place.sequence
-                )
+                # Its journals still say who it was; forgetting sees to what is shown.
+                self.details.pop(PROFILE, None)
             return
         told = told_by(_heard(self.program, line))
         if told.summary is not None:

@@ -54,6 +54,7 @@ class Retelling:
             async for line in lines:
                 if told is None or told.member != line.member:
                     told = MemberTold(program, line.member, line.last.source, line.place)
+                was_over = told.is_over
                 told.hear(line)
-                if told.wallet is not None or len(told.activities) >= activities_max:
+                if told.is_over != was_over or len(told.activities) >= activities_max:
                     yield told

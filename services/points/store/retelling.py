@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from services.points.domain.moment import Programs
 
 _JOURNALS_AT_ONCE: Final = 200
+_CANNOT_BE_FOLDED: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 _BREATH: Final = 50
 """After so many journals others have their turn."""
 
@@ -57,18 +58,26 @@ class Retold:
         for member in members:
             if not member:
                 continue
-            retelling = Retelling(self._programs, program, member)
-            count = 0
-            async for row in connection.cursor(_JOURNALS, program, member, prefetch=_JOURNALS_AT_ONCE):
-                journal = _journal(retelling.wallet, row)
-                for each in retelling.tell(journal, await self._shared(connection, retelling, journal, row["message"])):
-                    told = {"type": each.type, "data": msgspec.Raw(each.body)}
-                    yield member, told if row["hash"] is None else {**told, "hash": row["hash"]}
-                count += 1
-                if count % _BREATH == 0:
-                    await asyncio.sleep(0)
-            if count:
-                yield member, {"wallet": _wallet(retelling.wallet)}
+            try:
+                async for told in self._of(connection, program, member):
+                    yield member, told
+            except _CANNOT_BE_FOLDED as error:
+                # As `laurel verify` finds it; of the others all can be told.
+                yield member, {"broken": f"its journals do not follow from each other: {error!r}"}
+
+    async def _of(self, connection: Connection, program: str, member: str) -> AsyncGenerator[Mapping[str, Any], None]:
+        retelling = Retelling(self._programs, program, member)
+        count = 0
+        async for row in connection.cursor(_JOURNALS, program, member, prefetch=_JOURNALS_AT_ONCE):
+            journal = _journal(retelling.wallet, row)
+            for each in retelling.tell(journal, await self._shared(connection, retelling, journal, row["message"])):
+                told = {"type": each.type, "data": msgspec.Raw(each.body)}
+                yield told if row["hash"] is None else {**told, "hash": row["hash"]}
+            count += 1
+            if count % _BREATH == 0:
+                await asyncio.sleep(0)
+        if count:
+            yield {"wallet": _wallet(retelling.wallet)}
 
     async def _shared(
         self, connection: Connection, retelling: Retelling, journal: Journal, message: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from services.gateway.store.rebuilding.standing import Written, columns
+from services.gateway.store.rebuilding.standing import Written, columns, unlike
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,15 +21,16 @@ _HEARD: Final = """
 """
 # What is pending is answered, and counted, by the event that is on its way; only where that was heard before, somebody
 # has lost it. A purchase without a member is not refused by whom it does not belong to.
-_ACTIVITIES: Final = """
+_ACTIVITIES: Final = f"""
     update requests r set state = s.state, code = s.code, outcome = s.outcome, member = coalesce(r.member, s.member),
-        answered_at = case when s.state = 'pending' then r.answered_at else coalesce(r.answered_at, $11::timestamptz) end
+        answered_at = case when s.state = 'pending' then r.answered_at
+            else coalesce(r.answered_at, $11::timestamptz) end
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[],
         $9::text[], $10::bool[]) as s(program, kind, partner, id, member, state, code, outcome, hash, is_heard)
     where r.program = s.program and r.kind = s.kind and r.partner = s.partner and r.id = s.id
         and case when s.state = 'pending' then r.state = 'pending'
             else (r.state <> 'pending' or s.is_heard) and (r.member is not null or s.state = 'posted') end
-        and ((r.state, r.outcome) is distinct from (s.state, s.outcome) or r.member is null)
+        and (r.state <> s.state or r.member is null or {unlike("r.outcome", "s.outcome")})
     returning r.id
 """
 _ACTIVITIES_LOST: Final = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from services.gateway.details import PROFILE
 from services.gateway.store import people
 from services.gateway.store.rebuilding.standing import NOWHERE, Row, Stands, Written, columns, fits
 
@@ -124,18 +125,17 @@ async def _details(
     rows = sorted(
         (*detail, *known.get(("details", *detail[:3]), NOWHERE)[:2])
         for each in told
-        if not each.is_erased  # forgetting has seen to it, for ever
         for detail in each.details.values()
     )
     if rows:
         written.mended += len(await connection.fetch(_DETAILS, *columns(rows)))
         written.mended += len(await connection.fetch(_DETAILS_LOST, *columns(rows)))
-    members = {(each.program, each.member): each for each in told if not each.is_erased}
-    if not members:
-        return
+    members = {(each.program, each.member): each for each in told}
     gone: list[tuple[Any, ...]] = []
     for program, member, detail, *stands in await connection.fetch(_DETAILS_THERE, *columns(sorted(members))):
         name, each = ("details", program, member, detail), members[program, member]
+        if each.is_erased and detail == PROFILE:
+            continue  # it was forgotten, for ever
         if tuple(stands) > (each.place.epoch, each.place.sequence) and known.get(name) != tuple(stands):
             written.ahead[name] = tuple(stands)
         elif detail not in each.details:

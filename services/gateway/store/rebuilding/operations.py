@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from services.gateway.naming import ADJUSTMENT, EXCHANGE, HOLD, MERGE, TRANSFER, UNMERGE
-from services.gateway.store.rebuilding.standing import NOWHERE, Restored, Row, Stands, Written, at_of, columns, fits
+from services.gateway.store.rebuilding.standing import (
+    NOWHERE,
+    Restored,
+    Row,
+    Stands,
+    Written,
+    at_of,
+    columns,
+    fits,
+    unlike,
+)
 
 if TYPE_CHECKING:
     from laurel.io.database import Connection
@@ -46,7 +56,7 @@ _OPERATIONS: Final = f"""
     update operations o set state = s.state, body = s.body, epoch = s.epoch, sequence = s.sequence
     from {_OPERATIONS_TOLD}
     where o.program = s.program and o.kind = s.kind and o.id = s.id and {fits("o")}
-        and ((o.state, o.body) is distinct from (s.state, s.body) or (o.epoch, o.sequence) > (s.epoch, s.sequence))
+        and (o.state <> s.state or (o.epoch, o.sequence) > (s.epoch, s.sequence) or {unlike("o.body", "s.body")})
     returning o.id
 """
 _OPERATIONS_AHEAD: Final = f"""

@@ -44,6 +44,16 @@ def fits(alias: str) -> str:
         or ({alias}.epoch, {alias}.sequence) = (s.k1, s.k2))"""
 
 
+def unlike(body: str, told: str) -> str:
+    r"""Return the condition under which a body does not say what is told.
+
+    What ends next was read after all that a transaction had decided of a member, so an answer that was one of
+    several may say more than was so when it was decided. An answer that was given stays what it was.
+    """
+    plain = r"""regexp_replace(encode({}, 'escape'), '"next_expiry":(null|\{{[^}}]*\}})', '', 'g')"""
+    return f"{plain.format(body)} is distinct from {plain.format(told)}"
+
+
 def at_of(place: Place) -> tuple[int, int]:
     return (place.epoch, place.sequence)
 
