@@ -16,6 +16,7 @@ COMMANDS = {
     "verify": "laurel.cli.verify:verify",
     "dead": "laurel.cli.dead:dead",
     "program": "laurel.cli.program:program",
+    "rebuild": "laurel.cli.rebuild:rebuild",
     "reseal": "laurel.cli.reseal:reseal",
     "migrate": "laurel.cli.migrate:migrate",
     "raise-epoch": "laurel.cli.raise_epoch:raise_epoch",

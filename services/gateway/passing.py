@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 from urllib.parse import quote
@@ -84,6 +84,25 @@ class Owner:
         return StreamingResponse(
             _parts(answer), status_code=answer.status_code, media_type=answer.headers["content-type"]
         )
+
+    async def lines(self, path: str, *, params: Mapping[str, str | Sequence[str]]) -> AsyncGenerator[bytes, None]:
+        """Yield the lines of an answer of any length; raises a problem where it does not come, or breaks off."""
+        asked = self._http.build_request("GET", path, params=params)
+        with self._told():
+            answer = await self._http.send(asked, stream=True)
+            try:
+                if answer.status_code == 503:
+                    raise Problem("overloaded", f"{self._name} is busy.", retry_after_seconds=_RETRY_SECONDS)
+                self._refuse_errors(answer, path)
+                if answer.status_code != 200:
+                    raise Problem("unavailable", f"{self._name} answered with {answer.status_code}.")
+                rest = b""
+                async for part in answer.aiter_raw():
+                    *lines, rest = (rest + part).split(b"\n")
+                    for line in lines:
+                        yield line
+            finally:
+                await answer.aclose()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -37,6 +37,8 @@ from services.gateway.passing import Owner
 from services.gateway.pressing import Pressure
 from services.gateway.projecting import Heard, Projector, Recorder
 from services.gateway.pumping import Pump
+from services.gateway.rebuilding import Rebuilding
+from services.gateway.retelling import Retelling
 from services.gateway.sealing import LOOK_UP, Sealing, vault_of
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import KEY_BYTES, SECRETS, Signing
@@ -46,6 +48,8 @@ from services.gateway.watching import Watching
 from services.gateway.yielding import Presence
 
 SERVICE = "gateway"
+_REBUILD_SECONDS = 60.0
+"""How long an owner may take for a part of what it tells again: it may have to go through a long history first."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -224,6 +228,22 @@ async def reseal(settings: GatewaySettings) -> AsyncIterator[int]:
         while notes := await sealing.seal_notes():
             yield notes
     finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def rebuilding(settings: GatewaySettings, clock: Callable[[], datetime] = now) -> AsyncIterator[Rebuilding]:
+    """Join what makes projections anew, beside whatever runs."""
+    database = await Database.connect(
+        settings.database_url.get_secret_value(), schema=SERVICE, application=f"laurel-{SERVICE}-rebuild", pool_max=2
+    )
+    points = Owner("points", settings.points_url, _REBUILD_SECONDS)
+    redemption = Owner("redemption", settings.redemption_url, _REBUILD_SECONDS)
+    try:
+        yield Rebuilding(database, Retelling(points), Retelling(redemption), clock)
+    finally:
+        await points.close()
+        await redemption.close()
         await database.close()
 
 

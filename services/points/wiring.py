@@ -87,7 +87,7 @@ async def reading(settings: PointsSettings) -> AsyncIterator[Reading]:
         programs = KnownPrograms(database, topic, health, deadline_seconds=settings.program_wait_seconds)
         known.append(programs)
         await programs.load()
-        exporter = points_exporter(database, settings.kafka_prefix)
+        exporter = points_exporter(database, settings.kafka_prefix, programs)
         yield Reading(settings, health, database, programs, topic, LedgerViews(database), exporter)
     finally:
         await database.close()

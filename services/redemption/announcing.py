@@ -20,7 +20,7 @@ from laurel.shapes import encode, struct_of
 from services.redemption.domain import facts as f
 from services.redemption.domain import heard as h
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.state import Saga, SagaKey
+from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState
 from services.redemption.domain.vouchers import Voucher
 from services.redemption.ports import Announcement, Decision, Incoming
 
@@ -88,6 +88,27 @@ def _announcement(occasion: Occasion, type_: str, body: bytes, correlation: str)
     )
 
 
+def said_last(saga: Saga) -> tuple[str, bytes] | None:
+    """Return the type and body of what was last said of how a redemption stands; None where nothing was yet.
+
+    An outcome is kept with its saga. What stands between is made again; what points said of the wallet with it is not.
+    """
+    if saga.outcome_type:
+        return saga.outcome_type, saga.outcome
+    fact: AnyFact
+    if saga.state is SagaState.FULFILLING:
+        fact = f.PartnerDelayed() if saga.delayed else f.PartnerAsked()
+    elif saga.state is SagaState.HOLDING and saga.later and saga.hold is not HoldState.ASKED:
+        fact = f.HeldForLater(lots=saga.lots)
+    else:
+        return None
+    program, member, redemption = saga.key
+    decision = Decision(program, saga.key, saga.step, "again", "", saga.at, (fact,))
+    heard = h.TimeIsUp(program=program, at=saga.at, member=member, redemption=redemption)
+    (event,) = _EVENTS[type(fact)](fact, Occasion(decision, saga, heard, None))
+    return event
+
+
 _Built = Iterable[tuple[str, bytes]]
 
 
@@ -105,8 +126,13 @@ def _event(occasion: Occasion, contract: type[Event], **fields: object) -> tuple
     return contract.TYPE, encode(shape(**{**common, **fields}))
 
 
+def reward_shown(reward: str, terms: h.Terms) -> dict[str, Any]:
+    """Return a reward as its event has it."""
+    return {"reward": reward, **msgspec.to_builtins(terms)}
+
+
 def _published(fact: f.RewardPublished, occasion: Occasion) -> _Built:
-    document = {"reward": fact.reward, **msgspec.to_builtins(fact.terms)}
+    document = reward_shown(fact.reward, fact.terms)
     cause = _Cause(kind="reward", id=fact.reward)
     yield _event(occasion, said.RewardPublished, cause=cause, reward=fact.reward, document=document)
 

@@ -261,10 +261,7 @@ class Town:
 
     def start(self, name: str, failpoint: str = "") -> None:
         """Start one process, which dies at its failpoint if it is given one."""
-        role = self._roles[name]
-        told = environment(role, list(self._roles.values()), self._around)
-        prefix = f"LAUREL_{role.service.upper()}_"
-        told.update({prefix + key.upper(): str(value) for key, value in self._settings.items()})
+        role, told = self._roles[name], self.told_to(name)
         told.pop("LAUREL_FAILPOINT", None)
         if failpoint:
             told["LAUREL_FAILPOINT"] = failpoint
@@ -274,6 +271,14 @@ class Town:
         else:
             command = [sys.executable, "-m", f"services.{role.service}", role.mode]
             self._children[name] = Child(name, command, log=log, environment=told)
+
+    def told_to(self, name: str) -> dict[str, str]:
+        """Return the environment of a process: what its service is told."""
+        role = self._roles[name]
+        told = environment(role, list(self._roles.values()), self._around)
+        prefix = f"LAUREL_{role.service.upper()}_"
+        told.update({prefix + key.upper(): str(value) for key, value in self._settings.items()})
+        return told
 
     def kill(self, name: str) -> None:
         """End a process as by power loss."""

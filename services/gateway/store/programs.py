@@ -86,6 +86,11 @@ async def heads(connection: Connection, programs: Iterable[str]) -> dict[str, Pr
     return {row[0]: ProgramHead(*row) for row in rows}
 
 
+async def names(connection: Connection) -> list[str]:
+    """Return all programs."""
+    return [row[0] for row in await connection.fetch("select program from programs order by program")]
+
+
 async def kept_heads(connection: Connection, programs: Iterable[str]) -> dict[str, ProgramHead]:
     """Return the same, and let no clock begin to turn before the transaction ends."""
     rows = await connection.fetch(_KEEP, sorted(set(programs)))

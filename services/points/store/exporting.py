@@ -7,8 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from laurel.io.database import Database
-from laurel.io.exporting import Exported, Exporter
+from laurel.io.exporting import Exported, Exporter, Kind
 from laurel.io.topics import main_topic
+from services.points.domain.moment import Programs
+from services.points.store.retelling import Retold
 from services.points.store.views import lot_shown
 
 _MEMBERS: Final = """
@@ -34,12 +36,13 @@ _LIFETIME: Final = ("earned", "spent", "expired", "reversed", "adjusted")
 _NOW: Final = ("available", "pending", "held", "owed")
 
 
-def points_exporter(database: Database, kafka_prefix: str) -> Exporter:
-    """Return what exports members, lots and journals."""
-    kinds = {
+def points_exporter(database: Database, kafka_prefix: str, programs: Programs) -> Exporter:
+    """Return what exports members, lots and journals, and, for the gateway, all that was said of members."""
+    kinds: dict[str, Kind] = {
         "members": Exported(_MEMBERS, _member),
         "lots": Exported(_LOTS, lot_shown),
         "journals": Exported(_JOURNALS, _journal),
+        "told": Retold(programs),
     }
     return Exporter(database, "points", main_topic("points", kafka_prefix), kinds)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from laurel.io.database import CollisionError, copy_rows
 from services.points.domain import facts as f
+from services.points.domain.ending import units_moved
 from services.points.domain.facts import LotName, encode_facts
 from services.points.domain.posting import entries
 from services.points.domain.state import Adjustment, Hold, Lot, Wallet
@@ -77,14 +78,6 @@ _NEXT_EXPIRY = """
               and expires_at is not null
             order by expires_at, earned_at, journal, lot limit 1)
         group by expires_at) l"""
-
-_SPENDING = (
-    f.DebtPaid, f.PointsClawedBack, f.PointsHeld, f.PointsCaptured, f.PointsReleased, f.LotsExpired, f.PointsRestored,
-    f.PointsAdjusted, f.PostingCorrected, f.PointsSent, f.PointsConverted, f.PendingReleased,
-)  # fmt: skip
-
-
-_TAKING = frozenset({f.DebtPaid, f.PointsHeld, f.LotsExpired, f.PointsConverted})
 
 
 async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
@@ -310,12 +303,8 @@ async def _refresh_next_timeout(connection: asyncpg.Connection[Any], wallets: Se
 async def _refresh_next_expiry(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
     stale: dict[tuple[str, str, str], Wallet] = {}
     for journal in journals:
-        for fact in journal.facts:
-            # What is only taken, where no date is open, opens none.
-            if type(fact) in _TAKING and journal.wallet.balance(fact.unit).next_expiry_at is None:  # type: ignore[union-attr]
-                continue
-            if isinstance(fact, _SPENDING) and fact.unit:
-                stale[journal.wallet.program, journal.wallet.member, fact.unit] = journal.wallet
+        for unit in units_moved(journal.wallet, journal.facts):
+            stale[journal.wallet.program, journal.wallet.member, unit] = journal.wallet
     if not stale:
         return
     for (_, _, unit), wallet in stale.items():

@@ -1,0 +1,62 @@
+"""Projections written again from what their owners tell, row by row, while everybody reads and events come.
+
+A row is written where it stands no further than what is told. One that stands further has heard something newer, or is
+damaged: the caller asks the owner once more and says where it had found the row, `known`. If the owner, asked later,
+still has not come so far, nobody ever said what the row claims, and it is written where it still stands there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from services.gateway.told.telling import Place
+
+Row = tuple[str, ...]
+"""Names a row: its table, and its key."""
+Stands = tuple[int, ...]
+"""Where a row stands."""
+
+NOWHERE: Final = (-1, -1, -1, -1, -1)
+"""Where no row stands: nothing is known of it."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of some rows: how many were mended, and which stand further than what was told, and where."""
+
+    mended: int = 0
+    ahead: dict[Row, Stands] = field(default_factory=dict)
+
+
+class Restored(NamedTuple):
+    """Rows that were lost and made again from the requests that asked for them: up to which, and how many."""
+
+    after: tuple[str, str]
+    added: int
+
+
+def fits(alias: str) -> str:
+    """Return the condition under which a row may be written by what `s` tells."""
+    return f"""(({alias}.epoch, {alias}.sequence) <= (s.epoch, s.sequence)
+        or ({alias}.epoch, {alias}.sequence) = (s.k1, s.k2))"""
+
+
+def unlike(body: str, told: str) -> str:
+    r"""Return the condition under which a body does not say what is told.
+
+    What ends next was read after all that a transaction had decided of a member, so an answer that was one of
+    several may say more than was so when it was decided. An answer that was given stays what it was.
+    """
+    plain = r"""regexp_replace(encode({}, 'escape'), '"next_expiry":(null|\{{[^}}]*\}})', '', 'g')"""
+    return f"{plain.format(body)} is distinct from {plain.format(told)}"
+
+
+def at_of(place: Place) -> tuple[int, int]:
+    return (place.epoch, place.sequence)
+
+
+def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
