@@ -151,6 +151,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     eligibility: Eligibility | None = None
     limits: tuple[Limit, ...] = ()
     key: str | None = None
+    key_needed: bool = True
     quantity_max: int | None = None
     segments: bool = False
     resource: str | None = None
