@@ -283,7 +283,7 @@ async def test_co_3_who_honours_the_miles_is_told(town: Town, door: Door) -> Non
     await town.prove()
 
 
-VEHICLE = {"amount": 1_725_000, "currency": "USD"}
+VEHICLE: dict[str, Any] = {"amount": 1_725_000, "currency": "USD"}
 
 
 async def test_gm_7_a_vehicle_is_bought_with_credit_once_until_its_sale_is_cancelled(town: Town, door: Door) -> None:
@@ -328,7 +328,7 @@ async def test_fd_4_6_credit_for_a_vehicle_of_ford(town: Town, door: Door) -> No
             wish = {"member": member, "reward": "new-vehicle", "amount": price, "currency": "USD"}
             quoted = await door.call("POST", "programs/ford-card/redemptions/quote", wish)
             assert quoted["to_pay"] == {"amount": net, "currency": "USD"}
-    car = {"amount": 1_500_000, "currency": "USD", "pay": {"points": "all"}}
+    car: dict[str, Any] = {"amount": 1_500_000, "currency": "USD", "pay": {"points": "all"}}
     below = await door.redeem("ford-card", "d-1", "d-1", "new-vehicle", 409, **car)
     assert (below["code"], await left(door, "ford-card", "d-1")) == ("below_minimum", 4_999)
     done = await door.redeem("ford-card", "d-2", "d-2", "new-vehicle", **car)

@@ -312,9 +312,15 @@ class PointsReleased(HoldAnswer, frozen=True, kw_only=True):
 
 
 class PointsRestored(HoldAnswer, frozen=True, kw_only=True):
-    """The points of a capture that was cancelled are back; `lots` are where they lie."""
+    """The points of a capture that was cancelled are back; `lots` are where they lie.
 
+    `by_return`: what they paid for came back, whole or in part; `left` of the capture still stand.
+    """
+
+    by: str = "provider"
     lots: tuple[LotAmount, ...] = ()
+    by_return: str | None = None
+    left: int = 0
 
 
 class PartnerAnswered(Heard, frozen=True, kw_only=True):
