@@ -439,3 +439,40 @@ async def test_a_copy_takes_rewards_and_resources_along(town: Town, door: Door) 
     offered = await door.call("GET", "programs/coalition-2/rewards")
     assert [each["reward"] for each in offered["data"]] == ["hotel-night"]
     assert (await door.call("GET", "programs/coalition-2/resources/tiny", None, 404))["code"] == "resource_unknown"
+
+
+async def test_a_sandbox_whose_clock_was_never_set_goes_by_its_members(town: Town, door: Door) -> None:
+    """HT-7 again: what has no time of its own happens when the member's latest activity did, not when it is asked."""
+    program = await copy_of(door, "hanting", "unset")
+    base = f"programs/{program}"
+    await door.call("POST", f"{base}/members", {"member": "m", "enrolled_at": "2023-05-01T00:00:00Z"}, 201)
+    await door.report(program, stay_of("m"))
+    coupon = await door.redeem(program, "c", "m", "new-guest-coupon")
+    assert coupon["vouchers"][0]["expires_at"].startswith("2024-06-07T16:00")
+    # What is offered until the day after the stay is offered to the member; who joined later comes too late.
+    day = {"name": "Of March", "kind": "product", "unit": "point", "price": 1, "closes_at": "2024-03-11T00:00:00Z"}
+    await door.call("PUT", f"{base}/rewards/of-march", day, 201)
+    wish = {"member": "m", "reward": "of-march"}
+    assert (await door.call("POST", f"{base}/redemptions/quote", wish))["eligible"] is True
+    held = await door.redeem(program, "w", "m", "of-march", confirm="later")
+    done = await door.call("POST", f"{base}/redemptions/{held['redemption']}/confirm")
+    assert (held["state"], done["state"]) == ("holding", "fulfilled")
+    await door.call("POST", f"{base}/members", {"member": "late", "enrolled_at": "2024-04-01T00:00:00Z"}, 201)
+    late = await door.redeem(program, "l", "late", "of-march", 409)
+    assert (late["code"], late["why"]) == ("not_eligible", "closed")
+    shown = await door.call("GET", f"{base}/rewards?member=late")
+    assert {each["reward"]: each["eligible"] for each in shown["data"]}["of-march"] is False
+    # A limit of a month counts by the same time: another one, another month.
+    monthly = {**day, "closes_at": None, "limits": [{"limit": "monthly", "per": "month", "times": 1}], "price": 0}
+    await door.call("PUT", f"{base}/rewards/monthly", {**monthly, "free": True}, 201)
+    await door.redeem(program, "m-1", "m", "monthly")
+    assert (await door.redeem(program, "m-2", "m", "monthly", 409))["code"] == "limit_reached"
+    again = {**stay_of("m"), "id": "april", "occurred_at": "2024-04-02T12:00:00+08:00"}
+    await door.report(program, again)
+    await door.redeem(program, "m-3", "m", "monthly")
+    # Once it is set, what lies ahead of it still counts.
+    await turn(door, program, "2024-03-20T00:00:00Z")
+    assert (await door.redeem(program, "m-4", "m", "monthly", 409))["code"] == "limit_reached"
+    await turn(door, program, "2024-05-02T00:00:00Z")
+    await door.redeem(program, "m-5", "m", "monthly")
+    await town.prove()
