@@ -495,13 +495,16 @@ class PointsReleased(HoldEvent):
 class PointsRestored(HoldEvent):
     """A capture was undone, whole or in part; `lots` are where its points lie now, some of them perhaps new.
 
-    What had ended meanwhile and is not given another lot expires at once, which a `points.expired` says.
+    What had ended meanwhile and is not given another lot expires at once, which a `points.expired` says. `by_return`
+    is the return of what the points had paid for, if that is why; `left` of the capture still stand.
     """
 
     TYPE: ClassVar[str] = "points.restored.v1"
 
     by: Literal["member", "provider"]
     lots: list[LotAmount] = Field(default_factory=list)
+    by_return: Id | None = None
+    left: NotNegative = 0
 
 
 class AdjustmentEvent(WalletEvent):

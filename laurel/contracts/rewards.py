@@ -136,7 +136,7 @@ class Reward(Said):
     Without `stock` there is always one more. `voucher` says what its vouchers are good for; `value` and `valid_days`
     are the short way to say it. A change counts from `effective_from` on, and the reward is to be had from `opens_at`
     until `closes_at`. `segments`: a request names the resources and days; `resource`: it names a day of this one. `key`
-    is the attribute of a thing that may be bought with once.
+    is the attribute of a thing that may be bought with once; unless `key_needed`, a request may leave it out.
     """
 
     omits_defaults: ClassVar[bool] = True
@@ -163,6 +163,7 @@ class Reward(Said):
     eligibility: Eligibility | None = None
     limits: Annotated[list[RewardLimit], Field(max_length=20)] = Field(default_factory=list)
     key: Name | None = None
+    key_needed: bool = True
     quantity_max: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
     segments: bool = False
     resource: Id | None = None

@@ -95,6 +95,7 @@ with moved as (
     on conflict (program, member, source) do update set number = excluded.number)
 select exists (select from parked)
 """
+_NUMBER = "select number from inbox where program = $1 and member = $2 and source = $3"
 _ANY_PARKED = "select exists (select from parked)"
 _PARKED = """
 select p.program, p.member, p.source, p.sequence, p.reason
@@ -122,6 +123,14 @@ update parked set reason = $5, detail = $6
 where program = $1 and member = $2 and source = $3 and sequence = $4
 returning program, member, source, sequence, topic, headers, body
 """
+
+
+async def heard_up_to(connection: Connection, program: str, member: str, source: str) -> int:
+    """Return the last number of a key that is applied here; it moves with the effect, so what it counts can be read.
+
+    What is of no concern here moves it when it suits, so ask by the number of an event that is.
+    """
+    return await connection.fetchval(_NUMBER, program, member, source) or 0
 
 
 async def sift(

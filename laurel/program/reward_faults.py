@@ -111,6 +111,8 @@ def _asked(reward: Reward) -> Iterator[_Found]:
             yield ("attributes", name), "bad_format", "Conditions can read letters, digits and underscores"
     if reward.key is not None and reward.key not in reward.attributes:
         yield ("key",), "unknown_reference", f"there is no {reward.key} under attributes"
+    if reward.key is None and not reward.key_needed:
+        yield ("key_needed",), "not_allowed", "There is no key that could be left out"
 
 
 def _is_attribute(name: str) -> bool:

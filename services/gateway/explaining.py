@@ -1,4 +1,7 @@
-"""Of a decision of many rules, points tells those that are not silent; whoever reads an activity is shown all."""
+"""Of a decision of many rules, points tells those that are not silent; whoever reads an activity is shown all.
+
+And not shown what is kept with it for ourselves.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from services.gateway.knowing import Known
 
 _MARK: Final = b'"unlisted":'
+_OURS: Final = b'"told_in":'
 
 
 class _Shown(msgspec.Struct):
@@ -29,6 +33,8 @@ _encode = msgspec.json.Encoder().encode
 
 async def explained(known: Known, program: str, outcome: bytes) -> bytes:
     """Return an activity's outcome with what each rule said."""
+    if _OURS in outcome:
+        outcome = _encode({name: part for name, part in _decode_parts(outcome).items() if name != "told_in"})
     if _MARK not in outcome:
         return outcome
     shown = _decode(outcome)

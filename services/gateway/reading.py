@@ -109,7 +109,7 @@ async def json_of(request: Request) -> bytes:
 
 def require_plain(request: Request) -> None:
     if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-        raise Problem("unsupported", "Only batches may be packed.")
+        raise Problem("unsupported", "Only files may be packed.")
 
 
 def wish_of(request: Request) -> Preference:

@@ -177,9 +177,10 @@ def redemption_requested(
     partner: str,
     hash_: str,
     traceparent: str,
+    at: datetime | None = None,
 ) -> Saying:
     """A member wants a reward; `wanted` is what of it is said as it was asked (see `wanting`)."""
-    at = stamp.at(stamp.now)
+    at = at or stamp.at(stamp.now)
     body = _Redemption(
         program=stamp.correlation.key.program,
         member=member,
@@ -195,19 +196,34 @@ def redemption_requested(
 
 
 def redemption_confirm_requested(
-    stamp: Stamp, redemption: str, member: str, partner: str, traceparent: str, *, settles: bool = False
+    stamp: Stamp,
+    redemption: str,
+    member: str,
+    partner: str,
+    traceparent: str,
+    *,
+    settles: bool = False,
+    at: datetime | None = None,
 ) -> Saying:
     """What is held for a redemption is to be finished; an operator `settles` it for a partner that is silent."""
     fields = {"redemption": redemption, "partner": partner, "settles": settles}
-    return _to_points(RedemptionConfirmRequested, stamp, member, traceparent, **fields)
+    return _to_redemption(RedemptionConfirmRequested, stamp, member, traceparent, at, **fields)
 
 
 def redemption_cancel_requested(
-    stamp: Stamp, redemption: str, member: str, partner: str, by: str, traceparent: str, *, settles: bool = False
+    stamp: Stamp,
+    redemption: str,
+    member: str,
+    partner: str,
+    by: str,
+    traceparent: str,
+    *,
+    settles: bool = False,
+    at: datetime | None = None,
 ) -> Saying:
     """A redemption is to be taken back, also from a partner that is silent, where an operator `settles` it."""
     fields = {"redemption": redemption, "partner": partner, "by": by, "settles": settles}
-    return _to_points(RedemptionCancelRequested, stamp, member, traceparent, **fields)
+    return _to_redemption(RedemptionCancelRequested, stamp, member, traceparent, at, **fields)
 
 
 def clock_turn_requested(stamp: Stamp, as_of: datetime, traceparent: str) -> Saying:
@@ -270,11 +286,17 @@ def adjustment_decision_requested(
 
 
 def voucher_redeem_requested(
-    stamp: Stamp, voucher: str, member: str, partner: str, body: RedeemVoucher, traceparent: str
+    stamp: Stamp,
+    voucher: str,
+    member: str,
+    partner: str,
+    body: RedeemVoucher,
+    traceparent: str,
+    at: datetime | None = None,
 ) -> Saying:
     """A voucher is to be spent."""
     fields = {"partner": partner, "reference": body.reference, "basket": body.basket, "amount": body.amount}
-    return _to_points(VoucherRedeemRequested, stamp, member, traceparent, voucher=voucher, **fields)
+    return _to_redemption(VoucherRedeemRequested, stamp, member, traceparent, at, voucher=voucher, **fields)
 
 
 def voucher_void_requested(
@@ -325,7 +347,14 @@ def pending_decision_requested(
 
 def _to_points(type_: type[Event], stamp: Stamp, member: str, traceparent: str, **fields: object) -> Saying:
     """Say what has no time of its own: points knows when it happens where the program's clock is manual."""
-    at = stamp.at(stamp.now)
+    return _to_redemption(type_, stamp, member, traceparent, None, **fields)
+
+
+def _to_redemption(
+    type_: type[Event], stamp: Stamp, member: str, traceparent: str, at: datetime | None, **fields: object
+) -> Saying:
+    """Say what has no time of its own; redemption is told when it happens, where the program's clock is manual."""
+    at = at or stamp.at(stamp.now)
     shape: Any = struct_of(type_)
     program = stamp.correlation.key.program
     body = shape(program=program, member=member or None, at=at, cause=_cause(stamp), versions=stamp.versions, **fields)

@@ -302,8 +302,19 @@ class IdentifierShown(Shown):
     state: Literal["active"]
 
 
+class GivenBackShown(Shown):
+    """What a return gave back of how its original was paid, in the tender's own money."""
+
+    kind: str
+    ref: str
+    amount: int
+
+
 class ActivityShown(Shown):
-    """What an activity earned, and why; what is pending may say the `reason` that it waits for."""
+    """What an activity earned, and why; what is pending may say the `reason` that it waits for.
+
+    Of a return, `given_back` are the vouchers and points among the tenders that came back with it.
+    """
 
     id: str
     state: Literal["posted", "pending", "refused"]
@@ -314,6 +325,7 @@ class ActivityShown(Shown):
     decision: list[RuleDecision] = []
     tier: TierSeen | None = None
     vouchers: list[dict[str, Any]] = []
+    given_back: list[GivenBackShown] = []
     code: str | None = None
     delayed: bool = False
 

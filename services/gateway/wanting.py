@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,8 +13,9 @@ from laurel.errors import Fault, Problem
 from laurel.shapes import struct_of
 from services.gateway.details import PROFILE, SEGMENTS, profile_of
 from services.gateway.meaning import known_member
+from services.gateway.passing import path_of
 from services.gateway.standing import tier_shown
-from services.gateway.store import details, members
+from services.gateway.store import details, households, members
 
 if TYPE_CHECKING:
     from laurel.contracts.http_redeeming import RequestRedemption
@@ -25,8 +27,15 @@ if TYPE_CHECKING:
 class _Available(msgspec.Struct):
     unit: str
     available: int
+    owed: int = 0
 
 
+class _Times(msgspec.Struct):
+    occurred_at: datetime | None
+    enrolled_at: datetime | None
+
+
+_decode_times = msgspec.json.Decoder(_Times).decode
 _decode_balances = msgspec.json.Decoder(list[_Available]).decode
 
 _Pay: Any = struct_of(PayAsked)
@@ -91,10 +100,12 @@ async def stands(api: Api, head: ProgramHead, member: str) -> object:
 
 
 async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, dict[str, int]]:
-    """Return who a member is, and what is available to it of each unit."""
+    """Return who a member is, and what is available to it of each unit, from its household too."""
     async with api.database.connection() as connection:
         row = await members.find(connection, head.program, member)
         told = await details.find(connection, head.program, member)
+        home = row.household if row is not None else None
+        others = await households.pooled(connection, head.program, home, member) if home is not None else []
     if row is None:
         return None, {}
     if PROFILE in told:
@@ -104,7 +115,7 @@ async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, di
     tier = msgspec.json.decode(tier_shown(row.tier, judging.tiers, row.enrolled_at, now))
     declared = judging.document.attributes.member
     told_of = {name: value for name, value in msgspec.json.decode(row.attributes).items() if name in declared}
-    balances = {each.unit: each.available for each in _decode_balances(row.balances or b"[]")}
+    balances = _together(row.balances or b"[]", others)
     known = _Stands(
         enrolled_at=row.enrolled_at,
         person=row.person,
@@ -115,10 +126,44 @@ async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, di
     return known, balances
 
 
-async def judging_of(api: Api, head: ProgramHead) -> dict[str, Any]:
-    """Return what redemption has to know of a program to answer a question about it."""
+def _together(own: bytes, others: list[bytes]) -> dict[str, int]:
+    """Return what is available of each unit. What the others lend pays first what the member owes."""
+    lent: dict[str, int] = {}
+    for balances in others:
+        for each in _decode_balances(balances):
+            lent[each.unit] = lent.get(each.unit, 0) + each.available
+    mine = {each.unit: each for each in _decode_balances(own)}
+    found = {}
+    for unit in {*mine, *lent}:
+        balance = mine.get(unit, _Available(unit, 0))
+        found[unit] = balance.available + max(0, lent.get(unit, 0) - balance.owed)
+    return found
+
+
+async def happens_at(api: Api, head: ProgramHead, member: str) -> datetime | None:
+    """Return when what has no time of its own happens to a member of a sandbox; None where time passes by itself.
+
+    That is the later of the program's now and the member's latest activity, and without either its enrolment. Points
+    alone knows; while it cannot be asked, 503.
+    """
+    if not head.is_manual:
+        return None
+    answered = await api.points.ask("GET", path_of("v1", "programs", head.program, "members", member, "times"))
+    if answered.status_code != 200:
+        raise Problem("unavailable", "points cannot tell a sandbox's time.", retry_after_seconds=1)
+    told = _decode_times(bytes(answered.body))
+    known = [each for each in (head.as_of, told.occurred_at) if each is not None]
+    return max(known) if known else told.enrolled_at
+
+
+async def judging_of(api: Api, head: ProgramHead, member: str | None = None) -> dict[str, Any]:
+    """Return what redemption has to know of a program to answer a question about it, or about a member of it.
+
+    A sandbox whose clock was never set has no now without a member; then it is the machine's.
+    """
     document = (await api.known.judging(head)).document
-    now = (head.as_of if head.is_manual else None) or api.clock()
+    told = await happens_at(api, head, member) if member is not None else None
+    now = told or (head.as_of if head.is_manual else None) or api.clock()
     share = document.award_share
     return {
         "now": now,

@@ -23,6 +23,7 @@ from laurel.io.topics import dead_topic, main_topic
 from laurel.io.unit import UnitOfWork
 from services.gateway.answering import Settler
 from services.gateway.asking import Ask, Asking, Recorded
+from services.gateway.catching_up import CatchingUp
 from services.gateway.delivering import Deliverer
 from services.gateway.dropping import keep_dropping
 from services.gateway.feeding import Feed
@@ -89,6 +90,7 @@ class Api:
     sealing: Sealing
     waiting: Waiting
     settler: Settler
+    catching_up: CatchingUp
     points: Owner
     redemption: Owner
     tail: Tail
@@ -190,6 +192,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             Sealing(database, vault),
             waiting,
             Settler(database, asking, recording, lambda: pressure.is_too_high),
+            CatchingUp(database, redemption),
             points,
             redemption,
             Tail(

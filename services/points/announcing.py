@@ -469,7 +469,13 @@ def _restored(fact: f.PointsRestored, decided: Decided) -> tuple[Any, dict[str, 
         if type(lot) is f.LotRenewed
     ]
     fields = _hold(fact, decided)
-    return said.PointsRestored, {**fields, "by": fact.by, "lots": [*fields["lots"], *renewed]}
+    return said.PointsRestored, {
+        **fields,
+        "by": fact.by,
+        "lots": [*fields["lots"], *renewed],
+        "by_return": fact.by_return or None,
+        "left": decided.holds[fact.hold].captured,
+    }
 
 
 def _hold(

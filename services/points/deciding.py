@@ -9,12 +9,13 @@ from laurel.contracts.processing import CannotProcessError
 from services.points.deciders import Among, Decider
 from services.points.decoding import Step
 from services.points.domain.approving import decide_share
-from services.points.domain.asked import DecidePending, Enrol, Report
+from services.points.domain.asked import DecidePending, Enrol, PlaceHold, Report
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.concerning import give_share, others_of, takes_part
 from services.points.domain.facts import ActivityPosted, ActivityRefused, ActivityReturned, AnyFact, PendingDecided
 from services.points.domain.joining import pass_on
-from services.points.domain.pooling import drawn, lend, short_of, with_pool
+from services.points.domain.paying_back import captures_back, pay_back
+from services.points.domain.pooling import Short, drawn, lend, more_for, short_of, with_pool
 from services.points.domain.returning import give_back_share
 from services.points.domain.state import Wallet
 from services.points.entering import Batch, Entering
@@ -109,6 +110,8 @@ class Deciding:
         assert activity is not None
         known = batch.loaded.known.get(ActivityKey(wallet.program, asked.partner, activity.id))
         if known is None:
+            if activity.type == "return":
+                self._pay_back(batch, step, asked, wallet, at)
             return decider.decide(wallet, asked, self._entering.moment(batch, wallet, at, activity, others))
         if known.hash == asked.hash and known.member == wallet.member:
             batch.again.append((*step.key, known.journal))
@@ -124,6 +127,17 @@ class Deciding:
                 detail="The id was used before with another content",
             ),
         )
+
+    def _pay_back(self, batch: Batch, step: Step, asked: Report, wallet: Wallet, at: datetime) -> None:
+        """Undo what points paid of that which is returned, in journals of their own, before the return is judged.
+
+        So the return's own event shows the balances with it.
+        """
+        assert step.activity is not None  # it is a return
+        for hold, amount in captures_back(wallet, asked, step.activity):
+            moment = self._entering.moment(batch, wallet, at, None)
+            facts = pay_back(wallet, hold, amount, step.activity, moment)
+            self._entering.enter(batch, step, wallet, at, facts, kind="return_of_points")
 
     def _concerned(self, batch: Batch, step: Step, wallet: Wallet) -> dict[str, Wallet]:
         """Return the wallets of those whom an activity concerns besides, by role, with what is due for them done."""
@@ -193,13 +207,17 @@ class Deciding:
 
     def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
         """Let the others of a household pay what the member cannot, where they can; say if they did."""
-        short = short_of(facts)
-        if short is None:
+        asked = step.asked
+        if short_of(facts) is None and not (isinstance(asked, PlaceHold) and asked.least is not None):
             return False
         pool = [batch.loaded.wallets[key] for key in step.pool]
         for other in pool:
             self._entering.apply_due_of(batch, step, other)
-        if with_pool(short, pool) is not None:
+        if isinstance(asked, PlaceHold) and asked.least is not None:
+            short: Short | None = more_for(wallet, asked, facts, pool)
+        else:
+            short = short_of(facts)
+        if short is None or with_pool(short, pool) is not None:
             return False
         at = max(each.at for each in (wallet, *pool))
         at = max(at, step.asked.at) if self._programs.runs_by_itself(wallet.program) else at

@@ -30,6 +30,7 @@ from services.points.domain.asked import (
     Transfer,
 )
 from services.points.domain.capping import counters_at
+from services.points.domain.paying_back import holds_named
 from services.points.domain.shared import BlockName, BudgetName, key_name
 from services.points.domain.tiering import ANY_VERSION
 from services.points.ports import ActivityKey, Needs, Payment, ProgramBook, Waiting, WalletKey
@@ -117,6 +118,8 @@ class Needing:
         self._need_blocks(needs, step.key, asked, activity)
         if step.takes_back and activity.of is not None:
             needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
+        # Its return may be in the same batch.
+        needs.holds |= {(*step.key, ref) for ref in holds_named(activity)}
         if activity.type != "return":
             needs.awaiting.add((*step.key, activity.type))
             self._need_more(needs, step.key, asked, activity)

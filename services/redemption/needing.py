@@ -10,6 +10,7 @@ from services.redemption.domain.heard import (
     ConfirmRedemption,
     PointsConverted,
     PointsHeld,
+    PointsRestored,
     PublishReward,
     Redeem,
     ShareReturned,
@@ -37,7 +38,7 @@ def needs(steps: Sequence[Step]) -> Needs:
                 out.published.add(RewardKey(heard.program, heard.reward))
             case PointsConverted() if isinstance(step.key, VoucherKey):
                 out.issued.add(step.key)
-            case CancelRedemption() if isinstance(step.key, SagaKey):
+            case CancelRedemption() | PointsRestored(by_return=str()) if isinstance(step.key, SagaKey):
                 out.cancelled.add(step.key)
             case ShareReturned() if isinstance(step.key, VoucherKey):
                 out.asked.add(step.key)

@@ -213,7 +213,7 @@ ACROSS = {
                || coalesce(h.state || ' ' || h.amount, 'nothing')
         from redemption.sagas s
         left join points.holds h on h.program = s.program and h.member = s.member and h.hold = s.redemption
-        where (s.hold = 'captured' and (h.state, h.captured) is distinct from ('captured', s.points))
+        where (s.hold = 'captured' and (h.state, h.captured + h.cancelled) is distinct from ('captured', s.points))
            or (s.hold = 'cancelled' and (h.state, h.cancelled) is distinct from ('cancelled', s.points))
            or (s.hold = 'cancel_asked' and coalesce(h.state, '') not in ('held', 'captured', 'cancelled'))
            or (s.hold = 'held' and (h.state, h.amount) is distinct from ('held', s.points))

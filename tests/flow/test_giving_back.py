@@ -12,7 +12,7 @@ import pytest
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
 from tests.flow.nursery import Nursery
-from tests.flow.stage import Door, Town
+from tests.flow.stage import BOUGHT_AT, Door, Town, grocery, purchase, voucher
 from tests.flow.test_vouchers import BASE, CLUBCARD, FEBRUARY, basket, buy, enrol, turn, vouchers_of
 
 pytestmark = pytest.mark.anyio
@@ -56,15 +56,9 @@ async def give_back(door: Door, member: str, number: int, **more: Any) -> Any:
 
 
 async def seen(town: Town, member: str, wanted: list[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Wait until the member has vouchers of these states and values: a return is answered by points alone."""
-    door = town.door("gateway-2")
-    found: list[dict[str, Any]] = []
-
-    async def there() -> bool:
-        found[:] = await vouchers_of(door, member)
-        return sorted((each["state"], each["value"]) for each in found) == sorted(wanted)
-
-    await town.until(there, f"{member} to have {wanted}")
+    """Return the member's vouchers, which have these states and values at once: the return was answered with that."""
+    found = await vouchers_of(town.door("gateway-2"), member)
+    assert sorted((each["state"], each["value"]) for each in found) == sorted(wanted)
     return found
 
 
@@ -98,3 +92,71 @@ async def test_what_vouchers_paid_comes_back_with_the_old_end(town: Town) -> Non
     await town.prove()
     assert [each["state"] for each in await vouchers_of(door, "m-3")] == ["spent"]
     assert nothing["value"] == 250
+
+
+async def test_what_points_paid_comes_back_into_its_lots(town: Town) -> None:
+    """A hold at the till, and a redemption that paid at it: in parts, whole, and asked again at another gateway."""
+    door, other = town.door(), town.door("gateway-2")
+    await door.publish(grocery("grocery"))
+    await door.enrol("grocery", "m-1")
+    await door.report("grocery", purchase("b-1", "m-1", 30_000))
+    holding = {"member": "m-1", "unit": "point", "amount": 120, "reference": "sale"}
+    held = await door.call("POST", "programs/grocery/holds", holding, 201, idempotency_key='"h-1"')
+    path = f"programs/grocery/holds/{held['hold']}"
+    await door.call("POST", f"{path}/capture", {})
+    await door.call("PUT", "programs/grocery/rewards/off", voucher(80), 201)
+    redeemed = await door.redeem("grocery", "r-1", "m-1", "off")
+    tenders = [
+        {"kind": "points", "amount": 1_200, "ref": held["hold"]},
+        {"kind": "points", "amount": 800, "ref": redeemed["redemption"]},
+    ]
+    # All of it is paid with points, so it earns nothing.
+    await door.report("grocery", purchase("b-2", "m-1", 2_000, tenders=tenders))
+    assert await door.available("grocery", "m-1") == 100
+
+    part = {
+        "id": "back-1", "type": "return", "of": "b-2", "occurred_at": BOUGHT_AT, "lines": [{"id": "1", "amount": 500}],
+    }  # fmt: skip
+    for asked in (door, other):
+        answer = await asked.ask("POST", "programs/grocery/activities", part)
+        assert answer.status_code == (201 if asked is door else 200), answer.text
+        assert await other.available("grocery", "m-1") == 150
+        assert (await other.call("GET", path))["captured"] == 90
+    assert (await other.call("GET", f"programs/grocery/redemptions/{redeemed['redemption']}"))["state"] == "fulfilled"
+
+    rest = {"id": "back-2", "type": "return", "of": "b-2", "occurred_at": BOUGHT_AT}
+    answered = await door.report("grocery", rest)
+    assert answered["given_back"] == [
+        {"kind": "points", "ref": held["hold"], "amount": 900},
+        {"kind": "points", "ref": redeemed["redemption"], "amount": 600},
+    ]
+    assert "told_in" not in answered
+    assert await other.call("GET", "programs/grocery/activities/back-2") == answered
+    balance = await other.balance("grocery", "m-1")
+    assert (balance["available"], balance["lifetime"]["spent"]) == (300, 0)
+    assert (await other.call("GET", path))["state"] == "cancelled"
+    shown = await other.call("GET", f"programs/grocery/redemptions/{redeemed['redemption']}")
+    assert shown["state"] == "cancelled"
+    (made,) = (await other.call("GET", "programs/grocery/vouchers?member=m-1"))["data"]
+    assert made["state"] == "void"
+    await town.prove()
+
+
+async def test_a_return_is_pending_while_redemption_cannot_show_what_came_back(town: Town) -> None:
+    door = town.door("gateway-2")
+    await enrol(door, "m-9")
+    await buy(door, "b-m-9", "m-9", 25000)
+    await turn(door, FEBRUARY)
+    await paid_with_a_voucher(town, "m-9")
+    town.kill("redemption")
+    body = {"id": "r-m-9", "type": "return", "of": "p-m-9", "occurred_at": LATER}
+    for _ in range(2):
+        answer = await door.ask("POST", "programs/clubcard/activities", body, prefer="wait=1")
+        assert (answer.status_code, answer.json()) == (202, {"id": "r-m-9", "state": "pending"})
+    town.start("redemption")
+    await town.ready("redemption")
+    answer = await door.ask("POST", "programs/clubcard/activities", body)
+    assert (answer.status_code, answer.headers["idempotency-replayed"]) == (200, "true")
+    assert answer.json()["given_back"] == [{"kind": "voucher", "ref": "till-m-9", "amount": 250}]
+    await seen(town, "m-9", [("issued", 250)])
+    await town.prove()

@@ -80,3 +80,35 @@ async def test_who_left_no_longer_pays(town: Town) -> None:
     assert (short["available"], short["shortfall"]) == (0, 50)
     assert await door.available(PROGRAM, "c-2") == 50
     await town.prove()
+
+
+async def test_what_a_household_could_have_is_what_it_gets(town: Town) -> None:
+    """The catalogue, a quote and a redemption of as many points as there are count what all have together."""
+    door, other = town.door(), town.door("gateway-2")
+    fare = {
+        "name": "A fare", "kind": "pay_at_till", "unit": "point",
+        "by_amount": {"points": 1, "per": 1, "currency": "USD"}, "pay": {"cash": True, "most": True},
+    }  # fmt: skip
+    await door.call("PUT", f"programs/{PROGRAM}/rewards/fare", fare, 201)
+    await door.enrol(PROGRAM, "d-1", "d-2", "d-3")
+    await door.report(PROGRAM, purchase("d-1", "d-1", 3_000))
+    await door.report(PROGRAM, purchase("d-2", "d-2", 4_000))
+
+    async def affordable(member: str) -> list[str]:
+        shown = await other.call("GET", f"programs/{PROGRAM}/rewards?member={member}&affordable=true")
+        return [each["reward"] for each in shown["data"]]
+
+    assert await affordable("d-1") == [], "50 points of 30"
+    await settle(door, "rich", "d-1", "d-2", "d-3", expect=201)
+    assert await affordable("d-3") == ["off"]
+    wish = {"member": "d-1", "reward": "fare", "amount": 100, "currency": "USD"}
+    quoted = await other.call("POST", f"programs/{PROGRAM}/redemptions/quote", wish)
+    assert (quoted["available"], quoted["points"], quoted["to_pay"]["amount"]) == (70, 70, 30)
+    paid = await door.redeem(PROGRAM, "d-r", "d-1", "fare", amount=100, currency="USD")
+    assert (paid["points"], paid["to_pay"]["amount"]) == (70, 30)
+    assert [await other.available(PROGRAM, member) for member in ("d-1", "d-2", "d-3")] == [0, 0, 0]
+    await settle(door, "rich", "d-1", "d-2", "d-3", pooling=False)
+    await door.report(PROGRAM, purchase("d-3", "d-2", 9_000))
+    quoted = await other.call("POST", f"programs/{PROGRAM}/redemptions/quote", wish)
+    assert (quoted["available"], quoted["points"]) == (0, 0)
+    await town.prove()

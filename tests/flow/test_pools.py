@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import uuid
 from collections import Counter
@@ -101,3 +102,29 @@ async def test_only_an_admin_gives_codes(town: Town) -> None:
     await door.call("PUT", "partners/acme", {"name": "Acme"}, 201)
     made = await door.call("POST", "partners/acme/keys", {"scopes": ["redeem"], "programs": ["clubcard"]}, 201)
     assert (await give(town.door("gateway", made["secret"]), '{"code": "A"}', expect=403))["code"] == "scope_missing"
+
+
+async def test_a_file_of_codes_may_be_packed(town: Town) -> None:
+    door = town.door()
+    reward = {"name": "A film", "kind": "voucher", "unit": "point", "price": 10, "voucher": {"codes": "pool"}}
+    await door.call("PUT", f"{BASE}/rewards/film", reward, 201)
+    packed = gzip.compress("".join(f'{{"code": "FILM-{number:05}"}}\n' for number in range(5_000)).encode())
+
+    async def send(body: bytes, encoding: str = "gzip") -> tuple[int, Any]:
+        headers = {"content-type": "application/x-ndjson", "content-encoding": encoding}
+        answer = await door.http.post(f"/v1/{CODES}", content=body, headers=headers)
+        return answer.status_code, answer.json()
+
+    status, told = await send(packed[: len(packed) * 3 // 4])
+    assert (status, told["code"]) == (400, "malformed")
+    assert 0 < told["added"] < 5_000, "whole lines before the break are taken"
+    status, again = await send(packed)
+    assert (status, again["received"], again["added"]) == (200, 5_000, 5_000 - told["added"])
+    assert again["duplicate"] == told["added"]
+    status, bomb = await send(gzip.compress(b"x" * 64 * 1024 * 1024))
+    assert (status, bomb["code"]) == (413, "too_large")
+    assert (await send(b"nothing packed"))[1]["code"] == "malformed"
+    assert (await send(packed, "br"))[0] == 415
+    offered = (await door.call("GET", "programs/clubcard/rewards?on=2021-02-10"))["data"]
+    assert [each["left"] for each in offered] == [5_000]
+    await town.prove()

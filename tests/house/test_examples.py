@@ -16,7 +16,7 @@ COUNTS = {
     "AA": 10, "MP": 6, "CA": 5, "RB": 7, "CO": 7, "GM": 9, "FD": 8, "TC": 8, "CP": 6, "HT": 8, "BK": 6, "SE": 7,
     "SR": 5, "ME": 12,
 }  # fmt: skip
-ELSEWHERE = {"redemption", "settlement", "reports", "measures", "service recovery"}
+ELSEWHERE = {"settlement", "reports", "measures", "service recovery"}
 
 
 def rows() -> dict[str, str]:

@@ -66,6 +66,7 @@ def test_a_whole_reward_has_no_faults() -> None:
         ({"unit": "mile"}, [("/unit", "unknown")]),
         ({"unit": "night"}, [("/unit", "unknown")]),
         ({"key": "vin"}, [("/key", "unknown_reference")]),
+        ({"key_needed": False}, [("/key_needed", "not_allowed")]),
         ({"attributes": {"a-b": "text"}}, [("/attributes/a-b", "bad_format")]),
         ({"segments": True, "resource": "r"}, [("/resource", "not_allowed")]),
         ({"eligibility": {"tiers": ["silver", "lead"]}}, [("/eligibility/tiers/1", "unknown_reference")]),

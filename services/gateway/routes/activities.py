@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ async def report_activity(request: Request) -> Response:
     caller, head = await in_program(request, "earn")
     query_of(request)
     wish = wish_of(request)
+    until = asyncio.get_running_loop().time() + wish.wait_seconds
     body = await json_of(request)
     api = api_of(request)
     reported = read_activity(body, caller, head, api.clock())
@@ -72,7 +74,7 @@ async def report_activity(request: Request) -> Response:
         ask = Ask(replace(request_of, code=problem.code), None, waits=wish.wait_seconds > 0)
     else:
         ask = _ask(head.program, reported, member, traceparent(request), waits=wish.wait_seconds > 0)
-    settled = await api.settler.settle(ask, wish)
+    settled = await api.catching_up.settle(head.program, await api.settler.settle(ask, wish), until)
     location = f"/v1/programs/{head.program}/activities/{reported.id}"
     if reported.partner != caller.partner:
         location += f"?partner={reported.partner}"

@@ -73,7 +73,7 @@ async def send_batch(request: Request) -> Response:
     query = query_of(request, "mapping")
     media = require_media(request, _NDJSON, _CSV)
     mapping = _mapping(query, media)
-    body = _unpacked(request)
+    body = unpacked(request)
     api = api_of(request)
     batch = new_id("b")
     upload, table = Upload(new_id("w")), None
@@ -113,7 +113,7 @@ async def resume_batch(request: Request) -> Response:
         raise Problem("batch_unknown")
     require_media(request, _CSV if row.is_csv else _NDJSON)
     offset = _offset(request)
-    body = _unpacked(request)
+    body = unpacked(request)
     async with api.database.transaction() as connection:
         upload = await store.resume(connection, head.program, name, offset, new_id("w"), api.clock())
         row = await _found(connection, head.program, name)
@@ -278,7 +278,7 @@ def _offset(request: Request) -> int:
     return int(given)
 
 
-def _unpacked(request: Request) -> Unpacked:
+def unpacked(request: Request) -> Unpacked:
     """Return the body, which may be of any size, as it comes."""
     settings = api_of(request).settings
     request.state.body_bytes_max = _NO_LIMIT
@@ -318,7 +318,7 @@ async def _events(
 def _packed(request: Request) -> bool:
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in {"", "identity", "gzip"}:
-        raise Problem("unsupported", "A batch may be packed with gzip.")
+        raise Problem("unsupported", "A file may be packed with gzip.")
     return encoding == "gzip"
 
 

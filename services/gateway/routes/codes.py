@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from starlette.requests import ClientDisconnect
 
 from laurel.errors import Problem
 from laurel.io.http import request_id
+from services.gateway.batching import GoneError
 from services.gateway.documenting import described
 from services.gateway.filling import Filling
 from services.gateway.passing import path_of
-from services.gateway.reading import api_of, in_program, path_id, query_of, require_media, require_plain
+from services.gateway.reading import api_of, in_program, path_id, query_of, require_media
+from services.gateway.routes.batches import unpacked
 from services.gateway.shown import CodesShown
-from services.gateway.splitting import Lines
+from services.gateway.splitting import BombError, BrokenError, Lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,6 @@ router = APIRouter()
 _PATH: Final = "/v1/programs/{program}/rewards/{reward}/codes"
 _NDJSON: Final = "application/x-ndjson"
 _CSV: Final = "text/csv"
-_NO_LIMIT: Final = 2**62
 _LINE_BYTES_MAX: Final = 1_000
 _TEXT: Final = {"schema": {"type": "string", "description": "`code` and, if it has one, `expires_at` in each line"}}
 
@@ -39,7 +40,10 @@ _TEXT: Final = {"schema": {"type": "string", "description": "`code` and, if it h
         problems=(400, 403, 413, 415, 422, 503),
         body={_NDJSON: _TEXT, _CSV: _TEXT},
         # Clients are generated wrongly where several kinds of bodies come without any parameter that need not be there.
-        headers={"X-Request-Id": "An id of your own for this request; the answer carries it"},
+        headers={
+            "X-Request-Id": "An id of your own for this request; the answer carries it",
+            "Content-Encoding": "`gzip`, or left out",
+        },
     )
 )
 async def give_codes(request: Request) -> Response:
@@ -48,8 +52,7 @@ async def give_codes(request: Request) -> Response:
     query_of(request)
     reward = path_id(request, "reward", "reward_unknown")
     media = require_media(request, _NDJSON, _CSV)
-    require_plain(request)
-    request.state.body_bytes_max = _NO_LIMIT
+    body = unpacked(request)
     path = path_of("v1", "programs", head.program, "rewards", reward, "codes")
 
     async def pass_on(codes: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -65,15 +68,28 @@ async def give_codes(request: Request) -> Response:
 
     filling, lines = Filling(pass_on, csv=media == _CSV), Lines(_LINE_BYTES_MAX)
     try:
-        async for piece in request.stream():
+        async for piece in body.pieces():
             for line in lines.feed(piece):
                 await filling.take(line)
+            # Of what packs well very much comes at once, and others are served meanwhile.
+            await asyncio.sleep(0)
         for line in lines.finish():
             await filling.take(line)
         await filling.finish()
-    except ClientDisconnect:
-        raise Problem("malformed", "The body broke off. Its lines before that may be taken; send it again.") from None
+    except BombError as error:
+        raise _broken("too_large", str(error), filling) from None
+    except (BrokenError, GoneError, TimeoutError) as error:
+        raise _broken("malformed", str(error), filling) from None
     except Problem as problem:
-        problem.extra |= {"added": filling.added} if filling.added else {}
+        problem.extra |= _so_far(filling)
         raise
     return Response(msgspec.json.encode({"reward": reward, **filling.told()}), media_type="application/json")
+
+
+def _broken(code: str, why: str, filling: Filling) -> Problem:
+    detail = f"The body broke off{f': {why}' if why else ''}. Its lines before that may be taken; send it again."
+    return Problem(code, detail, extra=_so_far(filling))
+
+
+def _so_far(filling: Filling) -> dict[str, Any]:
+    return {"added": filling.added} if filling.added else {}

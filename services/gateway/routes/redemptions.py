@@ -47,7 +47,7 @@ from services.gateway.store import redemptions as store
 from services.gateway.store import requests
 from services.gateway.store.requests import NewRequest
 from services.gateway.told.telling import POSTED
-from services.gateway.wanting import check, judging_of, known_of, wanted_of
+from services.gateway.wanting import check, happens_at, judging_of, known_of, wanted_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from laurel.io.saying import Saying
     from services.gateway.guarding import Caller
     from services.gateway.preferring import Preference
+    from services.gateway.store.programs import ProgramHead
     from services.gateway.store.redemptions import RedemptionRow
     from services.gateway.store.requests import RequestRow
     from services.gateway.wiring import Api
@@ -94,11 +95,12 @@ async def redeem(request: Request) -> Response:
     redemption = body.id or new_id("r")
     hash_ = body_hash(msgspec.structs.replace(body, partner=None))
     wanted = await wanted_of(api, head, body, member, row_key)
+    at = await happens_at(api, head, member)
     trace = traceparent(request)
 
     def say(stamp: Stamp) -> Saying:
         names = {"redemption": redemption, "member": member, "partner": partner, "hash_": hash_}
-        return redemption_requested(stamp, wanted, **names, traceparent=trace)
+        return redemption_requested(stamp, wanted, **names, traceparent=trace, at=at)
 
     ask = Ask(
         NewRequest(row_key, hash_, member, subject=redemption),
@@ -130,7 +132,7 @@ async def quote_redemption(request: Request) -> Response:
     partner = partner_of(body.partner, caller)
     await require_partner(api, caller, head.program, partner)
     member = await known_member(api, head.program, body.member)
-    judging = await judging_of(api, head)
+    judging = await judging_of(api, head, member)
     asked = {"program": head.program, "member": member, "at": judging["now"], "redemption": "-", "partner": partner}
     wanted = await wanted_of(api, head, body, member)
     _, balances = await known_of(api, head, member)
@@ -154,7 +156,7 @@ async def quote_redemption(request: Request) -> Response:
 )
 async def get_redemption(request: Request) -> Response:
     """How it stands. Voucher codes are shown to keys with `redeem`."""
-    caller, api, row = await _found(request, "read", "redeem")
+    caller, api, _, row = await _found(request, "read", "redeem")
     body = row.body
     if body is None:
         body = await _untold(api, row)
@@ -178,9 +180,10 @@ async def get_redemption(request: Request) -> Response:
 )
 async def confirm_redemption(request: Request) -> Response:
     """At the price that is held, whatever was published meanwhile. The same again is the same confirmation."""
-    caller, api, row = await _found(request, "redeem")
+    caller, api, head, row = await _found(request, "redeem")
     body = await optional_body_of(request, ConfirmRedemption)
     settles = _settles(caller, row)
+    at = await happens_at(api, head, row.member)
     trace = traceparent(request)
     return await _settle(
         request,
@@ -189,7 +192,7 @@ async def confirm_redemption(request: Request) -> Response:
         REDEMPTION_CONFIRM,
         body_hash(body),
         lambda stamp: redemption_confirm_requested(
-            stamp, row.redemption, row.member, row.partner, trace, settles=settles
+            stamp, row.redemption, row.member, row.partner, trace, settles=settles, at=at
         ),
         settles=settles,
     )
@@ -212,9 +215,10 @@ async def cancel_redemption(request: Request) -> Response:
     What has expired since expires at once where the member chose, and is good for 90 days where the provider is to
     blame.
     """
-    caller, api, row = await _found(request, "redeem")
+    caller, api, head, row = await _found(request, "redeem")
     body: Any = await body_of(request, CancelRedemption)
     settles = _settles(caller, row)
+    at = await happens_at(api, head, row.member)
     trace = traceparent(request)
     return await _settle(
         request,
@@ -223,7 +227,7 @@ async def cancel_redemption(request: Request) -> Response:
         REDEMPTION_CANCEL,
         body.by,
         lambda stamp: redemption_cancel_requested(
-            stamp, row.redemption, row.member, row.partner, body.by, trace, settles=settles
+            stamp, row.redemption, row.member, row.partner, body.by, trace, settles=settles, at=at
         ),
         settles=settles,
     )
@@ -267,7 +271,7 @@ async def _settle(
     )
 
 
-async def _found(request: Request, *scopes: str) -> tuple[Caller, Api, RedemptionRow]:
+async def _found(request: Request, *scopes: str) -> tuple[Caller, Api, ProgramHead, RedemptionRow]:
     """Return the redemption of the path; another partner's is like one that is not there, but to an admin."""
     caller, head = await in_program(request, *scopes)
     query_of(request)
@@ -277,7 +281,7 @@ async def _found(request: Request, *scopes: str) -> tuple[Caller, Api, Redemptio
         row = await store.find(connection, head.program, redemption)
     if row is None or (row.partner != caller.partner and not caller.is_admin):
         raise Problem("redemption_unknown")
-    return caller, api, row
+    return caller, api, head, row
 
 
 async def _untold(api: Api, row: RedemptionRow) -> bytes:

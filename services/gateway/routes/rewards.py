@@ -145,7 +145,6 @@ async def _browse(
         raise Problem("invalid", errors=[fault])
     api = api_of(request)
     question: dict[str, Any] = {
-        "judging": await judging_of(api, head),
         "on": day_of(query),
         "after": after,
         "limit": limit,
@@ -156,6 +155,7 @@ async def _browse(
             raise Problem("member_unknown")
         known, balances = await known_of(api, head, member)
         question |= {"member": member, "stands": known, "balances": balances}
+    question["judging"] = await judging_of(api, head, question.get("member"))
     answered = await api.redemption.ask(
         "POST",
         path_of("v1", "programs", head.program, "rewards", "browse"),

@@ -31,6 +31,7 @@ from services.gateway.reading import (
 from services.gateway.saying import voucher_redeem_requested, voucher_void_requested
 from services.gateway.shown import PendingShown, VouchersShown, VoucherStanding
 from services.gateway.store.requests import NewRequest
+from services.gateway.wanting import happens_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,13 +112,14 @@ async def redeem_voucher(request: Request) -> Response:
     found = await _find(request, head)
     _check_basket(body, found)
     voucher, member, partner = found["voucher"], found["member"], caller.partner
+    at = await happens_at(api_of(request), head, member)
     trace = traceparent(request)
     return await _settle(
         request,
         found,
         RequestKey(head.program, VOUCHER_REDEEM, partner, f"{voucher}:{idempotency_id(body.reference)}"),
         body_hash(body),
-        lambda stamp: voucher_redeem_requested(stamp, voucher, member, partner, body, trace),
+        lambda stamp: voucher_redeem_requested(stamp, voucher, member, partner, body, trace, at),
     )
 
 

@@ -37,6 +37,14 @@ class HouseholdRow:
 
 
 _FIND = "select program, household, members, pooling, request from households where program = $1 and household = $2"
+_POOLED = """
+    select m.balances
+    from households h
+    cross join lateral jsonb_array_elements_text(convert_from(h.members, 'utf8')::jsonb) as k(member)
+    join members m on m.program = h.program and m.member = k.member
+    where h.program = $1 and h.household = $2 and h.pooling and m.member <> $3
+      and m.status = 'active' and m.balances is not null and m.merged_into is null
+"""
 _ERASED = "select member from members where program = $1 and member = any($2::text[]) and status = 'erased'"
 _BEGIN = """
     insert into households (program, household, members, pooling, request, created_at)
@@ -55,6 +63,12 @@ _MEMBERS = """
 _JOIN = "update members set household = $3 where program = $1 and member = any($2::text[])"
 
 _decode_members = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+async def pooled(connection: Connection, program: str, household: str, besides: str) -> list[bytes]:
+    """Return the balances of those who pay together with a member, as reads show them; of nobody who has left."""
+    rows = await connection.fetch(_POOLED, program, household, besides)
+    return [bytes(row[0]) for row in rows]
 
 
 async def find(connection: Connection, program: str, household: str) -> HouseholdRow | None:

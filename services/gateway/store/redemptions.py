@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from laurel.io.database import Connection
@@ -41,6 +41,7 @@ _ADD = """
     where r.partner = excluded.partner and r.request = excluded.request
     returning program, redemption
 """
+_STATES = "select redemption, state from redemptions where program = $1 and redemption = any($2::text[])"
 _REWARD = "select document from rewards where program = $1 and reward = $2"
 _REWARDS = """
     select reward, document from rewards where program = $1 and reward > $2 order by program, reward limit $3
@@ -50,6 +51,12 @@ _REWARDS = """
 async def find(connection: Connection, program: str, redemption: str) -> RedemptionRow | None:
     row = await connection.fetchrow(_FIND, program, redemption)
     return None if row is None else RedemptionRow(*row)
+
+
+async def states(connection: Connection, program: str, names: Iterable[str]) -> dict[str, str]:
+    """Return how redemptions stand, as reads show it."""
+    rows = await connection.fetch(_STATES, program, sorted(names))
+    return {str(row[0]): str(row[1]) for row in rows}
 
 
 async def add(

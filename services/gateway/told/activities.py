@@ -12,10 +12,13 @@ from services.gateway.told.telling import (
     PENDING,
     POSTED,
     Award,
+    Counted,
+    GivenBack,
     Heard,
     Outcome,
     ShareSeen,
     Told,
+    ToldIn,
     Unlisted,
     encode,
     place_of,
@@ -44,6 +47,13 @@ class _WalletOf(msgspec.Struct):
     tier_standing: msgspec.Raw = NULL
 
 
+class _TenderBack(msgspec.Struct):
+    kind: str
+    ref: str
+    before: Counted
+    after: Counted
+
+
 class _Posted(Wallet, kw_only=True):
     activity: str
     awards: msgspec.Raw = EMPTY_LIST
@@ -55,6 +65,7 @@ class _Posted(Wallet, kw_only=True):
     others: msgspec.Raw = EMPTY_LIST
     unlisted: Unlisted | None = None
     wallets: list[_WalletOf] = msgspec.field(default_factory=list)
+    tenders: list[_TenderBack] = msgspec.field(default_factory=list)
 
 
 class _Refused(Wallet, kw_only=True):
@@ -77,6 +88,8 @@ class _Answer(msgspec.Struct, omit_defaults=True):
     vouchers: msgspec.Raw | None = None
     reversals: msgspec.Raw | None = None
     unlisted: Unlisted | None = None
+    given_back: list[GivenBack] | None = None
+    told_in: ToldIn | None = None
 
 
 class _Pending(Wallet, kw_only=True):
@@ -189,6 +202,9 @@ def _posted(message: Heard, said: _Posted, reversals: msgspec.Raw | None) -> Out
     answer = _Answer(
         said.activity, POSTED, awards, said.balances, said.decision, said.tier, said.vouchers, reversals, said.unlisted
     )
+    if said.tenders:
+        answer.given_back = [GivenBack(each.kind, each.ref, each.after - each.before) for each in said.tenders]
+        answer.told_in = ToldIn(message.member, message.source, message.sequence)
     return Outcome(correlation, POSTED, None, encode(answer), _decode_awards(awards))
 
 

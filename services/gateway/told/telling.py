@@ -45,6 +45,22 @@ class Unlisted(msgspec.Struct):
     occurred_at: datetime
 
 
+class GivenBack(msgspec.Struct):
+    """What a return gave back of a tender that names something."""
+
+    kind: str
+    ref: str
+    amount: int
+
+
+class ToldIn(msgspec.Struct):
+    """The event by which an outcome was told. It is kept with the outcome, and shown to nobody."""
+
+    member: str
+    source: str
+    sequence: int
+
+
 class Heard(Protocol):
     """A message as far as outcomes read it."""
 

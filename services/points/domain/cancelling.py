@@ -27,7 +27,7 @@ def cancel(wallet: Wallet, asked: CancelHold, moment: Moment) -> tuple[AnyFact, 
     amount = asked.amount if asked.amount is not None else known.captured
     if not 0 < amount <= known.captured:
         return refuse(wallet, asked.hold, "cancel", code="over_returned", available=known.captured)
-    return _undo(wallet, known, amount, asked.by, moment)
+    return undo(wallet, known, amount, asked.by, moment)
 
 
 def cancel_saga(wallet: Wallet, asked: CancelSagaHold, moment: Moment) -> tuple[AnyFact, ...]:
@@ -38,10 +38,12 @@ def cancel_saga(wallet: Wallet, asked: CancelSagaHold, moment: Moment) -> tuple[
     if known is None or not known.saga or known.state != "captured":
         message = f"hold {asked.hold} of {wallet.member} is {known.state if known else 'unknown'}, not captured"
         raise ImpossibleRequestError(message)
-    return _undo(wallet, known, known.captured, asked.by, moment)
+    return undo(wallet, known, known.captured, asked.by, moment)
 
 
-def _undo(wallet: Wallet, known: Hold, amount: int, by: str, moment: Moment) -> tuple[AnyFact, ...]:
+def undo(
+    wallet: Wallet, known: Hold, amount: int, by: str, moment: Moment, *, by_return: str = ""
+) -> tuple[AnyFact, ...]:
     """Give points of a capture back. Of a part, what would have lasted longest comes back: it was spent last.
 
     What has ended since expires at once where the member chose, and lies in a new lot where the provider is to blame.
@@ -59,6 +61,7 @@ def _undo(wallet: Wallet, known: Hold, amount: int, by: str, moment: Moment) -> 
             by=by,
             parts=good if renews else back,
             renewed=gone if renews else (),
+            by_return=by_return,
         )
     ]
     renewed: list[LotRenewed] = []

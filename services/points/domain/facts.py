@@ -434,7 +434,8 @@ class PointsReleased(Fact, frozen=True, tag=True):
 class PointsRestored(Fact, frozen=True, tag=True):
     """A capture was undone, whole or in part: `parts` are back in the lots they came from, with their old end (S13).
 
-    `renewed` are parts whose lots have ended since, through no choice of the member: they lie in new lots.
+    `renewed` are parts whose lots have ended since, through no choice of the member: they lie in new lots. `by_return`
+    names the return that gave it back.
     """
 
     hold: str
@@ -443,6 +444,7 @@ class PointsRestored(Fact, frozen=True, tag=True):
     by: str
     parts: tuple[LotPart, ...] = ()
     renewed: tuple[LotPart, ...] = ()
+    by_return: str = ""
 
 
 class LotRenewed(Fact, frozen=True, tag=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.points.domain.asked import SetHousehold
+from services.points.domain.asked import PlaceHold, SetHousehold
 from services.points.domain.covering import cover
 from services.points.domain.facts import (
     AnyFact,
@@ -14,6 +14,7 @@ from services.points.domain.facts import (
     Household,
     HouseholdChanged,
     LotPart,
+    PointsHeld,
     PointsReceived,
     PointsSent,
     TransferRefused,
@@ -40,11 +41,36 @@ def set_household(wallets: Sequence[Wallet], asked: SetHousehold, _moments: Sequ
 
 
 def short_of(facts: Sequence[AnyFact]) -> Short | None:
-    """Return the refusal for want of points, if a decision is one."""
+    """Return the refusal for want of points, or of the least of them, if a decision is one."""
     first = facts[0] if facts else None
     if isinstance(first, HoldRefused | TransferRefused) and first.code == "insufficient_points":
         return first
+    if isinstance(first, HoldRefused) and first.code == "below_minimum":
+        return first
     return None
+
+
+def more_for(
+    wallet: Wallet, asked: PlaceHold, decided: Sequence[AnyFact], pool: Sequence[Wallet]
+) -> HoldRefused | None:
+    """Return what is missing of as many points as there are in the household, where as many are to be held."""
+    first = decided[0] if decided else None
+    is_less = isinstance(first, PointsHeld) and first.amount < asked.amount
+    if asked.least is None or not (is_less or (isinstance(first, HoldRefused) and first.code == "below_minimum")):
+        return None
+    balance = wallet.balance(asked.unit)
+    lent = sum(other.balance(asked.unit).available for other in pool if other.status == "active")
+    wanted = min(asked.amount, balance.available + max(0, lent - balance.owed))
+    if wanted <= balance.available or wanted < asked.least:
+        return None
+    return HoldRefused(
+        hold=asked.hold,
+        unit=asked.unit,
+        amount=wanted,
+        code="insufficient_points",
+        available=balance.available,
+        shortfall=wanted - balance.available + balance.owed,
+    )
 
 
 def with_pool(short: Short, pool: Sequence[Wallet]) -> Short | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -44,22 +45,14 @@ def take_back(
 
     With `rules` nothing comes back: it is what these rules gave that is taken, whole.
     """
-    posting = wallet.postings.get((asked.partner, activity.of or ""))
-    if posting is None:
-        return _refused(asked, activity, "activity_unknown", f"No activity {activity.of} was posted here")
+    found = read_return(wallet, asked, activity, nothing_comes_back=rules is not None)
+    if isinstance(found, ActivityRefused):
+        return (found,)
+    posting, original, returned = found
     program = moment.programs.version(wallet.program, posting.version)
     if program is None:
         message = f"version {posting.version} of {wallet.program}, which judged {activity.of}, is not known"
         raise AssertionError(message)
-    original = decode_activity(posting.body)
-    if not may_take_back(original, activity, wallet.member) and activity.member != wallet.merged_into:
-        return _refused(asked, activity, "activity_unknown", f"No activity {activity.of} was posted here")
-    returned = posting.returned
-    if rules is None:
-        try:
-            returned = plus_return(original, posting.returned, activity)
-        except Refused as refusal:
-            return _refused(asked, activity, refusal.code, refusal.detail)
     kept = [
         msgspec.structs.replace(outcome, computed=0) if outcome.rule.id in (rules or ()) else outcome
         for outcome in _judge(program, asked.partner, original, posting, returned)
@@ -96,7 +89,7 @@ def take_back(
             counted=counting.moved(),
             unrefused=unrefused,
             stands=stands(wallet, program),
-            tenders=_tenders_back(original, activity, posting.returned, returned) if rules is None else (),
+            tenders=tuple(each for each in tender_positions(found, activity) if each.after > each.before),
         ),
         *people_back(posting, counting.moved()),
         *clawbacks,
@@ -141,17 +134,40 @@ def give_back_share(
     )
 
 
-def _tenders_back(
-    original: ReportedActivity, activity: ReportedActivity, before: Returned, after: Returned
-) -> tuple[TenderBack, ...]:
-    """Say what comes back of the tenders that name something, pro rata; nothing where the return says so."""
+class Returning(NamedTuple):
+    """What a return takes back: the original as it was posted and reported, and all that is returned of it by then."""
+
+    posting: Posting
+    original: ReportedActivity
+    returned: Returned
+
+
+def read_return(
+    wallet: Wallet, asked: Report, activity: ReportedActivity, *, nothing_comes_back: bool = False
+) -> Returning | ActivityRefused:
+    """Find what is returned, or say why it cannot be."""
+    posting = wallet.postings.get((asked.partner, activity.of or ""))
+    original = decode_activity(posting.body) if posting is not None else None
+    if posting is None or original is None or not _is_theirs(original, activity, wallet):
+        return _refusal(asked, activity, "activity_unknown", f"No activity {activity.of} was posted here")
+    if nothing_comes_back:
+        return Returning(posting, original, posting.returned)
+    try:
+        return Returning(posting, original, plus_return(original, posting.returned, activity))
+    except Refused as refusal:
+        return _refusal(asked, activity, refusal.code, refusal.detail)
+
+
+def tender_positions(found: Returning, activity: ReportedActivity) -> tuple[TenderBack, ...]:
+    """Say up to where each tender that names something comes back, pro rata; nothing where the return says so."""
+    original, before, after = found.original, found.posting.returned, found.returned
     total = total_of(original) or 0
-    if activity.tenders == [] or not original.tenders or not total:
+    if activity.tenders == [] or not original.tenders or not total or after == before:
         return ()
     was, now = returned_total(original, before), returned_total(original, after)
     if is_all(original, after):
         now = total
-    back = [
+    return tuple(
         TenderBack(
             kind=tender.kind,
             ref=tender.ref,
@@ -161,8 +177,7 @@ def _tenders_back(
         )
         for tender in original.tenders
         if tender.ref
-    ]
-    return tuple(each for each in back if each.after > each.before)
+    )
 
 
 def _judge(
@@ -172,8 +187,12 @@ def _judge(
     return program.evaluate(basis_less_returns(original, returned, partner=partner), posting.seen, stacked=False)
 
 
-def _refused(asked: Report, activity: ReportedActivity, code: str, detail: str) -> tuple[AnyFact, ...]:
-    return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
+def _is_theirs(original: ReportedActivity, activity: ReportedActivity, wallet: Wallet) -> bool:
+    return may_take_back(original, activity, wallet.member) or activity.member == wallet.merged_into
+
+
+def _refusal(asked: Report, activity: ReportedActivity, code: str, detail: str) -> ActivityRefused:
+    return ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail)
 
 
 def _due_back(posting: Posting, kept: Iterable[RuleOutcome]) -> list[RuleJudged]:

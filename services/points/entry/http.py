@@ -43,6 +43,7 @@ class Views(Protocol):
         self, program: str, member: str, limit: int, cursor: int | None, partner: str | None
     ) -> dict[str, Any]: ...
     async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]: ...
+    async def times(self, program: str, member: str) -> dict[str, Any]: ...
     async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]: ...
     async def moved(
         self, program: str, as_of: datetime, after: str, limit: int
@@ -116,7 +117,15 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
             raise Problem("invalid", str(error)) from error
         return _json(await _quote(views, _version_for(programs, program, activity), activity))
 
+    _add_times(router, views)
     return router
+
+
+def _add_times(router: APIRouter, views: Views) -> None:
+    @router.get("/members/{member}/times")
+    async def times(program: str, member: str) -> Response:
+        """Say what a sandbox's time goes by, beside its clock."""
+        return _json(await views.times(program, member))
 
 
 def _explain(programs: Programs, program: str, shown: dict[str, Any]) -> None:

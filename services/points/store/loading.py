@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from services.points.domain.asked import decode_activity
 from services.points.domain.facts import (
     ActivityPosted,
     ActivityReturned,
@@ -22,6 +23,7 @@ from services.points.domain.facts import (
     QualifyingCounted,
     decode_facts,
 )
+from services.points.domain.paying_back import holds_named
 from services.points.domain.pending_state import note_given_up, note_theirs
 from services.points.domain.shared import Shared
 from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
@@ -296,6 +298,9 @@ def _add_original(needs: Needs, wallet: Wallet, journal: int, facts: bytes, body
     for fact in decode_facts(facts):
         if isinstance(fact, ActivityPosted):
             posting = wallet.postings[fact.partner, fact.activity] = Posting.of(journal, fact, body)
+            if b'"tenders"' in body:
+                named = holds_named(decode_activity(body))
+                needs.holds |= {(wallet.program, wallet.member, hold) for hold in named}
             for judged in fact.decision:
                 if judged.amount:
                     want = (wallet.program, wallet.member, judged.unit)

@@ -98,6 +98,8 @@ _stood = msgspec.json.Decoder(tuple[Stood, ...]).decode
 
 _FIRST = 2**62
 
+_TIMES = "select occurred_at, enrolled_at from wallets where program = $1 and member = $2"
+
 
 class LedgerViews:
     """Answers questions, each from one unchanging snapshot. Raises the problem `member_unknown` where it applies."""
@@ -158,6 +160,12 @@ class LedgerViews:
     async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]:
         async with self._database.reading() as connection:
             return await balances(connection, program, member, zone)
+
+    async def times(self, program: str, member: str) -> dict[str, Any]:
+        """Return when a member's latest activity happened, and its enrolment."""
+        async with self._database.reading() as connection:
+            row = await connection.fetchrow(_TIMES, program, member)
+        return {"occurred_at": row[0] if row else None, "enrolled_at": row[1] if row else None}
 
     async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]:
         async with self._database.reading() as connection:

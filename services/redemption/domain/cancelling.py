@@ -65,13 +65,18 @@ def _take_back(state: State, saga: Saga, heard: CancelRedemption, moment: Moment
     refused = next((found for each in vouchers if (found := _stands_in_the_way(each, heard.by, now))), None)
     if refused is not None:
         return (refused,)
+    gone = taken_back(state, saga, heard.by, correlation=moment.correlation)
+    return (*restore(saga, heard.by), *gone, *tell_at_once(saga))
+
+
+def taken_back(state: State, saga: Saga, by: str, *, correlation: str) -> tuple[AnyFact, ...]:
+    """Put what a fulfilled saga took on offer again, and kill those of its vouchers that nobody used."""
     dead = [
         f.VoucherVoided(voucher=each.key.voucher, partner=saga.partner)
-        for each in vouchers
+        for each in vouchers_of(state, saga)
         if each.state is VoucherState.ISSUED
     ]
-    cancelled = f.RedemptionCancelled(by=heard.by, correlation=moment.correlation)
-    return (*restore(saga, heard.by), *bring_back(saga), cancelled, *dead, *tell_at_once(saga))
+    return (*bring_back(saga), f.RedemptionCancelled(by=by, correlation=correlation), *dead)
 
 
 def _stands_in_the_way(voucher: Voucher, by: str, now: datetime | None) -> f.AskRefused | None:

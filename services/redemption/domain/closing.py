@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import saga_of
+from services.redemption.domain.cancelling import taken_back
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import PointsCaptured, PointsReleased, PointsRestored
 from services.redemption.domain.moment import Moment
@@ -25,11 +26,19 @@ def see_release(state: State, heard: PointsReleased, _moment: Moment) -> tuple[A
 
 
 def see_restoring(state: State, heard: PointsRestored, _moment: Moment) -> tuple[AnyFact, ...]:
-    """Close a saga that was cancelled after its points were spent."""
+    """Close a saga that was cancelled after its points were spent, or all of whose points a return gave back.
+
+    Of a part that comes back with a return nothing follows: the rest still pays, and can be cancelled.
+    """
     saga = saga_of(state, heard)
-    if saga is None or saga.hold is not HoldState.CANCEL_ASKED:
+    if saga is None or heard.left:
         return ()
-    return (f.RestoringSeen(lots=heard.lots), f.CancellationTold(lots=heard.lots))
+    seen = (f.RestoringSeen(lots=heard.lots), f.CancellationTold(lots=heard.lots))
+    if saga.hold is HoldState.CANCEL_ASKED:
+        return seen
+    if heard.by_return is None or saga.state is not SagaState.FULFILLED:
+        return ()
+    return (*taken_back(state, saga, heard.by, correlation=""), *seen)
 
 
 def tell_cancellation(saga: Saga) -> tuple[AnyFact, ...]:

@@ -98,8 +98,8 @@ def _times(limit: Limit, heard: Redeem) -> int:
 
 
 def _key(terms: Terms, heard: Redeem) -> Iterator[Draw]:
-    if terms.key is not None:
-        yield Draw(f"{KEY}:{terms.key}:{heard.attributes.get(terms.key, '')}", 1, 1)
+    if terms.key is not None and terms.key in heard.attributes:
+        yield Draw(f"{KEY}:{terms.key}:{heard.attributes[terms.key]}", 1, 1)
 
 
 def drawn_upon(state: State, heard: Redeem, moment: Moment) -> tuple[set[TallyKey], set[ResourceKey]]:

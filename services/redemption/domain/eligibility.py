@@ -48,7 +48,7 @@ def _fits(terms: Terms, heard: Redeem) -> Iterator[Reason]:
 def _needed(terms: Terms) -> set[str]:
     named = {limit.per for limit in terms.limits} | {limit.each for limit in terms.limits if limit.each is not None}
     needed = {name.removeprefix("attributes.") for name in named if name.startswith("attributes.")}
-    return needed if terms.key is None else {*needed, terms.key}
+    return {*needed, terms.key} if terms.key is not None and terms.key_needed else needed
 
 
 def _offered(terms: Terms, moment: Moment) -> Iterator[Reason]:

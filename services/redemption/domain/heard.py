@@ -151,6 +151,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     eligibility: Eligibility | None = None
     limits: tuple[Limit, ...] = ()
     key: str | None = None
+    key_needed: bool = True
     quantity_max: int | None = None
     segments: bool = False
     resource: str | None = None
@@ -311,9 +312,15 @@ class PointsReleased(HoldAnswer, frozen=True, kw_only=True):
 
 
 class PointsRestored(HoldAnswer, frozen=True, kw_only=True):
-    """The points of a capture that was cancelled are back; `lots` are where they lie."""
+    """The points of a capture that was cancelled are back; `lots` are where they lie.
 
+    `by_return`: what they paid for came back, whole or in part; `left` of the capture still stand.
+    """
+
+    by: str = "provider"
     lots: tuple[LotAmount, ...] = ()
+    by_return: str | None = None
+    left: int = 0
 
 
 class PartnerAnswered(Heard, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from laurel.io.database import Connection, Database
 from laurel.values import ID_PATTERN, PLAIN_ID_PATTERN
 from services.redemption.entry.http_asked import Asked, add_asked_routes
 from services.redemption.entry.http_codes import Pools, add_code_routes
+from services.redemption.entry.http_heard import Standings, add_heard_routes
 from services.redemption.entry.http_vouchers import VoucherViews, add_voucher_routes
 
 Program = Annotated[str, Path(pattern=PLAIN_ID_PATTERN)]
@@ -24,7 +25,7 @@ Cursor = Annotated[str | None, Query(max_length=256)]
 _ID = re.compile(ID_PATTERN)
 
 
-class Views(VoucherViews, Protocol):
+class Views(VoucherViews, Standings, Protocol):
     """Reads for screens."""
 
     def partner_secret(self, program: str, reward: str) -> str:
@@ -76,6 +77,7 @@ def routes(database: Database, views: Views, pools: Pools, asked: Asked, codes_t
         return {"reward": reward, "secret": views.partner_secret(program, reward)}
 
     add_asked_routes(router, database, asked)
+    add_heard_routes(router, database, views)
     add_code_routes(router, database, pools, lambda shown: _check(codes_token, shown))
     add_voucher_routes(router, database, views, lambda shown: _check(codes_token, shown))
     return router

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +25,9 @@ _VOUCHERS = """
     where v.program = $1 and v.redemption = $2 and v.redemption <> '' and ($3::text is null or v.member = $3)
     order by v.member, v.number"""
 
+_STANDINGS = """
+    select redemption, state from sagas where program = $1 and member = $2 and redemption = any($3::text[])"""
+
 _decode_terms = msgspec.json.Decoder(Terms).decode
 
 
@@ -45,6 +48,15 @@ class PostgresViews(VoucherViews):
         """Return the vouchers of a redemption with their codes; a forgotten member's codes are null."""
         rows = await connection.fetch(_VOUCHERS, program, redemption, member)
         return [_voucher(row, self._vault, program) for row in rows]
+
+    async def standings(
+        self, connection: Connection, program: str, member: str, redemptions: Sequence[str]
+    ) -> dict[str, str]:
+        """Return the states of those of these redemptions that are the member's."""
+        if not redemptions:
+            return {}
+        rows = await connection.fetch(_STANDINGS, program, member, sorted(set(redemptions)))
+        return {str(row[0]): str(row[1]) for row in rows}
 
 
 def _reward(row: Iterable[Any], program: str) -> dict[str, Any]:

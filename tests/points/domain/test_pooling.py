@@ -149,3 +149,38 @@ async def test_of_one_batch_each_sees_what_the_one_before_left() -> None:
         "points.transferred.v1", "points.transferred.v1", "points.held.v1", "points.hold_refused.v1",
     ]  # fmt: skip
     assert (said[-1]["available"], said[-1]["shortfall"]) == (5, 10)
+
+
+async def test_as_many_as_there_are_are_those_of_the_household() -> None:
+    family = await a_family(("m-2", 20), ("m-1", 30), ("m-3", 10))
+    said = await family.hold("h-1", 100, least=5)
+    assert (said[-1]["type"], said[-1]["amount"], family.has()) == ("points.held.v1", 60, [0, 0, 0])
+    assert await family.hold("h-1", 100, least=5) == [], "asked again it draws on nobody"
+
+
+async def test_of_many_only_as_many_as_it_costs_are_lent() -> None:
+    family = await a_family(("m-2", 20), ("m-1", 30))
+    said = await family.hold("h-1", 35, least=5)
+    assert (said[-1]["amount"], family.has()) == (35, [0, 15, 0])
+    family = await a_family(("m-2", 20), ("m-1", 30))
+    assert [one["amount"] for one in await family.hold("h-1", 30, least=5)] == [30]
+    assert family.has() == [0, 20, 0]
+
+
+async def test_the_least_is_asked_of_the_household() -> None:
+    family = await a_family(("m-2", 20), ("m-1", 3))
+    said = await family.hold("h-1", 100, least=23)
+    assert (said[-1]["type"], said[-1]["amount"]) == ("points.held.v1", 23)
+    family = await a_family(("m-2", 20), ("m-1", 3))
+    (refused,) = await family.hold("h-1", 100, least=24)
+    assert (refused["code"], refused["available"], refused["shortfall"]) == ("below_minimum", 23, 1)
+    assert family.has() == [3, 20, 0]
+
+
+async def test_as_many_as_there_are_after_a_debt_is_paid() -> None:
+    family = await a_family(("m-1", 10), ("m-2", 50))
+    await family.hold("h-1", 10)
+    await family.capture("h-1")
+    await family.give_back("r-1", "b-0")
+    said = await family.hold("h-2", 100, least=1)
+    assert (said[-1]["amount"], family.points("m-1").owed, family.has()) == (40, 0, [0, 0, 0])

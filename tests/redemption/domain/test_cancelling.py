@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -135,3 +136,42 @@ def test_what_was_never_asked_for_is_parked(desk: Desk) -> None:
     with pytest.raises(CannotProcessError) as caught:
         desk.hear(redemption_cancelled("m-1", "r-9"))
     assert caught.value.reason == "impossible"
+
+
+def returned(desk: Desk, amount: int = 200, **more: object) -> list[str]:
+    told: dict[str, Any] = {"by": "provider", "by_return": "back-1", **more}
+    return types(desk.hear(points_restored("m-1", "r-1", amount, **told)))
+
+
+def test_a_return_of_all_that_its_points_paid_for_cancels_it(desk: Desk) -> None:
+    fulfilled(desk)
+    desk.hear(points_captured("m-1", "r-1", 200))
+    assert desk.stock.left == 5
+    assert returned(desk) == ["redemption.cancelled", "voucher.voided", "voucher.voided"]
+    saga = desk.saga()
+    assert (saga.state, saga.hold, saga.cancelled_by) == (SagaState.CANCELLED, HoldState.CANCELLED, "provider")
+    assert (desk.stock.left, saga.told, saga.open) == (7, True, False)
+    assert {each.state for each in desk.store.state.vouchers.values()} == {VoucherState.VOID}
+    assert returned(desk) == []
+    # Whoever cancels it now is told that it is done.
+    assert types(desk.hear(redemption_cancelled("m-1", "r-1"))) == ["redemption.cancelled"]
+
+
+def test_a_part_of_it_comes_back_and_the_rest_can_be_cancelled(desk: Desk) -> None:
+    fulfilled(desk)
+    desk.hear(points_captured("m-1", "r-1", 200))
+    assert returned(desk, 50, left=150) == []
+    assert (desk.saga().state, desk.saga().hold) == (SagaState.FULFILLED, HoldState.CAPTURED)
+    desk.hear(redemption_cancelled("m-1", "r-1"))
+    # Another part was on its way: the answer waits for all.
+    assert returned(desk, 50, left=100) == []
+    assert types(desk.hear(points_restored("m-1", "r-1", 100))) == ["redemption.cancelled"]
+
+
+def test_a_cancellation_that_a_return_was_quicker_than(desk: Desk) -> None:
+    fulfilled(desk)
+    desk.hear(points_captured("m-1", "r-1", 200))
+    desk.hear(redemption_cancelled("m-1", "r-1"))
+    assert returned(desk) == ["redemption.cancelled"]
+    assert (desk.saga().state, desk.saga().cancelled_by) == (SagaState.CANCELLED, "member")
+    assert desk.stock.left == 7

@@ -165,7 +165,15 @@ def test_gm_7_as_much_as_there_is_and_each_vehicle_once() -> None:
 
 def test_fd_6_at_least_fifty_dollars() -> None:
     desk = Desk(m1=4_999, m2=5_000, m3=10_000)
-    desk.offer("new-vehicle", by_amount=CREDIT, price=0, pay=PayTerms(cash=True, most=True, least=5_000))
+    desk.offer(
+        "new-vehicle",
+        by_amount=CREDIT,
+        price=0,
+        pay=PayTerms(cash=True, most=True, least=5_000),
+        attributes={"vin": "text"},
+        key="vin",
+        key_needed=False,
+    )
     assert desk.code("new-vehicle", amount=1_500_000) == "below_minimum"
     assert desk.ask("new-vehicle", "m-2", amount=1_500_000, pay=PayAsked(all_points=True))["points"] == 5_000
     assert desk.points.balances["m-2"] == 0
