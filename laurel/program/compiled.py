@@ -23,6 +23,7 @@ from laurel.program.rules import (
     CompiledRule,
     RuleLimit,
     RuleOutcome,
+    awaited_type,
     compile_rule,
 )
 from laurel.program.segments import CompiledSegments
@@ -91,6 +92,8 @@ class CompiledProgram:
     birthdays: CompiledBirthdays | None
     roles: frozenset[str]
     """Whom rules give points to, or ask for, besides the member."""
+    releasing_others: frozenset[str]
+    """The types of activities that points for others may await."""
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Outcomes = field(repr=False)
 
@@ -138,6 +141,9 @@ class CompiledProgram:
             exchanges=compile_exchanges(document),
             birthdays=None if document.birthdays is None else CompiledBirthdays.from_document(document.birthdays, zone),
             roles=frozenset(rule.given for rule in rules if rule.given is not None),
+            releasing_others=frozenset(
+                name for rule in rules if rule.to is not None and (name := awaited_type(rule.pending)) is not None
+            ),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=Outcomes(uncovered, Silent(uncovered), ()),
         )

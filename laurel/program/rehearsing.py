@@ -25,6 +25,7 @@ from laurel.program.climbing import Climber, Counted, count, judged, match_tier,
 from laurel.program.compiled import CompiledProgram
 from laurel.program.rehearsing_vouchers import Vouchers, voucher_differences
 from laurel.program.returning import NOTHING_RETURNED, Returned, basis_less_returns, plus_return
+from laurel.program.rules import EVENT
 from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
 from laurel.program.tiers import seen_as
 from laurel.rounding import scaled
@@ -73,7 +74,7 @@ def instant_of(step: Step) -> datetime:
     return step.wait_until
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Lot:
     rule: CompiledRule
     granted: int
@@ -313,7 +314,9 @@ class _Stage:
         outcomes = self._program.evaluate(basis_of(activity), posted.member, spent=self._spent(activity))
         others = self._others(activity)
         outcomes = self._program.without(outcomes, others)
-        self._release(lambda lot: lot.awaits == f"event:{activity.type}" and self._is_awaited(lot, activity))
+        self._release(lambda lot: lot.awaits == EVENT + activity.type and self._is_awaited(lot, activity))
+        for friend in self._sharing(activity):
+            friend.release_share(activity, self._at)
         if activity.type == "referral" and self.referred_by is None:
             self.referred_by = others.get("referrer")
         self._qualify(activity, outcomes, posted)
@@ -396,6 +399,18 @@ class _Stage:
         of = self._posted.get(activity.of or "")
         return activity.of is None or (of is not None and any(lot in lots for lots in of.lots.values()))
 
+    def _sharing(self, activity: Activity) -> list[_Stage]:
+        """Return those who got something for the activity that this one names."""
+        named = self._posted.get(activity.of or "")
+        return [] if named is None else [other for _, other in named.shares]
+
+    def release_share(self, came: Activity, at: datetime) -> None:
+        """Let the points count that this member got for another's activity, where they await what came of it."""
+        self._at = max(self._at, at)
+        share = self._shares.get(came.of or "")
+        lots = [] if share is None else [lot for each in share.lots.values() for lot in each]
+        self._release(lambda lot: lot.awaits == EVENT + came.type and lot in lots)
+
     def _others(self, activity: Activity) -> dict[str, str]:
         named = {
             "referrer": self.referred_by or activity.referrer,
@@ -426,6 +441,11 @@ class _Stage:
         self._at = max(self._at, at)
         share = self._shares[activity.id]
         if not rule.counts_only:
+            # What ended while it waited was given up by itself.
+            amount = min(amount, share.granted.get(rule.id, 0))
+            if not amount:
+                return
+            share.granted[rule.id] -= amount
             self._funded[rule] -= amount
             self._received.reversals[rule.id] = self._claw_back(share.lots[rule.id], amount)
             return
@@ -615,10 +635,51 @@ class _Stage:
         self._lapse(at)
 
     def _lapse(self, at: datetime) -> None:
+        """Let points come and go up to now; what ends while it waits makes room for what may come in its place."""
+        while ended := [lot for lot in self._lots if lot.pending and self._ends_waiting(lot) <= at]:
+            first = min(self._ends_waiting(lot) for lot in ended)
+            self._come_and_go(first)
+            self._give_up([lot for lot in ended if self._ends_waiting(lot) == first])
+        self._come_and_go(at)
+
+    def _ends_waiting(self, lot: _Lot) -> datetime:
+        return _FOR_EVER if lot.awaits == "date" else self._end_of(lot) or _FOR_EVER
+
+    def _end_of(self, lot: _Lot) -> datetime | None:
+        lapse_at = self._lapse_at.get(lot.rule.unit)
+        return lot.expires_at if lapse_at is None else lapse_at
+
+    def _give_up(self, ended: Sequence[_Lot]) -> None:
+        """Let nothing be left of pending points, activity by activity, nor of what caps refused of the same awards."""
+        for share in self._shares.values():
+            for lot in self._lots_of(share, ended):
+                share.granted[lot.rule.id] -= lot.pending
+                self._funded[lot.rule] -= lot.pending
+                lot.pending = 0
+        for posted in list(self._posted.values()):
+            freed: dict[str, int] = {}
+            for lot in self._lots_of(posted, ended):
+                rule, amount, lot.pending = lot.rule, lot.pending, 0
+                posted.granted[rule.id] -= amount
+                self._funded[rule] -= amount
+                posted.refused.pop(rule.id, None)
+                if not posted.granted[rule.id]:
+                    posted.used.discard(rule.id)
+                for cap in self._program.caps:
+                    if cap.window is not None and cap.covers(rule):
+                        freed[cap.name] = freed.get(cap.name, 0) + amount
+            for cap in self._program.caps:
+                if freed.get(cap.name) and self._program.refill_on_return:
+                    self._refill(cap, posted, freed[cap.name], _Seen())
+
+    @staticmethod
+    def _lots_of(posted: _Posted, among: Sequence[_Lot]) -> list[_Lot]:
+        return [lot for lots in posted.lots.values() for lot in lots if lot in among]
+
+    def _come_and_go(self, at: datetime) -> None:
         self._release(lambda lot: lot.awaits == "date" and lot.available_at is not None and lot.available_at <= at)
         for lot in self._lots:
-            lapse_at = self._lapse_at.get(lot.rule.unit)
-            gone_at = lot.expires_at if lapse_at is None else lapse_at
+            gone_at = self._end_of(lot)
             if gone_at is not None and gone_at <= at:
                 lot.expired += lot.remaining
                 lot.remaining = 0

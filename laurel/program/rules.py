@@ -57,6 +57,10 @@ REASONS: Final = (
 """Why a rule earned what it did. The first three belong to rules that fired, the others to those that did not."""
 
 
+EVENT: Final = "event:"
+"""How it begins what points await, where that is an activity; its type follows."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleLimit:
     """How many times a rule may earn in a window; `counter` names what counts them."""
@@ -132,6 +136,13 @@ class CompiledPending:
 
     awaits: str
     days: int = 0
+
+
+def awaited_type(pending: CompiledPending | None) -> str | None:
+    """Return the type of activity that points await, if it is one."""
+    if pending is None or not pending.awaits.startswith(EVENT):
+        return None
+    return pending.awaits.removeprefix(EVENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +237,7 @@ def _pending(rule: Rule) -> CompiledPending | None:
     if pending.days is not None:
         return CompiledPending("date", pending.days)
     if pending.until_event is not None:
-        return CompiledPending(f"event:{pending.until_event}")
+        return CompiledPending(EVENT + pending.until_event)
     return CompiledPending("approval")
 
 

@@ -66,6 +66,14 @@ class Following:
         program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
         return program is not None and activity.type in program.closing
 
+    def releases(self, step: Step) -> bool:
+        """Say whether a message may release what another activity gave to others."""
+        activity = step.activity
+        if activity is None or activity.of is None or not self._programs.gives_to_others(step.key.program):
+            return False
+        program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
+        return program is not None and activity.type in program.releasing_others
+
     def roles(self, step: Step) -> frozenset[str]:
         """Return whom the program of an activity may give points to besides the member."""
         activity = step.activity
@@ -179,14 +187,16 @@ def _follow_household(loaded: Loaded, step: Step) -> bool:
 
 
 def _follow_shares(loaded: Loaded, step: Step) -> bool:
-    """Name the wallets in which others have a share of what a return takes back, or of what awaits a decision.
+    """Name the wallets in which others have a share of what a return takes back, or of what awaits a decision or this.
 
     Say if they were not named yet.
     """
     asked, activity = step.asked, step.activity
     if isinstance(asked, DecidePending):
         name = (asked.partner, asked.activity)
-    elif activity is not None and activity.type == "return" and activity.of is not None and isinstance(asked, Report):
+    elif activity is None or activity.of is None or not isinstance(asked, Report):
+        return False
+    elif activity.type == "return" or step.releases:
         name = (asked.partner, activity.of)
     else:
         return False

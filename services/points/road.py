@@ -59,6 +59,7 @@ class Road:
             self._park_early(steps, error)
         for step in steps:
             step.takes_back = self._following.takes_back(step)
+            step.releases = self._following.releases(step)
         announcements: list[Announcement] = []
         for part in cut(steps, self._programs):
             announcements += await self._run(store, part)

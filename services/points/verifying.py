@@ -112,6 +112,16 @@ _SETS = {
         from points.lots l left join points.wallets w using (program, member)
         where l.pending > 0 and l.awaits = 'date' and not l.unfunded
           and (w.next_due_at is null or w.next_due_at > l.available_at)""",
+    "pending points that await something else are due at their end": """
+        select l.program || '/' || l.member || ' lot ' || l.journal || '.' || l.lot,
+               'ends at ' || coalesce(l.expires_at, b.active_until) || ', the wallet is looked at '
+               || coalesce(w.next_due_at::text, 'never')
+        from points.lots l
+        join points.wallets w using (program, member)
+        join points.balances b using (program, member, unit)
+        where l.pending > 0 and l.awaits <> 'date' and not l.unfunded
+          and coalesce(l.expires_at, b.active_until) is not null
+          and (w.next_due_at is null or w.next_due_at > coalesce(l.expires_at, b.active_until))""",
     "blocks are what was paid for them, and never overdrawn": """
         select b.program || '/' || b.partner || ' ' || b.unit,
                'units ' || b.units || ', paid for ' || coalesce(p.units, 0) || ', used ' || b.used

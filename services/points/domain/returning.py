@@ -117,8 +117,7 @@ def give_back_share(
     posting = wallet.postings.get((returned.partner, returned.of))
     if posting is None or posting.journal != journal:
         return ()
-    mine = {judged.rule for judged in posting.decision}
-    back = [judged for judged in returned.decision if judged.rule in mine]
+    back = [left for judged in returned.decision if (left := _left_of(posting, judged)).amount > 0]
     program = moment.programs.version(wallet.program, posting.version)
     if not back or program is None:
         return ()
@@ -139,6 +138,12 @@ def give_back_share(
         *_claw_back(wallet, (returned.partner, returned.of), points),
         *counts_back(wallet, program, posting, back, moment.at, moment.journal),
     )
+
+
+def _left_of(share: Posting, back: RuleJudged) -> RuleJudged:
+    """Return what of it a share still has to give back: what ended while it waited was given up without the member."""
+    left = share.granted(back.rule) - share.clawed_back.get(back.rule, 0)
+    return back if back.amount <= left else msgspec.structs.replace(back, amount=left)
 
 
 def _tenders_back(

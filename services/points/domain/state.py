@@ -271,7 +271,9 @@ class Wallet:
     birthday_at: datetime | None = None
     """When the member's next birthday is, in programs that care."""
     releases_at: datetime | None = None
-    """When the first pending lot that awaits a date becomes available; may be too early, never too late."""
+    """When the first pending lot becomes available by its date, or ends while it waits for something else; may be too
+    early, never too late.
+    """
     occurred_at: datetime | None = None
     """The latest time of a posted activity: what has no time of its own is not before it on a manual clock."""
     turned_to: datetime | None = None

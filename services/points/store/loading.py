@@ -32,7 +32,7 @@ from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
 from services.points.store.joining import read_whole
 from services.points.store.limiting import lock_people
-from services.points.store.pending import LOT, awaiting_lots, due_lots
+from services.points.store.pending import LOT, awaiting_lots, due_lots, ended_lots
 from services.points.store.pooling import decode_household
 from services.points.store.segmenting import read_segments
 from services.points.store.tiering import read_tiers
@@ -151,6 +151,7 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     """Lock and read what `needs` names; wallets that nobody enrolled come back empty, and locked all the same."""
     wallets = await _lock(connection, needs)
     await _read_balances(connection, wallets)
+    _add_lots(wallets, await ended_lots(connection, needs, wallets))
     known = await _read_known(connection, needs.activities | set(needs.originals))
     await _read_originals(connection, needs, wallets, known)
     await read_counters(connection, needs, wallets)
@@ -173,7 +174,7 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     blocks = await lock_blocks(connection, needs.blocks)
     budgets = await lock_budgets(connection, needs.budgets)
     keys = await lock_keys(connection, needs.keys)
-    people = await lock_people(connection, needs, wallets) if needs.people or needs.originals else {}
+    people = await lock_people(connection, needs, wallets) if needs.people or needs.originals or needs.journals else {}
     clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
     return Loaded(wallets, known, Shared(keys, budgets, people, blocks), dict(clocks))
 

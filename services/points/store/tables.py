@@ -175,6 +175,13 @@ lots = hash_partitioned(
         postgresql_where=text("remaining > held"),
     ),
     Index("lots_pending", "program", "member", "awaits", "available_at", postgresql_where=text("pending > 0")),
+    Index(
+        "lots_waiting",
+        "program",
+        "member",
+        "expires_at",
+        postgresql_where=text("pending > 0 and awaits <> 'date'"),
+    ),
     schema="points",
 )
 """One lot a grant; spending order is the order of lots_spendable. Pending points are in none of the other numbers."""

@@ -100,7 +100,8 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
         await write_tiers(connection, journals)
     if any(wallet.segments.held or wallet.segments.past for wallet in wallets):
         await write_segments(connection, journals)
-    if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
+    # Where time has looked and nothing came of it, it is looked up when to look again.
+    if journals and len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
         added, lots = _added(journals), _lots_added(journals)
         with _collisions():
             await write_few(connection, *added, lots, _wallet_rows(wallets), _balance_rows(wallets))

@@ -13,7 +13,8 @@ from services.points.road import Road
 from services.points.testing import FixedPrograms
 from tests.points.domain.test_cases import check
 from tests.points.stored import StoredTill, findings
-from tests.points.till import PROGRAMS, START, document, purchase, report
+from tests.points.till import START, document, purchase, report
+from tests.program.played import SHIPPED as PROGRAMS
 
 pytestmark = pytest.mark.anyio
 
