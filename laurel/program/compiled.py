@@ -77,8 +77,10 @@ class CompiledProgram:
     limited: tuple[CompiledRule, ...]
     budgeted: tuple[CompiledRule, ...]
     limited_by_person: tuple[RuleLimit, ...]
+    thresholds: tuple[CompiledRule, ...]
+    """The rules that earn once others have given so much in a window."""
     counts: bool
-    """Whether anything is counted: a cap over a window, or how often a rule earns."""
+    """Whether anything is counted: a cap over a window, how often a rule earns, or towards a threshold."""
     is_capped: bool
     tiers: CompiledTiers | None
     conversions: tuple[CompiledConversion, ...]
@@ -107,6 +109,7 @@ class CompiledProgram:
         caps = compile_caps(document, zone)
         budgeted = tuple(rule for rule in rules if rule.budget is not None)
         limited = tuple(rule for rule in rules if rule.limit is not None)
+        thresholds = tuple(rule for rule in rules if rule.threshold is not None)
         uncovered = unfired(rules, "", TYPE_NOT_COVERED)
         stacks = {name: group.stack for name, group in document.groups.items()}
         return cls(
@@ -131,7 +134,8 @@ class CompiledProgram:
             limited=limited,
             budgeted=budgeted,
             limited_by_person=tuple(rule.limit for rule in limited if rule.limit is not None and rule.limit.by_person),
-            counts=bool(limited) or any(cap.window is not None for cap in caps),
+            thresholds=thresholds,
+            counts=bool(limited or thresholds) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
             conversions=tuple(CompiledConversion.from_document(each, zone) for each in document.conversions),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from laurel.program.caps import CompiledCap
     from laurel.program.cases import Case, Expected, Member, Step
     from laurel.program.compiled import CompiledRule, RuleOutcome
+    from laurel.program.rules import RuleThreshold
     from laurel.program.windows import Window, WindowKind
 
 _decode = decoder_of(Activity).decode
@@ -148,6 +149,7 @@ class _Stage:
         self._birthday = birthdays.next_after(member.attributes, enrolled_at) if birthdays is not None else None
         self._received = _Seen()
         self._shares: dict[str, _Posted] = {}
+        self._bonuses: dict[tuple[CompiledRule, Window], _Posted] = {}
 
     def play(self, step: Step, friend: _Stage | None = None) -> _Seen:
         """Do what a step says, or have a friend do it; return what came of it for the member."""
@@ -322,19 +324,8 @@ class _Stage:
         self._qualify(activity, outcomes, posted)
         for outcome in outcomes:
             seen.reasons[outcome.rule.id] = outcome.reason
-            if outcome.computed and outcome.rule.to is not None:
-                posted.used.add(outcome.rule.id)
-                posted.granted[outcome.rule.id] = outcome.computed
-                other = self.town.get(others[outcome.rule.to])
-                if other is not None:
-                    posted.shares.append((outcome.rule.id, other))
-                    other.receive(outcome.rule, outcome.computed, activity, self._at)
-            elif outcome.computed:
-                posted.used.add(outcome.rule.id)
-                if outcome.rule.counts_only:
-                    posted.granted[outcome.rule.id] = outcome.computed
-                else:
-                    self._cap(outcome, posted, seen)
+            if outcome.computed:
+                self._earn(outcome, posted, others, seen)
         self._posted[activity.id] = posted
         self._segments.join(activity.type, activity.occurred_at)
         self._count(activity, seen)
@@ -343,6 +334,63 @@ class _Stage:
                 lapse_at = self._program.lapses_at(unit, activity.occurred_at)
                 assert lapse_at is not None
                 self._lapse_at[unit] = max(lapse_at, self._lapse_at.get(unit, lapse_at))
+
+    def _earn(self, outcome: RuleOutcome, posted: _Posted, others: Mapping[str, str], seen: _Seen) -> None:
+        """Let a rule give what it computed: to another, towards a tier, or as points within the caps."""
+        rule = outcome.rule
+        withheld = self._withheld(rule, posted)
+        if withheld:
+            seen.reasons[rule.id] = withheld
+            return
+        posted.used.add(rule.id)
+        if rule.to is not None:
+            posted.granted[rule.id] = outcome.computed
+            other = self.town.get(others[rule.to])
+            if other is not None:
+                posted.shares.append((rule.id, other))
+                other.receive(rule, outcome.computed, posted.activity, self._at)
+        elif rule.counts_only:
+            posted.granted[rule.id] = outcome.computed
+        else:
+            self._cap(outcome, posted, seen)
+
+    def _withheld(self, rule: CompiledRule, posted: _Posted) -> str:
+        """Say why a rule with a threshold does not earn; once it does, it has in this window."""
+        if rule.threshold is None:
+            return ""
+        window = self._window(rule.threshold.window, posted.activity)
+        if (rule, window) in self._bonuses:
+            return "limit_reached"
+        if self._added_up(rule.threshold, window, posted) < rule.threshold.reaches:
+            return "below_threshold"
+        self._bonuses[rule, window] = posted
+        return ""
+
+    def _added_up(self, threshold: RuleThreshold, window: Window, posted: _Posted) -> int:
+        """Add up what the threshold's rules gave in a window, by the activity in hand as well."""
+        inside = {id(each): each for each in (*self._posted.values(), posted)}.values()
+        return sum(
+            amount
+            for each in inside
+            if self._window(threshold.window, each.activity) == window
+            for rule, amount in each.granted.items()
+            if rule in threshold.of
+        )
+
+    def _lose_bonuses(self, back: _Posted, seen: _Seen) -> None:
+        """Take back each bonus whose threshold is not reached any more, wherever it lies."""
+        for (rule, window), posted in list(self._bonuses.items()):
+            assert rule.threshold is not None
+            if self._added_up(rule.threshold, window, back) >= rule.threshold.reaches:
+                continue
+            del self._bonuses[rule, window]
+            amount, posted.granted[rule.id] = posted.granted.get(rule.id, 0), 0
+            if amount:
+                self._funded[rule] -= amount
+                seen.reversals[rule.id] = self._claw_back(posted.lots[rule.id], amount)
+            for cap in self._program.caps if self._program.refill_on_return else ():
+                if amount and cap.window is not None and cap.covers(rule):
+                    self._refill(cap, posted, amount, seen)
 
     def _cap(self, outcome: RuleOutcome, posted: _Posted, seen: _Seen) -> None:
         """Cut what was computed to the room left, cap by cap; the last that cuts is the reason."""
@@ -361,7 +409,8 @@ class _Stage:
         self._drawn[rule.id] = self._drawn.get(rule.id, 0) + amount
         if reason:
             seen.capped[rule.id] = {reason: outcome.computed - amount}
-        if reason == "window_cap" and rule.budget is None and cut_by is not None and self._program.refill_on_return:
+        once = rule.budget is not None or rule.threshold is not None
+        if reason == "window_cap" and not once and cut_by is not None and self._program.refill_on_return:
             posted.refused[rule.id] = (cut_by, min(kept, rule.per_transaction or kept) - amount)
         if amount:
             self._grant(rule, amount, posted, seen)
@@ -516,7 +565,11 @@ class _Stage:
             posted.returned = plus_return(posted.activity, posted.returned, back)
         basis = basis_less_returns(posted.activity, posted.returned)
         kept = self._program.evaluate(basis, posted.member, stacked=False)
-        return [msgspec.structs.replace(each, computed=0) if each.rule.id in ended else each for each in kept]
+        return [
+            msgspec.structs.replace(each, computed=0) if each.rule.id in ended else each
+            for each in kept
+            if each.rule.threshold is None
+        ]
 
     def _take_back(self, back: Activity, ended: frozenset[str], seen: _Seen) -> None:
         posted = self._posted.get(back.of or "")
@@ -548,6 +601,7 @@ class _Stage:
         for cap in self._program.caps:
             if freed.get(cap.name) and self._program.refill_on_return:
                 self._refill(cap, posted, freed[cap.name], seen)
+        self._lose_bonuses(posted, seen)
         self._count(posted.activity, seen)
 
         climber = self._climber()

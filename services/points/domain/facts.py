@@ -379,6 +379,21 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     pending: tuple[LotPart, ...] = ()
 
 
+class BonusTakenBack(Fact, frozen=True, tag=True):
+    """A return left less in a window than a bonus asks for, which was given with the activity of `of_journal`.
+
+    `amount` is what was left of it; a clawback of `rule` beside this says from which lots it was taken.
+    """
+
+    counter: str
+    start: datetime
+    rule: str
+    of_journal: int
+    activity: str
+    partner: str
+    amount: int
+
+
 class PointsHeld(Fact, frozen=True, tag=True):
     """Points were set aside without being spent; `saga` holds have no time-out of their own.
 
@@ -612,6 +627,7 @@ AnyFact = (
     | BlockDrawn
     | DebtPaid
     | PointsClawedBack
+    | BonusTakenBack
     | PointsHeld
     | HoldRefused
     | PointsCaptured

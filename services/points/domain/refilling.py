@@ -43,7 +43,7 @@ class Counting:
         so_far = self._moved.get(key)
         amount += so_far.amount if so_far is not None else 0
         total = self._wallet.counted(*key) + amount
-        self._moved[key] = msgspec.structs.replace(counted, amount=amount, total=total)
+        self._moved[key] = msgspec.structs.replace(counted, amount=amount, total=total, given=False)
 
     def moved(self) -> tuple[Counted, ...]:
         """Return the counters that do not stand where they stood."""
@@ -51,7 +51,7 @@ class Counting:
 
 
 def lower(
-    program: CompiledProgram, posting: Posting, back: Iterable[RuleJudged], counting: Counting
+    program: CompiledProgram, posting: Posting, back: Sequence[RuleJudged], counting: Counting
 ) -> list[tuple[Counted, int]]:
     """Let the counters of the original's windows fall by what is taken back; return what room that frees to refill."""
     rules = {rule.id: rule for rule in program.rules}
@@ -64,6 +64,9 @@ def lower(
                     counting.move(counted, -amount)
                     if counted.refills:
                         freed.append((counted, amount))
+        for rule in program.thresholds:
+            if rule.threshold is not None and rule.threshold.counter == counted.counter:
+                counting.move(counted, -sum(judged.amount for judged in back if judged.rule in rule.threshold.of))
     return freed
 
 
@@ -115,11 +118,14 @@ class Refilling:
         self._postings = {posting.journal: (key, posting) for key, posting in wallet.postings.items()}
         self._gone = {(less.journal, less.rule): less.amount for less in unrefused}
         self._outstanding: dict[str, int] = {}
+        self.take(clawbacks)
+        self.grants: list[PointsGranted] = []
+
+    def take(self, clawbacks: Iterable[PointsClawedBack]) -> None:
+        """Know what is taken back; what was pending, or has expired, was not outstanding."""
         for back in clawbacks:
-            # What was pending, or has expired, was not outstanding.
             outside = back.expired + sum(part.amount for part in back.pending)
             self._more_outstanding(back.unit, outside - back.amount)
-        self.grants: list[PointsGranted] = []
 
     def refill(self, window: CounterKey, room: int) -> None:
         """Grant what the cap of a window had refused, oldest first, up to the room that was freed in it."""
@@ -200,6 +206,9 @@ class Refilling:
 
 def _counted_for(program: CompiledProgram, posting: Posting, rule: CompiledRule) -> list[Counted]:
     covering = {cap.counter for cap in program.caps if cap.window is not None and cap.covers(rule)}
+    covering |= {
+        other.threshold.counter for other in program.thresholds if other.threshold and rule.id in other.threshold.of
+    }
     return [counted for counted in posting.counted if counted.counter in covering]
 
 

@@ -11,6 +11,7 @@ from services.points.domain.facts import (
     COUNTING,
     ActivityPosted,
     ActivityReturned,
+    BonusTakenBack,
     Counted,
     PendingDecided,
     PointsGranted,
@@ -30,7 +31,7 @@ _COUNTERS = """
     select c.*
     from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) as k (program, member, counter, at)
     cross join lateral (
-        select program, member, counter, window_start, window_end, unit, counted, bound from counters
+        select program, member, counter, window_start, window_end, unit, counted, bound, given_in from counters
         where program = k.program and member = k.member and counter = k.counter and window_start <= k.at
         order by window_start desc limit 1) c"""
 
@@ -58,11 +59,11 @@ _POSTINGS = """
         where program = k.program and member = k.member and journal = k.journal offset 0) j"""
 
 _SET_COUNTERS = """
-    insert into counters (program, member, counter, window_start, window_end, unit, counted, bound)
+    insert into counters (program, member, counter, window_start, window_end, unit, counted, bound, given_in)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[],
-        $7::bigint[], $8::bigint[])
+        $7::bigint[], $8::bigint[], $9::bigint[])
     on conflict (program, member, counter, window_start) do update set counted = excluded.counted,
-        bound = excluded.bound"""
+        bound = excluded.bound, given_in = excluded.given_in"""
 
 _SET_REFUSALS = """
     insert into refusals (program, member, journal, rule, unit, counter, window_start, occurred_at, refused)
@@ -75,11 +76,11 @@ async def read_counters(connection: asyncpg.Connection[Any], needs: Needs, walle
     """Read the counters that the batch needs. One that never moved has no row, and stands at nothing."""
     if not needs.counters:
         return
-    for program, member, counter, start, end, unit, counted, bound in await connection.fetch(
+    for program, member, counter, start, end, unit, counted, bound, given_in in await connection.fetch(
         _COUNTERS, *_columns(sorted(needs.counters))
     ):
         key = CounterKey(counter, start)
-        wallets[WalletKey(program, member)].counters[key] = Counter(counter, start, end, unit, counted, bound)
+        wallets[WalletKey(program, member)].counters[key] = Counter(counter, start, end, unit, counted, bound, given_in)
 
 
 async def read_refusals(
@@ -160,14 +161,17 @@ async def set_counters(connection: asyncpg.Connection[Any], journals: Iterable[J
         for fact in journal.facts:
             if isinstance(fact, COUNTING):
                 for moved in fact.counted:
-                    if moved.amount:
+                    if moved.amount or moved.given:
                         key = CounterKey(moved.counter, moved.start)
                         counters[wallet.program, wallet.member, key] = wallet.counters[key]
+            elif isinstance(fact, BonusTakenBack):
+                key = CounterKey(fact.counter, fact.start)
+                counters[wallet.program, wallet.member, key] = wallet.counters[key]
             for name in _refused(journal.number, fact):
                 refusals[wallet.program, wallet.member, *name] = wallet.refusals[name]
     if counters:
         rows = [
-            (program, member, *key, each.end, each.unit, each.counted, each.limit)
+            (program, member, *key, each.end, each.unit, each.counted, each.limit, each.given_in)
             for (program, member, key), each in counters.items()
         ]
         await connection.execute(_SET_COUNTERS, *_columns(rows))

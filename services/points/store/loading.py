@@ -12,6 +12,7 @@ import msgspec
 from services.points.domain.facts import (
     ActivityPosted,
     ActivityReturned,
+    BonusTakenBack,
     LotName,
     LotPart,
     PendingDecided,
@@ -155,6 +156,7 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     known = await _read_known(connection, needs.activities | set(needs.originals))
     await _read_originals(connection, needs, wallets, known)
     await read_counters(connection, needs, wallets)
+    await _read_bonuses(connection, needs, wallets)
     if needs.tiers:
         await read_tiers(connection, needs, wallets)
     if needs.segments:
@@ -261,8 +263,30 @@ async def _read_originals(
         if key in known and known[key].code is None and known[key].member == wallet.member
     ]
     found += sorted(needs.journals - set(found))
-    if not found:
-        return
+    if found:
+        await _read_postings(connection, needs, wallets, found)
+
+
+async def _read_bonuses(connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
+    """Read the activities with which bonuses lie that may go back with what a return takes."""
+    found = {
+        (*key, counter.given_in)
+        for key, wallet in wallets.items()
+        if wallet.postings
+        for counter in wallet.counters.values()
+        if counter.given_in > 0 and all(posting.journal != counter.given_in for posting in wallet.postings.values())
+    }
+    if found:
+        await _read_postings(connection, needs, wallets, sorted(found))
+        await read_counters(connection, needs, wallets)
+
+
+async def _read_postings(
+    connection: asyncpg.Connection[Any],
+    needs: Needs,
+    wallets: dict[WalletKey, Wallet],
+    found: Sequence[tuple[str, str, int]],
+) -> None:
     columns = _columns(found, 3)
     postings: dict[tuple[str, str, int], Posting] = {}
     for program, member, journal, facts, body in await connection.fetch(_JOURNALS, *columns):
@@ -282,6 +306,8 @@ async def _read_originals(
                 note_given_up(wallets[WalletKey(program, member)], fact)
             elif isinstance(fact, PendingDecided) and fact.of_journal == of_journal:
                 note_theirs(wallets[WalletKey(program, member)], fact)
+            elif isinstance(fact, BonusTakenBack) and fact.of_journal == of_journal:
+                posting.lose_bonus(fact)
             elif isinstance(fact, PointsGranted) and fact.of_journal == of_journal:
                 posting.take(fact)
                 lots.add((program, member, journal))

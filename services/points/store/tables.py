@@ -299,10 +299,13 @@ counters = hash_partitioned(
     Column("unit", Text, nullable=False),
     Column("counted", BigInteger, nullable=False),
     Column("bound", BigInteger),
+    Column("given_in", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("program", "member", "counter", "window_start"),
     schema="points",
 )
-"""What is counted of a member in a window: points granted under a cap, or how often a rule earned."""
+"""What is counted of a member in a window: points granted under a cap, how often a rule earned, or what a threshold
+adds up, with the journal that gave its bonus.
+"""
 
 refusals = hash_partitioned(
     "refusals",
