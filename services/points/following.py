@@ -21,7 +21,7 @@ from services.points.domain.concerning import others_of
 from services.points.domain.facts import Household
 from services.points.domain.paying import credited_to
 from services.points.needing import Needing
-from services.points.ports import ActivityKey, Loaded, ProgramBook, Relation, Store, WalletKey
+from services.points.ports import ActivityKey, Loaded, Needs, ProgramBook, Relation, Store, WalletKey
 
 SPENDING = (PlaceHold, PlaceTimedHold, Transfer, Exchange)
 """What is asked of a member's points, and of those of its household."""
@@ -36,13 +36,13 @@ class Following:
         self._programs = programs
         self._needing = needing
 
-    async def load(self, store: Store, steps: Sequence[Step]) -> Loaded:
+    async def load(self, store: Store, steps: Sequence[Step], *, all_refusals: bool = False) -> Loaded:
         """Load what the messages can touch; begin again where what is returned turns out to lie in another wallet."""
         for step in steps:
             self._credit_payer(step)
         await self._name_pools(store, steps)
         await self._find_others(store, steps)
-        loaded = await store.load(self._needing.of(steps))
+        loaded = await store.load(self._needed(steps, all_refusals=all_refusals))
         # Whom a return concerns is told by its original, and whom a member brings along may have moved meanwhile.
         while [
             step
@@ -53,8 +53,13 @@ class Following:
             or _follow_shares(loaded, step)
             or self._moved_on(loaded, step)
         ]:
-            loaded = await store.load(self._needing.of(steps))
+            loaded = await store.load(self._needed(steps, all_refusals=all_refusals))
         return loaded
+
+    def _needed(self, steps: Sequence[Step], *, all_refusals: bool) -> Needs:
+        needs = self._needing.of(steps)
+        needs.all_refusals = all_refusals
+        return needs
 
     def takes_back(self, step: Step) -> bool:
         """Say whether a message may take back what another activity earned: a return, or what ends something early."""

@@ -23,6 +23,10 @@ from services.points.domain.pending_state import DATE
 from services.points.domain.state import CounterKey, Posting, Refusal, Wallet
 
 
+class UnreadError(Exception):
+    """The refusals of a window that were read do not take up the room that is there, and there are more."""
+
+
 class Counting:
     """The counters of a wallet as they move while a return is decided."""
 
@@ -128,12 +132,17 @@ class Refilling:
             self._more_outstanding(back.unit, outside - back.amount)
 
     def refill(self, window: CounterKey, room: int) -> None:
-        """Grant what the cap of a window had refused, oldest first, up to the room that was freed in it."""
+        """Grant what the cap of a window had refused, oldest first, up to the room that was freed in it.
+
+        Raises UnreadError where what was read does not suffice: another cap, or its own return, may stand in its way.
+        """
         waiting = [refusal for refusal in self._wallet.refusals.values() if refusal.window == window]
         for refusal in sorted(waiting, key=Refusal.order):
             if room <= 0:
                 return
             room -= self._grant(refusal, room)
+        if room > 0 and window in self._wallet.unread:
+            raise UnreadError
 
     def _grant(self, refusal: Refusal, room: int) -> int:
         name = (refusal.journal, refusal.rule)

@@ -305,6 +305,8 @@ class Wallet:
     merged_in: int | None = None
     """The journal by which it became that."""
     household: f.Household | None = None
+    unread: set[CounterKey] = field(default_factory=set)
+    """The windows of which the oldest refusals were read, and there are more."""
     passed_on: set[int] = field(default_factory=set)
     """The journals of the other account by which it took over what was here."""
 

@@ -91,7 +91,8 @@ async def read_refusals(
 ) -> None:
     """Read what a return may have to move: its original's counters and refusals, and those that may be refilled.
 
-    Refusals are read oldest first, until their sum covers all that the originals could free in that window.
+    Refusals are read oldest first, until their sum covers all that the originals could free in that window; whoever
+    finds that they do not suffice all the same asks for all of them.
     """
     counting = [(place, posting) for place, posting in originals.items() if posting.counted]
     if not counting:
@@ -105,7 +106,7 @@ async def read_refusals(
                 window = (program, member, CounterKey(counted.counter, counted.start))
                 wanted[window] = wanted.get(window, 0) + freed
     _add_refusals(wallets, await connection.fetch(_REFUSALS_OF_JOURNALS, *_columns([place for place, _ in counting])))
-    refilled = await _read_windows(connection, wallets, wanted)
+    refilled = await _read_windows(connection, wallets, wanted, everything=needs.all_refusals)
     unread = [place for place in refilled if place not in originals]
     if unread:
         for program, member, journal, facts in await connection.fetch(_POSTINGS, *_columns(unread)):
@@ -117,9 +118,13 @@ async def read_refusals(
 
 
 async def _read_windows(
-    connection: asyncpg.Connection[Any], wallets: Mapping[WalletKey, Wallet], wanted: dict[_Window, int]
+    connection: asyncpg.Connection[Any],
+    wallets: Mapping[WalletKey, Wallet],
+    wanted: dict[_Window, int],
+    *,
+    everything: bool,
 ) -> list[_Place]:
-    """Read refusals of windows, oldest first, up to what is wanted; return whose they are."""
+    """Read refusals of windows, oldest first, up to what is wanted, or everything; return whose they are."""
     found: dict[_Place, None] = {}
     limit = REFUSALS_AT_ONCE
     while wanted:
@@ -133,9 +138,11 @@ async def _read_windows(
             sums[window] += row["refused"]
             counts[window] += 1
             found[row["program"], row["member"], row["journal"]] = None
-        wanted = {
-            window: amount for window, amount in wanted.items() if sums[window] < amount and counts[window] == limit
-        }
+        cut = [window for window in wanted if counts[window] == limit]
+        more = [window for window in cut if everything or sums[window] < wanted[window]]
+        for program, member, key in set(cut) - set(more):
+            wallets[WalletKey(program, member)].unread.add(key)
+        wanted = {window: wanted[window] for window in more}
         limit *= 4
     return list(found)
 
