@@ -381,7 +381,8 @@ class PendingDecided(WalletEvent):
     """Somebody decided about the pending points of an activity, or could not: `code` says why.
 
     `amount` is what waited in all wallets that the activity gave something to. Each of the others is told its own by an
-    event with `share_of`. `awards` are what a refill granted in the place of what was given up.
+    event with `share_of`. `awards` are what a refill granted in the place of what was given up. `ended`: nobody
+    decided; the points ended before what they awaited had come, and `amount` is what this member gave up.
     """
 
     TYPE: ClassVar[str] = "points.pending_decided.v1"
@@ -394,6 +395,7 @@ class PendingDecided(WalletEvent):
     awards: list[Award] = Field(default_factory=list)
     counters: list[CounterSeen] = Field(default_factory=list)
     share_of: Id | None = None
+    ended: bool = False
 
 
 class TenderBack(Said):

@@ -23,6 +23,7 @@ from laurel.program.rules import (
     CompiledRule,
     RuleLimit,
     RuleOutcome,
+    awaited_type,
     compile_rule,
 )
 from laurel.program.segments import CompiledSegments
@@ -76,8 +77,10 @@ class CompiledProgram:
     limited: tuple[CompiledRule, ...]
     budgeted: tuple[CompiledRule, ...]
     limited_by_person: tuple[RuleLimit, ...]
+    thresholds: tuple[CompiledRule, ...]
+    """The rules that earn once others have given so much in a window."""
     counts: bool
-    """Whether anything is counted: a cap over a window, or how often a rule earns."""
+    """Whether anything is counted: a cap over a window, how often a rule earns, or towards a threshold."""
     is_capped: bool
     tiers: CompiledTiers | None
     conversions: tuple[CompiledConversion, ...]
@@ -91,6 +94,8 @@ class CompiledProgram:
     birthdays: CompiledBirthdays | None
     roles: frozenset[str]
     """Whom rules give points to, or ask for, besides the member."""
+    releasing_others: frozenset[str]
+    """The types of activities that points for others may await."""
     _plans: Mapping[str, Plan] = field(repr=False)
     _uncovered: Outcomes = field(repr=False)
 
@@ -104,6 +109,7 @@ class CompiledProgram:
         caps = compile_caps(document, zone)
         budgeted = tuple(rule for rule in rules if rule.budget is not None)
         limited = tuple(rule for rule in rules if rule.limit is not None)
+        thresholds = tuple(rule for rule in rules if rule.threshold is not None)
         uncovered = unfired(rules, "", TYPE_NOT_COVERED)
         stacks = {name: group.stack for name, group in document.groups.items()}
         return cls(
@@ -128,7 +134,8 @@ class CompiledProgram:
             limited=limited,
             budgeted=budgeted,
             limited_by_person=tuple(rule.limit for rule in limited if rule.limit is not None and rule.limit.by_person),
-            counts=bool(limited) or any(cap.window is not None for cap in caps),
+            thresholds=thresholds,
+            counts=bool(limited or thresholds) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
             conversions=tuple(CompiledConversion.from_document(each, zone) for each in document.conversions),
@@ -138,6 +145,9 @@ class CompiledProgram:
             exchanges=compile_exchanges(document),
             birthdays=None if document.birthdays is None else CompiledBirthdays.from_document(document.birthdays, zone),
             roles=frozenset(rule.given for rule in rules if rule.given is not None),
+            releasing_others=frozenset(
+                name for rule in rules if rule.to is not None and (name := awaited_type(rule.pending)) is not None
+            ),
             _plans={name: Plan(name, rules, stacks) for name in types},
             _uncovered=Outcomes(uncovered, Silent(uncovered), ()),
         )

@@ -46,6 +46,7 @@ from laurel.program.places import overlapping
 from laurel.program.scopes import lines_scope, member_scope, where_scope
 from laurel.program.segment_faults import rule_segment_faults, segment_faults
 from laurel.program.sharing_faults import sharing_faults
+from laurel.program.threshold_faults import threshold_faults
 from laurel.program.tier_faults import rule_tier_faults, tier_faults, unit_faults
 from laurel.program.unreachable import unreachable_faults
 
@@ -191,13 +192,14 @@ def _rule(index: int, rule: Rule, outline: Outline) -> Iterator[_Found]:
         yield from _numbers(rule, outline.attributes)
     yield from _dates(rule, outline)
     yield from _limit(rule, outline)
-    yield from pending_faults(rule, (outline.units or {}).get(rule.unit))
+    unit = (outline.units or {}).get(rule.unit)
+    yield from pending_faults(rule, unit)
+    yield from threshold_faults(index, rule, outline.rules, outline.rule_ids, unit)
     yield from concerning_faults(rule, outline.rules, outline.attributes)
     yield from _group(rule, outline)
     yield from _measure(rule)
     if rule.multiplier is not None:
         yield from _multiplied(index, rule, outline)
-    unit = (outline.units or {}).get(rule.unit)
     yield from rule_tier_faults(rule, unit, outline.tiers, has_tiers=outline.has_tiers)
     yield from _taken_back(rule)
     yield from _budget(rule, outline)

@@ -215,6 +215,17 @@ class Budget(Part):
     amount: Positive | None = None
 
 
+class Threshold(Part):
+    """How much rules must have given a member within a window before this one earns, once in it.
+
+    `of` are earlier rules of one unit: what they granted, or counted, is added up, what comes back is taken off.
+    """
+
+    of: RuleIds
+    reaches: Positive
+    window: Literal["day", "month", "quarter", "calendar_year", "account_year", "lifetime"]
+
+
 class TakenBack(Part):
     """What a rule gave is taken back where such an activity names it with `of`, fewer than so many days later."""
 
@@ -260,6 +271,7 @@ class Rule(Part):
     ends_at: Instant | None = None
     caps: RuleCaps | None = None
     limit: Limit | None = None
+    threshold: Threshold | None = None
     budget: Budget | None = None
     pending: Pending | None = None
     to: Role | None = None

@@ -25,6 +25,7 @@ from laurel.program.climbing import Climber, Counted, count, judged, match_tier,
 from laurel.program.compiled import CompiledProgram
 from laurel.program.rehearsing_vouchers import Vouchers, voucher_differences
 from laurel.program.returning import NOTHING_RETURNED, Returned, basis_less_returns, plus_return
+from laurel.program.rules import EVENT
 from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
 from laurel.program.tiers import seen_as
 from laurel.rounding import scaled
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from laurel.program.caps import CompiledCap
     from laurel.program.cases import Case, Expected, Member, Step
     from laurel.program.compiled import CompiledRule, RuleOutcome
+    from laurel.program.rules import RuleThreshold
     from laurel.program.windows import Window, WindowKind
 
 _decode = decoder_of(Activity).decode
@@ -73,7 +75,7 @@ def instant_of(step: Step) -> datetime:
     return step.wait_until
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Lot:
     rule: CompiledRule
     granted: int
@@ -147,6 +149,7 @@ class _Stage:
         self._birthday = birthdays.next_after(member.attributes, enrolled_at) if birthdays is not None else None
         self._received = _Seen()
         self._shares: dict[str, _Posted] = {}
+        self._bonuses: dict[tuple[CompiledRule, Window], _Posted] = {}
 
     def play(self, step: Step, friend: _Stage | None = None) -> _Seen:
         """Do what a step says, or have a friend do it; return what came of it for the member."""
@@ -313,25 +316,16 @@ class _Stage:
         outcomes = self._program.evaluate(basis_of(activity), posted.member, spent=self._spent(activity))
         others = self._others(activity)
         outcomes = self._program.without(outcomes, others)
-        self._release(lambda lot: lot.awaits == f"event:{activity.type}" and self._is_awaited(lot, activity))
+        self._release(lambda lot: lot.awaits == EVENT + activity.type and self._is_awaited(lot, activity))
+        for friend in self._sharing(activity):
+            friend.release_share(activity, self._at)
         if activity.type == "referral" and self.referred_by is None:
             self.referred_by = others.get("referrer")
         self._qualify(activity, outcomes, posted)
         for outcome in outcomes:
             seen.reasons[outcome.rule.id] = outcome.reason
-            if outcome.computed and outcome.rule.to is not None:
-                posted.used.add(outcome.rule.id)
-                posted.granted[outcome.rule.id] = outcome.computed
-                other = self.town.get(others[outcome.rule.to])
-                if other is not None:
-                    posted.shares.append((outcome.rule.id, other))
-                    other.receive(outcome.rule, outcome.computed, activity, self._at)
-            elif outcome.computed:
-                posted.used.add(outcome.rule.id)
-                if outcome.rule.counts_only:
-                    posted.granted[outcome.rule.id] = outcome.computed
-                else:
-                    self._cap(outcome, posted, seen)
+            if outcome.computed:
+                self._earn(outcome, posted, others, seen)
         self._posted[activity.id] = posted
         self._segments.join(activity.type, activity.occurred_at)
         self._count(activity, seen)
@@ -340,6 +334,63 @@ class _Stage:
                 lapse_at = self._program.lapses_at(unit, activity.occurred_at)
                 assert lapse_at is not None
                 self._lapse_at[unit] = max(lapse_at, self._lapse_at.get(unit, lapse_at))
+
+    def _earn(self, outcome: RuleOutcome, posted: _Posted, others: Mapping[str, str], seen: _Seen) -> None:
+        """Let a rule give what it computed: to another, towards a tier, or as points within the caps."""
+        rule = outcome.rule
+        withheld = self._withheld(rule, posted)
+        if withheld:
+            seen.reasons[rule.id] = withheld
+            return
+        posted.used.add(rule.id)
+        if rule.to is not None:
+            posted.granted[rule.id] = outcome.computed
+            other = self.town.get(others[rule.to])
+            if other is not None:
+                posted.shares.append((rule.id, other))
+                other.receive(rule, outcome.computed, posted.activity, self._at)
+        elif rule.counts_only:
+            posted.granted[rule.id] = outcome.computed
+        else:
+            self._cap(outcome, posted, seen)
+
+    def _withheld(self, rule: CompiledRule, posted: _Posted) -> str:
+        """Say why a rule with a threshold does not earn; once it does, it has in this window."""
+        if rule.threshold is None:
+            return ""
+        window = self._window(rule.threshold.window, posted.activity)
+        if (rule, window) in self._bonuses:
+            return "limit_reached"
+        if self._added_up(rule.threshold, window, posted) < rule.threshold.reaches:
+            return "below_threshold"
+        self._bonuses[rule, window] = posted
+        return ""
+
+    def _added_up(self, threshold: RuleThreshold, window: Window, posted: _Posted) -> int:
+        """Add up what the threshold's rules gave in a window, by the activity in hand as well."""
+        inside = {id(each): each for each in (*self._posted.values(), posted)}.values()
+        return sum(
+            amount
+            for each in inside
+            if self._window(threshold.window, each.activity) == window
+            for rule, amount in each.granted.items()
+            if rule in threshold.of
+        )
+
+    def _lose_bonuses(self, back: _Posted, seen: _Seen) -> None:
+        """Take back each bonus whose threshold is not reached any more, wherever it lies."""
+        for (rule, window), posted in list(self._bonuses.items()):
+            assert rule.threshold is not None
+            if self._added_up(rule.threshold, window, back) >= rule.threshold.reaches:
+                continue
+            del self._bonuses[rule, window]
+            amount, posted.granted[rule.id] = posted.granted.get(rule.id, 0), 0
+            if amount:
+                self._funded[rule] -= amount
+                seen.reversals[rule.id] = self._claw_back(posted.lots[rule.id], amount)
+            for cap in self._program.caps if self._program.refill_on_return else ():
+                if amount and cap.window is not None and cap.covers(rule):
+                    self._refill(cap, posted, amount, seen)
 
     def _cap(self, outcome: RuleOutcome, posted: _Posted, seen: _Seen) -> None:
         """Cut what was computed to the room left, cap by cap; the last that cuts is the reason."""
@@ -358,7 +409,8 @@ class _Stage:
         self._drawn[rule.id] = self._drawn.get(rule.id, 0) + amount
         if reason:
             seen.capped[rule.id] = {reason: outcome.computed - amount}
-        if reason == "window_cap" and rule.budget is None and cut_by is not None and self._program.refill_on_return:
+        once = rule.budget is not None or rule.threshold is not None
+        if reason == "window_cap" and not once and cut_by is not None and self._program.refill_on_return:
             posted.refused[rule.id] = (cut_by, min(kept, rule.per_transaction or kept) - amount)
         if amount:
             self._grant(rule, amount, posted, seen)
@@ -396,6 +448,18 @@ class _Stage:
         of = self._posted.get(activity.of or "")
         return activity.of is None or (of is not None and any(lot in lots for lots in of.lots.values()))
 
+    def _sharing(self, activity: Activity) -> list[_Stage]:
+        """Return those who got something for the activity that this one names."""
+        named = self._posted.get(activity.of or "")
+        return [] if named is None else [other for _, other in named.shares]
+
+    def release_share(self, came: Activity, at: datetime) -> None:
+        """Let the points count that this member got for another's activity, where they await what came of it."""
+        self._at = max(self._at, at)
+        share = self._shares.get(came.of or "")
+        lots = [] if share is None else [lot for each in share.lots.values() for lot in each]
+        self._release(lambda lot: lot.awaits == EVENT + came.type and lot in lots)
+
     def _others(self, activity: Activity) -> dict[str, str]:
         named = {
             "referrer": self.referred_by or activity.referrer,
@@ -426,6 +490,11 @@ class _Stage:
         self._at = max(self._at, at)
         share = self._shares[activity.id]
         if not rule.counts_only:
+            # What ended while it waited was given up by itself.
+            amount = min(amount, share.granted.get(rule.id, 0))
+            if not amount:
+                return
+            share.granted[rule.id] -= amount
             self._funded[rule] -= amount
             self._received.reversals[rule.id] = self._claw_back(share.lots[rule.id], amount)
             return
@@ -496,7 +565,11 @@ class _Stage:
             posted.returned = plus_return(posted.activity, posted.returned, back)
         basis = basis_less_returns(posted.activity, posted.returned)
         kept = self._program.evaluate(basis, posted.member, stacked=False)
-        return [msgspec.structs.replace(each, computed=0) if each.rule.id in ended else each for each in kept]
+        return [
+            msgspec.structs.replace(each, computed=0) if each.rule.id in ended else each
+            for each in kept
+            if each.rule.threshold is None
+        ]
 
     def _take_back(self, back: Activity, ended: frozenset[str], seen: _Seen) -> None:
         posted = self._posted.get(back.of or "")
@@ -528,6 +601,7 @@ class _Stage:
         for cap in self._program.caps:
             if freed.get(cap.name) and self._program.refill_on_return:
                 self._refill(cap, posted, freed[cap.name], seen)
+        self._lose_bonuses(posted, seen)
         self._count(posted.activity, seen)
 
         climber = self._climber()
@@ -615,10 +689,51 @@ class _Stage:
         self._lapse(at)
 
     def _lapse(self, at: datetime) -> None:
+        """Let points come and go up to now; what ends while it waits makes room for what may come in its place."""
+        while ended := [lot for lot in self._lots if lot.pending and self._ends_waiting(lot) <= at]:
+            first = min(self._ends_waiting(lot) for lot in ended)
+            self._come_and_go(first)
+            self._give_up([lot for lot in ended if self._ends_waiting(lot) == first])
+        self._come_and_go(at)
+
+    def _ends_waiting(self, lot: _Lot) -> datetime:
+        return _FOR_EVER if lot.awaits == "date" else self._end_of(lot) or _FOR_EVER
+
+    def _end_of(self, lot: _Lot) -> datetime | None:
+        lapse_at = self._lapse_at.get(lot.rule.unit)
+        return lot.expires_at if lapse_at is None else lapse_at
+
+    def _give_up(self, ended: Sequence[_Lot]) -> None:
+        """Let nothing be left of pending points, activity by activity, nor of what caps refused of the same awards."""
+        for share in self._shares.values():
+            for lot in self._lots_of(share, ended):
+                share.granted[lot.rule.id] -= lot.pending
+                self._funded[lot.rule] -= lot.pending
+                lot.pending = 0
+        for posted in list(self._posted.values()):
+            freed: dict[str, int] = {}
+            for lot in self._lots_of(posted, ended):
+                rule, amount, lot.pending = lot.rule, lot.pending, 0
+                posted.granted[rule.id] -= amount
+                self._funded[rule] -= amount
+                posted.refused.pop(rule.id, None)
+                if not posted.granted[rule.id]:
+                    posted.used.discard(rule.id)
+                for cap in self._program.caps:
+                    if cap.window is not None and cap.covers(rule):
+                        freed[cap.name] = freed.get(cap.name, 0) + amount
+            for cap in self._program.caps:
+                if freed.get(cap.name) and self._program.refill_on_return:
+                    self._refill(cap, posted, freed[cap.name], _Seen())
+
+    @staticmethod
+    def _lots_of(posted: _Posted, among: Sequence[_Lot]) -> list[_Lot]:
+        return [lot for lots in posted.lots.values() for lot in lots if lot in among]
+
+    def _come_and_go(self, at: datetime) -> None:
         self._release(lambda lot: lot.awaits == "date" and lot.available_at is not None and lot.available_at <= at)
         for lot in self._lots:
-            lapse_at = self._lapse_at.get(lot.rule.unit)
-            gone_at = lot.expires_at if lapse_at is None else lapse_at
+            gone_at = self._end_of(lot)
             if gone_at is not None and gone_at <= at:
                 lot.expired += lot.remaining
                 lot.remaining = 0

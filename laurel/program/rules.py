@@ -38,6 +38,7 @@ LIMIT_REACHED: Final = "limit_reached"
 NOT_FOR_TIER: Final = "not_for_tier"
 NOT_IN_SEGMENT: Final = "not_in_segment"
 NOBODY_THERE: Final = "nobody_there"
+BELOW_THRESHOLD: Final = "below_threshold"
 REASONS: Final = (
     EARNED,
     ROUNDS_TO_ZERO,
@@ -53,8 +54,13 @@ REASONS: Final = (
     NOT_FOR_TIER,
     NOT_IN_SEGMENT,
     NOBODY_THERE,
+    BELOW_THRESHOLD,
 )
 """Why a rule earned what it did. The first three belong to rules that fired, the others to those that did not."""
+
+
+EVENT: Final = "event:"
+"""How it begins what points await, where that is an activity; its type follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,16 @@ class RuleLimit:
     window: WindowKind
     by_person: bool = False
     of_activities: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RuleThreshold:
+    """What rules must have given in a window before another earns once in it; `counter` names what adds it up."""
+
+    counter: str
+    reaches: int
+    window: WindowKind
+    of: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +118,7 @@ class CompiledRule:
     priority: int
     per_transaction: int | None
     limit: RuleLimit | None
+    threshold: RuleThreshold | None
     budget: int | None
     funder: str
     price: Fraction | None
@@ -132,6 +149,13 @@ class CompiledPending:
 
     awaits: str
     days: int = 0
+
+
+def awaited_type(pending: CompiledPending | None) -> str | None:
+    """Return the type of activity that points await, if it is one."""
+    if pending is None or not pending.awaits.startswith(EVENT):
+        return None
+    return pending.awaits.removeprefix(EVENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +228,7 @@ def compile_rule(index: int, rule: Rule, document: ProgramDocument) -> CompiledR
         priority=rule.priority,
         per_transaction=rule.caps.per_transaction if rule.caps is not None else None,
         limit=_limit(rule),
+        threshold=_threshold(rule),
         budget=_budget(rule),
         funder=funding.funder if funding is not None else "",
         price=None if price is None else Fraction(price),
@@ -226,7 +251,7 @@ def _pending(rule: Rule) -> CompiledPending | None:
     if pending.days is not None:
         return CompiledPending("date", pending.days)
     if pending.until_event is not None:
-        return CompiledPending(f"event:{pending.until_event}")
+        return CompiledPending(EVENT + pending.until_event)
     return CompiledPending("approval")
 
 
@@ -279,6 +304,13 @@ def _limit(rule: Rule) -> RuleLimit | None:
     of_activities, by_person = rule.limit.counts == "activities", rule.limit.by == "person"
     name = f"limit/{rule.rule}/{window}"
     return RuleLimit(name, rule.limit.times, window, of_activities=of_activities, by_person=by_person)
+
+
+def _threshold(rule: Rule) -> RuleThreshold | None:
+    asked = rule.threshold
+    if asked is None:
+        return None
+    return RuleThreshold(f"threshold/{rule.rule}/{asked.window}", asked.reaches, asked.window, frozenset(asked.of))
 
 
 def _numbers(rule: Rule) -> tuple[str | None, ...] | None:

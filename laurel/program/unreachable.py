@@ -53,7 +53,17 @@ def behind_what_always_earns(rule: Rule, rules: Mapping[int, Rule], groups: Mapp
 
 def _always_earns(rule: Rule) -> bool:
     """Say whether a rule earns on every activity of its types on which any rule could earn."""
-    asks = (rule.where, rule.lines, rule.limit, rule.budget, rule.starts_at, rule.ends_at, rule.to, rule.given)
+    asks = (
+        rule.where,
+        rule.lines,
+        rule.limit,
+        rule.threshold,
+        rule.budget,
+        rule.starts_at,
+        rule.ends_at,
+        rule.to,
+        rule.given,
+    )
     return (
         rule.fixed is not None
         and rule.fixed.per == "activity"

@@ -379,6 +379,7 @@ def _pending_decided(fact: f.PendingDecided, decided: Decided) -> tuple[Any, dic
         "awards": _awards(decided),
         "counters": fact.counted,
         "share_of": fact.share_of or None,
+        "ended": fact.ended,
     }
 
 

@@ -46,10 +46,10 @@ def _before_returns(steps: Sequence[Step]) -> Iterable[Sequence[Step]]:
 
 
 def _original(step: Step) -> tuple[str, str, str] | None:
-    """Return the name of the activity that a message takes back, or decides about."""
+    """Return the name of the activity that a message takes back, decides about, or releases the shares of."""
     if isinstance(step.asked, DecidePending):
         return step.key.program, step.asked.partner, step.asked.activity
-    if step.activity is not None and step.takes_back and isinstance(step.asked, Report):
+    if step.activity is not None and (step.takes_back or step.releases) and isinstance(step.asked, Report):
         return step.key.program, step.asked.partner, step.activity.of or ""
     return None
 

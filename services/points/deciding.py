@@ -15,6 +15,7 @@ from services.points.domain.concerning import give_share, others_of, takes_part
 from services.points.domain.facts import ActivityPosted, ActivityRefused, ActivityReturned, AnyFact, PendingDecided
 from services.points.domain.joining import pass_on
 from services.points.domain.paying_back import captures_back, pay_back
+from services.points.domain.pending import release_by_event
 from services.points.domain.pooling import Short, drawn, lend, more_for, short_of, with_pool
 from services.points.domain.returning import give_back_share
 from services.points.domain.state import Wallet
@@ -172,6 +173,8 @@ class Deciding:
             moment = self._entering.moment(batch, other, max(decided.journal.at, other.at), None)
             given = give_share(other, key.member, posted, roles, step.asked.versions.partners, moment)
             self._enter_share(batch, step, other, moment.at, given, decided)
+        if posted is not None and step.releases:
+            self._release_shares(batch, step, posted, decided)
         if isinstance(first, ActivityReturned) or (isinstance(first, PendingDecided) and not first.code):
             for program, member, journal in sorted(step.shares):
                 other = batch.loaded.wallets[WalletKey(program, member)]
@@ -184,6 +187,20 @@ class Deciding:
                     its = decide_share(other, key.member, step.asked, moment)
                 if its:
                     self._enter_share(batch, step, other, moment.at, its, decided)
+
+    def _release_shares(self, batch: Batch, step: Step, posted: ActivityPosted, of: Decided) -> None:
+        """Release what others have of the activity that this one names, where it is what that awaits."""
+        assert step.activity is not None  # it was just posted
+        named = (posted.partner, step.activity.of or "")
+        for program, member, _ in sorted(step.shares):
+            other = batch.loaded.wallets[WalletKey(program, member)]
+            self._entering.apply_due_of(batch, step, other)
+            at = max(of.journal.at, other.at)
+            released = tuple(release_by_event(other, posted.type, named, at, posted.activity, posted.partner))
+            if released:
+                self._entering.enter(batch, step, other, at, released, kind="release_of_pending")
+                of.shared.append(batch.decided[-1])
+                self._entering.apply_due_of(batch, step, other)
 
     def _enter_share(
         self, batch: Batch, step: Step, other: Wallet, at: datetime, facts: tuple[AnyFact, ...], of: Decided

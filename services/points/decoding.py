@@ -26,6 +26,8 @@ class Step:
     activity: ReportedActivity | None = None
     takes_back: bool = False
     """Whether it may take back what another activity earned: a return, or what ends something early."""
+    releases: bool = False
+    """Whether others may have a share of the activity it names that awaits it."""
     others: tuple[WalletKey, ...] = ()
     survivor: WalletKey | None = None
     """Of which account the wallet is a part: what the decision leaves in it goes there."""

@@ -87,7 +87,7 @@ class Entering:
         """
         if wallet.next_due_at is None or wallet.next_due_at > until:
             return
-        for moment, facts in due(wallet, until, self._programs):
+        for moment, facts in due(wallet, until, self._programs, batch.loaded.shared):
             self.enter(batch, None, wallet, max(moment, wallet.at), facts, due_at=moment)
             if done_until is not None:
                 look_ahead(wallet, done_until, self._programs)

@@ -21,7 +21,7 @@ from services.points.domain.concerning import others_of
 from services.points.domain.facts import Household
 from services.points.domain.paying import credited_to
 from services.points.needing import Needing
-from services.points.ports import ActivityKey, Loaded, ProgramBook, Relation, Store, WalletKey
+from services.points.ports import ActivityKey, Loaded, Needs, ProgramBook, Relation, Store, WalletKey
 
 SPENDING = (PlaceHold, PlaceTimedHold, Transfer, Exchange)
 """What is asked of a member's points, and of those of its household."""
@@ -36,13 +36,13 @@ class Following:
         self._programs = programs
         self._needing = needing
 
-    async def load(self, store: Store, steps: Sequence[Step]) -> Loaded:
+    async def load(self, store: Store, steps: Sequence[Step], *, all_refusals: bool = False) -> Loaded:
         """Load what the messages can touch; begin again where what is returned turns out to lie in another wallet."""
         for step in steps:
             self._credit_payer(step)
         await self._name_pools(store, steps)
         await self._find_others(store, steps)
-        loaded = await store.load(self._needing.of(steps))
+        loaded = await store.load(self._needed(steps, all_refusals=all_refusals))
         # Whom a return concerns is told by its original, and whom a member brings along may have moved meanwhile.
         while [
             step
@@ -53,8 +53,13 @@ class Following:
             or _follow_shares(loaded, step)
             or self._moved_on(loaded, step)
         ]:
-            loaded = await store.load(self._needing.of(steps))
+            loaded = await store.load(self._needed(steps, all_refusals=all_refusals))
         return loaded
+
+    def _needed(self, steps: Sequence[Step], *, all_refusals: bool) -> Needs:
+        needs = self._needing.of(steps)
+        needs.all_refusals = all_refusals
+        return needs
 
     def takes_back(self, step: Step) -> bool:
         """Say whether a message may take back what another activity earned: a return, or what ends something early."""
@@ -65,6 +70,14 @@ class Following:
             return True
         program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
         return program is not None and activity.type in program.closing
+
+    def releases(self, step: Step) -> bool:
+        """Say whether a message may release what another activity gave to others."""
+        activity = step.activity
+        if activity is None or activity.of is None or not self._programs.gives_to_others(step.key.program):
+            return False
+        program = self._programs.in_force(step.key.program, activity.occurred_at, step.asked.versions.program)
+        return program is not None and activity.type in program.releasing_others
 
     def roles(self, step: Step) -> frozenset[str]:
         """Return whom the program of an activity may give points to besides the member."""
@@ -179,14 +192,16 @@ def _follow_household(loaded: Loaded, step: Step) -> bool:
 
 
 def _follow_shares(loaded: Loaded, step: Step) -> bool:
-    """Name the wallets in which others have a share of what a return takes back, or of what awaits a decision.
+    """Name the wallets in which others have a share of what a return takes back, or of what awaits a decision or this.
 
     Say if they were not named yet.
     """
     asked, activity = step.asked, step.activity
     if isinstance(asked, DecidePending):
         name = (asked.partner, asked.activity)
-    elif activity is not None and activity.type == "return" and activity.of is not None and isinstance(asked, Report):
+    elif activity is None or activity.of is None or not isinstance(asked, Report):
+        return False
+    elif activity.type == "return" or step.releases:
         name = (asked.partner, activity.of)
     else:
         return False

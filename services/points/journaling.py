@@ -17,6 +17,7 @@ from services.points.domain.facts import (
     ActivityReturned,
     AnyFact,
     BirthdayAwaited,
+    PendingDecided,
     PendingReleased,
     PointsConverted,
     PointsReleased,
@@ -34,6 +35,7 @@ _WITHOUT_HOLDS = frozenset(
         "change",
         "close",
         "conversion",
+        "end_of_pending",
         "enrolment",
         "erase",
         "exchange",
@@ -87,6 +89,8 @@ def due_journal(wallet: Wallet, at: datetime, facts: tuple[AnyFact, ...], due_at
     kind, cause = "expiry", f"{due_at:%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(first, PendingReleased):
         kind = "release_of_pending"
+    elif isinstance(first, PendingDecided):
+        kind = "end_of_pending"
     elif isinstance(first, BirthdayAwaited):
         kind = "birthday"
     elif isinstance(first, PointsReleased):

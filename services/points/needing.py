@@ -91,6 +91,7 @@ class Needing:
         needs = Needs(wallets=set(wallets), until=dict.fromkeys(wallets, until))
         for key in needs.wallets:
             self._need_tiers(needs, key)
+            self._need_in_place(needs, key.program, until)
             if self._programs.conversions(key.program):
                 needs.converting.add(key)
         return needs
@@ -109,6 +110,7 @@ class Needing:
             self._need_tiers(needs, key)
             if until is not None:
                 needs.until[key] = until
+                self._need_in_place(needs, key.program, until)
         return needs
 
     def _need_reported(self, needs: Needs, step: Step, asked: Report) -> None:
@@ -116,7 +118,7 @@ class Needing:
         assert activity is not None  # decode() gives every report its activity
         needs.activities.add(ActivityKey(step.key.program, asked.partner, activity.id))
         self._need_blocks(needs, step.key, asked, activity)
-        if step.takes_back and activity.of is not None:
+        if (step.takes_back or step.releases) and activity.of is not None:
             needs.originals[ActivityKey(step.key.program, asked.partner, activity.of)] = step.key
         # Its return may be in the same batch.
         needs.holds |= {(*step.key, ref) for ref in holds_named(activity)}
@@ -135,6 +137,7 @@ class Needing:
         if until is not None:
             seen = needs.until.get(key)
             needs.until[key] = until if seen is None else max(seen, until)
+            self._need_in_place(needs, key.program, until)
             if self._programs.conversions(key.program):
                 needs.converting.add(key)
 
@@ -184,12 +187,21 @@ class Needing:
 
     def _need_refilled(self, needs: Needs, key: WalletKey, asked: DecidePending) -> None:
         """Name the blocks that may pay for what is granted in the place of points that are given up."""
-        prepaying = self._programs.prepaying(key.program) if not asked.approve else ()
-        program = self._programs.in_force(key.program, asked.at, asked.versions.program) if prepaying else None
-        if program is not None and program.refill_on_return:
-            needs.blocks |= {
-                BlockName(key.program, rule.funder, rule.unit) for rule in program.rules if rule.funder in prepaying
-            }
+        if not asked.approve:
+            needs.blocks |= self._refilling(key.program, asked.at, asked.versions.program)
+
+    def _need_in_place(self, needs: Needs, program: str, until: datetime) -> None:
+        """Name the same blocks for what may end by then while it is pending."""
+        if self._programs.prepaying(program):
+            blocks = self._refilling(program, until, ANY_VERSION)
+            needs.refilling[program] = needs.refilling.get(program, set()) | blocks
+
+    def _refilling(self, name: str, at: datetime, newest: int) -> set[BlockName]:
+        prepaying = self._programs.prepaying(name)
+        program = self._programs.in_force(name, at, newest) if prepaying else None
+        if program is None or not program.refill_on_return:
+            return set()
+        return {BlockName(name, rule.funder, rule.unit) for rule in program.rules if rule.funder in prepaying}
 
     def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
         """Say that a wallet's tier and segments are needed, and its counts from the day before an activity on."""

@@ -8,7 +8,8 @@ and `needing` (load), `deciding`, `entering` and `journaling`, `announcing`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -24,12 +25,40 @@ from services.points.domain.asked import TurnClock
 from services.points.domain.facts import AnyFact
 from services.points.domain.funding import give_funds
 from services.points.domain.partnering import partners_of
+from services.points.domain.refilling import UnreadError
 from services.points.domain.segmenting import Judgement, judged
 from services.points.entering import Batch, Entering
 from services.points.following import Following
 from services.points.needing import Needing
-from services.points.ports import Announcement, Incoming, Payment, ProgramBook, Store, Turn, Waiting, WalletKey
+from services.points.ports import (
+    Announcement,
+    Incoming,
+    Loaded,
+    Needs,
+    Payment,
+    ProgramBook,
+    Store,
+    Turn,
+    Waiting,
+    WalletKey,
+)
 from services.points.topping_up import BlockSeen, answer_payment, payment_of, seen_block, time_of_funding
+
+
+async def _decided(load: Callable[[bool], Awaitable[Loaded]], decide: Callable[[Batch], None]) -> Batch:
+    """Load and decide; where the oldest refusals do not suffice for a refill, begin again with all of them."""
+    batch = Batch(await load(False))
+    try:
+        decide(batch)
+    except UnreadError:
+        batch = Batch(await load(True))
+        decide(batch)
+    return batch
+
+
+def _loading(store: Store, need: Callable[[], Needs]) -> Callable[[bool], Awaitable[Loaded]]:
+    """Load what is needed, named anew each time."""
+    return lambda all_refusals: store.load(replace(need(), all_refusals=all_refusals))
 
 
 class Road:
@@ -59,6 +88,7 @@ class Road:
             self._park_early(steps, error)
         for step in steps:
             step.takes_back = self._following.takes_back(step)
+            step.releases = self._following.releases(step)
         announcements: list[Announcement] = []
         for part in cut(steps, self._programs):
             announcements += await self._run(store, part)
@@ -77,12 +107,18 @@ class Road:
         self, store: Store, wallets: Sequence[WalletKey], until: datetime, *, turned_to: datetime | None
     ) -> tuple[list[AnyFact], list[Announcement]]:
         """Do the same, and tell the facts; a turn of a clock leaves its mark on the wallets that it moves."""
-        batch = Batch(await store.load(self._needing.of_time(wallets, until)))
-        for key in sorted(wallets):
-            wallet = batch.loaded.wallets[key]
-            self._entering.apply_due(batch, wallet, until)
-            # Time has looked at it, and where nothing came of that it is looked at later.
-            batch.touched[key] = wallet
+
+        def decide(batch: Batch) -> None:
+            for key in sorted(wallets):
+                wallet = batch.loaded.wallets[key]
+                self._entering.apply_due(batch, wallet, until)
+                # Time has looked at it, and where nothing came of that it is looked at later.
+                batch.touched[key] = wallet
+
+        batch = await _decided(
+            _loading(store, lambda: self._needing.of_time(wallets, until)),
+            decide,
+        )
         return await self._finish(store, batch, turned_to)
 
     async def run_judgement(
@@ -94,14 +130,20 @@ class Road:
         turned_to: datetime | None,
     ) -> tuple[list[AnyFact], list[Announcement]]:
         """Judge members by what was measured of them, after what is due for them by then."""
-        batch = Batch(await store.load(self._needing.of_time(measures, judgement.at)))
-        for key in sorted(measures):
-            wallet = batch.loaded.wallets[key]
-            self._entering.apply_due(batch, wallet, judgement.at)
-            facts = judged(wallet, judgement, measures[key])
-            if facts:
-                at = max(judgement.at, wallet.at)
-                self._entering.enter(batch, None, wallet, at, facts, due_at=judgement.at)
+
+        def decide(batch: Batch) -> None:
+            for key in sorted(measures):
+                wallet = batch.loaded.wallets[key]
+                self._entering.apply_due(batch, wallet, judgement.at)
+                facts = judged(wallet, judgement, measures[key])
+                if facts:
+                    at = max(judgement.at, wallet.at)
+                    self._entering.enter(batch, None, wallet, at, facts, due_at=judgement.at)
+
+        batch = await _decided(
+            _loading(store, lambda: self._needing.of_time(measures, judgement.at)),
+            decide,
+        )
         return await self._finish(store, batch, turned_to)
 
     async def run_funding(
@@ -110,18 +152,24 @@ class Road:
         """Cover what waits for a block, in its order, as far as the block goes; tell how that stands then."""
         runs_by_itself = self._programs.runs_by_itself(payment.program)
         until = payment.at if runs_by_itself else payment.as_of
-        batch = Batch(await store.load(self._needing.of_payment(payment, waiting, until)))
-        for each in waiting:
-            wallet = batch.loaded.wallets[WalletKey(each.program, each.member)]
-            if until is not None:
-                self._entering.apply_due(batch, wallet, until)
-            at = time_of_funding(payment, wallet, runs_by_itself=runs_by_itself)
-            moment = self._entering.moment(batch, wallet, at, None)
-            facts = give_funds(wallet, each.journal, payment.versions, moment, reference=payment.reference)
-            if facts:
-                self._entering.enter(batch, None, wallet, at, facts, waiting=each)
+
+        def decide(batch: Batch) -> None:
+            for each in waiting:
+                wallet = batch.loaded.wallets[WalletKey(each.program, each.member)]
                 if until is not None:
                     self._entering.apply_due(batch, wallet, until)
+                at = time_of_funding(payment, wallet, runs_by_itself=runs_by_itself)
+                moment = self._entering.moment(batch, wallet, at, None)
+                facts = give_funds(wallet, each.journal, payment.versions, moment, reference=payment.reference)
+                if facts:
+                    self._entering.enter(batch, None, wallet, at, facts, waiting=each)
+                    if until is not None:
+                        self._entering.apply_due(batch, wallet, until)
+
+        batch = await _decided(
+            _loading(store, lambda: self._needing.of_payment(payment, waiting, until)),
+            decide,
+        )
         _, announcements = await self._finish(store, batch, None)
         block = batch.loaded.shared.block(payment.program, payment.partner, payment.unit)
         return announcements, seen_block(payment.unit, block)
@@ -139,15 +187,19 @@ class Road:
         return facts, self._entering.say(batch)
 
     async def _run(self, store: Store, steps: Sequence[Step]) -> list[Announcement]:
-        batch = Batch(await self._following.load(store, steps))
-        for step in steps:
-            try:
-                self._deciding.decide(batch, step)
-            except CannotProcessError:
-                raise
-            except Exception as error:
-                # Whatever a decider trips over is this message's matter; it is parked alone, with its reason.
-                raise CannotProcessError(step.message, "undecidable", repr(error)) from error
+        def decide(batch: Batch) -> None:
+            for step in steps:
+                try:
+                    self._deciding.decide(batch, step)
+                except (CannotProcessError, UnreadError):
+                    raise
+                except Exception as error:
+                    # Whatever a decider trips over is this message's matter; it is parked alone, with its reason.
+                    raise CannotProcessError(step.message, "undecidable", repr(error)) from error
+
+        batch = await _decided(
+            lambda all_refusals: self._following.load(store, steps, all_refusals=all_refusals), decide
+        )
         await self._deciding.give_again(store, batch)
         fresh = [decided.journal for decided in batch.decided if not decided.again]
         await store.write(fresh, batch.touched.values())

@@ -112,6 +112,16 @@ _SETS = {
         from points.lots l left join points.wallets w using (program, member)
         where l.pending > 0 and l.awaits = 'date' and not l.unfunded
           and (w.next_due_at is null or w.next_due_at > l.available_at)""",
+    "pending points that await something else are due at their end": """
+        select l.program || '/' || l.member || ' lot ' || l.journal || '.' || l.lot,
+               'ends at ' || coalesce(l.expires_at, b.active_until) || ', the wallet is looked at '
+               || coalesce(w.next_due_at::text, 'never')
+        from points.lots l
+        join points.wallets w using (program, member)
+        join points.balances b using (program, member, unit)
+        where l.pending > 0 and l.awaits <> 'date' and not l.unfunded
+          and coalesce(l.expires_at, b.active_until) is not null
+          and (w.next_due_at is null or w.next_due_at > coalesce(l.expires_at, b.active_until))""",
     "blocks are what was paid for them, and never overdrawn": """
         select b.program || '/' || b.partner || ' ' || b.unit,
                'units ' || b.units || ', paid for ' || coalesce(p.units, 0) || ', used ' || b.used
@@ -176,7 +186,7 @@ _LOTS = """
     select program, member, journal, lot, remaining, held, expired, pending, awaits, unfunded
     from points.lots order by program, member, journal, lot"""
 _COUNTERS = """
-    select program, member, counter, window_start, counted
+    select program, member, counter, window_start, counted, given_in
     from points.counters order by program, member, counter, window_start"""
 _REFUSALS = """
     select program, member, journal, rule, refused
@@ -364,11 +374,9 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     if rows != fold:
         wrong = [name for name in rows.keys() | fold.keys() if rows.get(name) != fold.get(name)]
         findings.append(Finding(_PROOF, where, f"lots {sorted(wrong)[:5]} differ"))
-    counters = {(row["counter"], row["window_start"]): row["counted"] for row in await tables.counters.of(key)}
+    findings += [Finding(_PROOF, where, said) for said in _counter_faults(wallet, await tables.counters.of(key))]
     refusals = {(row["journal"], row["rule"]): row["refused"] for row in await tables.refusals.of(key)}
-    counted = {tuple(name): counter.counted for name, counter in wallet.counters.items()}
     refused = {name: refusal.left for name, refusal in wallet.refusals.items()}
-    findings += [Finding(_PROOF, where, said) for said in _unlike("counter", counters, counted)]
     credited = {(row["exclusive_group"], row["exclusive_key"]): row["journal"] for row in await tables.credited.of(key)}
     findings += [Finding(_PROOF, where, said) for said in _unlike("refusal", refusals, refused)]
     findings += [Finding(_PROOF, where, said) for said in _unlike("exclusive key", credited, wallet.credited)]
@@ -403,6 +411,17 @@ async def _compare(wallet: Wallet, tables: _Tables) -> list[Finding]:
     if books != ([(list(book.names), encode(book.held), encode(book.past))] if book.held or book.past else []):
         findings.append(Finding(_PROOF, where, f"segments {books}, folded {book}"))
     return findings
+
+
+def _counter_faults(wallet: Wallet, rows: Sequence[Any]) -> list[str]:
+    """Say which counters differ, and which bonuses for what they add up lie with another journal."""
+    stored = {(row["counter"], row["window_start"]): row for row in rows}
+    counted = {tuple(name): counter.counted for name, counter in wallet.counters.items()}
+    given = {tuple(name): counter.given_in for name, counter in wallet.counters.items()}
+    return [
+        *_unlike("counter", {name: row["counted"] for name, row in stored.items()}, counted),
+        *_unlike("bonus", {name: row["given_in"] for name, row in stored.items()}, given),
+    ]
 
 
 def _unlike(what: str, stored: Mapping[Any, int], folded: Mapping[Any, int]) -> list[str]:

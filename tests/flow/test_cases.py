@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from laurel.program.cases import cases_path, load_cases
 from laurel.program.reading import read_yaml
 from tests.flow.playing import Played
 from tests.flow.stage import Town, gather_bounded
+from tests.program.played import PLAYED, file_of
+from tests.program.played import SHIPPED as PROGRAMS
 
 pytestmark = pytest.mark.anyio
 
-PROGRAMS = Path(__file__).parents[2] / "programs"
-NAMES = sorted(path.stem.removesuffix(".cases") for path in PROGRAMS.glob("*.cases.yaml"))
+
+NAMES = [file.stem for file in PLAYED]
 
 
 @pytest.mark.parametrize("program", NAMES)
 async def test_a_program_awards_what_its_cases_say(town: Town, program: str) -> None:
-    file = PROGRAMS / f"{program}.yaml"
+    file = file_of(program)
     assert read_yaml(file.read_text("utf-8"))["program"] == program  # type: ignore[index]
     answer = await town.door().http.put(
         f"/v1/programs/{program}", content=file.read_bytes(), headers={"content-type": "application/yaml"}

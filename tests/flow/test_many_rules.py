@@ -9,7 +9,7 @@ import pytest
 from laurel.program import dump_program, load_program
 from laurel.program.outcomes import TOLD_WHOLE_MAX
 from tests.flow.stage import Town
-from tests.points.till import PROGRAMS
+from tests.program.played import SHIPPED as PROGRAMS
 
 pytestmark = pytest.mark.anyio
 

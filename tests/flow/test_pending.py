@@ -11,11 +11,11 @@ from tests.flow.stage import Door, Town, grocery
 pytestmark = pytest.mark.anyio
 
 
-async def waiting(door: Door, program: str, pending: dict[str, Any]) -> None:
+async def waiting(door: Door, program: str, pending: dict[str, Any], **more: Any) -> None:
     """A sandbox in which a dollar earns a point that waits."""
     base = {
         "rule": "base", "on": ["purchase"], "unit": "point", "rate": {"points": 1, "per": 100},
-        "funding": {"funder": "operator"}, "pending": pending,
+        "funding": {"funder": "operator"}, "pending": pending, **more,
     }  # fmt: skip
     await door.publish(grocery(program, clock="manual", earning=[base]))
     joined = {"member": "m-1", "enrolled_at": "2024-01-01T00:00:00+00:00"}
@@ -55,6 +55,19 @@ async def test_an_activity_releases_what_waits_for_it(town: Town, door: Door) ->
     await door.report(program, bought("b", 500))
     await door.report(program, bought("came", 100, type="stay_completed", of="a"))
     assert await sums(door, program) == (10, 5)
+    await town.prove()
+
+
+async def test_the_clock_gives_up_what_ends_before_its_activity_comes(town: Town, door: Door) -> None:
+    program = "never"
+    await waiting(door, program, {"until_event": "stay_completed"}, validity={"kind": "rolling", "days": 30})
+    await door.report(program, bought("a", 1_000))
+    before = await door.call("POST", f"programs/{program}/clock", {"as_of": "2024-03-30T12:00:00+00:00"})
+    assert (before["lots_expired"], await sums(door, program)) == (0, (0, 10))
+    after = await door.call("POST", f"programs/{program}/clock", {"as_of": "2024-04-01T12:00:00+00:00"})
+    assert (after["released"], after["lots_expired"], await sums(door, program)) == (0, 1, (0, 0))
+    (lot,) = (await door.call("GET", f"programs/{program}/members/m-1/lots"))["data"]
+    assert (lot["granted"], lot["remaining"]) == (10, 0)
     await town.prove()
 
 

@@ -57,4 +57,5 @@ def test_no_case_is_left_out() -> None:
 
 def test_every_cases_file_is_played_in_both_runs() -> None:
     files = sorted(path.name.removesuffix(".cases.yaml") for path in (ROOT / "programs").glob("*.cases.yaml"))
-    assert files == in_memory.NAMES == in_flow.NAMES
+    assert set(files) <= set(in_memory.NAMES)
+    assert in_memory.NAMES == in_flow.NAMES

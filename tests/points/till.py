@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,13 +13,13 @@ from services.points.domain.state import Balance, Wallet
 from services.points.ports import Announcement, WalletKey
 from services.points.road import Road
 from services.points.testing import FixedPrograms, MemoryLedger, Note, note
+from tests.program.played import file_of
 
-PROGRAMS = Path(__file__).parents[2] / "programs"
 START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 
 def document(name: str, **changes: Any) -> ProgramDocument:
-    """Return a shipped program, with top-level changes; units that are not named stay."""
+    """Return a program that is played, with top-level changes; units that are not named stay."""
     plain = msgspec.json.decode(msgspec.json.encode(_plain(name)))
     units = {**plain["units"], **changes.pop("units", {})}
     return load_program({**plain, **changes, "units": units})
@@ -29,7 +28,7 @@ def document(name: str, **changes: Any) -> ProgramDocument:
 def _plain(name: str) -> dict[str, Any]:
     from laurel.program import dump_program
 
-    return dump_program(load_program((PROGRAMS / f"{name}.yaml").read_text()))
+    return dump_program(load_program(file_of(name).read_text()))
 
 
 def enrolment(program: str, member: str, at: datetime = START, **fields: Any) -> Note:
@@ -99,7 +98,8 @@ class Till:
         fields.setdefault("as_of", self.as_of)
         said = await self.send(report(self.program, self.member, activity, self.at, **fields))
         # What caps cut is said beside the answer, and what the activity led to, such as another tier, after it.
-        answers = [one for one in said if one["type"] != "points.capped.v1" and not one.get("share_of")]
+        besides = ("points.capped.v1", "points.available.v1", "points.pending_decided.v1")
+        answers = [one for one in said if one["type"] not in besides and not one.get("share_of")]
         return next((one for one in reversed(answers) if "activity" in one), answers[-1])
 
     async def buy(self, id_: str, amount: int, **fields: Any) -> dict[str, Any]:

@@ -9,9 +9,8 @@ import pytest
 from laurel.program import CompiledProgram, ProgramFaults, load_program
 from laurel.program.cases import Case, cases_path, load_cases
 from laurel.program.rehearsing import rehearse
-
-PROGRAMS = Path(__file__).parents[2] / "programs"
-FILES = sorted(path for path in PROGRAMS.glob("*.yaml") if not path.name.endswith((".cases.yaml", ".rewards.yaml")))
+from tests.program.played import PLAYED as FILES
+from tests.program.played import SHIPPED as PROGRAMS
 
 
 def _compiled(file: Path) -> CompiledProgram:

@@ -63,4 +63,4 @@ def _conclude(
 ) -> tuple[AnyFact, ...]:
     if asked.approve:
         return (decided, *release(wallet, lots, moment.at, APPROVAL, asked.activity, asked.partner))
-    return give_up(wallet, lots, decided, asked, moment, theirs)
+    return give_up(wallet, lots, decided, asked.versions.partners, moment, theirs)

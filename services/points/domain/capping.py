@@ -14,12 +14,12 @@ import msgspec
 from laurel.program import CompiledProgram
 from laurel.program.caps import BALANCE_CAP, BUDGET, TRANSACTION_CAP, WINDOW_CAP, CompiledCap
 from laurel.program.outcomes import Outcomes
-from laurel.program.rules import CompiledRule, RuleLimit
+from laurel.program.rules import BELOW_THRESHOLD, LIMIT_REACHED, CompiledRule, RuleLimit, RuleThreshold
 from laurel.program.windows import Window, WindowKind
 from services.points.domain.facts import Counted, Cut, RuleJudged
 from services.points.domain.limiting import counted_of
 from services.points.domain.shared import Shared
-from services.points.domain.state import Wallet
+from services.points.domain.state import CounterKey, Wallet
 
 
 class Happened(Protocol):
@@ -33,14 +33,15 @@ class Happened(Protocol):
     def type(self) -> str: ...
 
 
-def windows_of(
-    program: CompiledProgram, wallet: Wallet, happened: Happened
-) -> list[tuple[CompiledCap | RuleLimit, Window]]:
-    """Return the windows that an activity lies in: one for each cap over a window and each limit of a rule."""
-    counting: list[tuple[CompiledCap | RuleLimit, WindowKind]] = [
-        (cap, cap.window) for cap in program.caps if cap.window is not None
-    ]
+Counting = CompiledCap | RuleLimit | RuleThreshold
+"""What counts over windows."""
+
+
+def windows_of(program: CompiledProgram, wallet: Wallet, happened: Happened) -> list[tuple[Counting, Window]]:
+    """Return the windows that an activity lies in: for each cap over a window, each limit and threshold of a rule."""
+    counting: list[tuple[Counting, WindowKind]] = [(cap, cap.window) for cap in program.caps if cap.window is not None]
     counting += [(rule.limit, rule.limit.window) for rule in program.limited if rule.limit is not None]
+    counting += [(rule.threshold, rule.threshold.window) for rule in program.thresholds if rule.threshold is not None]
     return [
         (
             each,
@@ -57,6 +58,9 @@ def counters_at(program: CompiledProgram, happened: Happened) -> list[tuple[str,
     """
     kinds: list[tuple[str, WindowKind]] = [(cap.counter, cap.window) for cap in program.caps if cap.window is not None]
     kinds += [(rule.limit.counter, rule.limit.window) for rule in program.limited if rule.limit is not None]
+    kinds += [
+        (rule.threshold.counter, rule.threshold.window) for rule in program.thresholds if rule.threshold is not None
+    ]
     return [
         (
             counter,
@@ -93,17 +97,28 @@ def cap(
 ) -> tuple[list[RuleJudged], tuple[Counted, ...]]:
     """Cut what was computed to the room left, rule by rule; return the decision and the counters that move.
 
-    What only counts towards tiers is no points: nothing cuts it.
+    What only counts towards tiers is no points: nothing cuts it. A rule with a threshold that others have not reached
+    yet, those of this activity included, earns nothing.
     """
     rooms = Rooms(program, wallet, member, windows_of(program, wallet, happened), shared)
     judged = list(decision)
     for outcome in outcomes.spoken():
         rule = outcome.rule
-        if outcome.computed <= 0 or rule.counts_only:
+        if outcome.computed <= 0:
+            continue
+        if rule.counts_only:
+            rooms.reach(rule, outcome.computed)
+            continue
+        withheld = rooms.withheld(rule)
+        if withheld:
+            judged[rule.index] = msgspec.structs.replace(
+                judged[rule.index], fired=False, reason=withheld, computed=0, amount=0
+            )
             continue
         amount, cuts = rooms.grant(rule, outcome.computed)
         if cuts:
             judged[rule.index] = msgspec.structs.replace(judged[rule.index], amount=amount, capped_by=cuts)
+        rooms.reach(rule, amount)
         rooms.use(rule)
     for rule in program.limited:
         # The first of its activities is over with the first, whether the rule earned or not.
@@ -120,7 +135,7 @@ class Rooms:
         program: CompiledProgram,
         wallet: Wallet,
         member: Mapping[str, Any],
-        windows: Iterable[tuple[CompiledCap | RuleLimit, Window]],
+        windows: Iterable[tuple[Counting, Window]],
         shared: Shared | None = None,
     ) -> None:
         self._shared = shared or Shared()
@@ -132,6 +147,7 @@ class Rooms:
         self._granted: dict[str, int] = {}
         self._moved: dict[str, int] = {}
         self._balances: dict[str, int] = {}
+        self._given: set[str] = set()
 
     def grant(self, rule: CompiledRule, computed: int) -> tuple[int, tuple[Cut, ...]]:
         """Take up what room there is for one rule; return what may be granted, and what was cut (S6).
@@ -154,8 +170,8 @@ class Rooms:
         self._take_up(rule, amount)
         if amount == computed:
             return amount, ()
-        # What a budget bounds is granted once and in order; nothing of it comes later.
-        refills = self._program.refill_on_return and rule.budget is None
+        # What a budget bounds is granted once and in order, and a threshold gives once; nothing of it comes later.
+        refills = self._program.refill_on_return and rule.budget is None and rule.threshold is None
         refill = before_windows - amount if cut_by == WINDOW_CAP and refills else 0
         if refill == 0 or key is None:
             return amount, (Cut(cut_by, computed - amount),)
@@ -166,6 +182,26 @@ class Rooms:
         """Count that a rule earned, where that has a limit; what caps refuse is used all the same."""
         if rule.limit is not None and not rule.limit.of_activities:
             self._moved[rule.limit.counter] = self._moved.get(rule.limit.counter, 0) + 1
+        if rule.threshold is not None:
+            self._given.add(rule.threshold.counter)
+
+    def reach(self, rule: CompiledRule, amount: int) -> None:
+        """Add up what a rule gives, towards the thresholds of others."""
+        for other in self._program.thresholds:
+            if other.threshold is not None and rule.id in other.threshold.of and amount:
+                counter = other.threshold.counter
+                self._moved[counter] = self._moved.get(counter, 0) + amount
+
+    def withheld(self, rule: CompiledRule) -> str:
+        """Return why a rule with a threshold does not earn: others have not given enough, or it has in this window."""
+        if rule.threshold is None:
+            return ""
+        counter = rule.threshold.counter
+        known = self._wallet.counters.get(CounterKey(counter, self._window[counter].start))
+        if known is not None and known.given_in:
+            return LIMIT_REACHED
+        reached = (known.counted if known is not None else 0) + self._moved.get(counter, 0)
+        return "" if reached >= rule.threshold.reaches else BELOW_THRESHOLD
 
     def pass_by(self, limit: RuleLimit) -> None:
         """Count an activity, as long as that makes a difference."""
@@ -176,9 +212,10 @@ class Rooms:
         """Return the counters that moved; where something was refused, all that a refill would have to ask."""
         counted = []
         for each, window in self._windows:
-            amount = self._moved.get(each.counter, 0)
-            if amount or (refused and isinstance(each, CompiledCap)):
-                counted.append(_counted(self._program, self._wallet, self._member, each, window, amount))
+            amount, given = self._moved.get(each.counter, 0), each.counter in self._given
+            if amount or given or (refused and not isinstance(each, RuleLimit)):
+                moved = _counted(self._program, self._wallet, self._member, each, window, amount)
+                counted.append(msgspec.structs.replace(moved, given=True) if given else moved)
         return tuple(counted)
 
     def within_transaction(self, rule: CompiledRule, computed: int) -> int:
@@ -218,11 +255,13 @@ def _counted(
     program: CompiledProgram,
     wallet: Wallet,
     member: Mapping[str, Any],
-    each: CompiledCap | RuleLimit,
+    each: Counting,
     window: Window,
     amount: int,
 ) -> Counted:
     total = wallet.counted(each.counter, window.start) + amount
+    if isinstance(each, RuleThreshold):
+        return Counted(each.counter, window.start, amount, total, window.end)
     if isinstance(each, RuleLimit):
         return Counted(each.counter, window.start, amount, total, window.end, limit=each.times)
     return Counted(

@@ -1,5 +1,5 @@
 """Time takes its due before a message is decided (S3): pending points are released, holds time out, lots expire,
-tiers are reviewed, and points become vouchers.
+tiers are reviewed, and points become vouchers. What ends while it is pending is given up.
 """
 
 from __future__ import annotations
@@ -10,27 +10,33 @@ from datetime import datetime
 from services.points.domain.birthdays import birthday_due, celebrate
 from services.points.domain.converting import convert
 from services.points.domain.facts import AnyFact, LotPart, LotsExpired
-from services.points.domain.moment import Programs
+from services.points.domain.giving_up import give_up_ended, next_given_up
+from services.points.domain.moment import Moment, Programs
 from services.points.domain.pending import next_release, release_due
 from services.points.domain.releasing import give_back
 from services.points.domain.segmenting import over, segments_end_at
+from services.points.domain.shared import Shared
 from services.points.domain.state import Hold, Wallet
 from services.points.domain.tiering import reviewed, tier_due_at
 
 
-def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[datetime, tuple[AnyFact, ...]]]:
+def due(
+    wallet: Wallet, until: datetime, programs: Programs, shared: Shared
+) -> Iterator[tuple[datetime, tuple[AnyFact, ...]]]:
     """Yield what is due up to and including `until`, in order of due time, as (instant, facts).
 
     The caller applies each before it asks for the next. Held points do not expire while held (S12). At one instant
-    what is pending is released first, then holds, so that what they give back can expire with the rest, tiers are
-    reviewed after that, and what is good becomes vouchers (S3); memberships in segments end, and a birthday comes last.
+    what is pending is released first, then holds, so that what they give back can expire with the rest; what ends
+    while it waits is given up, tiers are reviewed after that, and what is good becomes vouchers (S3); memberships in
+    segments end, and a birthday comes last.
     """
     while True:
         hold, expiry, review_at = _next_hold(wallet, until), _next_due(wallet, until), _next_review(wallet, until)
         released_at, conversion = next_release(wallet, until), _next_conversion(wallet, until)
+        given_up_at = next_given_up(wallet, until)
         hold_ends = hold[0] if hold is not None else None
         segments_end, birthday = segments_end_at(wallet, until), birthday_due(wallet, until)
-        named = (released_at, hold_ends, expiry, review_at, conversion, segments_end, birthday)
+        named = (released_at, hold_ends, expiry, given_up_at, review_at, conversion, segments_end, birthday)
         ends = [end for end in named if end is not None]
         if not ends:
             return
@@ -41,6 +47,9 @@ def due(wallet: Wallet, until: datetime, programs: Programs) -> Iterator[tuple[d
             yield first, give_back(wallet, hold[1], hold[1].parts, first, state="expired")
         elif expiry == first:
             yield first, tuple(_expire(wallet, first))
+        elif given_up_at == first:
+            moment = Moment(first, wallet.version + 1, programs, shared=shared)
+            yield first, give_up_ended(wallet, moment)
         elif review_at == first:
             yield first, _review(wallet, first, programs)
         elif conversion == first:

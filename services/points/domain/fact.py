@@ -27,7 +27,8 @@ class LotPart(msgspec.Struct, frozen=True, array_like=True):
 class Counted(msgspec.Struct, frozen=True, omit_defaults=True):
     """A counter that moved by `amount`, to `total`, in the window from `start` to just before `end`.
 
-    `limit` is what bounded it then; `refills` says that a return lets what the bound had refused be granted.
+    `limit` is what bounded it then; `refills` says that a return lets what the bound had refused be granted. `given`:
+    with this, the bonus was given that what the counter adds up has to reach.
     """
 
     counter: str
@@ -38,6 +39,7 @@ class Counted(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str = ""
     limit: int | None = None
     refills: bool = False
+    given: bool = False
 
 
 class Fact(msgspec.Struct, frozen=True, tag_field="fact", omit_defaults=True):

@@ -284,7 +284,7 @@ class PendingReleased(Fact, frozen=True, tag=True):
 
 
 class PendingGivenUp(Fact, frozen=True, tag=True):
-    """Pending points of one lot will not be granted: approval was refused."""
+    """Pending points of one lot will not be granted: approval was refused, or their end came first."""
 
     unit: str
     rule: str
@@ -298,7 +298,8 @@ class PendingDecided(Fact, frozen=True, tag=True):
     `amount` is what waited in all wallets that the activity gave something to; with `share_of` this one has a share of
     that member's activity, and it is its own. `counted` are the counters that giving up moved, down by what is given up
     and up by what is refilled; `unrefused` is what caps had refused to the award that was given up. `theirs` is what
-    others gave up, by rule, of the activity that the wallet knows as journal `of_journal`.
+    others gave up, by rule, of the activity that the wallet knows as journal `of_journal`. `ended` says that nobody
+    decided: the points' end came before what they awaited, and `amount` is what this wallet alone gives up.
     """
 
     activity: str
@@ -311,6 +312,7 @@ class PendingDecided(Fact, frozen=True, tag=True):
     of_journal: int = 0
     theirs: dict[str, int] = {}  # noqa: RUF012  # each gets its own
     share_of: str = ""
+    ended: bool = False
 
 
 class FundingAwaited(Fact, frozen=True, tag=True):
@@ -375,6 +377,21 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     origin: LotName | None = None
     excused: tuple[LotPart, ...] = ()
     pending: tuple[LotPart, ...] = ()
+
+
+class BonusTakenBack(Fact, frozen=True, tag=True):
+    """A return left less in a window than a bonus asks for, which was given with the activity of `of_journal`.
+
+    `amount` is what was left of it; a clawback of `rule` beside this says from which lots it was taken.
+    """
+
+    counter: str
+    start: datetime
+    rule: str
+    of_journal: int
+    activity: str
+    partner: str
+    amount: int
 
 
 class PointsHeld(Fact, frozen=True, tag=True):
@@ -612,6 +629,7 @@ AnyFact = (
     | BlockDrawn
     | DebtPaid
     | PointsClawedBack
+    | BonusTakenBack
     | PointsHeld
     | HoldRefused
     | PointsCaptured

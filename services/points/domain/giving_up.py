@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
-from services.points.domain.asked import DecidePending
 from services.points.domain.facts import AnyFact, LotPart, PendingDecided, PendingGivenUp, RuleJudged, Unrefused
 from services.points.domain.granting import pay
 from services.points.domain.limiting import people_back
 from services.points.domain.moment import Moment
+from services.points.domain.pending_state import ends_waiting_at
 from services.points.domain.refilling import Counting, Refilling, give_limits_back, lower
 from services.points.domain.state import CounterKey, Lot, Posting, Refusal, Wallet
+from services.points.domain.tiering import ANY_VERSION
 
 
 def give_up(
     wallet: Wallet,
     lots: Sequence[Lot],
     decided: PendingDecided,
-    asked: DecidePending,
+    newest: int,
     moment: Moment,
     theirs: Sequence[Lot] = (),
 ) -> tuple[AnyFact, ...]:
     """Give the pending points of an activity up; let what they leave room for be granted, as after a return.
 
     What caps had refused to the same awards is forgotten: nobody approves it either. `theirs` are the lots that others
-    give up of it.
+    give up of it, `newest` the version up to which is known what was said of partners.
     """
     lots = sorted(lots, key=lambda lot: lot.name)
     given_up = [
@@ -46,7 +48,7 @@ def give_up(
     counting = Counting(wallet)
     unrefused = _unrefused(wallet, posting, {lot.rule for lot in lots})
     # What was pending was not outstanding.
-    refilling = Refilling(wallet, moment, counting, (), unrefused, asked.versions.partners)
+    refilling = Refilling(wallet, moment, counting, (), unrefused, newest)
     freed = lower(program, posting, back, counting)
     give_limits_back(program, posting, _gone(posting, [*lots, *theirs]), counting)
     # What is refilled would not know what the account has counted of which this one is a part.
@@ -61,6 +63,26 @@ def give_up(
         *refilling.grants,
         *pay(owed, refilling.grants, moment.journal),
     )
+
+
+def next_given_up(wallet: Wallet, until: datetime) -> datetime | None:
+    """Return when the next lot ends before what it awaits has come, by `until`."""
+    ends = (ends_waiting_at(wallet, lot) for lot in wallet.lots.values() if lot.pending)
+    return min((end for end in ends if end is not None and end <= until), default=None)
+
+
+def give_up_ended(wallet: Wallet, moment: Moment) -> tuple[AnyFact, ...]:
+    """Give up what has ended of one activity, the one that was posted first: nobody can have it any more."""
+    ended = [
+        lot
+        for lot in wallet.lots.values()
+        if lot.pending and (end := ends_waiting_at(wallet, lot)) is not None and end <= moment.at
+    ]
+    first = min(ended, key=lambda lot: lot.name)
+    lots = [lot for lot in ended if (lot.partner, lot.activity) == (first.partner, first.activity)]
+    amount = sum(lot.pending for lot in lots)
+    decided = PendingDecided(activity=first.activity, partner=first.partner, approved=False, amount=amount, ended=True)
+    return give_up(wallet, lots, decided, ANY_VERSION, moment)
 
 
 def _unrefused(wallet: Wallet, posting: Posting, rules: set[str]) -> tuple[Unrefused, ...]:

@@ -209,7 +209,10 @@ def _counted(
 ) -> tuple[Counted, ...]:
     """Return what another account counted in windows for which anything may still be reported."""
     open_ = [
-        (Counted(each.counter, each.start, 0, 0, each.end, each.unit, each.limit), sign * each.counted)
+        (
+            Counted(each.counter, each.start, 0, 0, each.end, each.unit, each.limit, given=each.given_in != 0),
+            sign * each.counted,
+        )
         for each in other.counters.values()
         if each.counted and (each.end is None or at < program.claimable_until(each.end))
     ]
@@ -224,12 +227,13 @@ def _rebased(program: CompiledProgram, wallet: Wallet, moved: Iterable[tuple[Cou
         if each.counter.endswith("/account_year"):
             start, end = program.windows.of("account_year", each.start, enrolled_at=wallet.enrolled_at)
         before = sums.get((each.counter, start))
-        moving = Counted(each.counter, start, 0, 0, end, each.unit, each.limit, each.refills)
+        given = each.given or (before is not None and before[0].given)
+        moving = Counted(each.counter, start, 0, 0, end, each.unit, each.limit, each.refills, given)
         sums[each.counter, start] = (moving, amount + (before[1] if before is not None else 0))
     return tuple(
         Counted(
             each.counter, each.start, amount, wallet.counted(each.counter, each.start) + amount, each.end, each.unit,
-            _limit(wallet, each), each.refills,
+            _limit(wallet, each), each.refills, each.given,
         )
         for each, amount in sums.values()
         if amount

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from laurel.program.rules import EVENT
 from services.points.domain.facts import AnyFact, LotPart, PendingReleased
-from services.points.domain.pending_state import DATE, EVENT
+from services.points.domain.pending_state import DATE
 from services.points.domain.releasing import settle
 from services.points.domain.state import Lot, Wallet
 

@@ -8,14 +8,14 @@ from services.points.domain import facts as f
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from services.points.domain.facts import LotPart
     from services.points.domain.state import Lot, Wallet
 
 DATE = "date"
 APPROVAL = "approval"
-EVENT = "event:"
-"""What a lot may await; of an event the type follows."""
+"""What a lot may await, besides an activity."""
 
 
 def granted(wallet: Wallet, lot: Lot) -> None:
@@ -87,8 +87,19 @@ def drawn(wallet: Wallet, _journal: int, fact: f.BlockDrawn) -> None:
     wallet.blocks[name] = wallet.blocks.get(name, 0) + fact.amount
 
 
+def moves_at(wallet: Wallet, lot: Lot) -> datetime | None:
+    """Return when time moves a pending lot: its date comes, or its end comes before what it awaits."""
+    if not lot.pending or not lot.awaits or lot.unfunded:
+        return None
+    return lot.available_at if lot.awaits == DATE else wallet.end_of(lot)
+
+
+def ends_waiting_at(wallet: Wallet, lot: Lot) -> datetime | None:
+    """Return when a lot that awaits an activity or approval ends; one that awaits a date comes first, then it ends."""
+    return None if lot.awaits == DATE else moves_at(wallet, lot)
+
+
 def _note_release(wallet: Wallet, lot: Lot) -> None:
-    at = lot.available_at
-    waits = lot.pending > 0 and lot.awaits == DATE and not lot.unfunded
-    if waits and (wallet.releases_at is None or at < wallet.releases_at):
+    at = moves_at(wallet, lot)
+    if at is not None and (wallet.releases_at is None or at < wallet.releases_at):
         wallet.releases_at = at

@@ -23,6 +23,10 @@ from services.points.domain.pending_state import DATE
 from services.points.domain.state import CounterKey, Posting, Refusal, Wallet
 
 
+class UnreadError(Exception):
+    """The refusals of a window that were read do not take up the room that is there, and there are more."""
+
+
 class Counting:
     """The counters of a wallet as they move while a return is decided."""
 
@@ -43,7 +47,7 @@ class Counting:
         so_far = self._moved.get(key)
         amount += so_far.amount if so_far is not None else 0
         total = self._wallet.counted(*key) + amount
-        self._moved[key] = msgspec.structs.replace(counted, amount=amount, total=total)
+        self._moved[key] = msgspec.structs.replace(counted, amount=amount, total=total, given=False)
 
     def moved(self) -> tuple[Counted, ...]:
         """Return the counters that do not stand where they stood."""
@@ -51,7 +55,7 @@ class Counting:
 
 
 def lower(
-    program: CompiledProgram, posting: Posting, back: Iterable[RuleJudged], counting: Counting
+    program: CompiledProgram, posting: Posting, back: Sequence[RuleJudged], counting: Counting
 ) -> list[tuple[Counted, int]]:
     """Let the counters of the original's windows fall by what is taken back; return what room that frees to refill."""
     rules = {rule.id: rule for rule in program.rules}
@@ -64,6 +68,9 @@ def lower(
                     counting.move(counted, -amount)
                     if counted.refills:
                         freed.append((counted, amount))
+        for rule in program.thresholds:
+            if rule.threshold is not None and rule.threshold.counter == counted.counter:
+                counting.move(counted, -sum(judged.amount for judged in back if judged.rule in rule.threshold.of))
     return freed
 
 
@@ -115,19 +122,27 @@ class Refilling:
         self._postings = {posting.journal: (key, posting) for key, posting in wallet.postings.items()}
         self._gone = {(less.journal, less.rule): less.amount for less in unrefused}
         self._outstanding: dict[str, int] = {}
-        for back in clawbacks:
-            # What was pending, or has expired, was not outstanding.
-            outside = back.expired + sum(part.amount for part in back.pending)
-            self._more_outstanding(back.unit, outside - back.amount)
+        self.take(clawbacks)
         self.grants: list[PointsGranted] = []
 
+    def take(self, clawbacks: Iterable[PointsClawedBack]) -> None:
+        """Know what is taken back; what was pending, or has expired, was not outstanding."""
+        for back in clawbacks:
+            outside = back.expired + sum(part.amount for part in back.pending)
+            self._more_outstanding(back.unit, outside - back.amount)
+
     def refill(self, window: CounterKey, room: int) -> None:
-        """Grant what the cap of a window had refused, oldest first, up to the room that was freed in it."""
+        """Grant what the cap of a window had refused, oldest first, up to the room that was freed in it.
+
+        Raises UnreadError where what was read does not suffice: another cap, or its own return, may stand in its way.
+        """
         waiting = [refusal for refusal in self._wallet.refusals.values() if refusal.window == window]
         for refusal in sorted(waiting, key=Refusal.order):
             if room <= 0:
                 return
             room -= self._grant(refusal, room)
+        if room > 0 and window in self._wallet.unread:
+            raise UnreadError
 
     def _grant(self, refusal: Refusal, room: int) -> int:
         name = (refusal.journal, refusal.rule)
@@ -200,6 +215,9 @@ class Refilling:
 
 def _counted_for(program: CompiledProgram, posting: Posting, rule: CompiledRule) -> list[Counted]:
     covering = {cap.counter for cap in program.caps if cap.window is not None and cap.covers(rule)}
+    covering |= {
+        other.threshold.counter for other in program.thresholds if other.threshold and rule.id in other.threshold.of
+    }
     return [counted for counted in posting.counted if counted.counter in covering]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -30,6 +30,7 @@ from services.points.domain.moment import Moment
 from services.points.domain.paying import may_take_back
 from services.points.domain.refilling import Counting, Refilling, give_limits_back, lower, unrefuse
 from services.points.domain.state import CounterKey, Lot, Posting, Wallet
+from services.points.domain.thresholds import Lost, bonuses_lost
 from services.points.domain.tiering import counts_back, stands
 
 
@@ -54,18 +55,18 @@ def take_back(
         message = f"version {posting.version} of {wallet.program}, which judged {activity.of}, is not known"
         raise AssertionError(message)
     kept = [
-        msgspec.structs.replace(outcome, computed=0) if outcome.rule.id in (rules or ()) else outcome
-        for outcome in _judge(program, asked.partner, original, posting, returned)
+        _kept(outcome, posting, rules or ()) for outcome in _judge(program, asked.partner, original, posting, returned)
     ]
     back = _due_back(posting, kept)
     theirs = {rule.id for rule in program.rules if rule.to is not None}
     points = [judged for judged in back if not program.units[judged.unit].counts_only and judged.rule not in theirs]
-    clawbacks = _claw_back(wallet, (asked.partner, activity.of or ""), points)
+    used: dict[LotName, int] = {}
+    clawbacks = _claw_back(wallet, (asked.partner, activity.of or ""), points, used)
     counting = Counting(wallet)
     unrefused = unrefuse(program, wallet, posting, kept)
     refilling = Refilling(wallet, moment, counting, clawbacks, unrefused, asked.versions.partners)
     if posting.counted:
-        freed = lower(program, posting, points, counting)
+        freed = lower(program, posting, back, counting)
         if program.limited:
             before = _judge(program, asked.partner, original, posting, posting.returned)
             gone = {
@@ -76,6 +77,8 @@ def take_back(
         # What is refilled would not know what the account has counted of which this one is a part.
         for counted, amount in freed if wallet.merged_into is None else ():
             refilling.refill(CounterKey(counted.counter, counted.start), amount)
+    lost = _bonuses_lost(wallet, counting, refilling, moment, used)
+    clawbacks += [each for one in lost for each in one.clawbacks]
     return (
         ActivityReturned(
             activity=activity.id,
@@ -93,11 +96,34 @@ def take_back(
         ),
         *people_back(posting, counting.moved()),
         *clawbacks,
+        *(one.fact for one in lost),
         *refilling.drawn,
         *refilling.grants,
         *pay(_owed(wallet, clawbacks), refilling.grants, moment.journal),
         *counts_back(wallet, program, posting, back, moment.at, moment.journal),
     )
+
+
+def _kept(outcome: RuleOutcome, posting: Posting, rules: Collection[str]) -> RuleOutcome:
+    """Return what a rule gives for what is kept: a bonus for a threshold stays as long as that is reached."""
+    if outcome.rule.id in rules:
+        return msgspec.structs.replace(outcome, computed=0)
+    if outcome.rule.threshold is not None:
+        return msgspec.structs.replace(outcome, computed=posting.granted(outcome.rule.id))
+    return outcome
+
+
+def _bonuses_lost(
+    wallet: Wallet, counting: Counting, refilling: Refilling, moment: Moment, used: dict[LotName, int]
+) -> list[Lost]:
+    """Take back the bonuses whose thresholds are not reached any more; what that makes room for is granted as well."""
+    lost = bonuses_lost(wallet, moment.programs, counting, lambda of, back: _claw_back(wallet, of, [back], used))
+    for one in lost:
+        refilling.take(one.clawbacks)
+        freed = lower(one.program, one.posting, [one.back], counting)
+        for counted, amount in freed if wallet.merged_into is None else ():
+            refilling.refill(CounterKey(counted.counter, counted.start), amount)
+    return lost
 
 
 def give_back_share(
@@ -110,8 +136,7 @@ def give_back_share(
     posting = wallet.postings.get((returned.partner, returned.of))
     if posting is None or posting.journal != journal:
         return ()
-    mine = {judged.rule for judged in posting.decision}
-    back = [judged for judged in returned.decision if judged.rule in mine]
+    back = [left for judged in returned.decision if (left := _left_of(posting, judged)).amount > 0]
     program = moment.programs.version(wallet.program, posting.version)
     if not back or program is None:
         return ()
@@ -129,9 +154,15 @@ def give_back_share(
             stands=stands(wallet, program),
             share_of=of,
         ),
-        *_claw_back(wallet, (returned.partner, returned.of), points),
+        *_claw_back(wallet, (returned.partner, returned.of), points, {}),
         *counts_back(wallet, program, posting, back, moment.at, moment.journal),
     )
+
+
+def _left_of(share: Posting, back: RuleJudged) -> RuleJudged:
+    """Return what of it a share still has to give back: what ended while it waited was given up without the member."""
+    left = share.granted(back.rule) - share.clawed_back.get(back.rule, 0)
+    return back if back.amount <= left else msgspec.structs.replace(back, amount=left)
 
 
 class Returning(NamedTuple):
@@ -215,12 +246,14 @@ def _due_back(posting: Posting, kept: Iterable[RuleOutcome]) -> list[RuleJudged]
     return out
 
 
-def _claw_back(wallet: Wallet, of: tuple[str, str], back: Iterable[RuleJudged]) -> list[PointsClawedBack]:
+def _claw_back(
+    wallet: Wallet, of: tuple[str, str], back: Iterable[RuleJudged], used: dict[LotName, int]
+) -> list[PointsClawedBack]:
     """Lay what goes back over lots: the component's own, then others in spending order; the rest is owed.
 
-    What of the own lots has expired is not asked for. Points in an open hold are not touched (S11).
+    What of the own lots has expired is not asked for. Points in an open hold are not touched (S11). `used` is what is
+    taken of each lot already.
     """
-    used: dict[LotName, int] = {}
     out = []
     for judged in back:
         own = _own(wallet, of, judged.rule)

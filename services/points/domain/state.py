@@ -19,6 +19,8 @@ from services.points.domain import facts as f
 from services.points.domain import pending_state as pending
 from services.points.domain.facts import AnyFact, LotName, LotPart
 
+ELSEWHERE = -1
+"""Stands for a journal of another wallet."""
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 """The `at` of a wallet that nothing has happened to."""
 
@@ -140,7 +142,11 @@ class CounterKey(NamedTuple):
 
 @dataclass(slots=True)
 class Counter:
-    """What is counted of a wallet in a window: points granted, or how often a rule earned."""
+    """What is counted of a wallet in a window: points granted, how often a rule earned, or what a threshold adds up.
+
+    `given_in` is the journal that gave the bonus for the threshold; ELSEWHERE where an account did that is a part of
+    this one.
+    """
 
     counter: str
     start: datetime
@@ -148,6 +154,7 @@ class Counter:
     unit: str
     counted: int
     limit: int | None
+    given_in: int = 0
 
 
 @dataclass(slots=True)
@@ -229,6 +236,10 @@ class Posting:
         if self.clawed_back[rule] >= self.granted(rule):
             self.given_up.add(rule)
 
+    def lose_bonus(self, fact: f.BonusTakenBack) -> None:
+        """Keep that a bonus went back with what others gave for it."""
+        self.clawed_back[fact.rule] = self.clawed_back.get(fact.rule, 0) + fact.amount
+
     def take(self, fact: f.ActivityReturned | f.PointsGranted | QualifyingCounted | f.PersonCounted) -> None:
         """Keep what came back, what was refilled, or what was counted towards tiers or of a person."""
         if isinstance(fact, QualifyingCounted):
@@ -271,7 +282,9 @@ class Wallet:
     birthday_at: datetime | None = None
     """When the member's next birthday is, in programs that care."""
     releases_at: datetime | None = None
-    """When the first pending lot that awaits a date becomes available; may be too early, never too late."""
+    """When the first pending lot becomes available by its date, or ends while it waits for something else; may be too
+    early, never too late.
+    """
     occurred_at: datetime | None = None
     """The latest time of a posted activity: what has no time of its own is not before it on a manual clock."""
     turned_to: datetime | None = None
@@ -292,6 +305,8 @@ class Wallet:
     merged_in: int | None = None
     """The journal by which it became that."""
     household: f.Household | None = None
+    unread: set[CounterKey] = field(default_factory=set)
+    """The windows of which the oldest refusals were read, and there are more."""
     passed_on: set[int] = field(default_factory=set)
     """The journals of the other account by which it took over what was here."""
 
@@ -383,6 +398,9 @@ def _posted(wallet: Wallet, journal: int, fact: f.ActivityPosted) -> None:
             balance.active_until = until
     wallet.postings[fact.partner, fact.activity] = Posting.of(journal, fact)
     _count(wallet, fact.counted)
+    for moved in fact.counted:
+        if moved.given:
+            wallet.counters[CounterKey(moved.counter, moved.start)].given_in = journal
     if fact.counted:
         for judged in fact.decision:
             for cut in judged.capped_by:
@@ -522,6 +540,11 @@ def _household_changed(wallet: Wallet, _journal: int, fact: f.HouseholdChanged) 
 
 def _absorbed(wallet: Wallet, _journal: int, fact: f.MemberAbsorbed | f.MemberParted) -> None:
     _count(wallet, fact.counted)
+    for moved in fact.counted:
+        counter = wallet.counters[CounterKey(moved.counter, moved.start)]
+        if moved.given and counter.given_in <= 0:
+            # What was given there is not given here again, and comes back there.
+            counter.given_in = ELSEWHERE if type(fact) is f.MemberAbsorbed else 0
 
 
 def _adjusted_lot(wallet: Wallet, journal: int, fact: f.LotAdjusted) -> None:
@@ -669,6 +692,15 @@ def _clawed_back(wallet: Wallet, _journal: int, fact: f.PointsClawedBack) -> Non
         wallet.lots[fact.origin].expired -= fact.expired
 
 
+def _bonus_taken_back(wallet: Wallet, _journal: int, fact: f.BonusTakenBack) -> None:
+    known = wallet.counters.get(CounterKey(fact.counter, fact.start))
+    if known is not None:
+        known.given_in = 0
+    posting = wallet.postings.get((fact.partner, fact.activity))
+    if posting is not None:
+        posting.lose_bonus(fact)
+
+
 def _held(wallet: Wallet, _journal: int, fact: f.PointsHeld) -> None:
     amount = _take(wallet, fact.parts, held=1)
     balance = wallet.moving(fact.unit)
@@ -795,6 +827,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.BlockDrawn: pending.drawn,
     f.DebtPaid: _debt_paid,
     f.PointsClawedBack: _clawed_back,
+    f.BonusTakenBack: _bonus_taken_back,
     f.PointsHeld: _held,
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from services.points.domain.facts import (
     AnyFact,
     LotsExpired,
+    PendingGivenUp,
     PendingReleased,
     PointsConverted,
     PointsReleased,
@@ -36,6 +37,8 @@ _COUNTED: dict[type, _Counted] = {
     PendingReleased: _Counted("released", lambda fact: len(fact.parts)),
     PointsReleased: _Counted("holds_timed_out", lambda fact: int(fact.state == "expired")),
     LotsExpired: _Counted("lots_expired", lambda fact: len(fact.parts)),
+    # By time alone a pending lot is given up only where its end has come.
+    PendingGivenUp: _Counted("lots_expired", lambda _fact: 1),
     PointsConverted: _Counted("converted", lambda _fact: 1),
     TierChanged: _Counted("tiers_changed", lambda _fact: 1),
 }

@@ -11,6 +11,7 @@ from services.points.domain.facts import (
     COUNTING,
     ActivityPosted,
     ActivityReturned,
+    BonusTakenBack,
     Counted,
     PendingDecided,
     PointsGranted,
@@ -30,7 +31,7 @@ _COUNTERS = """
     select c.*
     from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) as k (program, member, counter, at)
     cross join lateral (
-        select program, member, counter, window_start, window_end, unit, counted, bound from counters
+        select program, member, counter, window_start, window_end, unit, counted, bound, given_in from counters
         where program = k.program and member = k.member and counter = k.counter and window_start <= k.at
         order by window_start desc limit 1) c"""
 
@@ -58,11 +59,11 @@ _POSTINGS = """
         where program = k.program and member = k.member and journal = k.journal offset 0) j"""
 
 _SET_COUNTERS = """
-    insert into counters (program, member, counter, window_start, window_end, unit, counted, bound)
+    insert into counters (program, member, counter, window_start, window_end, unit, counted, bound, given_in)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[],
-        $7::bigint[], $8::bigint[])
+        $7::bigint[], $8::bigint[], $9::bigint[])
     on conflict (program, member, counter, window_start) do update set counted = excluded.counted,
-        bound = excluded.bound"""
+        bound = excluded.bound, given_in = excluded.given_in"""
 
 _SET_REFUSALS = """
     insert into refusals (program, member, journal, rule, unit, counter, window_start, occurred_at, refused)
@@ -75,11 +76,11 @@ async def read_counters(connection: asyncpg.Connection[Any], needs: Needs, walle
     """Read the counters that the batch needs. One that never moved has no row, and stands at nothing."""
     if not needs.counters:
         return
-    for program, member, counter, start, end, unit, counted, bound in await connection.fetch(
+    for program, member, counter, start, end, unit, counted, bound, given_in in await connection.fetch(
         _COUNTERS, *_columns(sorted(needs.counters))
     ):
         key = CounterKey(counter, start)
-        wallets[WalletKey(program, member)].counters[key] = Counter(counter, start, end, unit, counted, bound)
+        wallets[WalletKey(program, member)].counters[key] = Counter(counter, start, end, unit, counted, bound, given_in)
 
 
 async def read_refusals(
@@ -90,7 +91,8 @@ async def read_refusals(
 ) -> None:
     """Read what a return may have to move: its original's counters and refusals, and those that may be refilled.
 
-    Refusals are read oldest first, until their sum covers all that the originals could free in that window.
+    Refusals are read oldest first, until their sum covers all that the originals could free in that window; whoever
+    finds that they do not suffice all the same asks for all of them.
     """
     counting = [(place, posting) for place, posting in originals.items() if posting.counted]
     if not counting:
@@ -104,7 +106,7 @@ async def read_refusals(
                 window = (program, member, CounterKey(counted.counter, counted.start))
                 wanted[window] = wanted.get(window, 0) + freed
     _add_refusals(wallets, await connection.fetch(_REFUSALS_OF_JOURNALS, *_columns([place for place, _ in counting])))
-    refilled = await _read_windows(connection, wallets, wanted)
+    refilled = await _read_windows(connection, wallets, wanted, everything=needs.all_refusals)
     unread = [place for place in refilled if place not in originals]
     if unread:
         for program, member, journal, facts in await connection.fetch(_POSTINGS, *_columns(unread)):
@@ -116,9 +118,13 @@ async def read_refusals(
 
 
 async def _read_windows(
-    connection: asyncpg.Connection[Any], wallets: Mapping[WalletKey, Wallet], wanted: dict[_Window, int]
+    connection: asyncpg.Connection[Any],
+    wallets: Mapping[WalletKey, Wallet],
+    wanted: dict[_Window, int],
+    *,
+    everything: bool,
 ) -> list[_Place]:
-    """Read refusals of windows, oldest first, up to what is wanted; return whose they are."""
+    """Read refusals of windows, oldest first, up to what is wanted, or everything; return whose they are."""
     found: dict[_Place, None] = {}
     limit = REFUSALS_AT_ONCE
     while wanted:
@@ -132,9 +138,11 @@ async def _read_windows(
             sums[window] += row["refused"]
             counts[window] += 1
             found[row["program"], row["member"], row["journal"]] = None
-        wanted = {
-            window: amount for window, amount in wanted.items() if sums[window] < amount and counts[window] == limit
-        }
+        cut = [window for window in wanted if counts[window] == limit]
+        more = [window for window in cut if everything or sums[window] < wanted[window]]
+        for program, member, key in set(cut) - set(more):
+            wallets[WalletKey(program, member)].unread.add(key)
+        wanted = {window: wanted[window] for window in more}
         limit *= 4
     return list(found)
 
@@ -160,14 +168,17 @@ async def set_counters(connection: asyncpg.Connection[Any], journals: Iterable[J
         for fact in journal.facts:
             if isinstance(fact, COUNTING):
                 for moved in fact.counted:
-                    if moved.amount:
+                    if moved.amount or moved.given:
                         key = CounterKey(moved.counter, moved.start)
                         counters[wallet.program, wallet.member, key] = wallet.counters[key]
+            elif isinstance(fact, BonusTakenBack):
+                key = CounterKey(fact.counter, fact.start)
+                counters[wallet.program, wallet.member, key] = wallet.counters[key]
             for name in _refused(journal.number, fact):
                 refusals[wallet.program, wallet.member, *name] = wallet.refusals[name]
     if counters:
         rows = [
-            (program, member, *key, each.end, each.unit, each.counted, each.limit)
+            (program, member, *key, each.end, each.unit, each.counted, each.limit, each.given_in)
             for (program, member, key), each in counters.items()
         ]
         await connection.execute(_SET_COUNTERS, *_columns(rows))

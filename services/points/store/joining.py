@@ -30,7 +30,7 @@ _COUNTERS = """
     select c.*
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
-        select program, member, counter, window_start, window_end, unit, counted, bound from counters
+        select program, member, counter, window_start, window_end, unit, counted, bound, given_in from counters
         where program = k.program and member = k.member offset 0) c"""
 
 _PASSED_ON = """
@@ -52,9 +52,11 @@ async def read_whole(
         return []
     keys = sorted(needs.whole)
     columns = [list(column) for column in zip(*keys, strict=True)]
-    for program, member, counter, start, end, unit, counted, bound in await connection.fetch(_COUNTERS, *columns):
+    for program, member, counter, start, end, unit, counted, bound, given_in in await connection.fetch(
+        _COUNTERS, *columns
+    ):
         key = CounterKey(counter, start)
-        wallets[WalletKey(program, member)].counters[key] = Counter(counter, start, end, unit, counted, bound)
+        wallets[WalletKey(program, member)].counters[key] = Counter(counter, start, end, unit, counted, bound, given_in)
     await _read_passed_on(connection, [wallets[key] for key in keys])
     return [(await connection.fetch(_LOTS, *columns), await connection.fetch(_HOLDS, *columns))]
 

@@ -13,6 +13,7 @@ from services.points.domain.asked import decode_activity
 from services.points.domain.facts import (
     ActivityPosted,
     ActivityReturned,
+    BonusTakenBack,
     LotName,
     LotPart,
     PendingDecided,
@@ -34,7 +35,7 @@ from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
 from services.points.store.joining import read_whole
 from services.points.store.limiting import lock_people
-from services.points.store.pending import LOT, awaiting_lots, due_lots
+from services.points.store.pending import LOT, awaiting_lots, due_lots, ended_lots
 from services.points.store.pooling import decode_household
 from services.points.store.segmenting import read_segments
 from services.points.store.tiering import read_tiers
@@ -153,9 +154,11 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     """Lock and read what `needs` names; wallets that nobody enrolled come back empty, and locked all the same."""
     wallets = await _lock(connection, needs)
     await _read_balances(connection, wallets)
+    _add_lots(wallets, await ended_lots(connection, needs, wallets))
     known = await _read_known(connection, needs.activities | set(needs.originals))
     await _read_originals(connection, needs, wallets, known)
     await read_counters(connection, needs, wallets)
+    await _read_bonuses(connection, needs, wallets)
     if needs.tiers:
         await read_tiers(connection, needs, wallets)
     if needs.segments:
@@ -175,7 +178,7 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     blocks = await lock_blocks(connection, needs.blocks)
     budgets = await lock_budgets(connection, needs.budgets)
     keys = await lock_keys(connection, needs.keys)
-    people = await lock_people(connection, needs, wallets) if needs.people or needs.originals else {}
+    people = await lock_people(connection, needs, wallets) if needs.people or needs.originals or needs.journals else {}
     clocks = await connection.fetch(_CLOCKS, sorted(needs.clocks)) if needs.clocks else []
     return Loaded(wallets, known, Shared(keys, budgets, people, blocks), dict(clocks))
 
@@ -262,8 +265,30 @@ async def _read_originals(
         if key in known and known[key].code is None and known[key].member == wallet.member
     ]
     found += sorted(needs.journals - set(found))
-    if not found:
-        return
+    if found:
+        await _read_postings(connection, needs, wallets, found)
+
+
+async def _read_bonuses(connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
+    """Read the activities with which bonuses lie that may go back with what a return takes."""
+    found = {
+        (*key, counter.given_in)
+        for key, wallet in wallets.items()
+        if wallet.postings
+        for counter in wallet.counters.values()
+        if counter.given_in > 0 and all(posting.journal != counter.given_in for posting in wallet.postings.values())
+    }
+    if found:
+        await _read_postings(connection, needs, wallets, sorted(found))
+        await read_counters(connection, needs, wallets)
+
+
+async def _read_postings(
+    connection: asyncpg.Connection[Any],
+    needs: Needs,
+    wallets: dict[WalletKey, Wallet],
+    found: Sequence[tuple[str, str, int]],
+) -> None:
     columns = _columns(found, 3)
     postings: dict[tuple[str, str, int], Posting] = {}
     for program, member, journal, facts, body in await connection.fetch(_JOURNALS, *columns):
@@ -283,6 +308,8 @@ async def _read_originals(
                 note_given_up(wallets[WalletKey(program, member)], fact)
             elif isinstance(fact, PendingDecided) and fact.of_journal == of_journal:
                 note_theirs(wallets[WalletKey(program, member)], fact)
+            elif isinstance(fact, BonusTakenBack) and fact.of_journal == of_journal:
+                posting.lose_bonus(fact)
             elif isinstance(fact, PointsGranted) and fact.of_journal == of_journal:
                 posting.take(fact)
                 lots.add((program, member, journal))

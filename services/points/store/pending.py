@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from services.points.domain.pending_state import EVENT
+from laurel.program.rules import EVENT
 from services.points.domain.state import Wallet
 from services.points.ports import Needs, WalletKey
 
@@ -32,19 +32,56 @@ _AWAITING = f"""
         select * from lots
         where program = k.program and member = k.member and pending > 0 and awaits = k.awaits offset 0) l"""
 
-# The first date among a wallet's pending lots, read after the lots were moved.
+# What ends while it awaits something else; lots without a date of their own end with the member's inactivity.
+_ENDED = f"""
+    select {LOT}
+    from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, member, until)
+    cross join lateral (
+        select * from lots
+        where program = k.program and member = k.member and pending > 0 and awaits <> 'date' and not unfunded
+          and (expires_at <= k.until or (expires_at is null and exists (
+            select from balances b where b.program = lots.program and b.member = lots.member and b.unit = lots.unit
+              and b.active_until <= k.until))) offset 0) l"""
+
+# The first of a wallet's pending lots that time moves, read after the lots were moved: by date, by its own end, and of
+# each unit whether any ends with inactivity.
 _NEXT_RELEASE = """
-    select k.program, k.member, l.available_at
+    select k.program, k.member, l.unit, l.at
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
-        select available_at from lots
-        where program = k.program and member = k.member and pending > 0 and awaits = 'date' and not unfunded
-        order by available_at limit 1) l"""
+        (select '' as unit, available_at as at from lots
+         where program = k.program and member = k.member and pending > 0 and awaits = 'date' and not unfunded
+         order by available_at limit 1)
+        union all
+        (select '', expires_at from lots
+         where program = k.program and member = k.member and pending > 0 and awaits <> 'date' and not unfunded
+           and expires_at is not null
+         order by expires_at limit 1)
+        union all
+        (select distinct unit, null::timestamptz from lots
+         where program = k.program and member = k.member and pending > 0 and awaits <> 'date' and not unfunded
+           and expires_at is null)) l"""
 
 
 async def due_lots(connection: asyncpg.Connection[Any], due: Sequence[tuple[str, str, datetime]]) -> Sequence[Any]:
     """Return the lots of these wallets that become available by these instants."""
     return await connection.fetch(_DUE, *_columns(due)) if due else []
+
+
+async def ended_lots(
+    connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]
+) -> Sequence[Any]:
+    """Return the lots that end before what they await. Ask for their activities, and for what may take their place."""
+    due = [
+        (*key, until)
+        for key, until in needs.until.items()
+        if (moves_at := wallets[key].releases_at) is not None and moves_at <= until
+    ]
+    rows = await connection.fetch(_ENDED, *_columns(due)) if due else []
+    for program, member, journal, *_ in rows:
+        needs.journals.add((program, member, journal))
+        needs.blocks |= needs.refilling.get(program, set())
+    return rows
 
 
 async def awaiting_lots(
@@ -60,14 +97,17 @@ async def awaiting_lots(
 
 
 async def refresh_next_release(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
-    """Read again when a lot of a wallet becomes available next, where one that was to has been moved or is overdue."""
+    """Read again when time moves a pending lot of a wallet next, where one that it was to has moved or is overdue."""
     stale = {(wallet.program, wallet.member): wallet for wallet in wallets if wallet.releases_at is not None}
     if not stale:
         return
     for wallet in stale.values():
         wallet.releases_at = None
-    for program, member, at in await connection.fetch(_NEXT_RELEASE, *_columns(list(stale))):
-        stale[program, member].releases_at = at
+    for program, member, unit, at in await connection.fetch(_NEXT_RELEASE, *_columns(list(stale))):
+        wallet = stale[program, member]
+        moves_at = wallet.balance(unit).active_until if unit else at
+        if moves_at is not None and (wallet.releases_at is None or moves_at < wallet.releases_at):
+            wallet.releases_at = moves_at
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

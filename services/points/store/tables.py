@@ -175,6 +175,13 @@ lots = hash_partitioned(
         postgresql_where=text("remaining > held"),
     ),
     Index("lots_pending", "program", "member", "awaits", "available_at", postgresql_where=text("pending > 0")),
+    Index(
+        "lots_waiting",
+        "program",
+        "member",
+        "expires_at",
+        postgresql_where=text("pending > 0 and awaits <> 'date'"),
+    ),
     schema="points",
 )
 """One lot a grant; spending order is the order of lots_spendable. Pending points are in none of the other numbers."""
@@ -295,10 +302,13 @@ counters = hash_partitioned(
     Column("unit", Text, nullable=False),
     Column("counted", BigInteger, nullable=False),
     Column("bound", BigInteger),
+    Column("given_in", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("program", "member", "counter", "window_start"),
     schema="points",
 )
-"""What is counted of a member in a window: points granted under a cap, or how often a rule earned."""
+"""What is counted of a member in a window: points granted under a cap, how often a rule earned, or what a threshold
+adds up, with the journal that gave its bonus.
+"""
 
 refusals = hash_partitioned(
     "refusals",

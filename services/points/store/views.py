@@ -83,7 +83,7 @@ _COUNTERS = """
     select c.*
     from unnest($3::text[], $4::timestamptz[]) as k (counter, at)
     cross join lateral (
-        select counter, window_start, window_end, unit, counted, bound from counters
+        select counter, window_start, window_end, unit, counted, bound, given_in from counters
         where program = $1 and member = $2 and counter = k.counter and window_start <= k.at
         order by window_start desc limit 1) c"""
 
@@ -342,11 +342,11 @@ async def wallet(
         found.segments = book_of(*belongs)
     if counters:
         names, instants = zip(*counters, strict=True)
-        for counter, start, end, unit, counted, bound in await connection.fetch(
+        for counter, start, end, unit, counted, bound, given_in in await connection.fetch(
             _COUNTERS, program, member, list(names), list(instants)
         ):
             key = CounterKey(counter, start)
-            found.counters[key] = Counter(counter, start, end, unit, counted, bound)
+            found.counters[key] = Counter(counter, start, end, unit, counted, bound, given_in)
     return found
 
 

@@ -93,7 +93,8 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
         await write_tiers(connection, journals)
     if any(wallet.segments.held or wallet.segments.past for wallet in wallets):
         await write_segments(connection, journals)
-    if len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
+    # Where time has looked and nothing came of it, it is looked up when to look again.
+    if journals and len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
         added, lots = _added(journals), _lots_added(journals)
         with _collisions():
             await write_few(connection, *added, lots, _wallet_rows(wallets), _balance_rows(wallets))
@@ -156,6 +157,7 @@ def _returns_added(journals: Sequence[Journal]) -> Rows:
             if type(fact) is f.ActivityReturned
             or (isinstance(fact, f.PointsGranted | f.PostingCorrected | f.PendingDecided) and fact.of_journal)
         }
+        changed |= {fact.of_journal: None for fact in journal.facts if type(fact) is f.BonusTakenBack}
         changed |= {fact.part.name.journal: None for fact in journal.facts if type(fact) is f.PendingGivenUp}
         rows.extend((journal.wallet.program, journal.wallet.member, name, journal.number) for name in changed)
     return rows

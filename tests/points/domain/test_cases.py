@@ -5,21 +5,23 @@ from typing import Any
 import pytest
 
 from laurel.calendars import local_date
-from laurel.program.cases import Case, Expected, StandsAs, Step, changed, load_cases
+from laurel.program.cases import Case, Expected, StandsAs, Step, cases_path, changed, load_cases
 from laurel.program.rehearsing import instant_of
 from laurel.program.rehearsing_vouchers import voucher_differences
 from services.points.announcing import last_good_day
 from services.points.domain.facts import PointsConverted
 from services.points.domain.tiering import shown
-from tests.points.till import PROGRAMS, Till, document, enrolment, report
+from tests.points.till import Till, document, enrolment, report
+from tests.program.played import PLAYED, file_of
+from tests.program.played import SHIPPED as PROGRAMS
 
 pytestmark = pytest.mark.anyio
 
-NAMES = sorted(path.stem.removesuffix(".cases") for path in PROGRAMS.glob("*.cases.yaml"))
+NAMES = [file.stem for file in PLAYED]
 CASES = [
     pytest.param(name, case, id=f"{name}-{case.case}")
     for name in NAMES
-    for case in load_cases((PROGRAMS / f"{name}.cases.yaml").read_text()).cases
+    for case in load_cases(cases_path(file_of(name)).read_text()).cases
 ]
 
 
@@ -156,4 +158,4 @@ def _check_tier(till: Till, expected: StandsAs) -> None:
 
 def test_there_are_examples_for_every_program() -> None:
     programs = {path.stem for path in PROGRAMS.glob("*.yaml") if "." not in path.stem}
-    assert set(NAMES) == programs
+    assert {path.stem.removesuffix(".cases") for path in PROGRAMS.glob("*.cases.yaml")} == programs

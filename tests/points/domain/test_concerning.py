@@ -202,3 +202,31 @@ async def test_a_payment_whose_reward_is_rejected_was_not_the_first() -> None:
     await till.report(paid("p-2"))
     await till.report(paid("p-3"))
     assert pending(till) == [200, 200, 0]
+
+
+UNTIL_STAY = {"pending": {"until_event": "stay"}}
+
+
+async def test_what_the_activity_awaited_releases_the_shares_of_others_too() -> None:
+    till = await bank({**MINE, **UNTIL_STAY}, {**THEIRS, **UNTIL_STAY}, referred_by="m-2")
+    await till.report(paid("p-1"))
+    assert points(till) == [0, 0, 0]
+    said = await till.send(report("sample", "m-1", paid("s-1", "stay", of="p-1"), till.at))
+    assert [(one["type"], one["member"]) for one in said if "lots" in one] == [
+        ("points.available.v1", "m-1"),
+        ("points.available.v1", "m-2"),
+    ]
+    assert points(till) == [200, 200, 0]
+    # Said again, it releases nothing again.
+    await till.send(report("sample", "m-1", paid("s-1", "stay", of="p-1"), till.at))
+    await till.send(report("sample", "m-1", paid("b-1", "return", of="p-1"), till.at))
+    assert points(till) == [0, 0, 0]
+
+
+async def test_it_releases_no_shares_of_another_activity() -> None:
+    till = await bank({**{k: v for k, v in THEIRS.items() if k != "limit"}, **UNTIL_STAY}, referred_by="m-2")
+    await till.send(*(report("sample", "m-1", paid(each), till.at) for each in ("p-1", "p-2")))
+    await till.send(report("sample", "m-1", paid("s-1", "stay", of="p-2"), till.at))
+    assert (wallet(till, "m-2").balance("point").available, wallet(till, "m-2").balance("point").pending) == (200, 200)
+    await till.send(report("sample", "m-1", paid("s-2", "stay", of="nothing"), till.at))
+    assert wallet(till, "m-2").balance("point").pending == 200

@@ -255,6 +255,86 @@ async def test_a_limit_is_free_again_once_for_what_was_given_up() -> None:
     assert till.balance.pending == 14
 
 
+SHORT = {"point": {"scale": 0, "validity": {"kind": "rolling", "days": 30}}}
+
+
+@pytest.mark.parametrize("pending", [{"until_event": "stay"}, {"approval": True}])
+async def test_what_never_comes_is_given_up_at_the_end_of_the_points(pending: dict[str, Any]) -> None:
+    till = await waiting(pending, STAY, units=SHORT)
+    await till.buy("a", 1000)
+    assert till.wallet.next_due_at is not None
+    till.at = till.wallet.next_due_at - timedelta(seconds=1)
+    await till.run_due()
+    assert sums(till) == (0, 10, 0, 0)
+    till.pass_time(seconds=1)
+    said = await till.report({**_bought("s", 500), "type": "stay", "occurred_at": till.at.isoformat()})
+    # It came too late: what awaited it was given up before.
+    assert (said["type"], sums(till)) == ("points.awarded.v1", (10, 0, 0, 10))
+    assert [journal.kind for journal in till.ledger.journals] == ["enrolment", "activity", "end_of_pending", "activity"]
+    assert (till.balance.expired, till.balance.reversed) == (0, 0)
+    assert (await _decide(till, "a", approve=True))[0]["code"] == "nothing_pending"
+    back = await till.give_back("r", "a")
+    assert (back["reversals"], sums(till)) == ([], (10, 0, 0, 10))
+
+
+async def test_the_end_is_told_as_a_decision_that_nobody_took() -> None:
+    till = await waiting({"approval": True}, units=SHORT)
+    await till.buy("a", 1000)
+    till.pass_time(days=40)
+    said = await till.hold("h", 4)
+    assert [one["type"] for one in said] == ["points.pending_decided.v1", "points.hold_refused.v1"]
+    told = {name: said[0][name] for name in ("activity", "approved", "amount", "ended", "at", "cause")}
+    assert told == {
+        "activity": "a",
+        "approved": False,
+        "amount": 10,
+        "ended": True,
+        "at": "2024-03-31T00:00:00Z",
+        "cause": {"kind": "end_of_pending", "id": "2024-03-31T00:00:00Z"},
+    }
+
+
+async def test_what_has_ended_makes_room_and_what_was_refused_comes_after_all() -> None:
+    units = {"point": {"scale": 0, "validity": {"kind": "rolling", "days": 90}}}
+    short = {"kind": "rolling", "days": 30}
+    document = a_document(
+        {**BASE, "pending": {"approval": True}, "validity": short}, STAY,
+        clock="wall", units=units, caps=CAPS, returns={"refill_on_return": True},
+    )  # fmt: skip
+    till = Till(load_program(document))
+    await till.enrol()
+    await till.buy("a", 1000)
+    await till.report({**_bought("t", 200), "type": "stay"})
+    await till.report({**_bought("u", 300), "type": "stay"})
+    assert (sums(till), _counted(till)) == ((2, 10, 0, 2), [12])
+    till.pass_time(days=31)
+    await till.run_due()
+    # The other 2 of "t" and all 6 of "u" had been refused.
+    assert (sums(till), _counted(till)) == ((10, 0, 0, 10), [10])
+
+
+async def test_what_waits_ends_when_the_member_was_inactive_too_long() -> None:
+    validity = {"kind": "inactivity", "months": 2, "kept_by": ["purchase"]}
+    till = await waiting({"approval": True}, units={"point": {"scale": 0, "validity": validity}})
+    await till.buy("a", 1000)
+    till.pass_time(days=50)
+    await till.buy("b", 500)
+    till.pass_time(days=30)
+    await till.run_due()
+    # The second purchase put the end off for both.
+    assert sums(till) == (0, 15, 0, 0)
+    till.pass_time(days=40)
+    await till.run_due()
+    assert sums(till) == (0, 0, 0, 0)
+
+
+async def test_what_is_reported_after_its_end_is_given_up_at_once() -> None:
+    till = await waiting({"approval": True}, units=SHORT)
+    till.pass_time(days=60)
+    await till.report({**_bought("a", 1000), "occurred_at": START.isoformat()})
+    assert (sums(till), till.ledger.journals[-1].kind) == ((0, 0, 0, 0), "end_of_pending")
+
+
 def _counted(till: Till) -> list[int]:
     return [counter.counted for counter in till.wallet.counters.values()]
 

@@ -1,5 +1,6 @@
 """Caps, refills and limits over real tables: the examples of gm-card and seven-eleven, and what the auditor finds."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -7,13 +8,16 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
+from laurel.program import load_program
 from laurel.program.cases import Case, changed, load_cases
 from laurel.program.rehearsing import instant_of
 from services.points.road import Road
 from services.points.testing import FixedPrograms
 from tests.points.domain.test_cases import check
 from tests.points.stored import StoredTill, findings
-from tests.points.till import PROGRAMS, START, document, purchase, report
+from tests.points.till import START, document, purchase, report
+from tests.program.played import SHIPPED as PROGRAMS
+from tests.program.samples import a_document
 
 pytestmark = pytest.mark.anyio
 
@@ -167,3 +171,51 @@ async def test_a_version_without_caps_counts_nothing(database: Database) -> None
     till.pass_time(days=1)
     said = await till.report(purchase("b", 2_000_000, till.at, currency="USD"), version=2)
     assert sum(award["amount"] for award in said["awards"]) == 50_000
+
+
+async def test_a_refill_looks_beyond_many_that_another_cap_still_refuses(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    """The year's room could go to forty purchases of January, but that month is full; one of March gets it."""
+    caps = [
+        {"cap": "year", "unit": "point", "window": "calendar_year", "limit": 100},
+        {"cap": "month", "unit": "point", "window": "month", "limit": 40},
+    ]
+    rule = {"rule": "base", "rate": {"points": 1, "per": 100}}
+    till = StoredTill(load_program(a_document(rule, clock="wall", caps=caps, returns={"refill_on_return": True})))
+    till.database = database
+    till.at = datetime(2024, 1, 10, 12, tzinfo=UTC)
+    await till.enrol()
+    january = till.at
+    await till.buy("full", 4000)
+    till.pass_time(days=31)
+    await till.buy("february", 4000)
+    till.pass_time(days=31)
+    await till.buy("march", 2000)
+    late = [purchase(f"late-{number}", 200, january) for number in range(40)]
+    await till.send(*(report("sample", "m-1", each, till.at) for each in late))
+    await till.buy("more", 3000)
+    back = await till.give_back("r", "february")
+    assert [(award["activity"], award["amount"]) for award in back["awards"]] == [("more", 20)]
+    assert await till.figures("point") == (80, 0)
+    assert await findings(database_urls) == []
+
+
+async def test_a_refill_looks_beyond_many_that_come_back_themselves(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    caps = [{"cap": "year", "unit": "point", "window": "calendar_year", "limit": 20}]
+    rule = {"rule": "base", "rate": {"points": 1, "per": 100}}
+    till = StoredTill(load_program(a_document(rule, clock="wall", caps=caps, returns={"refill_on_return": True})))
+    till.database = database
+    await till.enrol()
+    await till.buy("full", 2000)
+    few = [purchase(f"b-{number}", 100, till.at) for number in range(40)]
+    await till.send(*(report("sample", "m-1", each, till.at) for each in few))
+    till.pass_time(days=1)
+    await till.buy("last", 5000)
+    names = [*(each["id"] for each in few), "full"]
+    back = [{"id": f"r-{of}", "type": "return", "of": of, "occurred_at": till.at.isoformat()} for of in names]
+    said = await till.send(*(report("sample", "m-1", each, till.at) for each in back))
+    assert [(award["activity"], award["amount"]) for award in said[-1]["awards"]] == [("last", 20)]
+    assert await findings(database_urls) == []

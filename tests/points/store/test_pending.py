@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 import pytest
 
 from laurel.io.database import Database
+from laurel.io.health import Health
 from laurel.io.migrating import DatabaseUrls
+from laurel.io.outbox import Outbox
+from laurel.io.unit import UnitOfWork
 from laurel.program import load_program
+from services.points.entry.timers import ExpiryTimer
+from services.points.store.ledger import Ledger
 from services.points.testing import Note, note
 from tests.points.domain.test_concerning import MINE, THEIRS, WAITING, paid
 from tests.points.domain.test_pending import CAPS, STAY
@@ -161,4 +167,146 @@ async def test_decisions_about_two_who_refer_each_other_at_once(
     # Two of each payer's six are approved; m-1 and m-9 have a share of another's besides.
     stands = [await stand(database, each) for each in ("m-2", "m-1", "m-9", "m-8")]
     assert stands == [(400, 0, 0), (800, 0, 0), (800, 0, 0), (400, 0, 0)]
+    assert await findings(database_urls) == []
+
+
+SHORT = {"kind": "rolling", "days": 30}
+
+
+class Wall:
+    """Every program lives by the wall clock."""
+
+    def on_wall_clocks(self) -> list[str]:
+        return ["sample"]
+
+
+async def look(till: StoredTill) -> int:
+    """Let the timer do what is due, a member a batch; return at how many it looked."""
+
+    def now() -> datetime:
+        return till.at
+
+    unit = UnitOfWork(till.database, await Outbox.load("points", till.database))
+    timer = ExpiryTimer(unit, till.road, Wall(), Ledger, Health(), interval_seconds=1, batch_max=1, now=now)
+    return await timer.run_once()
+
+
+async def test_what_never_came_is_given_up_by_the_timer_and_refills_from_the_tables(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    till = await shop(database, {**BASE, "validity": SHORT}, STAY, caps=CAPS, returns={"refill_on_return": True})
+    for member in ("m-1", "m-2"):
+        bought = [
+            purchase("a-" + member, 400, till.at),
+            purchase("b-" + member, 600, till.at),
+            {**purchase("t-" + member, 900, till.at), "type": "stay"},
+        ]
+        await till.send(*(report("sample", member, each, till.at) for each in bought))
+    assert [await stand(database, each) for each in ("m-1", "m-2")] == [(2, 10, 0), (2, 10, 0)]
+    till.pass_time(days=29)
+    await look(till)
+    assert await stand(database, "m-1") == (2, 10, 0)
+    till.pass_time(days=2)
+    # Both activities of both members, a member a batch, in steps that could stop anywhere.
+    assert await look(till) == 2
+    assert [await stand(database, each) for each in ("m-1", "m-2")] == [(12, 0, 0), (12, 0, 0)]
+    assert list((await till.counters()).values()) == [[12]]
+    assert await look(till) == 0
+    assert await findings(database_urls) == []
+
+
+async def test_a_message_finds_what_ended_before_it_given_up(database: Database, database_urls: DatabaseUrls) -> None:
+    """The same by a message that comes first: at once for both members whom it concerns."""
+    till = await shop(database, {**MINE, **WAITING, "validity": SHORT}, {**THEIRS, **WAITING, "validity": SHORT})
+    await till.send(report("sample", "m-1", paid("p-1"), till.at))
+    assert [await stand(database, each) for each in ("m-1", "m-2")] == [(0, 200, 0), (0, 200, 0)]
+    till.pass_time(days=40)
+    said = await till.send(decision(till, "p-1", approve=True))
+    assert [(one["member"], one.get("ended"), one.get("code")) for one in said] == [
+        ("m-1", True, None), ("m-2", True, None), ("m-1", False, "nothing_pending"),
+    ]  # fmt: skip
+    back = {"id": "r", "type": "return", "of": "p-1", "occurred_at": till.at.isoformat()}
+    said = await till.send(report("sample", "m-1", back, till.at))
+    # The share is not asked for again: it was given up by itself.
+    assert [each["owed"] for one in said for each in one["reversals"]] == []
+    assert [await stand(database, each) for each in ("m-1", "m-2")] == [(0, 0, 0), (0, 0, 0)]
+    assert await findings(database_urls) == []
+
+
+async def test_what_waits_without_a_date_ends_with_inactivity(database: Database, database_urls: DatabaseUrls) -> None:
+    units = {"point": {"scale": 0, "validity": {"kind": "inactivity", "months": 2, "kept_by": ["purchase"]}}}
+    till = await shop(database, BASE, units=units)
+    await till.buy("a", 1000)
+    till.pass_time(days=50)
+    await till.buy("b", 500)
+    till.pass_time(days=30)
+    # Looked at, because the first end has passed; looked at no more, because it was put off.
+    assert await look(till) == 1
+    assert (await stand(database, "m-1"), await look(till)) == ((0, 15, 0), 0)
+    till.pass_time(days=40)
+    assert await look(till) == 1
+    assert (await stand(database, "m-1"), await look(till)) == ((0, 0, 0), 0)
+    assert await findings(database_urls) == []
+
+
+async def test_a_limit_by_person_is_free_again_when_what_it_counted_ends(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    limit = {"times": 1, "per": "year", "by": "person"}
+    rule = {"rule": "once", "fixed": {"points": 7}, "limit": limit, **WAITING, "validity": SHORT}
+    till = await shop(database, rule)
+    await till.send(enrolment("sample", "m-3", person="p"), enrolment("sample", "m-4", person="p"))
+    await till.send(report("sample", "m-3", purchase("a", 100, till.at), till.at))
+    till.pass_time(days=40)
+    assert await look(till) == 1
+    await till.send(*(report("sample", "m-4", purchase(each, 100, till.at), till.at) for each in ("b", "c")))
+    assert (await stand(database, "m-3"), await stand(database, "m-4")) == ((0, 0, 0), (0, 7, 0))
+    assert await findings(database_urls) == []
+
+
+async def test_what_comes_in_the_place_of_what_ended_draws_from_its_block(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    stay = {**STAY, "funding": {"funder": "hotel"}}
+    till = await shop(database, {**BASE, "validity": SHORT}, stay, caps=CAPS, returns={"refill_on_return": True})
+    till.programs.say("sample", "hotel", "approved", billing="prepaid")
+    paid_for = {"unit": "point", "units": 3, "amount": 3, "currency": "GBP", "reference": "r"}
+    versions = {"program": 1, "partners": 1}
+    await till.send(
+        note("block.top_up_requested.v1", "sample", "", at=till.at, partner="hotel", versions=versions, **paid_for)
+    )
+    await till.buy("a", 1200)
+    await till.report({**purchase("t", 200, till.at), "type": "stay"})
+    till.pass_time(days=40)
+    assert await look(till) == 1
+    assert (await stand(database, "m-1"), list((await till.counters()).values())) == ((3, 0, 0), [[3]])
+    assert await findings(database_urls) == []
+
+
+async def test_the_auditor_sees_an_end_that_nobody_would_look_at(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    till = await shop(database, {**BASE, "validity": SHORT})
+    await till.buy("a", 1000)
+    owner = await asyncpg.connect(database_urls.owner)
+    await owner.execute("update points.wallets set next_due_at = null")
+    await owner.close()
+    assert [each.proof for each in await findings(database_urls)] == [
+        "pending points that await something else are due at their end"
+    ]
+
+
+async def test_shares_are_released_by_what_the_activity_awaited(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    until_stay = {"pending": {"until_event": "stay"}}
+    till = await shop(database, {**MINE, **until_stay}, {**THEIRS, **until_stay})
+    await till.send(
+        report("sample", "m-1", paid("p-1"), till.at), report("sample", "m-1", paid("s-1", "stay", of="p-1"), till.at)
+    )
+    assert [await stand(database, each) for each in ("m-1", "m-2")] == [(200, 0, 0), (200, 0, 0)]
+    await till.send(report("sample", "m-1", paid("b-1", "return", of="p-1"), till.at))
+    await till.send(report("sample", "m-1", paid("p-2"), till.at))
+    await till.send(report("sample", "m-1", paid("s-2", "stay", of="p-2"), till.at))
+    assert [await stand(database, each) for each in ("m-1", "m-2")] == [(200, 0, 0), (200, 0, 0)]
     assert await findings(database_urls) == []

@@ -12,7 +12,8 @@ from services.points.ports import Needs, WalletKey
 from services.points.store.ledger import Ledger
 from tests.points.domain.test_cases import check, play
 from tests.points.stored import StoredTill, findings
-from tests.points.till import PROGRAMS, document, enrolment
+from tests.points.till import document, enrolment
+from tests.program.played import SHIPPED as PROGRAMS
 
 pytestmark = pytest.mark.anyio
 
