@@ -7,7 +7,7 @@ that are open when this runs go on where they were: `after` was how far they wer
 from alembic import op
 
 revision = "points_0014"
-down_revision = "points_0009"
+down_revision = "points_0013"
 branch_labels = None
 depends_on = None
 
