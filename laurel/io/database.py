@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -88,8 +88,10 @@ class Database:
             try:
                 yield connection  # type: ignore[misc]
             finally:
-                if not connection.is_closed():
-                    await connection.execute("rollback")
+                # One that the server has ended is the pool's again, and may not even be asked.
+                with suppress(asyncpg.InterfaceError):
+                    if not connection.is_closed():
+                        await connection.execute("rollback")
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -143,13 +145,14 @@ def is_conflict(error: BaseException) -> bool:
     return sqlstate(error)[:2] == "40" or isinstance(error, CollisionError)
 
 
-_AWAY_CLASSES = frozenset({"08", "53", "57", "58"})
+_AWAY = ("08", "53", "57P", "58")
+"""How the SQLSTATE begins: no connection, no room, shutting down or starting, trouble with its files."""
 # Of a connection that ends under its hands, asyncpg also says these; what it says of misuse has other words.
-_ENDED = ("is closed", "is closing", "another operation")
+_ENDED = ("is closed", "is closing", "another operation", "released back to the pool")
 
 
 def is_away(error: BaseException) -> bool:
     """Say whether there is no database to speak to, or it went away meanwhile: what was asked may be done or not."""
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return any(words in str(error) for words in _ENDED)
-    return sqlstate(error)[:2] in _AWAY_CLASSES or isinstance(error, ConnectionError)
+    return sqlstate(error).startswith(_AWAY) or isinstance(error, ConnectionError)

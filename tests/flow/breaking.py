@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.flow.nursery import Nursery
 
 SERVICES = ("redemption", "points", "gateway")
 VICTIMS = (*SERVICES, "broker", "postgres")
+KEPT_UP_SECONDS = 0.1
 # The machine does not die, so what was written to its files is there; what was promised must have been written.
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "synchronous_commit": "on"}
 
@@ -34,10 +35,36 @@ class Breakable(Halting):
         super().__init__(*rest, **settings)
         self._server = server
         self._broker = broker
+        self._dead: set[str] = set()
+        self._been_ready: set[str] = set()
+
+    def start(self, name: str, failpoint: str = "") -> None:
+        self._been_ready.discard(name)
+        super().start(name, failpoint)
+
+    async def keep_up(self) -> None:
+        """Start again who ended by itself, as whoever runs them does: a start fails without a database.
+
+        Once it was ready, nothing of what happens here may end a process.
+        """
+        while True:
+            for name in SERVICES:
+                if name in self._dead:
+                    continue
+                if self.exit_code(name) is None:
+                    pid = self.pid(name)
+                    is_ready = name in self._been_ready or (await self.health(name)).get("status") == "ready"
+                    if is_ready and pid == self.pid(name):
+                        self._been_ready.add(name)
+                else:
+                    assert name not in self._been_ready, f"{name} was ready and ended by itself\n{self.told()}"
+                    self.start(name)
+            await asyncio.sleep(KEPT_UP_SECONDS)
 
     async def die_at(self, step: Step, *victims: str) -> None:
         """Kill them while somebody stands there, who then goes on unless it was among them."""
         await self.reach(step)
+        self._dead.update(victims)
         for victim in victims:
             self.strike(victim)
         if step.who not in victims:
@@ -63,6 +90,7 @@ class Breakable(Halting):
         for victim in victims:
             if victim in SERVICES:
                 self.start(victim)
+        self._dead.difference_update(victims)
 
 
 @asynccontextmanager
@@ -78,6 +106,10 @@ async def breakable(
         with EmbeddedBroker(place / "broker") as broker:
             kafka = kafka_settings(broker.bootstrap, idempotence=False, fetch_max_wait_ms=10)
             async with Breakable(server, broker, place, urls, kafka, parts, forks, **settings).open() as town:
+                keeping = asyncio.create_task(town.keep_up())
                 yield town
+                keeping.cancel()
+                with suppress(asyncio.CancelledError):
+                    await keeping
     finally:
         server.destroy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from laurel.io.database import CollisionError, Database, copy_rows, is_conflict, is_data_error
+from laurel.io.database import CollisionError, Database, copy_rows, is_away, is_conflict, is_data_error
 from tests.io.conftest import value
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +40,38 @@ async def test_reading_sees_one_moment_writes_nothing_and_plans_freely(speaker_d
     async with speaker_database.connection() as connection:
         assert await connection.fetchval("show enable_hashjoin") == "off"
         assert await connection.fetchval("show search_path") == "speaker"
+
+
+async def test_what_a_lost_connection_cannot_roll_back_hides_no_error(speaker_database: Database) -> None:
+    async def fails() -> None:
+        async with speaker_database.reading() as connection:
+            connection.terminate()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fails()
+    assert await value(speaker_database, "select 7") == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (asyncpg.TooManyConnectionsError(), True),
+        (asyncpg.CannotConnectNowError(), True),
+        (asyncpg.CrashShutdownError(), True),
+        (asyncpg.ConnectionDoesNotExistError(), True),
+        (asyncpg.InterfaceError("cannot call Transaction.__aexit__(): the underlying connection is closed"), True),
+        (asyncpg.InterfaceError("cannot call f(): connection has been released back to the pool"), True),
+        (asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"), True),
+        (ConnectionRefusedError(111, "Connection refused"), True),
+        (asyncpg.InterfaceError("the server expects 1 argument for this query, 2 were passed"), False),
+        (asyncpg.QueryCanceledError(), False),
+        (asyncpg.UniqueViolationError(), False),
+        (FileNotFoundError(2, "No such file"), False),
+    ],
+)
+def test_what_says_that_the_database_is_away(error: Exception, away: bool) -> None:
+    assert is_away(error) is away
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ async def test_requests_without_a_database_are_told_to_ask_again(reachable_dir: 
         server.start()
         database = await Database.connect(server.url("admin", "postgres"), schema="public", application="test")
         app = service_app("test", Settings(), None, Health())
-        inside = asyncio.Event()
+        inside, reading = asyncio.Event(), asyncio.Event()
 
         @app.get("/now")
         async def now() -> int:
@@ -38,6 +38,12 @@ async def test_requests_without_a_database_are_told_to_ask_again(reachable_dir: 
                 inside.set()
                 return int(await connection.fetchval("select 7 from pg_sleep(60)"))
 
+        @app.get("/read")
+        async def read() -> int:
+            async with database.reading() as connection:
+                reading.set()
+                return int(await connection.fetchval("select 7 from pg_sleep(60)"))
+
         @app.get("/misused")
         async def misused() -> None:
             async with database.transaction() as connection:
@@ -47,10 +53,11 @@ async def test_requests_without_a_database_are_told_to_ask_again(reachable_dir: 
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
             assert (await client.get("/now")).json() == 7
             assert (await client.get("/misused")).status_code == 500
-            waiting = asyncio.create_task(client.get("/long"))
+            waiting = [asyncio.create_task(client.get(path)) for path in ("/long", "/read")]
             await inside.wait()
+            await reading.wait()
             kill_all_of(server)
-            answers = [await waiting, *await asyncio.gather(*(client.get("/now") for _ in range(3)))]
+            answers = await asyncio.gather(*waiting, *(client.get("/now") for _ in range(3)))
             for answer in answers:
                 assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
                 assert answer.headers["retry-after"] == "1"
