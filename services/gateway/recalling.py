@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from laurel.contracts import points
-from services.gateway.details import PROFILE, DetailSeen
+from services.gateway.details import DetailSeen
 from services.gateway.naming import ACTIVITY, Correlation, RequestKey
 from services.gateway.outcomes import told_by
 from services.gateway.told.telling import FREED, PENDING, OperationSeen, Outcome, Place, RedemptionSeen, place_of
@@ -145,9 +145,6 @@ class MemberTold:
             return
         if line.wallet is not None:
             self.wallet = line.wallet
-            if self.is_erased:
-                # Its journals still say who it was; forgetting sees to what is shown.
-                self.details.pop(PROFILE, None)
             return
         told = told_by(_heard(self.program, line))
         if told.summary is not None:

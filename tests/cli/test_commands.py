@@ -120,3 +120,12 @@ def test_dead_says_that_there_is_no_such_message(database_urls: DatabaseUrls, co
     answer = RUNNER.invoke(app_of(["dead"]), ["dead", *command, *place])
     assert answer.exit_code == 1, answer.output
     assert "no such parked message" in answer.output
+
+
+def test_nothing_is_rebuilt_where_nothing_runs(tmp_path: Path) -> None:
+    answer = RUNNER.invoke(app_of(["rebuild"]), ["rebuild", "--data-dir", str(tmp_path)])
+    assert answer.exit_code == 1, answer.output
+    assert f"Cannot rebuild: Nothing runs on {tmp_path}" in answer.output
+    answer = RUNNER.invoke(app_of(["rebuild"]), ["rebuild", "vouchers", "--data-dir", str(tmp_path)])
+    assert answer.exit_code == 2, answer.output
+    assert "'vouchers' is none of rewards, redemptions" in answer.output

@@ -93,6 +93,12 @@ def test_first_points_are_earned_and_stay(data_dir: Path) -> None:
         more = http.post("/v1/programs/grocery/activities", json=purchase("till-2"))
         assert more.status_code == 201, more.text
         assert more.json()["balances"][0]["available"] == 2 * balances[0]["available"]
+        rebuild = [*LAUREL, "rebuild", "--data-dir", str(data_dir), "--program", "grocery", "members", "activities"]
+        told = subprocess.run(rebuild, capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert "grocery: 1 members told by points, up to m-1; 0 rows mended" in told.stdout
+        unknown = subprocess.run([*rebuild, "--program", "nowhere"], capture_output=True, text=True, check=False)
+        assert (unknown.returncode, unknown.stderr) == (2, "Cannot rebuild: There is no program nowhere.\n")
         proved = subprocess.run(
             [*LAUREL, "verify", "--data-dir", str(data_dir)], capture_output=True, text=True, check=False
         )

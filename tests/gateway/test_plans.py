@@ -10,6 +10,10 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from services.gateway.store import batches, members, operations, partners, programs, recording, redemptions, requests
+from services.gateway.store.rebuilding import activities as mended_activities
+from services.gateway.store.rebuilding import members as mended_members
+from services.gateway.store.rebuilding import operations as mended_operations
+from services.gateway.store.rebuilding import redemptions as mended_redemptions
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +51,21 @@ HOT = {
     "finish batches": batches._FINISH,
     "key by prefix": partners._BY_PREFIX,
     "programs": programs._HEADS,
+    "members to be mended": mended_members._LOCK,
+    "mend members": mended_members._MEND,
+    "add lost members": mended_members._ADD,
+    "details of members": mended_members._LOCK_DETAILS,
+    "operations to be mended": mended_operations._LOCK,
+    "mend operations": mended_operations._MEND,
+    "operations asked for": mended_operations._ASKED,
+    "redemptions to be mended": mended_redemptions._LOCK,
+    "mend redemptions": mended_redemptions._MEND,
+    "redemptions asked for": mended_redemptions._ASKED,
+    "rewards to be mended": mended_redemptions._LOCK_REWARDS,
+    "activities to be mended": mended_activities._LOCK,
+    "mend activities": mended_activities._MEND,
+    "add lost activities": mended_activities._ADD,
+    "what was heard": mended_activities._HEARD,
 }
 FILL = """
     insert into programs select 'p' || n, 1, 'wall', null, now(), null, null from generate_series(1, 200) n;

@@ -6,17 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from services.gateway.naming import ADJUSTMENT, EXCHANGE, HOLD, MERGE, TRANSFER, UNMERGE
-from services.gateway.store.rebuilding.standing import (
-    NOWHERE,
-    Restored,
-    Row,
-    Stands,
-    Written,
-    at_of,
-    columns,
-    fits,
-    unlike,
-)
+from services.gateway.store.rebuilding.standing import Restored, Row, Stands, Written, at_of, columns, differs
 
 if TYPE_CHECKING:
     from laurel.io.database import Connection
@@ -26,7 +16,7 @@ KINDS: Final = (ADJUSTMENT, EXCHANGE, HOLD, MERGE, TRANSFER, UNMERGE)
 """Which requests made operations."""
 _AT_ONCE: Final = 2_000
 
-# What only the gateway knows of an operation or a redemption, its request knows as well, but for a note.
+# What only the gateway knows of an operation its request knows as well, but for the note.
 _ASKED: Final = """
     with asked as (
         select program, kind, partner, id, member, subject, created_at from requests
@@ -41,6 +31,26 @@ _ASKED: Final = """
     )
     select partner, id, (select count(*) from added) as added from asked order by partner desc, id desc limit 1
 """
+_LOCK: Final = """
+    select o.program, o.kind, o.id, o.epoch, o.sequence, o.state, o.body
+    from unnest($1::text[], $2::text[], $3::text[]) as k(program, kind, id)
+    cross join lateral (
+        select program, kind, id, epoch, sequence, state, body from operations q
+        where q.program = k.program and q.kind = k.kind and q.id = k.id offset 0 for update
+    ) o
+"""
+_MEND: Final = """
+    insert into operations (program, kind, id, partner, member, request, state, body, epoch, sequence, created_at)
+    select s.program, s.kind, s.id, q.partner, q.member, q.request, s.state, s.body, s.epoch, s.sequence, q.created_at
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::int4[], $7::int8[])
+        as s(program, kind, id, state, body, epoch, sequence)
+    cross join lateral (
+        select partner, member, request, created_at from operations p
+        where p.program = s.program and p.kind = s.kind and p.id = s.id offset 0
+    ) q
+    on conflict (program, kind, id) do update
+    set state = excluded.state, body = excluded.body, epoch = excluded.epoch, sequence = excluded.sequence
+"""
 
 
 async def restore(connection: Connection, program: str, kind: str, after: tuple[str, str]) -> Restored | None:
@@ -49,33 +59,22 @@ async def restore(connection: Connection, program: str, kind: str, after: tuple[
     return None if row is None else Restored((row[0], row[1]), row[2])
 
 
-_OPERATIONS_TOLD: Final = """
-    unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::int4[], $7::int8[], $8::int8[], $9::int8[])
-        as s(program, kind, id, state, body, epoch, sequence, k1, k2)"""
-_OPERATIONS: Final = f"""
-    update operations o set state = s.state, body = s.body, epoch = s.epoch, sequence = s.sequence
-    from {_OPERATIONS_TOLD}
-    where o.program = s.program and o.kind = s.kind and o.id = s.id and {fits("o")}
-        and (o.state <> s.state or (o.epoch, o.sequence) > (s.epoch, s.sequence) or {unlike("o.body", "s.body")})
-    returning o.id
-"""
-_OPERATIONS_AHEAD: Final = f"""
-    select o.program, o.kind, o.id, o.epoch, o.sequence from {_OPERATIONS_TOLD}
-    join operations o on o.program = s.program and o.kind = s.kind and o.id = s.id
-    where not {fits("o")}
-"""
-
-
 async def write(connection: Connection, told: Sequence[OperationSeen], known: Mapping[Row, Stands]) -> Written:
-    """Write how holds, adjustments and what goes between two wallets stand."""
-    rows = sorted(
-        (each.program, each.kind, each.id, each.state, each.body, *at_of(each.place),
-         *known.get(("operations", each.program, each.kind, each.id), NOWHERE)[:2])
-        for each in told
-    )  # fmt: skip
-    if not rows:
-        return Written()
-    written = Written(len(await connection.fetch(_OPERATIONS, *columns(rows))))
-    for row in await connection.fetch(_OPERATIONS_AHEAD, *columns(rows)):
-        written.ahead["operations", row[0], row[1], row[2]] = tuple(row)[3:]
+    """Write how operations stand, of those that somebody asked for here."""
+    saying = {(each.program, each.kind, each.id): each for each in told}
+    written = Written()
+    mend = []
+    if not saying:
+        return written
+    for row in await connection.fetch(_LOCK, *columns(sorted(saying))):
+        key, stands = tuple(row)[:3], tuple(row)[3:5]
+        each, name = saying[key], ("operations", *key)
+        is_ahead = stands > at_of(each.place)
+        if is_ahead and known.get(name) != stands:
+            written.ahead[name] = stands
+        elif is_ahead or row["state"] != each.state or differs(row["body"], each.body):
+            mend.append((*key, each.state, each.body, *at_of(each.place)))
+    if mend:
+        await connection.execute(_MEND, *columns(mend))
+    written.mended = len(mend)
     return written

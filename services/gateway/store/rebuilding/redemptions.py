@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from services.gateway.naming import REDEMPTION
-from services.gateway.store.rebuilding.standing import NOWHERE, Restored, Row, Stands, Written, at_of, columns, fits
+from services.gateway.store.rebuilding.standing import Restored, Row, Stands, Written, at_of, columns
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +32,33 @@ _ASKED: Final = """
     )
     select partner, id, (select count(*) from added) as added from asked order by partner desc, id desc limit 1
 """
+# A redemption that is asked for once more is on its way, and what was said of it before is over.
+_LOCK: Final = """
+    select r.program, r.redemption, r.epoch, r.sequence, r.state, r.body, r.reward,
+        r.state = 'requested' and r.body is null and exists (
+            select from requests a where a.program = r.program and a.kind = 'redemption' and a.partner = r.partner
+                and a.id = r.request and a.state = 'pending') as is_asked
+    from unnest($1::text[], $2::text[]) as k(program, redemption)
+    cross join lateral (
+        select program, redemption, partner, request, epoch, sequence, state, body, reward from redemptions q
+        where q.program = k.program and q.redemption = k.redemption offset 0 for update
+    ) r
+"""
+_MEND: Final = """
+    insert into redemptions (program, redemption, partner, member, reward, request, state, body, epoch, sequence,
+        created_at)
+    select s.program, s.redemption, q.partner, q.member, s.reward, q.request, s.state, s.body, s.epoch, s.sequence,
+        q.created_at
+    from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::int4[], $6::int8[], $7::text[])
+        as s(program, redemption, state, body, epoch, sequence, reward)
+    cross join lateral (
+        select partner, member, request, created_at from redemptions p
+        where p.program = s.program and p.redemption = s.redemption offset 0
+    ) q
+    on conflict (program, redemption) do update
+    set state = excluded.state, body = excluded.body, epoch = excluded.epoch, sequence = excluded.sequence,
+        reward = excluded.reward
+"""
 
 
 async def restore(connection: Connection, program: str, after: tuple[str, str]) -> Restored | None:
@@ -40,73 +67,39 @@ async def restore(connection: Connection, program: str, after: tuple[str, str]) 
     return None if row is None else Restored((row[0], row[1]), row[2])
 
 
-# A redemption that is asked for once more is on its way, and what was said of it before is over.
-_IN_FLIGHT: Final = """
-    select r.redemption from unnest($1::text[], $2::text[]) as k(program, redemption)
-    cross join lateral (
-        select program, redemption, partner, request, state, body from redemptions q
-        where q.program = k.program and q.redemption = k.redemption offset 0 for update
-    ) r
-    join requests q on q.program = r.program and q.kind = 'redemption' and q.partner = r.partner and q.id = r.request
-    where r.state = 'requested' and r.body is null and q.state = 'pending'
-"""
-_REDEMPTIONS_TOLD: Final = """
-    unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::int4[], $6::int8[], $7::text[], $8::int8[], $9::int8[])
-        as s(program, redemption, state, body, epoch, sequence, reward, k1, k2)"""
-_REDEMPTIONS: Final = f"""
-    update redemptions r set state = s.state, body = s.body, epoch = s.epoch, sequence = s.sequence, reward = s.reward
-    from {_REDEMPTIONS_TOLD}
-    where r.program = s.program and r.redemption = s.redemption and {fits("r")}
-        and ((r.state, r.body, r.reward) is distinct from (s.state, s.body, s.reward)
-            or (r.epoch, r.sequence) > (s.epoch, s.sequence))
-    returning r.redemption
-"""
-_REDEMPTIONS_AHEAD: Final = f"""
-    select r.program, r.redemption, r.epoch, r.sequence from {_REDEMPTIONS_TOLD}
-    join redemptions r on r.program = s.program and r.redemption = s.redemption
-    where not {fits("r")}
-"""
-
-
 async def write(connection: Connection, told: Sequence[RedemptionTold], known: Mapping[Row, Stands]) -> Written:
-    """Write how redemptions stand."""
-    names = sorted((each.seen.program, each.seen.redemption) for each in told)
-    if not names:
-        return Written()
-    moving = {row[0] for row in await connection.fetch(_IN_FLIGHT, *columns(names))}
-    rows = sorted(
-        (each.seen.program, each.seen.redemption, each.seen.state, each.seen.body, *at_of(each.seen.place), each.reward,
-         *known.get(("redemptions", each.seen.program, each.seen.redemption), NOWHERE)[:2])
-        for each in told if each.seen.redemption not in moving
-    )  # fmt: skip
-    if not rows:
-        return Written()
-    written = Written(len(await connection.fetch(_REDEMPTIONS, *columns(rows))))
-    for row in await connection.fetch(_REDEMPTIONS_AHEAD, *columns(rows)):
-        written.ahead["redemptions", row[0], row[1]] = tuple(row)[2:]
+    """Write how redemptions stand, of those that somebody asked for here."""
+    saying = {(each.seen.program, each.seen.redemption): each for each in told}
+    written = Written()
+    mend = []
+    if not saying:
+        return written
+    for row in await connection.fetch(_LOCK, *columns(sorted(saying))):
+        key, stands = tuple(row)[:2], tuple(row)[2:4]
+        each, name = saying[key], ("redemptions", *key)
+        seen = each.seen
+        is_ahead = stands > at_of(seen.place)
+        if row["is_asked"]:
+            continue
+        if is_ahead and known.get(name) != stands:
+            written.ahead[name] = stands
+        elif is_ahead or (row["state"], row["body"], row["reward"]) != (seen.state, seen.body, each.reward):
+            mend.append((*key, seen.state, seen.body, *at_of(seen.place), each.reward))
+    if mend:
+        await connection.execute(_MEND, *columns(mend))
+    written.mended = len(mend)
     return written
 
 
-_REWARDS_TOLD: Final = """
-    unnest($1::text[], $2::text[], $3::bytea[], $4::int4[], $5::int8[], $6::timestamptz[], $7::int8[], $8::int8[])
-        as s(program, reward, document, epoch, sequence, published_at, k1, k2)"""
-_REWARDS: Final = f"""
-    update rewards w set document = s.document, epoch = s.epoch, sequence = s.sequence
-    from {_REWARDS_TOLD}
-    where w.program = s.program and w.reward = s.reward and {fits("w")}
-        and (w.document is distinct from s.document or (w.epoch, w.sequence) > (s.epoch, s.sequence))
-    returning w.reward
+_LOCK_REWARDS: Final = """
+    select reward, epoch, sequence, document from rewards where program = $1 order by reward for update
 """
-_REWARDS_LOST: Final = f"""
-    insert into rewards (program, reward, document, epoch, sequence, published_at)
-    select program, reward, document, epoch, sequence, published_at from {_REWARDS_TOLD}
-    on conflict (program, reward) do nothing
-    returning reward
+_PUT_REWARD: Final = """
+    insert into rewards (program, reward, document, epoch, sequence, published_at) values ($1, $2, $3, $4, $5, $6)
+    on conflict (program, reward) do update
+    set document = excluded.document, epoch = excluded.epoch, sequence = excluded.sequence
 """
-_REWARDS_THERE: Final = "select reward, epoch, sequence from rewards where program = $1"
-_REWARD_GONE: Final = """
-    delete from rewards where program = $1 and reward = $2 and (epoch, sequence) = ($3, $4)
-"""
+_DROP_REWARD: Final = "delete from rewards where program = $1 and reward = $2"
 
 
 async def write_rewards(
@@ -117,21 +110,21 @@ async def write_rewards(
     known: Mapping[Row, Stands],
 ) -> Written:
     """Write the catalogue of a program, all of it; what nobody ever published goes."""
-    rows = sorted(
-        (program, each.reward, each.document, *at_of(each.place), published_at,
-         *known.get(("rewards", program, each.reward), NOWHERE)[:2])
-        for each, published_at in told
-    )  # fmt: skip
+    saying = {seen.reward: (seen, published_at) for seen, published_at in told}
     written = Written()
-    if rows:
-        written.mended += len(await connection.fetch(_REWARDS, *columns(rows)))
-        written.mended += len(await connection.fetch(_REWARDS_LOST, *columns(rows)))
-    names = {each.reward for each, _ in told}
-    for reward, *stands in await connection.fetch(_REWARDS_THERE, program):
-        name = ("rewards", program, reward)
-        if tuple(stands) > at_of(place) and known.get(name) != tuple(stands):
-            written.ahead[name] = tuple(stands)
-        elif reward not in names:
+    for reward, epoch, sequence, document in await connection.fetch(_LOCK_REWARDS, program):
+        name, stands = ("rewards", program, reward), (epoch, sequence)
+        seen, _ = saying.get(reward, (None, None))
+        is_ahead = stands > at_of(place)
+        if is_ahead and known.get(name) != stands:
+            written.ahead[name] = stands
+            saying.pop(reward, None)
+        elif seen is None:
+            await connection.execute(_DROP_REWARD, program, reward)
             written.mended += 1
-            await connection.execute(_REWARD_GONE, program, reward, *stands)
+        elif not is_ahead and document == seen.document:
+            del saying[reward]
+    for reward, (seen, published_at) in sorted(saying.items()):
+        await connection.execute(_PUT_REWARD, program, reward, seen.document, *at_of(place), published_at)
+    written.mended += len(saying)
     return written

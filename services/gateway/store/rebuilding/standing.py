@@ -1,12 +1,14 @@
 """Projections written again from what their owners tell, row by row, while everybody reads and events come.
 
-A row is written where it stands no further than what is told. One that stands further has heard something newer, or is
-damaged: the caller asks the owner once more and says where it had found the row, `known`. If the owner, asked later,
-still has not come so far, nobody ever said what the row claims, and it is written where it still stands there.
+Rows are locked by their keys, in order, and read. A row is written where it stands no further than what is told. One
+that stands further has heard something newer, or is damaged: the caller asks the owner once more and says where it had
+found the row, `known`. If the owner, asked later, still has not come so far, nobody ever said what the row claims, and
+it is written where it still stands there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -17,10 +19,9 @@ if TYPE_CHECKING:
 Row = tuple[str, ...]
 """Names a row: its table, and its key."""
 Stands = tuple[int, ...]
-"""Where a row stands."""
+"""Where a row stands: epoch and sequence of the event that it heard last, and what else says how far it has come."""
 
-NOWHERE: Final = (-1, -1, -1, -1, -1)
-"""Where no row stands: nothing is known of it."""
+_NEXT_EXPIRY: Final = re.compile(rb'"next_expiry":(?:null|\{[^}]*\})')
 
 
 @dataclass(slots=True)
@@ -38,20 +39,15 @@ class Restored(NamedTuple):
     added: int
 
 
-def fits(alias: str) -> str:
-    """Return the condition under which a row may be written by what `s` tells."""
-    return f"""(({alias}.epoch, {alias}.sequence) <= (s.epoch, s.sequence)
-        or ({alias}.epoch, {alias}.sequence) = (s.k1, s.k2))"""
+def differs(body: bytes | None, told: bytes | None) -> bool:
+    """Say whether a body does not say what is told.
 
-
-def unlike(body: str, told: str) -> str:
-    r"""Return the condition under which a body does not say what is told.
-
-    What ends next was read after all that a transaction had decided of a member, so an answer that was one of
-    several may say more than was so when it was decided. An answer that was given stays what it was.
+    What ends next was read after all that a transaction had decided of a member, so an answer that was one of several
+    may say more than was so when it was decided. An answer that was given stays what it was.
     """
-    plain = r"""regexp_replace(encode({}, 'escape'), '"next_expiry":(null|\{{[^}}]*\}})', '', 'g')"""
-    return f"{plain.format(body)} is distinct from {plain.format(told)}"
+    if body is None or told is None or body == told:
+        return body != told
+    return _NEXT_EXPIRY.sub(b"", body) != _NEXT_EXPIRY.sub(b"", told)
 
 
 def at_of(place: Place) -> tuple[int, int]:
