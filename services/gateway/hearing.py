@@ -6,12 +6,13 @@ An event is told outside as one CloudEvents JSON, alike to a stream and to a web
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from laurel.contracts.points import MemberChanged, MemberEnrolled
 from laurel.contracts.registry import POINTS_TOPIC, REDEMPTION_TOPIC, TOPICS
 from services.gateway.naming import parse_correlation
 
@@ -22,6 +23,9 @@ OUTSIDE: Final = frozenset(
     if not kind.name.removesuffix(".v1").endswith("requested")
 )
 """Every type that others may hear; what one service asks of another is not among them."""
+
+TELLS_ATTRIBUTES: Final = frozenset({MemberEnrolled.TYPE, MemberChanged.TYPE})
+"""Types that carry a member's attributes: outside they tell only of those that the program declares."""
 
 EVERYTHING: Final = "*"
 _PATTERN: Final = re.compile(r"(?:[a-z_]+\.)*(?:\*|[a-z_]+(?:\.v[0-9]+)?)")
@@ -87,9 +91,10 @@ _read = msgspec.json.Decoder(_Told).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def event_of(message: Heard) -> NewEvent | None:
+def event_of(message: Heard, declared: Collection[str] = ()) -> NewEvent | None:
     """Return what others hear of a message, None where that is nothing.
 
+    `declared` names the attributes of members that may be told outside.
     Raises msgspec.MsgspecError or ValueError for a body that is no JSON object.
     """
     if message.type not in OUTSIDE:
@@ -113,11 +118,21 @@ def event_of(message: Heard) -> NewEvent | None:
         "datacontenttype": "application/json",
     }
     start = _encode({name: value for name, value in attributes.items() if value})
+    body = _with_only(message.body, declared) if message.type in TELLS_ATTRIBUTES else message.body
     # A line break in JSON is only white space; in a stream of events it would end a line.
-    body = message.body.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in message.body else message.body
+    body = body.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in body else body
     body.decode()
     event = b'%s,"data":%s}' % (start[:-1], body)
     return NewEvent(message.program, message.member, message.type, partner, message.source, message.sequence, event)
+
+
+def _with_only(body: bytes, declared: Collection[str]) -> bytes:
+    told = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    attributes = msgspec.json.decode(told.get("attributes", b"{}"), type=dict[str, msgspec.Raw])
+    if attributes.keys() <= set(declared):
+        return body
+    kept = {name: value for name, value in attributes.items() if name in declared}
+    return _encode({**told, "attributes": kept})
 
 
 def is_pattern(text: str) -> bool:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from laurel.io.consumer import Handled, Poison
-from services.gateway.hearing import NewEvent, event_of
+from services.gateway.declaring import NOTHING, Declared
+from services.gateway.hearing import TELLS_ATTRIBUTES, NewEvent, event_of
 from services.gateway.outcomes import told_by
 from services.gateway.store import events
 from services.gateway.store.recording import is_one_statement, record
@@ -35,15 +36,18 @@ class Projector:
         self._clock = clock
         self._counted = counted
         self._linger_seconds = linger_seconds
+        self._declared = Declared()
 
     async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
+        names = {message.program for message in messages if message.type in TELLS_ATTRIBUTES}
+        declared = await self._declared.of(connection, names)
         told: list[Told] = []
         heard: list[NewEvent] = []
         poisons: list[Poison] = []
         for message in messages:
             try:
                 tells = told_by(message)
-                event = event_of(message)
+                event = event_of(message, declared.get(message.program, NOTHING))
             except (msgspec.MsgspecError, ValueError) as error:
                 poisons.append(Poison(message, "undecodable", str(error)))
                 continue

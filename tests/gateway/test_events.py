@@ -17,7 +17,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.store import events
 from services.gateway.store.events import EventsGoneError
 from tests.gateway.listening import key_of, listening, report
-from tests.gateway.stage import PROGRAM, Instance, Others, gateway, served, until
+from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery, served, until
 
 pytestmark = pytest.mark.anyio
 
@@ -205,6 +205,34 @@ async def test_listeners_of_two_instances_miss_nothing_while_they_come_and_go(
             await report(here.http, *names)
             for heard in await asyncio.gather(*following):
                 assert heard == names
+
+
+async def test_attributes_that_a_program_does_not_declare_are_not_told(
+    settings: GatewaySettings, here: Instance, projecting: Instance, member: str, others: Others
+) -> None:
+    program = "declaring"
+    document = grocery(program=program)
+    document["attributes"]["member"] = {"card": "text"}
+    assert (await here.http.put(f"/v1/programs/{program}", json=document)).status_code == 201
+    given = {"card": "gold", "name": "Jane Doe"}
+    key = here.http.headers["authorization"]
+    async with (
+        gateway(settings, "api") as one,
+        served(one, settings) as port,
+        listening(port, key, types="member.*", program=program) as listener,
+    ):
+        path = f"/v1/programs/{program}/members"
+        assert (await here.http.post(path, json={"member": "m-7", "attributes": given})).status_code == 201
+        asked = next(each for each in reversed(others.heard) if each.program == program)
+        changed = {"change": "c-1", "person": "p-1", "attributes": {**given, "phone": 5550100}, "version": 2}
+        await others.say("points", "member.changed.v1", asked, changed)
+        told = await listener.heard(2)
+    assert [each.type for each in told] == ["member.enrolled.v1", "member.changed.v1"]
+    assert [each.event["data"]["attributes"] for each in told] == [{"card": "gold"}] * 2
+    assert told[1].event["data"]["person"] == "p-1"
+    # Whoever may read the member sees all that was said of it.
+    shown = (await here.http.get(f"/v1/programs/{program}/members/m-7")).json()
+    assert shown["attributes"] == {**given, "phone": 5550100}
 
 
 async def test_heartbeats_move_the_position_past_what_is_not_wanted(
