@@ -27,8 +27,8 @@ from laurel.io.unit import UnitOfWork
 from services.redemption.domain.calling import CHANCES, Call, Question, Read, Verdict, pause_before, read_answer
 from services.redemption.domain.heard import PartnerAnswered, PartnerSilent
 from services.redemption.domain.partnering import call_id
-from services.redemption.domain.sharing_out import Places, Share
 from services.redemption.entry.consumers import StoreOf, count, sayings_of
+from services.redemption.entry.sharing_out import Places, Share
 from services.redemption.road import Road
 
 log = logger(__name__)

@@ -16,8 +16,8 @@ from laurel.io.database import Database
 from laurel.io.health import Health
 from laurel.io.reaching_out import Outside
 from services.redemption.domain.calling import CHANCES, FIRST_PAUSE_MS, PAUSE_MS_MAX, pause_before
-from services.redemption.domain.sharing_out import Places, Share
 from services.redemption.entry.calling import PartnerCaller
+from services.redemption.entry.sharing_out import Places, Share
 from services.redemption.store import calls
 from services.redemption.store.store import PostgresStore
 from services.redemption.testing import (
