@@ -22,10 +22,10 @@ from laurel.io.sealing import seal_again, service_key
 from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
 from services.redemption.domain.heard import VoucherEnds
+from services.redemption.entry.allotting import Allotment
 from services.redemption.entry.calling import PartnerCaller
 from services.redemption.entry.consumers import RedemptionHandler
 from services.redemption.entry.programs import KnownPrograms
-from services.redemption.entry.sharing_out import Share
 from services.redemption.entry.timers import WaitTimer
 from services.redemption.entry.turning import VoucherTurner
 from services.redemption.road import Road
@@ -190,7 +190,7 @@ async def worker(parts: Parts) -> Worker:
         health,
         interval_seconds=settings.call_interval_seconds,
         at_once=settings.calls_at_once,
-        share=Share(settings.calls_at_once_each, settings.calls_per_second_each),
+        allotment=Allotment(settings.calls_at_once_each, settings.calls_per_second_each),
     )
     return Worker(
         consumer,

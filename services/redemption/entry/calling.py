@@ -27,8 +27,8 @@ from laurel.io.unit import UnitOfWork
 from services.redemption.domain.calling import CHANCES, Call, Question, Read, Verdict, pause_before, read_answer
 from services.redemption.domain.heard import PartnerAnswered, PartnerSilent
 from services.redemption.domain.partnering import call_id
+from services.redemption.entry.allotting import Allotment, Places
 from services.redemption.entry.consumers import StoreOf, count, sayings_of
-from services.redemption.entry.sharing_out import Places, Share
 from services.redemption.road import Road
 
 log = logger(__name__)
@@ -88,7 +88,7 @@ def _now() -> datetime:
 class PartnerCaller:
     """Asks partners that are due, so many at once; each call is a task of its own, so none waits for a slow one.
 
-    Of the calls at once, and of those in a second, a single partner has no more than its share, so that one that is
+    Of the calls at once, and of those in a second, a single partner has no more than its allotment, so that one that is
     slow, or has very many, delays nobody else's.
     """
 
@@ -105,7 +105,7 @@ class PartnerCaller:
         *,
         interval_seconds: float,
         at_once: int,
-        share: Share,
+        allotment: Allotment,
         now: Callable[[], datetime] = _now,
         stamped: Callable[[], datetime] = _now,
     ) -> None:
@@ -120,7 +120,7 @@ class PartnerCaller:
         self._health = health
         self._interval_seconds = interval_seconds
         self._at_once = at_once
-        self._places = Places(share)
+        self._places = Places(allotment)
         self._now = now
         self._stamped = stamped
         self._running: set[asyncio.Task[None]] = set()
@@ -156,12 +156,16 @@ class PartnerCaller:
         seconds = asyncio.get_running_loop().time()
         async with self._unit.database.transaction() as connection:
             allowed = self._places.allowed(seconds)
-            taken = await self._calls.take_due(connection, self._now(), limit, allowed, self._places.share.at_once)
+            taken = await self._calls.take_due(connection, self._now(), limit, allowed, self._places.allotment.at_once)
             overdue = await self._calls.overdue_calls(connection, self._now())
         for call in taken:
             self._places.begin(call.place, seconds)
         OVERDUE.set(overdue)
-        text = f"{overdue} redemptions wait for partners that have been silent for too long" if overdue else ""
+        text = (
+            f"{overdue} redemptions or cancellations await partners that have been silent for too long"
+            if overdue
+            else ""
+        )
         self._health.detail(PART, text)
         return taken
 

@@ -16,8 +16,8 @@ from laurel.io.database import Database
 from laurel.io.health import Health
 from laurel.io.reaching_out import Outside
 from services.redemption.domain.calling import CHANCES, FIRST_PAUSE_MS, PAUSE_MS_MAX, pause_before
+from services.redemption.entry.allotting import Allotment, Places
 from services.redemption.entry.calling import PartnerCaller
-from services.redemption.entry.sharing_out import Places, Share
 from services.redemption.store import calls
 from services.redemption.store.store import PostgresStore
 from services.redemption.testing import (
@@ -57,10 +57,10 @@ class Desk:
         counter: Any,
         *,
         settings: Any = Anywhere(),  # noqa: B008  (a frozen tuple)
-        share: Share = Share(8, 1000),  # noqa: B008  (the same)
+        allotment: Allotment = Allotment(8, 1000),  # noqa: B008  (the same)
     ) -> None:
         self.counter = counter
-        self.share = share
+        self.allotment = allotment
         self.ahead = timedelta()
         self.health = Health()
         self.outside = Outside(settings)
@@ -78,7 +78,7 @@ class Desk:
             self.health,
             interval_seconds=0.01,
             at_once=8,
-            share=self.share,
+            allotment=self.allotment,
             now=lambda: datetime.now(UTC) + self.ahead,
             stamped=lambda: datetime.now(UTC),
         )
@@ -97,7 +97,8 @@ async def desk(counter: Any) -> AsyncIterator[Desk]:
 
 
 async def begun(counter: Any, url: str, *redemptions: str, kind: str = "product", **more: Any) -> None:
-    fulfilment = Fulfilment(url=url, timeout_seconds=1, deadline_seconds=more.pop("deadline_seconds", 3600))
+    seconds = more.pop("timeout_seconds", 1)
+    fulfilment = Fulfilment(url=url, timeout_seconds=seconds, deadline_seconds=more.pop("deadline_seconds", 3600))
     value: dict[str, Any] = {"value": None} if kind == "product" else {}
     await counter.hear(reward_published(stock=20, kind=kind, fulfilment=fulfilment, **value))
     for name in redemptions or ("r-1",):
@@ -389,22 +390,22 @@ async def test_a_slow_partner_delays_nobody_else(counter: Any, partner: Partner,
     """Twenty wait for one that says nothing; another's are asked at once, although theirs came first."""
     async with Partner(counter.vault.partner_secret).open() as quick:
         partner.always = "silent"
-        await begun(counter, partner.url, *(f"s-{number}" for number in range(20)))
+        await begun(counter, partner.url, *(f"s-{number}" for number in range(20)), timeout_seconds=30)
         fulfilment = Fulfilment(url=quick.url, timeout_seconds=1)
         await counter.hear(reward_published("fast", stock=20, kind="product", value=None, fulfilment=fulfilment))
         for name in (f"q-{number}" for number in range(6)):
             member = f"m-{name}"
             await counter.hear(redemption_requested(member, name, reward="fast"), points_held(member, name, 100))
-        desk = Desk(counter, share=Share(3, 1000))
+        desk = Desk(counter, allotment=Allotment(3, 1000))
         running = asyncio.create_task(desk.caller.run())
         try:
-            for _ in range(45):  # less than one answer of the slow one is waited for
-                await asyncio.sleep(0.02)
+            for _ in range(400):  # in less time than one answer of the slow one is waited for
+                await asyncio.sleep(0.05)
                 if await auditor.fetchval("select count(*) from sagas where state = 'fulfilled'") == 6:
                     break
             else:
                 pytest.fail("they waited for another partner")
-            assert sum(partner.asked.values()) == 3, "no more than its share is at the slow one"
+            assert sum(partner.asked.values()) == 3, "no more than its allotment is at the slow one"
             assert await auditor.fetchval("select count(*) from calls where attempts = 0") == 17
         finally:
             running.cancel()
@@ -413,13 +414,13 @@ async def test_a_slow_partner_delays_nobody_else(counter: Any, partner: Partner,
 
 async def test_no_more_in_a_second_than_a_partner_takes(counter: Any, partner: Partner) -> None:
     await begun(counter, partner.url, *(f"r-{number}" for number in range(12)))
-    desk = Desk(counter, share=Share(4, 0.001))
+    desk = Desk(counter, allotment=Allotment(4, 0.001))
     assert [await desk.ask() for _ in range(3)] == [4, 0, 0]
     await desk.outside.close()
 
 
 def test_what_a_place_may_have_comes_again_with_time() -> None:
-    places = Places(Share(3, 2.0))
+    places = Places(Allotment(3, 2.0))
     assert places.allowed(0.0) == {}
     for _ in range(3):
         places.begin("a", 0.0)
@@ -431,7 +432,7 @@ def test_what_a_place_may_have_comes_again_with_time() -> None:
     assert places.allowed(0.5) == {"a": 1, "b": 2}
     places.end("a")
     places.end("b")
-    assert places.allowed(10.0) == {}, "what has its whole share again is forgotten"
+    assert places.allowed(10.0) == {}, "what has its whole allotment again is forgotten"
 
 
 async def test_who_is_told_of_what_stands_is_found(

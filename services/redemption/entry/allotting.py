@@ -1,4 +1,4 @@
-"""How many calls a partner may have at once and in a second: each place its share, so that none delays another."""
+"""How many calls a partner may have at once and in a second: each place its allotment, so that none delays another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Allotment:
     """What a single place may have of one process."""
 
     at_once: int
@@ -22,20 +22,20 @@ class _Place:
 
 @dataclass(slots=True)
 class Places:
-    """What each place has taken of its share. Time is an argument, in seconds that only grow."""
+    """What each place has taken of its allotment. Time is an argument, in seconds that only grow."""
 
-    share: Share
+    allotment: Allotment
     _places: dict[str, _Place] = field(default_factory=dict)
 
     def allowed(self, now: float) -> dict[str, int]:
-        """Return how many more calls each place may have now; one that is not named has all of its share."""
+        """Return how many more calls each place may have now; one that is not named has all of its allotment."""
         out: dict[str, int] = {}
         for name, place in list(self._places.items()):
             self._refill(place, now)
             if not place.running and place.tokens >= self._most:
                 del self._places[name]
             else:
-                out[name] = max(0, min(self.share.at_once - place.running, int(place.tokens)))
+                out[name] = max(0, min(self.allotment.at_once - place.running, int(place.tokens)))
         return out
 
     def begin(self, name: str, now: float) -> None:
@@ -54,8 +54,8 @@ class Places:
     @property
     def _most(self) -> float:
         """A second's worth may come at once, but never less than one, nor less than may run at once."""
-        return max(1.0, self.share.per_second, float(self.share.at_once))
+        return max(1.0, self.allotment.per_second, float(self.allotment.at_once))
 
     def _refill(self, place: _Place, now: float) -> None:
-        place.tokens = min(self._most, place.tokens + (now - place.seen) * self.share.per_second)
+        place.tokens = min(self._most, place.tokens + (now - place.seen) * self.allotment.per_second)
         place.seen = now
