@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from laurel.calendars import days_after, local_date, local_midnight, months_after, zone_named
@@ -30,6 +31,7 @@ from laurel.program.segments import CompiledSegments
 from laurel.program.sharing import CompiledExchange, CompiledTransfers, compile_exchanges, compile_transfers
 from laurel.program.tiers import CompiledTiers
 from laurel.program.windows import WindowFinder
+from laurel.rounding import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -44,12 +46,25 @@ __all__ = ["REASONS", "CompiledProgram", "CompiledRule", "CompiledUnit", "RuleOu
 
 @dataclass(frozen=True, slots=True)
 class CompiledUnit:
-    """A kind of points and how long they are good unless a rule says otherwise."""
+    """A kind of points and how long they are good unless a rule says otherwise.
+
+    For each that is expected to be redeemed, all but `breakage` percent, its `value` in minor units is set aside.
+    """
 
     name: str
     scale: int
     validity: Validity
     counts_only: bool = False
+    value: Fraction | None = None
+    value_currency: str | None = None
+    breakage: int = 0
+
+    def provision(self, outstanding: int) -> int | None:
+        """Return what is set aside for so many, rounded half up once; None where nobody said what they are worth."""
+        if self.value is None:
+            return None
+        kept = max(0, outstanding) * (100 - self.breakage)
+        return scaled(kept, self.value.numerator, 100 * self.value.denominator, "half_up")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +137,7 @@ class CompiledProgram:
             currency=document.currency,
             closes_at=document.closes_at,
             exclusive_group=document.exclusive_group,
-            units={name: _unit(name, unit) for name, unit in document.units.items()},
+            units={name: _unit(name, unit, document.currency) for name, unit in document.units.items()},
             rules=rules,
             late_claim_months=document.late_claim.months,
             refill_on_return=document.returns.refill_on_return,
@@ -233,5 +248,14 @@ class CompiledProgram:
         return local_midnight(last_day + timedelta(days=1), self.zone)
 
 
-def _unit(name: str, unit: Unit) -> CompiledUnit:
-    return CompiledUnit(name, unit.scale, unit.validity or NeverExpires(kind="never"), unit.counts_only)
+def _unit(name: str, unit: Unit, currency: str) -> CompiledUnit:
+    value = unit.value
+    return CompiledUnit(
+        name,
+        unit.scale,
+        unit.validity or NeverExpires(kind="never"),
+        unit.counts_only,
+        value=None if value is None else Fraction(value.per_point),
+        value_currency=None if value is None else value.currency or currency,
+        breakage=unit.breakage,
+    )

@@ -125,8 +125,18 @@ Validity = Annotated[NeverExpires | Rolling | EndOfPeriod | Inactivity, Field(di
 LotValidity = Annotated[NeverExpires | Rolling | EndOfPeriod, Field(discriminator="kind")]
 
 
+class UnitValue(Part):
+    """What a point is set aside for: a decimal in minor units for its smallest part, such as "2" or "0.5"."""
+
+    per_point: Annotated[str, Field(pattern=PRICE_PATTERN)]
+    currency: Currency | None = None
+
+
 class Unit(Part):
     """A kind of points. `scale` says how many decimals it is shown with; every amount counts its smallest part.
+
+    `breakage` is the percentage of what is outstanding that nobody is expected to redeem; for the rest its `value` is
+    set aside.
 
     A unit that `counts_only` is no points: it counts towards a tier, is never awarded and has no balance, so it has
     no validity either.
@@ -135,6 +145,8 @@ class Unit(Part):
     scale: Annotated[int, Field(strict=True, ge=0, le=6)]
     validity: Validity | None = None
     counts_only: bool = False
+    value: UnitValue | None = None
+    breakage: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
 
 
 class Rate(Part):

@@ -21,6 +21,11 @@ def unit_faults(name: str, unit: Unit) -> Iterator[Fault]:
         yield Fault(path, "not_allowed", "what only counts does not end; the windows of tiers say how long it counts")
     if not unit.counts_only and unit.validity is None:
         yield Fault(path, "missing", "This field is required")
+    if unit.counts_only and unit.value is not None:
+        yield Fault(pointer_to(("units", name, "value")), "not_allowed", "what only counts is worth nothing")
+    if unit.breakage and unit.value is None:
+        detail = "nothing is set aside without a value, so there is nothing to leave out"
+        yield Fault(pointer_to(("units", name, "breakage")), "not_allowed", detail)
 
 
 def rule_tier_faults(rule: Rule, unit: Unit | None, tiers: Tiers | None, *, has_tiers: bool) -> Iterator[_Found]:

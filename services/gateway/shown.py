@@ -701,6 +701,6 @@ class PageShown(Shown):
 
 
 class LiabilityShown(Shown):
-    """What is outstanding."""
+    """What is outstanding of each unit; `provision` is set aside for it, and `affords` so many of each reward."""
 
     units: list[dict[str, Any]]

@@ -39,5 +39,9 @@ class RedemptionSettings(OutsideSettings, ServiceSettings):
     """How many vouchers that have ended one transaction takes."""
     call_interval_seconds: Seconds = 0.1
     """How often it is looked for partners that are to be asked to fulfil."""
-    calls_at_once: Annotated[int, Field(ge=1, le=500)] = 32
+    calls_at_once: Annotated[int, Field(ge=1, le=500)] = 64
     """How many of them one process asks at a time."""
+    calls_at_once_each: Annotated[int, Field(ge=1, le=500)] = 8
+    """How many of these may be at one partner, which is a host and port."""
+    calls_per_second_each: Annotated[float, Field(gt=0, le=10_000)] = 50.0
+    """How many in a second one process asks at one partner."""

@@ -189,8 +189,13 @@ ALWAYS = {
         select coalesce(s.program, c.program) || '/' || coalesce(s.member, c.member) || '/' || redemption,
                coalesce(s.state, 'nothing') || ', ' || case when c.program is null then 'no call' else 'a call' end
         from (select program, member, redemption, state from redemption.sagas where state = 'fulfilling') s
-        full join redemption.calls c using (program, member, redemption)
+        full join (select program, member, redemption from redemption.calls where by = '') c
+            using (program, member, redemption)
         where s.program is null or c.program is null""",
+    "a partner is told of what was taken back, and of nothing else": """
+        select c.program || '/' || c.member || '/' || redemption, coalesce(s.state, 'nothing') || ', by ' || c.by
+        from redemption.calls c left join redemption.sagas s using (program, member, redemption)
+        where c.by <> '' and s.state is distinct from 'cancelled'""",
     "decisions are numbered without gap": """
         select coalesce(s.program, d.program) || '/' || coalesce(s.member, d.member) || '/' || redemption,
                'step ' || coalesce(s.step, 0) || ', decisions ' || coalesce(d.n, 0) || ' up to '

@@ -22,6 +22,7 @@ from laurel.io.sealing import seal_again, service_key
 from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
 from services.redemption.domain.heard import VoucherEnds
+from services.redemption.entry.allotting import Allotment
 from services.redemption.entry.calling import PartnerCaller
 from services.redemption.entry.consumers import RedemptionHandler
 from services.redemption.entry.programs import KnownPrograms
@@ -189,6 +190,7 @@ async def worker(parts: Parts) -> Worker:
         health,
         interval_seconds=settings.call_interval_seconds,
         at_once=settings.calls_at_once,
+        allotment=Allotment(settings.calls_at_once_each, settings.calls_per_second_each),
     )
     return Worker(
         consumer,

@@ -77,6 +77,19 @@ async def test_fulfilled_and_refused_as_the_partner_says(town: Town, door: Door,
     assert await door.available(PROGRAM, "m-1") == 50
 
 
+async def test_the_partner_is_told_of_a_later_cancellation(town: Town, door: Door, partner: Partner) -> None:
+    await with_points(door, "m-7")
+    await door.redeem(PROGRAM, "k-7", "m-7", "ticket", id="r-7")
+    (name,) = partner.asked
+    partner.moods = ["broken"]
+    back = await door.call("POST", f"{AT}/r-7/cancel", {"by": "member", "reason": "no time"})
+    assert back["state"] == "cancelled"
+    await town.until(lambda: name in partner.cancelled, "the partner to be told")
+    assert (partner.cancelled[name]["by"], partner.told[name]) == ("member", 2)
+    await town.prove()
+    assert await door.available(PROGRAM, "m-7") == 100
+
+
 async def test_taken_back_while_the_partner_thinks(town: Town, door: Door, partner: Partner) -> None:
     await with_points(door, "m-2")
     partner.always = "pending"

@@ -53,7 +53,7 @@ async def given(door: Door, program: str, **points: int) -> None:
         if amount:
             gift = {
                 "member": member,
-                "unit": UNITS.get(program, "point"),
+                "unit": next((unit for name, unit in UNITS.items() if program.startswith(name)), "point"),
                 "amount": amount,
                 "reason": "goodwill",
                 "note": "a start",
@@ -476,3 +476,21 @@ async def test_a_sandbox_whose_clock_was_never_set_goes_by_its_members(town: Tow
     await turn(door, program, "2024-05-02T00:00:00Z")
     await door.redeem(program, "m-5", "m", "monthly")
     await town.prove()
+
+
+async def test_aa_10_what_a_billion_miles_would_buy(town: Town, door: Door) -> None:
+    """AA-10: 1,000,000,000 miles outstanding, of which a quarter is never redeemed, at 2 cents a mile."""
+    program = await copy_of(door, "aadvantage", "aa-10")
+    await given(door, program, **{f"b_{number}": 250_000_000 for number in range(4)})
+    (miles,) = (await door.call("GET", f"programs/{program}/reports/liability"))["units"]
+    assert miles["outstanding"] == 1_000_000_000
+    assert miles["provision"] == {"amount": 1_500_000_000, "currency": "USD"}
+    assert miles["affords"] == [
+        {"reward": "award-asia-pacific", "count": 16_666, "rest": 40_000},
+        {"reward": "award-domestic", "count": 40_000, "rest": 0},
+        {"reward": "award-europe", "count": 20_000, "rest": 0},
+    ]
+    # Without a value nothing is set aside; what has no fixed price is afforded by nobody.
+    await given(door, "seven-eleven", b_1=1_000)
+    (credit,) = (await door.call("GET", "programs/seven-eleven/reports/liability"))["units"]
+    assert (credit["provision"], credit["affords"]) == (None, [])

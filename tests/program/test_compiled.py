@@ -277,3 +277,25 @@ def test_the_program_shows_what_others_need() -> None:
 def test_a_program_without_rules_earns_nothing() -> None:
     program = CompiledProgram.from_document(load_program(a_document()), 1)
     assert list(program.judge(a_purchase(amount=100), {})) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "breakage", "outstanding", "amount"),
+    [("2", 25, 10**9, 1_500_000_000), ("0.5", 0, 1, 1), ("0.5", 0, 0, 0), ("0.5", 1, 1, 0), ("2", 0, -7, 0)],
+)
+def test_what_is_set_aside_is_rounded_half_up_once(value: str, breakage: int, outstanding: int, amount: int) -> None:
+    units = {
+        "point": {
+            "scale": 0,
+            "validity": {"kind": "never"},
+            "value": {"per_point": value, "currency": "USD"},
+            "breakage": breakage,
+        }
+    }
+    unit = CompiledProgram.from_document(load_program(a_document(units=units)), 1).units["point"]
+    assert (unit.provision(outstanding), unit.value_currency) == (amount, "USD")
+
+
+def test_without_a_value_nothing_is_said_to_be_set_aside() -> None:
+    unit = CompiledProgram.from_document(load_program(a_document()), 1).units["point"]
+    assert unit.provision(1_000) is None

@@ -23,6 +23,8 @@ class Partner:
         self.secret_of = secret_of
         self.asked: Counter[str] = Counter()
         self.read_back: Counter[str] = Counter()
+        self.cancelled: dict[str, dict[str, Any]] = {}
+        self.told: Counter[str] = Counter()
         self.done: dict[str, dict[str, Any]] = {}
         self.moods: list[str] = []
         self.always = "fulfil"
@@ -36,6 +38,7 @@ class Partner:
         app = web.Application()
         app.router.add_post("/orders", self._post)
         app.router.add_get("/orders/{name}", self._get)
+        app.router.add_post("/orders/{name}/cancel", self._cancel)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -81,10 +84,25 @@ class Partner:
             raise web.HTTPNotFound
         return self._answer(name, self.done[name])
 
+    async def _cancel(self, request: web.Request) -> web.StreamResponse:
+        body, name = await request.text(), request.match_info["name"]
+        told = json.loads(body)
+        Webhook(self._secrets[name]).verify(body, dict(request.headers))
+        assert told["id"] == name
+        assert request.headers["webhook-id"] == f"{name}-cancelled"
+        self.told[name] += 1
+        mood = self.moods.pop(0) if self.moods else self.always
+        if mood == "broken":
+            raise web.HTTPInternalServerError
+        if mood == "no place":
+            raise web.HTTPNotFound
+        self.cancelled[name] = told
+        return self._answer(f"{name}-cancelled", {}, mood)
+
     def _answer(self, name: str, said: dict[str, Any], mood: str = "") -> web.Response:
         body = json.dumps(said) if mood != "garbage" else "<html>"
         at = datetime.now(UTC) - (timedelta(hours=1) if mood == "late" else timedelta())
-        secret = self._secrets[name] if mood != "wrong secret" else "whsec_" + "A" * 43 + "="
+        secret = self._secrets[name.removesuffix("-cancelled")] if mood != "wrong secret" else "whsec_" + "A" * 43 + "="
         signed = name if mood != "other id" else f"{name}-of-another"
         headers = {
             "webhook-id": signed,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.errors import Problem
@@ -10,9 +13,19 @@ from services.gateway.documenting import PAGE, described
 from services.gateway.passing import path_of
 from services.gateway.reading import api_of, in_program, limit_of, path_id, query_of
 from services.gateway.shown import LiabilityShown, PageShown
+from services.gateway.store import redemptions
 
 router = APIRouter()
 
+_REWARDS: Final = 500
+
+
+class _Priced(msgspec.Struct):
+    unit: str = ""
+    price: int = 0
+
+
+_decode_price = msgspec.json.Decoder(_Priced).decode
 _MEMBER = "/v1/programs/{program}/members/{member}"
 _LISTED = {"answers": {200: PageShown}, "problems": (403, 422, 503), "query": PAGE}
 
@@ -45,7 +58,34 @@ async def get_liability(request: Request) -> Response:
     _, head = await in_program(request, "admin")
     query_of(request)
     path = path_of("v1", "programs", head.program, "reports", "liability")
-    return await api_of(request).points.ask("GET", path, request_id=request_id(request))
+    answered = await api_of(request).points.ask("GET", path, request_id=request_id(request))
+    if answered.status_code != 200:
+        return answered
+    report = msgspec.json.decode(bytes(answered.body))
+    offered = await _priced(request, head.program)
+    for unit in report.get("units", ()):
+        unit["affords"] = [
+            dict(zip(("reward", "count", "rest"), (name, *divmod(max(0, unit["outstanding"]), price)), strict=True))
+            for name, (of, price) in offered.items()
+            if of == unit["unit"]
+        ]
+    return Response(msgspec.json.encode(report), media_type="application/json")
+
+
+async def _priced(request: Request, program: str) -> dict[str, tuple[str, int]]:
+    """Return the rewards that have one price for everybody, in their order: its unit and points."""
+    found: dict[str, tuple[str, int]] = {}
+    after = ""
+    while True:
+        async with api_of(request).database.connection() as connection:
+            rows = await redemptions.rewards(connection, program, after, _REWARDS)
+        for name, document in rows:
+            terms = _decode_price(document)
+            if terms.price:
+                found[name] = (terms.unit, terms.price)
+        if len(rows) < _REWARDS:
+            return found
+        after = rows[-1][0]
 
 
 async def _of_member(request: Request, what: str) -> Response:

@@ -93,7 +93,7 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
 
     @router.get("/reports/liability")
     async def liability(program: str) -> Response:
-        return _json(await views.liability(program, programs.zone(program)))
+        return _json(_with_provisions(await views.liability(program, programs.zone(program)), programs.newest(program)))
 
     @router.post("/touched")
     async def touched(program: str, request: Request) -> Response:
@@ -119,6 +119,18 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
 
     _add_times(router, views)
     return router
+
+
+def _with_provisions(report: dict[str, Any], program: CompiledProgram | None) -> dict[str, Any]:
+    """Say what is to be set aside for what is outstanding, by the program as it is now."""
+    for each in report["units"]:
+        unit = program.units.get(each["unit"]) if program is not None else None
+        amount = unit.provision(each["outstanding"]) if unit is not None else None
+        if unit is not None and amount is not None:
+            each["provision"] = {"amount": amount, "currency": unit.value_currency}
+        else:
+            each["provision"] = None
+    return report
 
 
 def _add_times(router: APIRouter, views: Views) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +24,7 @@ CHANCES: Final = 1000
 _DOUBLED_MAX: Final = 12
 _OK: Final = range(200, 300)
 _NOT_FOUND: Final = 404
+_HAS_NO_PLACE: Final = frozenset({404, 405, 410, 501})
 
 
 class Verdict(StrEnum):
@@ -37,17 +39,24 @@ class Verdict(StrEnum):
     WRONGLY_SIGNED = "wrongly_signed"
     UNREACHABLE = "unreachable"
     ADDRESS_REFUSED = "address_refused"
+    TOLD = "told"
 
 
 class Question(StrEnum):
-    """What a partner is asked: to fulfil, or what became of that."""
+    """What a partner is asked: to fulfil, or what became of that; or it is told that it was taken back."""
 
     FULFIL = "post"
     READ_BACK = "get"
+    CANCELLED = "cancelled"
+
+    @property
+    def method(self) -> str:
+        """Return how it is asked."""
+        return "GET" if self is Question.READ_BACK else "POST"
 
     @classmethod
     def after(cls, attempts: int, verdict: str | None) -> Question:
-        """Return what to ask next. Of an attempt without a verdict nobody knows how far it came."""
+        """Return what to ask next for a fulfilment. Of an attempt without a verdict nobody knows how far it came."""
         return cls.FULFIL if attempts == 0 or verdict in _NEVER_GOT_IT else cls.READ_BACK
 
 
@@ -68,6 +77,8 @@ class Call:
     saga_at: datetime
     deadline: datetime
     delayed: bool
+    place: str = ""
+    by: str = ""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -93,6 +104,8 @@ _decode = msgspec.json.Decoder(Said).decode
 
 def read_answer(call: Call, status: int, body: bytes, *, signed: bool) -> Read:
     """Say what an answer comes to."""
+    if call.question is Question.CANCELLED:
+        return _read_told(status, signed=signed)
     if status == _NOT_FOUND and call.question is Question.READ_BACK:
         return Read(Verdict.NOT_THERE)
     if status not in _OK:
@@ -105,6 +118,20 @@ def read_answer(call: Call, status: int, body: bytes, *, signed: bool) -> Read:
         return Read(Verdict.MALFORMED, str(error)[:200])
     fault = _fault(call, said)
     return Read(Verdict.MALFORMED, fault) if fault else Read(Verdict(said.state), said=said)
+
+
+def _read_told(status: int, *, signed: bool) -> Read:
+    """Say whether a partner has heard of a cancellation. One that has no place for that need not be told again."""
+    if status in _HAS_NO_PLACE:
+        return Read(Verdict.NOT_THERE, f"answered {status}")
+    if status not in _OK:
+        return Read(Verdict.FAILED, f"answered {status}")
+    return Read(Verdict.TOLD if signed else Verdict.WRONGLY_SIGNED)
+
+
+def place_of(url: str) -> str:
+    """Return where a partner is reached, which is what its limits count by: host and port, whatever the path."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
 def _fault(call: Call, said: Said) -> str:

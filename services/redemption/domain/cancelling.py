@@ -6,6 +6,7 @@ from datetime import datetime
 
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import saga_asked_of
+from services.redemption.domain.calling import place_of
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import can_be_settled
 from services.redemption.domain.heard import CancelRedemption
@@ -28,7 +29,7 @@ def cancel(state: State, heard: CancelRedemption, moment: Moment) -> tuple[AnyFa
         cancelled = f.RedemptionCancelled(by=heard.by, correlation=moment.correlation)
         return (*release(saga, CANCELLED), *give_back(saga), cancelled, *tell_at_once(saga))
     if saga.state is SagaState.FULFILLING:
-        return _while_a_partner_is_asked(saga, heard, moment)
+        return _while_a_partner_is_asked(state, saga, heard, moment)
     if saga.state is SagaState.FULFILLED:
         return _take_back(state, saga, heard, moment)
     if saga.state is SagaState.CANCELLED:
@@ -36,7 +37,7 @@ def cancel(state: State, heard: CancelRedemption, moment: Moment) -> tuple[AnyFa
     return (cancel_refused("redemption_ended", f"It has ended as {saga.state}"),)
 
 
-def _while_a_partner_is_asked(saga: Saga, heard: CancelRedemption, moment: Moment) -> tuple[AnyFact, ...]:
+def _while_a_partner_is_asked(state: State, saga: Saga, heard: CancelRedemption, moment: Moment) -> tuple[AnyFact, ...]:
     """Wait for what the partner says; an operator decides for one that has been silent for too long."""
     if not can_be_settled(saga, heard):
         if saga.cancelling:
@@ -49,7 +50,13 @@ def _while_a_partner_is_asked(saga: Saga, heard: CancelRedemption, moment: Momen
     )
     cancelled = f.RedemptionCancelled(by=heard.by, correlation=moment.correlation)
     given = (f.PartnerDone(settled=True), *release(saga, CANCELLED), *give_back(saga))
-    return (*given, *told, cancelled, *tell_at_once(saga))
+    return (*given, *told, cancelled, *tell_partner(state, saga, heard.by), *tell_at_once(saga))
+
+
+def tell_partner(state: State, saga: Saga, by: str) -> tuple[AnyFact, ...]:
+    """Have a partner told that what it fulfilled, or may have fulfilled, is taken back."""
+    fulfilment = state.terms_of(saga).fulfilment
+    return (f.PartnerToBeTold(place=place_of(fulfilment.url), by=by),) if fulfilment is not None else ()
 
 
 def vouchers_of(state: State, saga: Saga) -> list[Voucher]:
@@ -76,7 +83,8 @@ def taken_back(state: State, saga: Saga, by: str, *, correlation: str) -> tuple[
         for each in vouchers_of(state, saga)
         if each.state is VoucherState.ISSUED
     ]
-    return (*bring_back(saga), f.RedemptionCancelled(by=by, correlation=correlation), *dead)
+    cancelled = f.RedemptionCancelled(by=by, correlation=correlation)
+    return (*bring_back(saga), cancelled, *tell_partner(state, saga, by), *dead)
 
 
 def _stands_in_the_way(voucher: Voucher, by: str, now: datetime | None) -> f.AskRefused | None:

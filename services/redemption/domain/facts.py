@@ -137,7 +137,9 @@ class FulfilmentBegun(Fact, frozen=True, tag=True):
 
 
 class PartnerAsked(Fact, frozen=True, tag=True):
-    """The partner that fulfils is to be asked, until it says what became of it."""
+    """The partner that fulfils is to be asked, at this place, until it says what became of it."""
+
+    place: str = ""
 
 
 class PartnerDelayed(Fact, frozen=True, tag=True):
@@ -149,6 +151,13 @@ class PartnerDone(Fact, frozen=True, tag=True):
 
     reference: str = ""
     settled: bool = False
+
+
+class PartnerToBeTold(Fact, frozen=True, tag=True):
+    """The partner may have fulfilled what is taken back, so it is to be told, until it says that it has heard."""
+
+    place: str
+    by: str
 
 
 class CancellationNoted(Fact, frozen=True, tag=True):
@@ -323,6 +332,7 @@ AnyFact = (
     | PartnerAsked
     | PartnerDelayed
     | PartnerDone
+    | PartnerToBeTold
     | CancellationNoted
     | RedemptionConfirmed
     | StockReserved

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from laurel.calendars import local_date, local_midnight, zone_named
 from services.redemption.domain import facts as f
 from services.redemption.domain.answering import awaits_points, check_price, saga_of
+from services.redemption.domain.calling import place_of
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.heard import (
     AskOfRedemption,
@@ -55,8 +56,9 @@ def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ..
 def finish(state: State, saga: Saga, lots: tuple[LotAmount, ...], moment: Moment) -> tuple[AnyFact, ...]:
     """Pass the point of no return, and give the member the reward, or ask the partner to."""
     begun = f.FulfilmentBegun(lots=lots)
-    if state.terms_of(saga).fulfilment is not None:
-        return (begun, f.PartnerAsked())
+    fulfilment = state.terms_of(saga).fulfilment
+    if fulfilment is not None:
+        return (begun, f.PartnerAsked(place=place_of(fulfilment.url)))
     if _vouchers_short(saga, state.terms_of(saga), moment):
         # Codes that were set aside have ended while points were asked for.
         return _sold_out(saga)

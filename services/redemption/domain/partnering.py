@@ -6,7 +6,7 @@ import base64
 import hashlib
 
 from services.redemption.domain import facts as f
-from services.redemption.domain.cancelling import cancel_refused
+from services.redemption.domain.cancelling import cancel_refused, tell_partner
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.fulfilling import complete
 from services.redemption.domain.heard import PartnerAnswered, PartnerSilent
@@ -30,7 +30,8 @@ def take_answer(state: State, heard: PartnerAnswered, moment: Moment) -> tuple[A
         return (done, *complete(saga, state.terms_of(saga), moment, elsewhere=bool(heard.codes)))
     taken = (f.StockTaken(reward=saga.reward, quantity=saga.quantity),) if saga.counted else ()
     cancelled = f.RedemptionCancelled(by=saga.cancelled_by, correlation=saga.cancelling)
-    undone = (*restore(saga, saga.cancelled_by), *bring_back(saga), cancelled, *tell_at_once(saga))
+    told = tell_partner(state, saga, saga.cancelled_by)
+    undone = (*restore(saga, saga.cancelled_by), *bring_back(saga), cancelled, *told, *tell_at_once(saga))
     return (done, *taken, f.RedemptionFulfilled(), *undone)
 
 

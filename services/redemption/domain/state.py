@@ -403,6 +403,7 @@ _APPLY: dict[type, Callable[[Saga, Any], None]] = {
     f.StockRestored: _returned,
     f.HeldForLater: _held,
     f.PartnerAsked: _stays,
+    f.PartnerToBeTold: _stays,
     f.PartnerDelayed: _partner_delayed,
     f.PartnerDone: _partner_done,
     f.CancellationNoted: _cancellation_noted,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Protocol
@@ -27,6 +27,7 @@ from laurel.io.unit import UnitOfWork
 from services.redemption.domain.calling import CHANCES, Call, Question, Read, Verdict, pause_before, read_answer
 from services.redemption.domain.heard import PartnerAnswered, PartnerSilent
 from services.redemption.domain.partnering import call_id
+from services.redemption.entry.allotting import Allotment, Places
 from services.redemption.entry.consumers import StoreOf, count, sayings_of
 from services.redemption.road import Road
 
@@ -34,6 +35,7 @@ log = logger(__name__)
 
 PART: Final = "calling"
 _ENDS: Final = frozenset({Verdict.FULFILLED, Verdict.REFUSED})
+_HEARD: Final = frozenset({Verdict.TOLD, Verdict.NOT_THERE})
 _STRANGE: Final = frozenset({Verdict.MALFORMED, Verdict.WRONGLY_SIGNED, Verdict.ADDRESS_REFUSED})
 
 ANSWERS = prometheus_client.Counter(
@@ -59,8 +61,10 @@ class Reaching(Protocol):
 class Calls(Protocol):
     """The table of partners that are to be asked."""
 
-    async def take_due(self, connection: Connection, now: datetime, limit: int) -> list[Call]:
-        """Take calls that are due."""
+    async def take_due(
+        self, connection: Connection, now: datetime, limit: int, allowed: Mapping[str, int], each: int
+    ) -> list[Call]:
+        """Take calls that are due: of the places named so many, of any other `each`."""
 
     async def keep_answer(
         self, connection: Connection, call: Call, at: datetime, status: int, verdict: str, detail: str, digest: bytes
@@ -69,6 +73,9 @@ class Calls(Protocol):
 
     async def ask_again(self, connection: Connection, call: Call, at: datetime) -> None:
         """Have it asked again then."""
+
+    async def drop_call(self, connection: Connection, call: Call) -> None:
+        """Have it asked no more."""
 
     async def overdue_calls(self, connection: Connection, now: datetime) -> int:
         """Return how many partners have been silent for too long."""
@@ -79,7 +86,11 @@ def _now() -> datetime:
 
 
 class PartnerCaller:
-    """Asks partners that are due, so many at once; each call is a task of its own, so none waits for a slow one."""
+    """Asks partners that are due, so many at once; each call is a task of its own, so none waits for a slow one.
+
+    Of the calls at once, and of those in a second, a single partner has no more than its allotment, so that one that is
+    slow, or has very many, delays nobody else's.
+    """
 
     def __init__(
         self,
@@ -94,6 +105,7 @@ class PartnerCaller:
         *,
         interval_seconds: float,
         at_once: int,
+        allotment: Allotment,
         now: Callable[[], datetime] = _now,
         stamped: Callable[[], datetime] = _now,
     ) -> None:
@@ -108,6 +120,7 @@ class PartnerCaller:
         self._health = health
         self._interval_seconds = interval_seconds
         self._at_once = at_once
+        self._places = Places(allotment)
         self._now = now
         self._stamped = stamped
         self._running: set[asyncio.Task[None]] = set()
@@ -140,11 +153,19 @@ class PartnerCaller:
         return len(taken)
 
     async def _take(self, limit: int) -> list[Call]:
+        seconds = asyncio.get_running_loop().time()
         async with self._unit.database.transaction() as connection:
-            taken = await self._calls.take_due(connection, self._now(), limit)
+            allowed = self._places.allowed(seconds)
+            taken = await self._calls.take_due(connection, self._now(), limit, allowed, self._places.allotment.at_once)
             overdue = await self._calls.overdue_calls(connection, self._now())
+        for call in taken:
+            self._places.begin(call.place, seconds)
         OVERDUE.set(overdue)
-        text = f"{overdue} redemptions wait for partners that have been silent for too long" if overdue else ""
+        text = (
+            f"{overdue} redemptions or cancellations await partners that have been silent for too long"
+            if overdue
+            else ""
+        )
         self._health.detail(PART, text)
         return taken
 
@@ -157,6 +178,8 @@ class PartnerCaller:
                 pass
         except Exception:
             log.exception("a partner's answer could not be kept; it is read back", redemption=call.key.redemption)
+        finally:
+            self._places.end(call.place)
 
     async def _kept(self, call: Call, answer: Answer | None, read: Read) -> bool:
         try:
@@ -168,9 +191,9 @@ class PartnerCaller:
         return True
 
     async def _ask(self, call: Call) -> tuple[Answer | None, Read]:
-        name = call_id(call.key)
-        body = b"" if call.question is Question.READ_BACK else _body(call, name)
-        address = call.terms.url.rstrip("/") + f"/{name}" if call.question is Question.READ_BACK else call.terms.url
+        order = call_id(call.key)
+        body = b"" if call.question is Question.READ_BACK else _body(call, order)
+        address, name = _address(call, order)
         hook = Webhook(self._secret_of(call.key.program, call.reward))
         at = self._stamped()
         headers = {
@@ -183,7 +206,7 @@ class PartnerCaller:
             headers["content-type"] = "application/json"
         try:
             answer = await self._outside.ask(
-                call.question.upper(),
+                call.question.method,
                 address,
                 body=body or None,
                 headers=headers,
@@ -216,7 +239,7 @@ class PartnerCaller:
                     codes=said.codes,
                 )
             )
-        elif now >= call.deadline and not call.delayed:
+        elif call.question is not Question.CANCELLED and now >= call.deadline and not call.delayed:
             heard.append(PartnerSilent(program=program, member=member, redemption=redemption, at=at))
         status, body = (answer.status, answer.body) if answer is not None else (0, b"")
         async with self._unit.begin() as work:
@@ -225,7 +248,9 @@ class PartnerCaller:
             work.after_commit(partial(count, announced))
             digest = hashlib.sha256(body).digest()
             await self._calls.keep_answer(work.connection, call, now, status, str(read.verdict), read.detail, digest)
-            if read.verdict not in _ENDS:
+            if call.question is Question.CANCELLED and read.verdict in _HEARD:
+                await self._calls.drop_call(work.connection, call)
+            elif read.verdict not in _ENDS:
                 again = now + pause_before(call.attempt, random.randrange(CHANCES + 1))  # noqa: S311  (nobody gains by guessing it)
                 await self._calls.ask_again(work.connection, call, again)
         ANSWERS.labels(read.verdict).inc()
@@ -233,12 +258,25 @@ class PartnerCaller:
             log.warning("a partner's answer is not believed", verdict=str(read.verdict), reward=call.reward)
 
 
-def _body(call: Call, name: str) -> bytes:
+def _address(call: Call, order: str) -> tuple[str, str]:
+    """Return where a question goes, and what it is known by: telling a cancellation is another one than the order."""
+    base = call.terms.url.rstrip("/")
+    match call.question:
+        case Question.FULFIL:
+            return call.terms.url, order
+        case Question.READ_BACK:
+            return f"{base}/{order}", order
+        case Question.CANCELLED:
+            return f"{base}/{order}/cancel", f"{order}-cancelled"
+
+
+def _body(call: Call, order: str) -> bytes:
     program, member, redemption = call.key
-    return msgspec.json.encode({
-        "id": name, "program": program, "redemption": redemption, "member": member, "reward": call.reward,
+    told = {
+        "id": order, "program": program, "redemption": redemption, "member": member, "reward": call.reward,
         "quantity": call.quantity,
-    })  # fmt: skip
+    }  # fmt: skip
+    return msgspec.json.encode({**told, "by": call.by} if call.by else told)
 
 
 def _is_signed(hook: Webhook, name: str, answer: Answer) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -10,25 +10,52 @@ import msgspec
 
 from laurel.io.database import Connection
 from services.redemption.domain import facts as f
-from services.redemption.domain.calling import Call, Question
+from services.redemption.domain.calling import Call, Question, place_of
 from services.redemption.domain.heard import Fulfilment, Terms
 from services.redemption.domain.state import SagaKey
 from services.redemption.ports import Decision
 from services.redemption.store.columns import columns
 
 _ADD: Final = """
-    insert into calls (program, member, redemption, due_at)
-    select *, now() from unnest($1::text[], $2::text[], $3::text[]) on conflict do nothing"""
+    insert into calls (program, member, redemption, place, due_at)
+    select *, now() from unnest($1::text[], $2::text[], $3::text[], $4::text[]) on conflict do nothing"""
+
+# Attempts go on where those for the fulfilment ended, also where one is under way: each has an answer of its own.
+_TELL: Final = """
+    insert into calls (program, member, redemption, place, by, due_at, attempts)
+    select k.program, k.member, k.redemption, k.place, k.by, now(),
+           greatest(k.attempts, (select max(a.attempt) from partner_answers a where a.program = k.program
+                                 and a.member = k.member and a.redemption = k.redemption))
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[])
+        as k (program, member, redemption, place, by, attempts)
+    on conflict do nothing"""
 
 _DROP: Final = """
     delete from calls c using unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
-    where c.program = k.program and c.member = k.member and c.redemption = k.redemption"""
+    where c.program = k.program and c.member = k.member and c.redemption = k.redemption
+    returning c.program, c.member, c.redemption, c.attempts"""
 
-# Who is asked is what the newest terms say, since an address may have moved; without one, what was promised.
+# Places are found one by one, however many calls lie at each, and of each no more are taken than it may have; the
+# first of every place come before the second of any. Who is asked is what the newest terms say, since an address may
+# have moved; without one, what was promised.
 _DUE: Final = """
-    select c.program, c.member, c.redemption, c.attempts, c.deadline, s.reward, s.quantity, s.at, s.delayed, a.attempt,
-           a.verdict, newest.document, promised.document
-    from calls c
+    with recursive places (place) as (
+        (select place from calls order by place limit 1)
+        union all
+        select (select c.place from calls c where c.place > p.place order by c.place limit 1)
+        from places p where p.place is not null),
+    due as (
+        select c.*, row_number() over (partition by c.place order by c.due_at) as turn
+        from places p
+        left join unnest($3::text[], $4::integer[]) as a (place, most) on a.place = p.place
+        cross join lateral (
+            select program, member, redemption, attempts, deadline, place, by, due_at from calls
+            where place = p.place and due_at <= $1 order by due_at limit coalesce(a.most, $5)
+            for update skip locked) c
+        where p.place is not null)
+    select c.program, c.member, c.redemption, c.attempts, c.deadline, c.place, c.by, s.reward, s.quantity, s.at,
+           s.delayed, a.attempt, a.verdict, newest.document, promised.document
+    from due c
     join sagas s on s.program = c.program and s.member = c.member and s.redemption = c.redemption
     join rewards promised on promised.program = s.program and promised.reward = s.reward
       and promised.version = s.reward_version
@@ -38,13 +65,12 @@ _DUE: Final = """
         select attempt, verdict from partner_answers
         where program = c.program and member = c.member and redemption = c.redemption
         order by attempt desc limit 1) a on true
-    where c.due_at <= $1 and s.state = 'fulfilling'
-    order by c.due_at limit $2 for update of c skip locked"""
+    order by c.turn, c.due_at limit $2"""
 
 _TAKE: Final = """
-    update calls c set attempts = c.attempts + 1, due_at = k.due_at, deadline = k.deadline
-    from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
-        as k (program, member, redemption, due_at, deadline)
+    update calls c set attempts = c.attempts + 1, due_at = k.due_at, deadline = k.deadline, place = k.place
+    from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[])
+        as k (program, member, redemption, due_at, deadline, place)
     where c.program = k.program and c.member = k.member and c.redemption = k.redemption"""
 
 _AGAIN: Final = """
@@ -62,13 +88,18 @@ _LEASE_SECONDS: Final = 15
 _decode = msgspec.json.Decoder(Terms).decode
 
 
-async def take_due(connection: Connection, now: datetime, limit: int) -> list[Call]:
-    """Take calls that are due; nobody else does until this process must have finished with them."""
-    rows = await connection.fetch(_DUE, now, limit)
+async def take_due(
+    connection: Connection, now: datetime, limit: int, allowed: Mapping[str, int], each: int
+) -> list[Call]:
+    """Take calls that are due; nobody else does until this process must have finished with them.
+
+    Of a place that is named in `allowed` no more than that are taken, of any other `each`.
+    """
+    rows = await connection.fetch(_DUE, now, limit, list(allowed), list(allowed.values()), each)
     calls = [_call(tuple(row), now) for row in rows]
     if calls:
         ends = [now + timedelta(seconds=call.terms.timeout_seconds + _LEASE_SECONDS) for call in calls]
-        taken = [(*call.key, end, call.deadline) for call, end in zip(calls, ends, strict=True)]
+        taken = [(*call.key, end, call.deadline, call.place) for call, end in zip(calls, ends, strict=True)]
         await connection.execute(_TAKE, *columns(taken))
     return calls
 
@@ -87,31 +118,42 @@ async def ask_again(connection: Connection, call: Call, at: datetime) -> None:
     await connection.execute(_AGAIN, *call.key, call.attempt, at)
 
 
+async def drop_call(connection: Connection, call: Call) -> None:
+    """Have it asked no more."""
+    await connection.execute(_DROP, *columns([call.key]))
+
+
 async def overdue_calls(connection: Connection, now: datetime) -> int:
     """Return how many partners have been silent for longer than they may be."""
     return int(await connection.fetchval(_OVERDUE, now))
 
 
 async def write_calls(connection: Connection, decisions: Sequence[Decision]) -> None:
-    """Add the calls that sagas have begun, and drop those that are done."""
-    begun = _keys(decisions, f.PartnerAsked)
-    done = _keys(decisions, f.PartnerDone)
-    if begun - done:
-        await connection.execute(_ADD, *columns(sorted(begun - done)))
-    if done:
-        await connection.execute(_DROP, *columns(sorted(done)))
-
-
-def _keys(decisions: Sequence[Decision], fact_type: type) -> set[SagaKey]:
-    return {
-        decision.key
-        for decision in decisions
-        if isinstance(decision.key, SagaKey) and any(isinstance(fact, fact_type) for fact in decision.facts)
-    }
+    """Add the calls that sagas have begun, drop those that are done, and have partners told what is taken back."""
+    begun: dict[SagaKey, str] = {}
+    telling: dict[SagaKey, tuple[str, str]] = {}
+    done: set[SagaKey] = set()
+    for decision in decisions:
+        for fact in decision.facts if isinstance(decision.key, SagaKey) else ():
+            assert isinstance(decision.key, SagaKey)
+            if isinstance(fact, f.PartnerAsked):
+                begun[decision.key] = fact.place
+            elif isinstance(fact, f.PartnerDone):
+                done.add(decision.key)
+            elif isinstance(fact, f.PartnerToBeTold):
+                telling[decision.key] = (fact.place, fact.by)
+    added = [(*key, place) for key, place in sorted(begun.items()) if key not in done]
+    if added:
+        await connection.execute(_ADD, *columns(added))
+    dropped = await connection.fetch(_DROP, *columns(sorted(done))) if done else []
+    attempts = {SagaKey(*row[:3]): row[3] for row in dropped}
+    if telling:
+        told = [(*key, *each, attempts.get(key, 0)) for key, each in sorted(telling.items())]
+        await connection.execute(_TELL, *columns(told))
 
 
 def _call(row: Sequence[Any], now: datetime) -> Call:
-    program, member, redemption, attempts, deadline, reward, quantity, at, delayed, *rest = row
+    program, member, redemption, attempts, deadline, _, by, reward, quantity, at, delayed, *rest = row
     answered, verdict, newest, promised = rest
     terms: Fulfilment | None = _decode(newest).fulfilment or _decode(promised).fulfilment
     assert terms is not None  # only such sagas have calls
@@ -119,7 +161,7 @@ def _call(row: Sequence[Any], now: datetime) -> Call:
     return Call(
         SagaKey(program, member, redemption),
         attempt=attempts + 1,
-        question=Question.after(attempts, known),
+        question=Question.CANCELLED if by else Question.after(attempts, known),
         terms=terms,
         reward=reward,
         quantity=quantity,
@@ -127,4 +169,6 @@ def _call(row: Sequence[Any], now: datetime) -> Call:
         saga_at=at,
         deadline=deadline or now + timedelta(seconds=terms.deadline_seconds),
         delayed=delayed,
+        place=place_of(terms.url),
+        by=by,
     )

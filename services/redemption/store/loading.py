@@ -119,9 +119,7 @@ async def load(connection: Connection, needs: Needs, press: Press) -> State:
     press.learn_keys(await _lock_members(connection, (opening - new) | {key[:2] for key in known | needs.asked}), new)
     sagas = await _lock_sagas(connection, needs.requested | known)
     # Only sagas that are under way, or taken back, may still move stock: what has ended leaves hot rewards alone.
-    waiting = [
-        saga for saga in sagas.values() if saga.state in _UNDER_WAY or (saga.key in needs.cancelled and saga.counted)
-    ]
+    waiting = [saga for saga in sagas.values() if saga.state in _UNDER_WAY or saga.key in needs.cancelled]
     drawn = needs.rewards.keys() | {saga.reward_key for saga in waiting if saga.counted}
     stock = await _lock_stock(connection, drawn, needs.published)
     await read_lots(connection, stock)

@@ -312,10 +312,14 @@ calls = Table(
     _instant("due_at"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     _instant("deadline", nullable=True),
+    Column("place", Text(collation="C"), nullable=False, server_default=text("''")),
+    _text("by"),
     PrimaryKeyConstraint("program", "member", "redemption"),
     schema=SCHEMA,
 )
+"""Partners that are to be asked, each at its place: to fulfil, or to be told `by` whom it was taken back."""
 Index("calls_due", calls.c.due_at)
+Index("calls_due_at", calls.c.place, calls.c.due_at)
 
 partner_answers = hash_partitioned(
     "partner_answers",

@@ -16,6 +16,7 @@ from laurel.io.database import Database
 from laurel.io.health import Health
 from laurel.io.reaching_out import Outside
 from services.redemption.domain.calling import CHANCES, FIRST_PAUSE_MS, PAUSE_MS_MAX, pause_before
+from services.redemption.entry.allotting import Allotment, Places
 from services.redemption.entry.calling import PartnerCaller
 from services.redemption.store import calls
 from services.redemption.store.store import PostgresStore
@@ -24,6 +25,7 @@ from services.redemption.testing import (
     points_captured,
     points_held,
     points_released,
+    points_restored,
     redemption_cancelled,
     redemption_requested,
     reward_published,
@@ -50,8 +52,15 @@ async def partner(counter: Any) -> AsyncIterator[Partner]:
 class Desk:
     """A redemption service whose clock a test moves, and its caller."""
 
-    def __init__(self, counter: Any, *, settings: Any = Anywhere()) -> None:  # noqa: B008  (a frozen tuple)
+    def __init__(
+        self,
+        counter: Any,
+        *,
+        settings: Any = Anywhere(),  # noqa: B008  (a frozen tuple)
+        allotment: Allotment = Allotment(8, 1000),  # noqa: B008  (the same)
+    ) -> None:
         self.counter = counter
+        self.allotment = allotment
         self.ahead = timedelta()
         self.health = Health()
         self.outside = Outside(settings)
@@ -69,6 +78,7 @@ class Desk:
             self.health,
             interval_seconds=0.01,
             at_once=8,
+            allotment=self.allotment,
             now=lambda: datetime.now(UTC) + self.ahead,
             stamped=lambda: datetime.now(UTC),
         )
@@ -87,7 +97,8 @@ async def desk(counter: Any) -> AsyncIterator[Desk]:
 
 
 async def begun(counter: Any, url: str, *redemptions: str, kind: str = "product", **more: Any) -> None:
-    fulfilment = Fulfilment(url=url, timeout_seconds=1, deadline_seconds=more.pop("deadline_seconds", 3600))
+    seconds = more.pop("timeout_seconds", 1)
+    fulfilment = Fulfilment(url=url, timeout_seconds=seconds, deadline_seconds=more.pop("deadline_seconds", 3600))
     value: dict[str, Any] = {"value": None} if kind == "product" else {}
     await counter.hear(reward_published(stock=20, kind=kind, fulfilment=fulfilment, **value))
     for name in redemptions or ("r-1",):
@@ -242,9 +253,12 @@ async def test_settled_while_the_partner_is_asked(desk: Desk, counter: Any, part
     assert (await row(auditor))[3] is True
     await counter.hear(redemption_cancelled("m-r-1", "r-1", "provider", settles=True))
     assert (await row(auditor))[:2] == ("cancelled", "release_asked")
-    assert await auditor.fetchval("select count(*) from calls") == 0
     await counter.hear(hold_refused("m-r-1", "r-1", 100))
     assert await findings(auditor, across=False) == []
+    # It may have fulfilled all the same, so it is told.
+    assert await desk.ask() == 1
+    assert (await verdicts(auditor))[-1] == ("cancelled", "told")
+    assert await auditor.fetchval("select count(*) from calls") == 0
 
 
 async def test_private_addresses_are_not_asked(counter: Any, partner: Partner, auditor: Any) -> None:
@@ -298,6 +312,137 @@ def test_pauses_grow_and_are_not_all_alike() -> None:
     assert pauses[0] == timedelta(milliseconds=FIRST_PAUSE_MS)
     assert pauses[-1] == timedelta(milliseconds=PAUSE_MS_MAX)
     assert pause_before(3, 0) < pause_before(3, CHANCES)
+
+
+async def taken_back(desk: Desk, counter: Any, partner: Partner, *, by: str = "member") -> str:
+    """Have something fulfilled by the partner and cancelled; returns its name there."""
+    await begun(counter, partner.url)
+    await desk.ask()
+    await counter.hear(points_captured("m-r-1", "r-1", 100))
+    await counter.hear(redemption_cancelled("m-r-1", "r-1", by))
+    await counter.hear(points_restored("m-r-1", "r-1", 100, by=by))
+    (name,) = partner.asked
+    return name
+
+
+async def test_a_partner_is_told_that_it_was_taken_back(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any
+) -> None:
+    name = await taken_back(desk, counter, partner, by="provider")
+    assert await findings(auditor, across=False) == []
+    assert await desk.ask() == 1
+    told = partner.cancelled[name]
+    assert (told["redemption"], told["member"], told["quantity"], told["by"]) == ("r-1", "m-r-1", 1, "provider")
+    assert await desk.ask(seconds=3600) == 0, "it has said that it heard"
+    assert await verdicts(auditor) == [("post", "fulfilled"), ("cancelled", "told")]
+    assert await row(auditor) == ("cancelled", "cancelled", "T-1", False)
+    assert await findings(auditor, across=False) == []
+
+
+@pytest.mark.parametrize(
+    ("mood", "verdict"), [("broken", "failed"), ("unsigned", "wrongly_signed"), ("late", "wrongly_signed")]
+)
+async def test_it_is_told_until_it_has_heard(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any, mood: str, verdict: str
+) -> None:
+    name = await taken_back(desk, counter, partner)
+    partner.moods = [mood, mood]
+    for _ in range(4):
+        await desk.ask(seconds=60)
+    assert [each for _, each in await verdicts(auditor)] == ["fulfilled", verdict, verdict, "told"]
+    assert partner.told[name] == 3
+    assert await auditor.fetchval("select count(*) from calls") == 0
+
+
+async def test_a_partner_without_a_place_for_it_is_told_once(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any
+) -> None:
+    await taken_back(desk, counter, partner)
+    partner.always = "no place"
+    for _ in range(2):
+        await desk.ask(seconds=60)
+    assert await verdicts(auditor) == [("post", "fulfilled"), ("cancelled", "not_there")]
+
+
+async def test_whoever_dies_after_telling_tells_again(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
+    name = await taken_back(desk, counter, partner)
+    with failpoints.armed(failpoints.AFTER_PARTNER), pytest.raises(failpoints.FailpointReached):
+        await desk.ask()
+    assert await desk.ask(seconds=60) == 1
+    assert partner.told[name] == 2
+    assert await auditor.fetchval("select count(*) from calls") == 0
+
+
+async def test_fulfilled_after_somebody_took_it_back_is_told_too(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any
+) -> None:
+    partner.moods = ["breaks off"]
+    await begun(counter, partner.url)
+    await desk.ask()
+    await counter.hear(redemption_cancelled("m-r-1", "r-1", "provider"))
+    await desk.ask(seconds=60)
+    assert (await row(auditor))[:2] == ("cancelled", "cancel_asked")
+    await desk.ask()
+    assert [each for _, each in await verdicts(auditor)] == ["unreachable", "fulfilled", "told"]
+
+
+async def test_a_slow_partner_delays_nobody_else(counter: Any, partner: Partner, auditor: Any) -> None:
+    """Twenty wait for one that says nothing; another's are asked at once, although theirs came first."""
+    async with Partner(counter.vault.partner_secret).open() as quick:
+        partner.always = "silent"
+        await begun(counter, partner.url, *(f"s-{number}" for number in range(20)), timeout_seconds=30)
+        fulfilment = Fulfilment(url=quick.url, timeout_seconds=1)
+        await counter.hear(reward_published("fast", stock=20, kind="product", value=None, fulfilment=fulfilment))
+        for name in (f"q-{number}" for number in range(6)):
+            member = f"m-{name}"
+            await counter.hear(redemption_requested(member, name, reward="fast"), points_held(member, name, 100))
+        desk = Desk(counter, allotment=Allotment(3, 1000))
+        running = asyncio.create_task(desk.caller.run())
+        try:
+            for _ in range(400):  # in less time than one answer of the slow one is waited for
+                await asyncio.sleep(0.05)
+                if await auditor.fetchval("select count(*) from sagas where state = 'fulfilled'") == 6:
+                    break
+            else:
+                pytest.fail("they waited for another partner")
+            assert sum(partner.asked.values()) == 3, "no more than its allotment is at the slow one"
+            assert await auditor.fetchval("select count(*) from calls where attempts = 0") == 17
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_no_more_in_a_second_than_a_partner_takes(counter: Any, partner: Partner) -> None:
+    await begun(counter, partner.url, *(f"r-{number}" for number in range(12)))
+    desk = Desk(counter, allotment=Allotment(4, 0.001))
+    assert [await desk.ask() for _ in range(3)] == [4, 0, 0]
+    await desk.outside.close()
+
+
+def test_what_a_place_may_have_comes_again_with_time() -> None:
+    places = Places(Allotment(3, 2.0))
+    assert places.allowed(0.0) == {}
+    for _ in range(3):
+        places.begin("a", 0.0)
+    places.begin("b", 0.0)
+    assert places.allowed(0.0) == {"a": 0, "b": 2}
+    places.end("a")
+    places.end("a")
+    assert places.allowed(0.0) == {"a": 0, "b": 2}, "it has had all of this second"
+    assert places.allowed(0.5) == {"a": 1, "b": 2}
+    places.end("a")
+    places.end("b")
+    assert places.allowed(10.0) == {}, "what has its whole allotment again is forgotten"
+
+
+async def test_who_is_told_of_what_stands_is_found(
+    counter: Any, partner: Partner, database: Database, auditor: Any
+) -> None:
+    await begun(counter, partner.url)
+    async with database.transaction() as connection:
+        await connection.execute("update calls set by = 'member'")
+    found = {each.proof for each in await findings(auditor, across=False, at_rest=False)}
+    assert "a partner is told of what was taken back, and of nothing else" in found
 
 
 @pytest.mark.parametrize("damage", ["delete from calls", "update calls set redemption = 'r-9'"])
