@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from laurel.contracts.envelope import Said
-from laurel.contracts.points import LotAmount, WalletEvent
+from laurel.contracts.points import CounterSeen, LotAmount, WalletEvent
 from laurel.values import Id, Name, NotNegative, Positive, ProgramId, Reference, Text, Version
 
 Direction = Literal["sent", "received"]
@@ -90,7 +90,7 @@ class MemberMerged(WalletEvent):
     """The account became a part of `other`, or `other` of this one, which answers for both from now on.
 
     It is said again where something comes to the merged one later, such as points of a hold that is cancelled: `merge`
-    then names what brought them.
+    then names what brought them. `counters` are those of the survivor that moved.
     """
 
     TYPE: ClassVar[str] = "member.merged.v1"
@@ -99,10 +99,14 @@ class MemberMerged(WalletEvent):
     role: Literal["merged", "survivor"]
     other: Id
     other_version: Version = 0
+    counters: list[CounterSeen] = Field(default_factory=list)
 
 
 class MemberUnmerged(WalletEvent):
-    """The account is one of its own again, with what was left of what it had brought; or `other` is."""
+    """The account is one of its own again, with what was left of what it had brought; or `other` is.
+
+    `counters` are those of the survivor that moved.
+    """
 
     TYPE: ClassVar[str] = "member.unmerged.v1"
 
@@ -110,6 +114,7 @@ class MemberUnmerged(WalletEvent):
     role: Literal["merged", "survivor"]
     other: Id
     other_version: Version = 0
+    counters: list[CounterSeen] = Field(default_factory=list)
 
 
 class MergeRefused(WalletEvent):

@@ -8,7 +8,7 @@ complete.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -75,6 +75,7 @@ class Expected(CasePart):
     among its `awards`. `tier` is where the member stands; an `until` of null there says that no day is fixed.
     `vouchers` are all that the member's points became so far, the oldest first.
     `segments` are those that the member belongs to, complete once mentioned, with whether each is the primary one.
+    `others` says what other members of the case have.
     """
 
     awards: dict[RuleId, Positive] | None = None
@@ -88,6 +89,7 @@ class Expected(CasePart):
     tier: StandsAs | None = None
     vouchers: tuple[VoucherSeen, ...] | None = None
     segments: dict[RuleId, bool] | None = None
+    others: dict[Id, dict[UnitName, Balance]] | None = None
     refused: str | None = None
 
 
@@ -100,10 +102,44 @@ class Using(CasePart):
 
 
 class Spending(CasePart):
-    """Points held and captured in one go."""
+    """Points held and captured in one go, by the member of the case unless another is named."""
 
+    member: Id | None = None
     unit: UnitName
     amount: Positive
+    at: Instant
+
+
+class Giving(CasePart):
+    """Points that a member gives to another."""
+
+    from_: Annotated[Id, Field(alias="from")] = "m-1"
+    to: Id
+    unit: UnitName
+    amount: Positive
+    at: Instant
+
+
+class HouseholdSet(CasePart):
+    """Who shares a wallet from then on; whoever is named no more is alone."""
+
+    members: Annotated[tuple[Id, ...], Field(min_length=1)]
+    pooling: bool = True
+    at: Instant
+
+
+class Merging(CasePart):
+    """An account that becomes a part of another."""
+
+    member: Id
+    into: Id = "m-1"
+    at: Instant
+
+
+class Unmerging(CasePart):
+    """One that is a part no more."""
+
+    member: Id
     at: Instant
 
 
@@ -117,7 +153,7 @@ class Matching(CasePart):
 
 
 class Step(CasePart):
-    """Exactly one of an activity, a spending, a voucher's use, a match and a wait, and what is expected after it.
+    """Exactly one deed, such as an activity, a spending or a wait, and what is expected after it.
 
     An activity is reported when it happens, or later: at `reported_at`. What is credited to another who paid is not
     among the awards of the member.
@@ -128,13 +164,21 @@ class Step(CasePart):
     spend: Spending | None = None
     use: Using | None = None
     match: Matching | None = None
+    transfer: Giving | None = None
+    household: HouseholdSet | None = None
+    merge: Merging | None = None
+    unmerge: Unmerging | None = None
     wait_until: Instant | None = None
     expect: Expected
 
 
+DEEDS: Final = ("activity", "spend", "use", "match", "transfer", "household", "merge", "unmerge", "wait_until")
+"""What a step may be."""
+
+
 def _one_deed(step: Step) -> Step:
-    if sum(deed is not None for deed in (step.activity, step.spend, step.use, step.match, step.wait_until)) != 1:
-        raise PydanticCustomError("one_of", "A step has exactly one of activity, spend, use, match and wait_until")
+    if sum(getattr(step, deed) is not None for deed in DEEDS) != 1:
+        raise PydanticCustomError("one_of", f"A step has exactly one of {', '.join(DEEDS[:-1])} and {DEEDS[-1]}")
     if step.reported_at is not None and step.activity is None:
         raise PydanticCustomError("not_allowed", "Only an activity is reported")
     return step
@@ -150,15 +194,33 @@ class Member(CasePart):
 class Case(CasePart):
     """One worked example. `changes` are made to a copy of the program first: values by JSON Pointer, null removes.
 
-    `friends` are others whom the member of the case has referred. An activity may be theirs: then it says `member`.
+    `friends` are others whom the member of the case, `m-1`, has referred, `members` are more of the program's. An
+    activity or a spending may be theirs: then it says `member`.
     """
 
     case: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")]
     says: Annotated[str, Field(min_length=1)]
     member: Member = Member()
     friends: tuple[Id, ...] = ()
+    members: dict[Id, Member] = {}
     changes: dict[str, Any] = {}
     steps: Annotated[tuple[Annotated[Step, AfterValidator(_one_deed)], ...], Field(min_length=1)]
+
+
+def _known_members(case: Case) -> Case:
+    """Refuse a name that is nobody's in the case."""
+    known = {"m-1", *case.friends, *case.members}
+    for step in case.steps:
+        said = [(step.activity or {}).get("member"), *(step.expect.others or {})]
+        said += [step.spend.member] if step.spend is not None else []
+        said += [step.transfer.from_, step.transfer.to] if step.transfer is not None else []
+        said += step.household.members if step.household is not None else ()
+        said += [step.merge.member, step.merge.into] if step.merge is not None else []
+        said += [step.unmerge.member] if step.unmerge is not None else []
+        for name in said:
+            if name is not None and name not in known:
+                raise PydanticCustomError("unknown_reference", f"There is no member {name} in the case")
+    return case
 
 
 class CasesFile(CasePart):
@@ -166,7 +228,7 @@ class CasesFile(CasePart):
 
     program: ProgramId
     clock: Literal["manual"] = "manual"
-    cases: Annotated[tuple[Case, ...], Field(min_length=1)]
+    cases: Annotated[tuple[Annotated[Case, AfterValidator(_known_members)], ...], Field(min_length=1)]
 
 
 def load_cases(text: str) -> CasesFile:

@@ -21,8 +21,20 @@ from laurel.errors import Refused
 from laurel.program.bases import basis_of
 from laurel.program.belonging_on_paper import SegmentsOnPaper
 from laurel.program.cases import changed
-from laurel.program.climbing import Climber, Counted, count, judged, match_tier, review, take_back
+from laurel.program.climbing import (
+    Climber,
+    Counted,
+    count,
+    join,
+    joined_counts,
+    judged,
+    match_tier,
+    part,
+    review,
+    take_back,
+)
 from laurel.program.compiled import CompiledProgram
+from laurel.program.rehearsing_sharing import Sharing
 from laurel.program.rehearsing_vouchers import Vouchers, voucher_differences
 from laurel.program.returning import NOTHING_RETURNED, Returned, basis_less_returns, plus_return
 from laurel.program.rules import EVENT
@@ -51,14 +63,18 @@ def rehearse(program: CompiledProgram, case: Case) -> list[str]:
     if case.changes:
         program = CompiledProgram.from_document(changed(program.document, case.changes), program.version)
     enrolled_at = case.member.enrolled_at or instant_of(case.steps[0])
-    stage = _Stage(program, case.member, enrolled_at)
-    friends = {name: _Stage(program, type(case.member)(), enrolled_at) for name in case.friends}
-    for friend in friends.values():
-        friend.town, friend.referred_by = {MEMBER: stage}, MEMBER
+    stages = {MEMBER: Stage(program, case.member, enrolled_at)}
+    stages |= {name: Stage(program, type(case.member)(), enrolled_at) for name in case.friends}
+    stages |= {name: Stage(program, each, each.enrolled_at or enrolled_at) for name, each in case.members.items()}
+    for name, stage in stages.items():
+        stage.town = {other: its for other, its in stages.items() if other != name}
+    for name in case.friends:
+        stages[name].referred_by = MEMBER
+    town = Town(stages, Sharing(program, stages))
     return [
         f"{case.case}, step {number}: {said}"
         for number, step in enumerate(case.steps, 1)
-        for said in _differences(stage.play(step, friends.get(str((step.activity or {}).get("member")))), step.expect)
+        for said in _differences(town.play(step), step.expect)
     ]
 
 
@@ -68,7 +84,7 @@ def instant_of(step: Step) -> datetime:
         return step.reported_at
     if step.activity is not None:
         return datetime.fromisoformat(step.activity["occurred_at"])
-    for deed in (step.spend, step.use, step.match):
+    for deed in (step.spend, step.use, step.match, step.transfer, step.household, step.merge, step.unmerge):
         if deed is not None:
             return deed.at
     assert step.wait_until is not None
@@ -76,7 +92,9 @@ def instant_of(step: Step) -> datetime:
 
 
 @dataclass(slots=True, eq=False)
-class _Lot:
+class PaperLot:
+    """Points of one award."""
+
     rule: CompiledRule
     granted: int
     remaining: int
@@ -92,14 +110,14 @@ class _Lot:
 class _Posted:
     activity: Activity
     granted: dict[str, int] = field(default_factory=dict)
-    lots: dict[str, list[_Lot]] = field(default_factory=dict)
+    lots: dict[str, list[PaperLot]] = field(default_factory=dict)
     refused: dict[str, tuple[CompiledCap, int]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     returned: Returned = NOTHING_RETURNED
     member: Mapping[str, Any] = field(default_factory=dict)
     counted: dict[str, QualifyingCounted] = field(default_factory=dict)
     counted_in: int = 0
-    shares: list[tuple[str, _Stage]] = field(default_factory=list)
+    shares: list[tuple[str, Stage]] = field(default_factory=list)
 
     def counted_by(self, rule: str, amount: int) -> list[tuple[QualifyingCounted, int]]:
         """Return what comes back of what a rule counted towards tiers, if it did."""
@@ -121,14 +139,69 @@ class _Seen:
     tier: dict[str, Any] = field(default_factory=dict)
     vouchers: list[dict[str, Any]] = field(default_factory=list)
     segments: dict[str, bool] = field(default_factory=dict)
+    others: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     refused: str | None = None
 
 
-class _Stage:
+class Town:
+    """All members of a case. What the one it is about sees is what a step is compared with."""
+
+    def __init__(self, stages: Mapping[str, Stage], sharing: Sharing) -> None:
+        self._stages = stages
+        self._sharing = sharing
+
+    def play(self, step: Step) -> _Seen:
+        """Do what a step says; return what came of it for the member, and how the others stand."""
+        at, main, name = instant_of(step), self._stages[MEMBER], self._who(step)
+        for other, stage in self._stages.items():
+            if stage is not main and other not in self._sharing.into:
+                stage.arrive(at)
+        if name is None:
+            seen = main.witness(at, lambda: self._share(step))
+        else:
+            if step.spend is not None:
+                main.arrive(at)
+                self._sharing.lend(name, step.spend.unit, step.spend.amount)
+            actor = self._stages[name]
+            seen = main.play(step) if actor is main else main.witness(at, lambda: actor.play(step).refused)
+            if name in self._sharing.into:
+                self._sharing.pass_on(name)
+                main.tell(seen)
+        seen.others = {name: stage.balances() for name, stage in self._stages.items() if stage is not main}
+        return seen
+
+    def _who(self, step: Step) -> str | None:
+        """Return whose step it is: an account that is a part of another answers for its own past alone."""
+        if step.transfer or step.household or step.merge or step.unmerge:
+            return None
+        if step.spend is not None:
+            return self._sharing.survivor(step.spend.member or MEMBER)
+        activity = step.activity or {}
+        for name in self._sharing.into:
+            if self._stages[name].knows(activity.get("of")):
+                return name
+        return self._sharing.survivor(str(activity.get("member", MEMBER)))
+
+    def _share(self, step: Step) -> str | None:
+        try:
+            if step.transfer is not None:
+                self._sharing.give(step.transfer)
+            elif step.household is not None:
+                self._sharing.settle(step.household)
+            elif step.merge is not None:
+                self._sharing.merge(step.merge)
+            elif step.unmerge is not None:
+                self._sharing.unmerge(step.unmerge.member, step.unmerge.at)
+        except Refused as refusal:
+            return refusal.code
+        return None
+
+
+class Stage:
     """The member's lots, what it owes, and where it stands."""
 
     def __init__(self, program: CompiledProgram, member: Member, enrolled_at: datetime) -> None:
-        self._enrolled_at = enrolled_at
+        self.enrolled_at = enrolled_at
         self._book = TierBook()
         self._steps = 0
         self._at = enrolled_at
@@ -137,31 +210,39 @@ class _Stage:
         self._posted: dict[str, _Posted] = {}
         self._credited: set[str] = set()
         self._drawn: dict[str, int] = {}
-        self._lots: list[_Lot] = []
-        self._owed: dict[str, int] = dict.fromkeys(program.units, 0)
-        self._lapse_at: dict[str, datetime] = {}
+        self._lots: list[PaperLot] = []
+        self.owed: dict[str, int] = dict.fromkeys(program.units, 0)
+        self.lapse_at: dict[str, datetime] = {}
         self._funded: dict[CompiledRule, int] = {}
         self._vouchers = Vouchers(program, enrolled_at)
         self._segments = SegmentsOnPaper(program, enrolled_at, self._by_day)
-        self.town: dict[str, _Stage] = {}
+        self.town: dict[str, Stage] = {}
         self.referred_by: str | None = None
         birthdays = program.birthdays
         self._birthday = birthdays.next_after(member.attributes, enrolled_at) if birthdays is not None else None
         self._received = _Seen()
         self._shares: dict[str, _Posted] = {}
         self._bonuses: dict[tuple[CompiledRule, Window], _Posted] = {}
+        self._parts: list[Stage] = []
 
-    def play(self, step: Step, friend: _Stage | None = None) -> _Seen:
-        """Do what a step says, or have a friend do it; return what came of it for the member."""
+    def arrive(self, at: datetime) -> None:
+        """Let time pass up to an instant."""
+        self._at = max(self._at, at)
+        self._pass_time()
+        self._expire(self._at)
+        self._look(self._at)
+
+    def witness(self, at: datetime, deed: Callable[[], str | None]) -> _Seen:
+        """Have something done that is not this member's alone; return what came of it for this member."""
         seen = self._received = _Seen()
-        if friend is not None:
-            self._at = max(self._at, instant_of(step))
-            self._pass_time()
-            self._expire(self._at)
-            self._look(self._at)
-            seen.refused = friend.play(step).refused
-            self._tell(seen)
-            return seen
+        self.arrive(at)
+        seen.refused = deed()
+        self.tell(seen)
+        return seen
+
+    def play(self, step: Step) -> _Seen:
+        """Do what a step says; return what came of it."""
+        seen = self._received = _Seen()
         self._steps += 1
         self._at = max(self._at, instant_of(step))
         self._pass_time()
@@ -182,7 +263,7 @@ class _Stage:
                 self._expire(step.wait_until)
         except Refused as refusal:
             seen.refused = refusal.code
-        self._tell(seen)
+        self.tell(seen)
         return seen
 
     def _pass_time(self) -> None:
@@ -191,31 +272,75 @@ class _Stage:
             self._expire(due_at)
             self._look(due_at)
             for unit in self._program.units:
-                self._vouchers.convert(unit, self._in_order(unit), due_at)
+                self._vouchers.convert(unit, self.in_order(unit), due_at)
         self._look(self._at)
         self._segments.pass_time(self._at)
 
-    def _tell(self, seen: _Seen) -> None:
+    def tell(self, seen: _Seen) -> None:
         """Say how the member stands."""
-        seen.balances = {
-            unit: {
-                "available": self._available(unit),
-                "owed": self._owed[unit],
-                "pending": sum(lot.pending for lot in self._lots if lot.rule.unit == unit),
-            }
-            for unit in self._program.units
-        }
+        seen.balances = self.balances()
         seen.billed = self._billed()
         self._look(self._at)
         seen.tier = self._stands()
         seen.vouchers = self._vouchers.seen(self._at)
         seen.segments = self._segments.seen()
 
+    def balances(self) -> dict[str, dict[str, int]]:
+        """Return what the member has of each unit."""
+        return {
+            unit: {
+                "available": self.available(unit),
+                "owed": self.owed[unit],
+                "pending": sum(lot.pending for lot in self._lots if lot.rule.unit == unit),
+            }
+            for unit in self._program.units
+        }
+
+    def knows(self, activity: str | None) -> bool:
+        """Say whether an activity was this account's own."""
+        return activity in self._posted
+
+    def happened(self) -> list[_Posted]:
+        """Return what the account was credited for."""
+        return list(self._posted.values())
+
+    def waits(self) -> bool:
+        """Say whether any points are pending."""
+        return any(lot.pending for lot in self._lots)
+
+    def let_go(self, lots: Sequence[PaperLot]) -> None:
+        """Have these lots no more."""
+        self._lots = [lot for lot in self._lots if lot not in lots]
+
+    def take_in(self, unit: str, lots: Sequence[PaperLot], lapse_at: datetime | None) -> None:
+        """Have lots of another, which last here as long as they did there, and pay what is owed."""
+        self._lots += lots
+        if lots and lapse_at is not None:
+            self.lapse_at[unit] = max(lapse_at, self.lapse_at.get(unit, lapse_at))
+        for lot in lots:
+            self._pay(lot)
+
+    def absorb(self, other: Stage, at: datetime) -> None:
+        """Count what another account has counted, and stand where the better of the two stood."""
+        self._steps += 1
+        self._parts.append(other)
+        climber, theirs = self._climber(), other._climber()
+        if climber is not None and theirs is not None:
+            self._move(join(climber, theirs, at))
+
+    def part_from(self, other: Stage, at: datetime) -> None:
+        """Count it no more."""
+        self._steps += 1
+        self._parts.remove(other)
+        climber = self._climber()
+        if climber is not None:
+            self._move(part(climber, joined_counts(other._book, climber.enrolled, sign=-1), at))
+
     def _by_day(self) -> dict[tuple[str, date], int]:
         """Add up what counts towards segments, less what came back."""
         units = {rule.id: rule.unit for rule in self._program.rules if rule.to is None}
         found: dict[tuple[str, date], int] = {}
-        for posted in self._posted.values():
+        for posted in (*self._posted.values(), *(each for other in self._parts for each in other.happened())):
             day = local_date(posted.activity.occurred_at, self._program.zone)
             for rule, amount in posted.granted.items():
                 if rule not in units:
@@ -225,7 +350,7 @@ class _Stage:
 
     def _climber(self) -> Climber | None:
         tiers = self._program.tiers
-        return None if tiers is None else Climber(tiers, self._book, self._enrolled_at, self._steps)
+        return None if tiers is None else Climber(tiers, self._book, self.enrolled_at, self._steps)
 
     def _move(self, facts: Sequence[AnyTierFact]) -> None:
         for fact in facts:
@@ -333,7 +458,7 @@ class _Stage:
             if self._program.keeps_alive(unit, activity.type):
                 lapse_at = self._program.lapses_at(unit, activity.occurred_at)
                 assert lapse_at is not None
-                self._lapse_at[unit] = max(lapse_at, self._lapse_at.get(unit, lapse_at))
+                self.lapse_at[unit] = max(lapse_at, self.lapse_at.get(unit, lapse_at))
 
     def _earn(self, outcome: RuleOutcome, posted: _Posted, others: Mapping[str, str], seen: _Seen) -> None:
         """Let a rule give what it computed: to another, towards a tier, or as points within the caps."""
@@ -358,7 +483,7 @@ class _Stage:
         """Say why a rule with a threshold does not earn; once it does, it has in this window."""
         if rule.threshold is None:
             return ""
-        window = self._window(rule.threshold.window, posted.activity)
+        window = self.window(rule.threshold.window, posted.activity)
         if (rule, window) in self._bonuses:
             return "limit_reached"
         if self._added_up(rule.threshold, window, posted) < rule.threshold.reaches:
@@ -372,7 +497,7 @@ class _Stage:
         return sum(
             amount
             for each in inside
-            if self._window(threshold.window, each.activity) == window
+            if self.window(threshold.window, each.activity) == window
             for rule, amount in each.granted.items()
             if rule in threshold.of
         )
@@ -418,8 +543,8 @@ class _Stage:
     def _grant(self, rule: CompiledRule, amount: int, posted: _Posted, seen: _Seen) -> None:
         earned_at = posted.activity.occurred_at
         expires_at = self._program.expires_at(rule, earned_at)
-        lot = _Lot(rule, amount, amount, earned_at, expires_at)
-        if rule.pending is not None:
+        lot = PaperLot(rule, amount, amount, earned_at, expires_at)
+        if rule.pending is not None and self._waits_with(rule.pending.awaits, posted.lots.get(rule.id), posted):
             lot.pending, lot.remaining, lot.awaits = amount, 0, rule.pending.awaits
             lot.available_at = self._program.available_at(rule, earned_at)
         self._lots.append(lot)
@@ -431,24 +556,30 @@ class _Stage:
         self._funded[rule] = self._funded.get(rule, 0) + amount
         self._pay(lot)
 
-    def _pay(self, lot: _Lot) -> None:
-        paid = min(self._owed[lot.rule.unit], lot.remaining)
-        lot.remaining -= paid
-        self._owed[lot.rule.unit] -= paid
+    def _waits_with(self, awaits: str, others: Sequence[PaperLot] | None, posted: _Posted) -> bool:
+        """Say whether an award waits; a refill of what is known already does as long as the rest of it."""
+        if awaits == "date" or posted.activity.id not in self._posted:
+            return True
+        return any(lot.pending for lot in others) if others else awaits == "approval"
 
-    def _release(self, ripe: Callable[[_Lot], bool]) -> None:
+    def _pay(self, lot: PaperLot) -> None:
+        paid = min(self.owed[lot.rule.unit], lot.remaining)
+        lot.remaining -= paid
+        self.owed[lot.rule.unit] -= paid
+
+    def _release(self, ripe: Callable[[PaperLot], bool]) -> None:
         """Let pending points count, which pays what is owed first."""
         for lot in self._lots:
             if lot.pending and ripe(lot):
                 lot.remaining, lot.pending = lot.remaining + lot.pending, 0
                 self._pay(lot)
 
-    def _is_awaited(self, lot: _Lot, activity: Activity) -> bool:
+    def _is_awaited(self, lot: PaperLot, activity: Activity) -> bool:
         """Say whether an activity is the one that a lot awaits: the one it names, or any of its type."""
         of = self._posted.get(activity.of or "")
         return activity.of is None or (of is not None and any(lot in lots for lots in of.lots.values()))
 
-    def _sharing(self, activity: Activity) -> list[_Stage]:
+    def _sharing(self, activity: Activity) -> list[Stage]:
         """Return those who got something for the activity that this one names."""
         named = self._posted.get(activity.of or "")
         return [] if named is None else [other for _, other in named.shares]
@@ -506,17 +637,24 @@ class _Stage:
         """What a cap leaves, by adding up everything that was granted and not taken back."""
         if cap.reason == "balance_cap":
             limit = cap.limit(self._attributes)
-            return None if limit is None else limit - self._available(cap.unit) + self._owed[cap.unit]
+            return None if limit is None else limit - self.available(cap.unit) + self.owed[cap.unit]
         if cap.window is None:
             limit = cap.limit(self._attributes)
             return None if limit is None else limit - self._granted_by([posted], cap)
-        window = self._window(cap.window, posted.activity)
+        window = self.window(cap.window, posted.activity)
         limit = cap.limit(self._attributes, window)
         return None if limit is None else limit - self._granted_in(cap, window) - self._not_yet(posted, cap)
 
     def _granted_in(self, cap: CompiledCap, window: Window) -> int:
         assert cap.window is not None
-        inside = [each for each in self._posted.values() if self._window(cap.window, each.activity) == window]
+        inside = [each for each in self._posted.values() if self.window(cap.window, each.activity) == window]
+        for other in self._parts:
+            # An account year of another is counted where it began.
+            inside += [
+                each
+                for each in other.happened()
+                if self.window(cap.window, each.activity, other.window(cap.window, each.activity)) == window
+            ]
         return self._granted_by(inside, cap)
 
     def _not_yet(self, posted: _Posted, cap: CompiledCap) -> int:
@@ -527,20 +665,25 @@ class _Stage:
         rules = {rule.id for rule in self._program.rules if cap.covers(rule)}
         return sum(amount for each in postings for rule, amount in each.granted.items() if rule in rules)
 
-    def _window(self, kind: WindowKind, activity: Activity) -> Window:
-        return self._program.windows.of(kind, activity.occurred_at, enrolled_at=self._enrolled_at, store=activity.store)
+    def window(self, kind: WindowKind, activity: Activity, of_another: Window | None = None) -> Window:
+        """Return the window in which an activity counts; one `of_another` account as it is counted here."""
+        if of_another is not None and kind != "account_year":
+            return of_another
+        if of_another is not None:
+            return self._program.windows.of(kind, of_another.start, enrolled_at=self.enrolled_at)
+        return self._program.windows.of(kind, activity.occurred_at, enrolled_at=self.enrolled_at, store=activity.store)
 
     def _spent(self, activity: Activity) -> list[int]:
         spent = []
         for rule in self._program.limited:
             assert rule.limit is not None
-            window = self._window(rule.limit.window, activity)
+            window = self.window(rule.limit.window, activity)
             counts = rule.limit.of_activities
             same = [
                 each
                 for each in self._posted.values()
                 if (each.activity.type in rule.on if counts else rule.id in each.used)
-                and self._window(rule.limit.window, each.activity) == window
+                and self.window(rule.limit.window, each.activity) == window
             ]
             if len(same) >= rule.limit.times:
                 spent.append(rule.index)
@@ -549,7 +692,7 @@ class _Stage:
     def _count(self, activity: Activity, seen: _Seen) -> None:
         for cap in self._program.caps:
             if cap.window is not None:
-                seen.counted[cap.name] = self._granted_in(cap, self._window(cap.window, activity))
+                seen.counted[cap.name] = self._granted_in(cap, self.window(cap.window, activity))
 
     def _ended(self, activity: Activity) -> frozenset[str]:
         """Return the rules that give less because an activity ends early what another began."""
@@ -625,9 +768,9 @@ class _Stage:
     def _refill(self, cap: CompiledCap, back: _Posted, room: int, seen: _Seen) -> None:
         """Grant what the cap had refused in the window of what came back, oldest first, then by rule."""
         assert cap.window is not None
-        window = self._window(cap.window, back.activity)
+        window = self.window(cap.window, back.activity)
         for posted in sorted(self._posted.values(), key=lambda each: each.activity.occurred_at):
-            if self._window(cap.window, posted.activity) != window:
+            if self.window(cap.window, posted.activity) != window:
                 continue
             for rule in sorted(self._program.rules, key=lambda rule: rule.id):
                 refused_by, left = posted.refused.get(rule.id, (None, 0))
@@ -640,7 +783,7 @@ class _Stage:
                     room -= amount
                     self._grant(rule, amount, posted, seen)
 
-    def _claw_back(self, own: Sequence[_Lot], amount: int) -> dict[str, int]:
+    def _claw_back(self, own: Sequence[PaperLot], amount: int) -> dict[str, int]:
         unit = own[0].rule.unit
         missing, expired = amount, 0
         for source in own:
@@ -656,17 +799,17 @@ class _Stage:
             source.expired -= part
             expired += part
             missing -= part
-        for source in self._in_order(unit):
+        for source in self.in_order(unit):
             part = min(source.remaining, missing)
             source.remaining -= part
             missing -= part
-        self._owed[unit] += missing
+        self.owed[unit] += missing
         return {"amount": amount, "taken": amount - expired - missing, "expired": expired, "owed": missing}
 
     def _spend(self, unit: str, amount: int) -> None:
-        if amount > self._available(unit):
+        if amount > self.available(unit):
             raise Refused("insufficient_points")
-        for lot in self._in_order(unit):
+        for lot in self.in_order(unit):
             part = min(lot.remaining, amount)
             lot.remaining -= part
             amount -= part
@@ -696,14 +839,14 @@ class _Stage:
             self._give_up([lot for lot in ended if self._ends_waiting(lot) == first])
         self._come_and_go(at)
 
-    def _ends_waiting(self, lot: _Lot) -> datetime:
+    def _ends_waiting(self, lot: PaperLot) -> datetime:
         return _FOR_EVER if lot.awaits == "date" else self._end_of(lot) or _FOR_EVER
 
-    def _end_of(self, lot: _Lot) -> datetime | None:
-        lapse_at = self._lapse_at.get(lot.rule.unit)
+    def _end_of(self, lot: PaperLot) -> datetime | None:
+        lapse_at = self.lapse_at.get(lot.rule.unit)
         return lot.expires_at if lapse_at is None else lapse_at
 
-    def _give_up(self, ended: Sequence[_Lot]) -> None:
+    def _give_up(self, ended: Sequence[PaperLot]) -> None:
         """Let nothing be left of pending points, activity by activity, nor of what caps refused of the same awards."""
         for share in self._shares.values():
             for lot in self._lots_of(share, ended):
@@ -727,7 +870,7 @@ class _Stage:
                     self._refill(cap, posted, freed[cap.name], _Seen())
 
     @staticmethod
-    def _lots_of(posted: _Posted, among: Sequence[_Lot]) -> list[_Lot]:
+    def _lots_of(posted: _Posted, among: Sequence[PaperLot]) -> list[PaperLot]:
         return [lot for lots in posted.lots.values() for lot in lots if lot in among]
 
     def _come_and_go(self, at: datetime) -> None:
@@ -738,11 +881,11 @@ class _Stage:
                 lot.expired += lot.remaining
                 lot.remaining = 0
 
-    def _in_order(self, unit: str) -> Sequence[_Lot]:
+    def in_order(self, unit: str) -> Sequence[PaperLot]:
         lots = [lot for lot in self._lots if lot.rule.unit == unit and lot.remaining]
         return sorted(lots, key=lambda lot: (lot.expires_at or _FOR_EVER, lot.earned_at))
 
-    def _available(self, unit: str) -> int:
+    def available(self, unit: str) -> int:
         return sum(lot.remaining for lot in self._lots if lot.rule.unit == unit)
 
     def _billed(self) -> dict[str, int]:
@@ -769,6 +912,9 @@ def _differences(seen: _Seen, expected: Expected) -> Iterator[str]:
     if expected.balances is not None:
         wanted = {unit: balance.model_dump(exclude_none=True) for unit, balance in expected.balances.items()}
         yield from _unlike("balances", seen.balances, wanted)
+    for name, units in (expected.others or {}).items():
+        wanted = {unit: balance.model_dump(exclude_none=True) for unit, balance in units.items()}
+        yield from _unlike(f"balances of {name}", seen.others.get(name, {}), wanted)
     if expected.vouchers is not None:
         yield from voucher_differences(seen.vouchers, expected.vouchers)
     if expected.tier is not None:

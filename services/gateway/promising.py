@@ -157,4 +157,6 @@ PROMISES: Final[dict[str, Promise]] = {
     "export_rows": Promise(("admin",), ("not_found",)),
     "get_audit": Promise(("admin",), ("program_unknown",)),
     "get_liability": Promise(("admin",)),
+    "get_breakage": Promise(("admin",)),
+    "get_concentration": Promise(("admin",)),
 }  # fmt: skip

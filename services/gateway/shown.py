@@ -704,3 +704,34 @@ class LiabilityShown(Shown):
     """What is outstanding of each unit; `provision` is set aside for it, and `affords` so many of each reward."""
 
     units: list[dict[str, Any]]
+
+
+class UnitBroken(Shown):
+    """What became of the points of a unit; the shares are of what was granted, with one decimal."""
+
+    unit: str
+    granted: int
+    redeemed: int
+    expired: int
+    outstanding: int
+    redemption_percent: str | None
+    breakage_percent: str | None
+
+
+class BreakageShown(Shown):
+    """What became of the points that were granted."""
+
+    units: list[UnitBroken]
+
+
+class ConcentrationShown(Shown):
+    """How much of what `members` counted comes from the `top` of them."""
+
+    unit: str
+    from_: Annotated[Day, Field(alias="from")]
+    until: Day
+    members: int
+    top: int
+    total: int
+    of_top: int
+    percent: str | None

@@ -76,7 +76,7 @@ def _merged(fact: f.MemberMerged, _decided: Decided) -> _Told:
 
 def _absorbed(fact: f.MemberAbsorbed, _decided: Decided) -> _Told:
     fields = {"merge": fact.merge, "other": fact.member, "other_version": fact.journal}
-    return said.MemberMerged, {**fields, "role": "survivor"}
+    return said.MemberMerged, {**fields, "role": "survivor", "counters": fact.counted}
 
 
 def _unmerged(fact: f.MemberUnmerged, _decided: Decided) -> _Told:
@@ -86,7 +86,7 @@ def _unmerged(fact: f.MemberUnmerged, _decided: Decided) -> _Told:
 
 def _parted(fact: f.MemberParted, _decided: Decided) -> _Told:
     fields = {"merge": fact.merge, "other": fact.member, "other_version": fact.journal}
-    return said.MemberUnmerged, {**fields, "role": "survivor"}
+    return said.MemberUnmerged, {**fields, "role": "survivor", "counters": fact.counted}
 
 
 def _merge_refused(fact: f.MergeRefused, _decided: Decided) -> _Told:

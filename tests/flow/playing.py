@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 from laurel.calendars import local_date, zone_named
 from laurel.program import rehearsing
-from laurel.program.cases import Case, Matching, Step, Using
+from laurel.program.cases import Balance, Case, Expected, Matching, Spending, Step, Using
 from laurel.program.rehearsing import instant_of
 from tests.flow.stage import Town
 
@@ -30,6 +31,7 @@ class Played:
         self._now: datetime | None = None
         self._spent = 0
         self._used = 0
+        self._parts: set[str] = set()
         self._currency = ""
         self._zone: Any = None
         self._happened: dict[str, str] = {}
@@ -46,7 +48,9 @@ class Played:
         found = []
         for number, step in enumerate(self._case.steps, 1):
             seen = await self._step(step)
-            seen.balances, seen.segments = await self._balances(document["units"])
+            # Of an account that is a part of another that one's points are shown.
+            others = {name: units for name, units in (step.expect.others or {}).items() if name not in self._parts}
+            await self._look(seen, document["units"], step.expect, others)
             if step.expect.vouchers is not None:
                 seen.vouchers = [self._voucher(each) for each in await self._vouchers()]
             seen.tier = await self._tier()
@@ -58,10 +62,28 @@ class Played:
             tier = step.expect.tier.model_copy(update={"counters": None}) if step.expect.tier is not None else None
             if tier is not None:
                 tier.model_fields_set.discard("counters")
-            expected = step.expect.model_copy(update={"billed": None, "tier": tier})
+            expected = step.expect.model_copy(update={"billed": None, "tier": tier, "others": others})
             said = rehearsing._differences(seen, expected)
             found += [f"{self._case.case}, step {number}: {each}" for each in said]
         return found
+
+    async def _look(
+        self,
+        seen: rehearsing._Seen,
+        units: Mapping[str, Any],
+        expected: Expected,
+        others: dict[str, dict[str, Balance]],
+    ) -> None:
+        """Read how all stand; what a step meant for another than was answered may be shown a moment later."""
+        wanted = Expected(balances=expected.balances, others=others)
+        for _ in range(50):
+            seen.balances, seen.segments = await self._balances(units)
+            for name in others:
+                seen.others[name], _ = await self._balances(units, name)
+            found = rehearsing._Seen(balances=seen.balances, others=seen.others)
+            if not list(rehearsing._differences(found, wanted)):
+                return
+            await asyncio.sleep(0.1)
 
     async def _enrol(self) -> None:
         joined_at = self._case.member.enrolled_at or instant_of(self._case.steps[0])
@@ -76,6 +98,10 @@ class Played:
         for friend in self._case.friends:
             joined = {"member": friend, "enrolled_at": joined_at.isoformat(), "referred_by": MEMBER}
             await self._door.call("POST", f"programs/{self._copy}/members", joined, 201)
+        for name, each in self._case.members.items():
+            at = (each.enrolled_at or joined_at).isoformat()
+            other: dict[str, Any] = {"member": name, "enrolled_at": at, "attributes": each.attributes}
+            await self._door.call("POST", f"programs/{self._copy}/members", other, 201)
 
     async def _step(self, step: Step) -> rehearsing._Seen:
         seen = rehearsing._Seen()
@@ -83,11 +109,13 @@ class Played:
         if step.activity is not None:
             await self._report(step.activity, seen)
         elif step.spend is not None:
-            await self._spend(step.spend.unit, step.spend.amount, seen)
+            await self._spend(step.spend, seen)
         elif step.use is not None:
             await self._use(step.use, seen)
         elif step.match is not None:
             await self._match(step.match, seen)
+        else:
+            await self._together(step, seen)
         return seen
 
     async def _until(self, at: datetime) -> None:
@@ -122,10 +150,38 @@ class Played:
         for back in told.get("reversals", ()):
             seen.reversals[back["rule"]] = {name: back[name] for name in ("amount", "taken", "expired", "owed")}
 
-    async def _spend(self, unit: str, amount: int, seen: rehearsing._Seen) -> None:
+    async def _together(self, step: Step, seen: rehearsing._Seen) -> None:
+        """Do what moves several members."""
+        method = "POST"
+        body: dict[str, Any] = {}
+        if step.transfer is not None:
+            path = "transfers"
+            body = _plain(step.transfer.model_dump(by_alias=True, exclude={"at"}))
+        elif step.merge is not None:
+            path, body = f"members/{step.merge.member}/merge", {"into": step.merge.into}
+        elif step.unmerge is not None:
+            path = f"members/{step.unmerge.member}/unmerge"
+        elif step.household is not None:
+            method, path = "PUT", "households/home"
+            body = {"members": list(step.household.members), "pooling": step.household.pooling}
+        else:
+            return
+        self._spent += 1
+        answer = await self._door.ask(
+            method, f"programs/{self._copy}/{path}", body, idempotency_key=f'"together-{self._spent}"'
+        )
+        if answer.status_code not in {200, 201}:
+            seen.refused = answer.json()["code"]
+        elif step.merge is not None:
+            self._parts.add(step.merge.member)
+        elif step.unmerge is not None:
+            self._parts.remove(step.unmerge.member)
+
+    async def _spend(self, spend: Spending, seen: rehearsing._Seen) -> None:
         self._spent += 1
         path = f"programs/{self._copy}/holds"
-        body = {"member": MEMBER, "unit": unit, "amount": amount, "reference": f"spent-{self._spent}"}
+        member = spend.member or MEMBER
+        body = {"member": member, "unit": spend.unit, "amount": spend.amount, "reference": f"spent-{self._spent}"}
         answer = await self._door.ask("POST", path, body, idempotency_key=f'"{self._spent}"')
         if answer.status_code != 201:
             seen.refused = answer.json()["code"]
@@ -179,8 +235,10 @@ class Played:
             "benefits": tuple(each["name"] for each in tier["benefits"]),
         }
 
-    async def _balances(self, units: Mapping[str, Any]) -> tuple[dict[str, dict[str, int]], dict[str, bool]]:
-        shown = await self._door.call("GET", f"programs/{self._copy}/members/{MEMBER}")
+    async def _balances(
+        self, units: Mapping[str, Any], member: str = MEMBER
+    ) -> tuple[dict[str, dict[str, int]], dict[str, bool]]:
+        shown = await self._door.call("GET", f"programs/{self._copy}/members/{member}")
         found = {unit: {"available": 0, "owed": 0, "pending": 0} for unit in units}
         for balance in shown["balances"]:
             found[balance["unit"]] = {name: balance[name] for name in ("available", "owed", "pending")}

@@ -34,6 +34,17 @@ async def test_a_statement_is_passed_on_as_it_is(settings: GatewaySettings, here
         assert "partner=operator" in asked[-1], "a partner is shown its own"
         await there.http.get(f"{BASE}/reports/liability")
         assert asked[-1].startswith(f"GET {BASE}/reports/liability ")
+        await there.http.get(f"{BASE}/reports/breakage")
+        assert asked[-1].startswith(f"GET {BASE}/reports/breakage ")
+        path = f"{BASE}/reports/concentration?unit=spent&from=2024-01-01&until=2025-01-01"
+        await there.http.get(path)
+        assert asked[-1].startswith(f"GET {path}&top=20 ")
+        wrong = await there.http.get(f"{BASE}/reports/concentration?unit=2&from=2024-1&until=&top=101")
+        assert (wrong.status_code, [each["pointer"] for each in wrong.json()["errors"]]) == (
+            422,
+            ["/query/unit", "/query/from", "/query/until", "/query/top"],
+        )
+        assert (await there.http.get(path, headers=reader)).status_code == 403
 
 
 async def test_a_quote_is_asked_with_the_member_resolved(

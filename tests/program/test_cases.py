@@ -11,6 +11,7 @@ from laurel.program.cases import Case, cases_path, load_cases
 from laurel.program.rehearsing import rehearse
 from tests.program.played import PLAYED as FILES
 from tests.program.played import SHIPPED as PROGRAMS
+from tests.program.played import file_of
 
 
 def _compiled(file: Path) -> CompiledProgram:
@@ -58,3 +59,24 @@ cases:
         ("/cases/0/steps/0", "one_of"),
         ("/cases/0/steps/1/wait_until", "naive_time"),
     ]
+
+
+def test_a_member_whom_nobody_knows_is_refused() -> None:
+    text = """
+program: p
+cases:
+  - case: a
+    says: b
+    steps:
+      - {transfer: {to: m-2, unit: point, amount: 1, at: "2024-01-01T00:00:00Z"}, expect: {}}
+"""
+    with pytest.raises(ProgramFaults) as found:
+        load_cases(text)
+    assert [(fault.pointer, fault.code) for fault in found.value.faults] == [("/cases/0", "unknown_reference")]
+
+
+def test_what_others_have_is_compared() -> None:
+    file = file_of("family")
+    text = cases_path(file).read_text("utf-8").replace("m-2: {point: {available: 60}}", "m-2: {point: {available: 61}}")
+    said = [line for case in load_cases(text).cases for line in rehearse(_compiled(file), case)]
+    assert said[0] == "FA-1, step 4: balances of m-2 point available is 60, expected 61"

@@ -1,23 +1,28 @@
-"""What points answers: statements, lots, decisions and liability."""
+"""What points answers: statements, lots, decisions and reports."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from laurel.errors import Problem
+from laurel.errors import Fault, Problem
 from laurel.io.http import request_id
+from laurel.program.document import NAME_PATTERN
 from services.gateway.documenting import PAGE, described
 from services.gateway.passing import path_of
 from services.gateway.reading import api_of, in_program, limit_of, path_id, query_of
-from services.gateway.shown import LiabilityShown, PageShown
+from services.gateway.shown import BreakageShown, ConcentrationShown, LiabilityShown, PageShown
 from services.gateway.store import redemptions
 
 router = APIRouter()
 
 _REWARDS: Final = 500
+_WHOLE: Final = 100
 
 
 class _Priced(msgspec.Struct):
@@ -86,6 +91,69 @@ async def _priced(request: Request, program: str) -> dict[str, tuple[str, int]]:
         if len(rows) < _REWARDS:
             return found
         after = rows[-1][0]
+
+
+@router.get(
+    **described(
+        "Reports",
+        "Read what became of the points",
+        path="/v1/programs/{program}/reports/breakage",
+        answers={200: BreakageShown},
+        problems=(403, 422, 503),
+    )
+)
+async def get_breakage(request: Request) -> Response:
+    """Of all that was granted of each unit: what was redeemed, what expired, and which shares that is."""
+    _, head = await in_program(request, "admin")
+    query_of(request)
+    path = path_of("v1", "programs", head.program, "reports", "breakage")
+    return await api_of(request).points.ask("GET", path, request_id=request_id(request))
+
+
+@router.get(
+    **described(
+        "Reports",
+        "Read how much comes from few members",
+        path="/v1/programs/{program}/reports/concentration",
+        answers={200: ConcentrationShown},
+        problems=(403, 422, 503),
+        query={
+            "unit": "What is added up: one that `counts_only`, and that a segment or tier of the program counts by day",
+            "from": "The first day",
+            "until": "The first day after",
+            "top": "How many percent of the members are looked at, 1 to 100; 20 unless it is said",
+        },
+    )
+)
+async def get_concentration(request: Request) -> Response:
+    """The share of what members counted on some days that comes from those who counted most.
+
+    Of N members who counted anything these are the first of N x `top` percent, rounded down, at least one.
+    """
+    _, head = await in_program(request, "admin")
+    query = query_of(request, "unit", "from", "until", "top")
+    days = {name: _day(query, name) for name in ("from", "until")}
+    top = query.get("top", "20")
+    faults = [] if re.fullmatch(NAME_PATTERN, query.get("unit", "")) else [_wrong("unit", "A unit is named")]
+    faults += [_wrong(name, "A day is written 2026-03-31") for name, day in days.items() if day is None]
+    if not (top.isascii() and top.isdecimal() and 1 <= int(top[:4]) <= _WHOLE):
+        faults.append(_wrong("top", "A share is a whole number of percent, 1 to 100"))
+    if faults:
+        raise Problem("invalid", errors=faults)
+    params = {"unit": query["unit"], "from": str(days["from"]), "until": str(days["until"]), "top": top}
+    path = path_of("v1", "programs", head.program, "reports", "concentration")
+    return await api_of(request).points.ask("GET", path, params=params, request_id=request_id(request))
+
+
+def _day(query: Mapping[str, str], name: str) -> date | None:
+    try:
+        return datetime.strptime(query.get(name, ""), "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        return None
+
+
+def _wrong(name: str, detail: str) -> Fault:
+    return Fault(f"/query/{name}", "bad_format", detail)
 
 
 async def _of_member(request: Request, what: str) -> Response:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from laurel.contracts import sharing
+from services.gateway.details import CounterTold, counters_seen
 from services.gateway.naming import EXCHANGE, HOUSEHOLD, MERGE, TRANSFER, UNMERGE, parse_correlation
 from services.gateway.told.telling import (
     POSTED,
@@ -44,6 +46,7 @@ class _Shared:
     facts: dict[str, Any] | None = None
     part_of: tuple[str | None] | None = None
     """Which account this one is a part of now, if the event says so; None in it: of none any more."""
+    counters: Sequence[CounterTold] = ()
 
 
 class _Half(msgspec.Struct, kw_only=True):
@@ -153,6 +156,7 @@ class _Merged(msgspec.Struct, kw_only=True):
     role: str
     other: str
     other_version: int = 0
+    counters: list[CounterTold] = msgspec.field(default_factory=list)
 
 
 class _MergeRefused(msgspec.Struct, kw_only=True):
@@ -170,7 +174,7 @@ _decode_merge_refused = msgspec.json.Decoder(_MergeRefused).decode
 def _merged(program: str, member: str, body: bytes) -> _Shared:
     said = _decode_merged(body)
     if said.role != "merged":
-        return _Shared(MERGE, said.merge)
+        return _Shared(MERGE, said.merge, counters=said.counters)
     shown = {"merge": said.merge, "state": POSTED, "member": member, "into": said.other}
     return _Shared(MERGE, said.merge, shown, (program, said.other, said.other_version), part_of=(said.other,))
 
@@ -178,7 +182,7 @@ def _merged(program: str, member: str, body: bytes) -> _Shared:
 def _unmerged(program: str, member: str, body: bytes) -> _Shared:
     said = _decode_merged(body)
     if said.role != "merged":
-        return _Shared(UNMERGE, said.merge)
+        return _Shared(UNMERGE, said.merge, counters=said.counters)
     shown = {"unmerge": said.merge, "state": POSTED, "member": member, "out_of": said.other}
     return _Shared(UNMERGE, said.merge, shown, (program, said.other, said.other_version), part_of=(None,))
 
@@ -232,7 +236,8 @@ def shared(message: Heard) -> Told:
         return Told(refusal(correlation, shared.code, body) if correlation is not None else None, summary,
                     operation=seen)  # fmt: skip
     if shared.shown is None:
-        return Told(summary=summary)
+        counters = counters_seen(message.program, message.member, shared.counters, place.epoch, place.sequence)
+        return Told(summary=summary, details=counters)
     outcome = None
     if correlation is not None:
         outcome = Outcome(correlation, POSTED, None, encode({**shared.shown, OTHER: shared.other}))

@@ -284,12 +284,21 @@ class PendingReleased(Fact, frozen=True, tag=True):
 
 
 class PendingGivenUp(Fact, frozen=True, tag=True):
-    """Pending points of one lot will not be granted: approval was refused, or their end came first."""
+    """Pending points of one lot will not be granted: approval was refused, or their end came first.
+
+    `of_journal` is the one of the activity that it adds to, where a return had made the lot.
+    """
 
     unit: str
     rule: str
     funder: str
     part: LotPart
+    of_journal: int = 0
+
+    @property
+    def posted_in(self) -> int:
+        """Return the journal of the activity that granted the points."""
+        return self.of_journal or self.part.name.journal
 
 
 class PendingDecided(Fact, frozen=True, tag=True):

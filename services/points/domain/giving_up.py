@@ -31,11 +31,17 @@ def give_up(
     give up of it, `newest` the version up to which is known what was said of partners.
     """
     lots = sorted(lots, key=lambda lot: lot.name)
+    posting = wallet.postings.get((decided.partner, decided.activity))
     given_up = [
-        PendingGivenUp(unit=lot.unit, rule=lot.rule, funder=lot.funder, part=LotPart(lot.name, lot.pending))
+        PendingGivenUp(
+            unit=lot.unit,
+            rule=lot.rule,
+            funder=lot.funder,
+            part=LotPart(lot.name, lot.pending),
+            of_journal=posting.journal if posting is not None and posting.journal != lot.name.journal else 0,
+        )
         for lot in lots
     ]
-    posting = wallet.postings.get((decided.partner, decided.activity))
     if posting is not None and theirs:
         decided = msgspec.structs.replace(decided, of_journal=posting.journal, theirs=_by_rule(theirs))
     program = moment.programs.version(wallet.program, posting.version) if posting is not None else None

@@ -55,7 +55,7 @@ def given_up(wallet: Wallet, _journal: int, fact: f.PendingGivenUp) -> None:
 def note_given_up(wallet: Wallet, fact: f.PendingGivenUp) -> None:
     """Let the posting know, if it is at hand."""
     for posting in wallet.postings.values():
-        if posting.journal == fact.part.name.journal:
+        if posting.journal == fact.posted_in:
             posting.give_up(fact.rule, fact.part.amount)
 
 

@@ -19,7 +19,7 @@ from services.points.domain.capping import Rooms
 from services.points.domain.facts import BlockDrawn, Counted, PointsClawedBack, PointsGranted, RuleJudged, Unrefused
 from services.points.domain.moment import Moment
 from services.points.domain.partnering import is_prepaid
-from services.points.domain.pending_state import DATE
+from services.points.domain.pending_state import APPROVAL, DATE
 from services.points.domain.state import CounterKey, Posting, Refusal, Wallet
 
 
@@ -182,11 +182,26 @@ class Refilling:
                 version=program.version,
                 expires_at=program.expires_at(rule, posting.occurred_at),
                 of_journal=refusal.journal,
-                # An event or an approval that the original awaited may have been long ago.
-                awaits=DATE if rule.pending is not None and rule.pending.awaits == DATE else "",
+                awaits=self._awaits(rule, partner, activity),
             )
         )
         return amount
+
+    def _awaits(self, rule: CompiledRule, partner: str, activity: str) -> str:
+        """Return what a refill awaits: a date of its own, else what the award that it adds to still does.
+
+        What nobody has seen yet, nobody has approved; but an activity that was awaited may have been long ago.
+        """
+        awaits = rule.pending.awaits if rule.pending is not None else ""
+        if not awaits or awaits == DATE:
+            return awaits
+        lots = [
+            lot
+            for lot in self._wallet.lots.values()
+            if lot.rule == rule.id and (lot.partner, lot.activity) == (partner, activity)
+        ]
+        waits = any(lot.pending for lot in lots) or (not lots and awaits == APPROVAL)
+        return awaits if waits else ""
 
     def _balance_room(self, program: CompiledProgram, member: Mapping[str, object], unit: str) -> int | None:
         limits = [cap.limit(member) for cap in program.caps if cap.reason == BALANCE_CAP and cap.unit == unit]

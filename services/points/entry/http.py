@@ -1,7 +1,7 @@
 """Questions come in: statement, lots, decisions, quotes and liability, asked by the gateway with a deadline."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,8 @@ _decode_quote = decoder_of(QuotedActivity).decode
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query(max_length=64)]
 After = Annotated[str, Query(max_length=128)]
+First = Annotated[date, Query(alias="from")]
+Top = Annotated[int, Query(ge=1, le=100)]
 Partner = Annotated[str | None, Query(max_length=128)]
 """Whose journals and lots may be seen, where the caller may not see all."""
 
@@ -45,6 +47,8 @@ class Views(Protocol):
     async def balances(self, program: str, member: str, zone: ZoneInfo) -> list[dict[str, Any]]: ...
     async def times(self, program: str, member: str) -> dict[str, Any]: ...
     async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]: ...
+    async def breakage(self, program: str) -> dict[str, Any]: ...
+    async def concentration(self, program: str, unit: str, days: tuple[date, date], top: int) -> dict[str, Any]: ...
     async def moved(
         self, program: str, as_of: datetime, after: str, limit: int
     ) -> tuple[list[tuple[str, int]], str | None]: ...
@@ -91,9 +95,7 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
     async def balances(program: str, member: str) -> Response:
         return _json({"balances": await views.balances(program, member, programs.zone(program))})
 
-    @router.get("/reports/liability")
-    async def liability(program: str) -> Response:
-        return _json(_with_provisions(await views.liability(program, programs.zone(program)), programs.newest(program)))
+    _add_reports(router, views, programs)
 
     @router.post("/touched")
     async def touched(program: str, request: Request) -> Response:
@@ -138,6 +140,20 @@ def _add_times(router: APIRouter, views: Views) -> None:
     async def times(program: str, member: str) -> Response:
         """Say what a sandbox's time goes by, beside its clock."""
         return _json(await views.times(program, member))
+
+
+def _add_reports(router: APIRouter, views: Views, programs: NewestPrograms) -> None:
+    @router.get("/reports/liability")
+    async def liability(program: str) -> Response:
+        return _json(_with_provisions(await views.liability(program, programs.zone(program)), programs.newest(program)))
+
+    @router.get("/reports/breakage")
+    async def breakage(program: str) -> Response:
+        return _json(await views.breakage(program))
+
+    @router.get("/reports/concentration")
+    async def concentration(program: str, unit: str, first: First, until: date, top: Top = 20) -> Response:
+        return _json(await views.concentration(program, unit, (first, until), top))
 
 
 def _explain(programs: Programs, program: str, shown: dict[str, Any]) -> None:

@@ -88,15 +88,16 @@ async def read_refusals(
     needs: Needs,
     wallets: Mapping[WalletKey, Wallet],
     originals: Mapping[_Place, Posting],
-) -> None:
+) -> list[_Place]:
     """Read what a return may have to move: its original's counters and refusals, and those that may be refilled.
 
     Refusals are read oldest first, until their sum covers all that the originals could free in that window; whoever
-    finds that they do not suffice all the same asks for all of them.
+    finds that they do not suffice all the same asks for all of them. Returned are the activities that they were refused
+    to: what is granted to one now may have to wait as the rest of it does.
     """
     counting = [(place, posting) for place, posting in originals.items() if posting.counted]
     if not counting:
-        return
+        return []
     wanted: dict[_Window, int] = {}
     for (program, member, _), posting in counting:
         _need(needs, program, member, posting.counted)
@@ -115,6 +116,7 @@ async def read_refusals(
                     wallet = wallets[WalletKey(program, member)]
                     wallet.postings[fact.partner, fact.activity] = Posting.of(journal, fact)
                     _need(needs, program, member, fact.counted)
+    return unread
 
 
 async def _read_windows(

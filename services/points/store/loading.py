@@ -304,7 +304,7 @@ async def _read_postings(
                 posting.take(fact)
             elif isinstance(fact, PostingCorrected):
                 note_correction(wallets[WalletKey(program, member)], fact)
-            elif isinstance(fact, PendingGivenUp) and fact.part.name.journal == of_journal:
+            elif isinstance(fact, PendingGivenUp) and fact.posted_in == of_journal:
                 note_given_up(wallets[WalletKey(program, member)], fact)
             elif isinstance(fact, PendingDecided) and fact.of_journal == of_journal:
                 note_theirs(wallets[WalletKey(program, member)], fact)
@@ -316,7 +316,9 @@ async def _read_postings(
                 want = (program, member, fact.unit)
                 needs.spending[want] = needs.spending.get(want, 0) + fact.amount
     _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *_columns(list(lots), 3)))
-    await read_refusals(connection, needs, wallets, postings)
+    refilled = await read_refusals(connection, needs, wallets, postings)
+    if refilled:
+        _add_lots(wallets, await connection.fetch(_LOTS_OF_JOURNALS, *_columns(refilled, 3)))
 
 
 def _add_original(needs: Needs, wallet: Wallet, journal: int, facts: bytes, body: bytes) -> Posting | None:

@@ -10,7 +10,7 @@ import asyncpg
 
 from laurel.program.rules import EVENT
 from services.points.domain.state import Wallet
-from services.points.ports import Needs, WalletKey
+from services.points.ports import ActivityKey, Needs, WalletKey
 
 LOT = """l.program, l.member, l.journal, l.lot, l.unit, l.rule, l.activity, l.partner, l.granted, l.remaining,
     l.held, l.expired, l.earned_at, l.available_at, l.expires_at, l.funder, l.version, l.pending, l.awaits,
@@ -78,8 +78,10 @@ async def ended_lots(
         if (moves_at := wallets[key].releases_at) is not None and moves_at <= until
     ]
     rows = await connection.fetch(_ENDED, *_columns(due)) if due else []
-    for program, member, journal, *_ in rows:
+    for program, member, journal, _lot, _unit, _rule, activity, partner, *_ in rows:
+        # By its journal a share is found; what a return had granted is found by its activity.
         needs.journals.add((program, member, journal))
+        needs.originals[ActivityKey(program, partner, activity)] = WalletKey(program, member)
         needs.blocks |= needs.refilling.get(program, set())
     return rows
 

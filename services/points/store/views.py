@@ -6,7 +6,7 @@ Lists go by journal number, newest first for statements; a cursor is the last nu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,7 @@ from services.points.announcing import balances_of
 from services.points.domain import facts as f
 from services.points.domain.shared import BudgetName, PersonName
 from services.points.domain.state import Balance, Counter, CounterKey, Wallet
-from services.points.store import blocks, turning
+from services.points.store import blocks, reports, turning
 from services.points.store.segmenting import book_of
 
 # `offset 0` keeps the look at each journal's entries a look by its key: joined, they would be read from the newest on.
@@ -170,6 +170,14 @@ class LedgerViews:
     async def liability(self, program: str, zone: ZoneInfo) -> dict[str, Any]:
         async with self._database.reading() as connection:
             return await liability(connection, program, zone)
+
+    async def breakage(self, program: str) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            return await reports.breakage(connection, program)
+
+    async def concentration(self, program: str, unit: str, days: tuple[date, date], top: int) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            return await reports.concentration(connection, program, unit, days, top)
 
     async def budgets(self, program: str) -> dict[BudgetName, int]:
         async with self._database.reading() as connection:

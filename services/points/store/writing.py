@@ -158,7 +158,7 @@ def _returns_added(journals: Sequence[Journal]) -> Rows:
             or (isinstance(fact, f.PointsGranted | f.PostingCorrected | f.PendingDecided) and fact.of_journal)
         }
         changed |= {fact.of_journal: None for fact in journal.facts if type(fact) is f.BonusTakenBack}
-        changed |= {fact.part.name.journal: None for fact in journal.facts if type(fact) is f.PendingGivenUp}
+        changed |= {fact.posted_in: None for fact in journal.facts if type(fact) is f.PendingGivenUp}
         rows.extend((journal.wallet.program, journal.wallet.member, name, journal.number) for name in changed)
     return rows
 

@@ -1,5 +1,6 @@
 """The examples of every shipped program, judged by the road itself: what paper says, the service says too."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ from laurel.program.rehearsing import instant_of
 from laurel.program.rehearsing_vouchers import voucher_differences
 from services.points.announcing import last_good_day
 from services.points.domain.facts import PointsConverted
+from services.points.domain.state import Wallet
 from services.points.domain.tiering import shown
+from services.points.ports import WalletKey
+from services.points.testing import Note, note
 from tests.points.till import Till, document, enrolment, report
 from tests.program.played import PLAYED, file_of
 from tests.program.played import SHIPPED as PROGRAMS
@@ -33,10 +37,15 @@ async def test_example_holds_on_the_road(name: str, case: Case) -> None:
     await till.enrol(attributes=dict(case.member.attributes))
     for friend in case.friends:
         await till.send(enrolment(till.program, friend, till.at, referred_by=till.member))
+    for member, each in case.members.items():
+        await till.send(enrolment(till.program, member, each.enrolled_at or till.at, attributes=dict(each.attributes)))
     for number, step in enumerate(case.steps):
         till.at = max(till.at, instant_of(step))
         said = await play(till, step, number)
         check(till, step.expect, said)
+        for other, units in (step.expect.others or {}).items():
+            await _let_time_pass(till, other)
+            _check_balances(till.ledger.wallets[WalletKey(till.program, other)], units)
         if step.activity is not None:
             _check_counters(till, step)
 
@@ -67,19 +76,71 @@ async def play(till: Till, step: Step, number: int) -> dict[str, Any]:
             said = await till.send(report(till.program, step.activity["member"], step.activity, till.at))
             # What a friend does is told of the member by what the member gets of it.
             mine = [one for one in said if one.get("share_of") and one["member"] == till.member]
+            await _let_time_pass(till, till.member)
             return mine[0] if mine else {"awards": [], "decision": [], "reversals": []}
         return await till.report(step.activity, partner=partner)
     if step.spend is not None:
-        hold = f"spend-{number}"
+        hold, own = f"spend-{number}", till.member
+        till.member = step.spend.member or own
         held = await till.hold(hold, step.spend.amount, unit=step.spend.unit)
         if held[-1]["type"] == "points.held.v1":
             await till.capture(hold)
+        till.member = own
         return held[-1]
     if step.match is not None:
         return (await till.match(f"match-{number}", step.match.tier, step.match.dated))[-1]
+    together = asked_together(till, step, number)
+    if together is not None:
+        answers = await till.send(together)
+        await _let_time_pass(till, till.member)
+        return answers[-1]
     # What is paid for by a voucher is redemption's matter; here only time passes.
     await till.run_due()
     return {}
+
+
+async def _let_time_pass(till: Till, member: str) -> None:
+    await till.road.run_due(till.ledger, [WalletKey(till.program, member)], till.at)
+
+
+def asked_together(till: Till, step: Step, number: int) -> Note | None:
+    """Return what several members are moved by, if the step is that."""
+    fields: dict[str, Any] = {
+        "at": till.at,
+        "versions": {"program": 1},
+        "cause": {"kind": "request", "id": str(number)},
+    }
+    if step.transfer is not None:
+        gift = step.transfer
+        of_gift = {
+            "transfer": f"t-{number}",
+            "to": gift.to,
+            "unit": gift.unit,
+            "amount": gift.amount,
+            "partner": "shop",
+        }
+        return note("transfer.requested.v1", till.program, gift.from_, **fields, **of_gift)
+    if step.merge is not None:
+        joined = {"merge": f"m-{number}", "into": step.merge.into}
+        return note("member.merge_requested.v1", till.program, step.merge.member, **fields, **joined)
+    if step.unmerge is not None:
+        wallet = till.ledger.wallets[WalletKey(till.program, step.unmerge.member)]
+        parted = {"merge": f"m-{number}", "into": wallet.merged_into or till.member}
+        return note("member.unmerge_requested.v1", till.program, step.unmerge.member, **fields, **parted)
+    if step.household is not None:
+        members = sorted(step.household.members)
+        before = [key.member for key, each in till.ledger.wallets.items() if each.household is not None]
+        home = {"household": "h", "members": members, "leaving": sorted(set(before) - set(members))}
+        asked = note("household.set_requested.v1", till.program, "", pooling=step.household.pooling, **fields, **home)
+        return Note(asked.type, till.program, "", asked.body.replace(b'"member":""', b'"member":null'))
+    return None
+
+
+def _check_balances(wallet: Wallet, units: Mapping[str, Any]) -> None:
+    for unit, balance in units.items():
+        totals = wallet.balance(unit)
+        wanted = balance.model_dump(exclude_none=True)
+        assert {name: getattr(totals, name) for name in wanted} == wanted
 
 
 def check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
@@ -99,14 +160,7 @@ def check(till: Till, expected: Expected, said: dict[str, Any]) -> None:
         for rule, reversal in expected.reversals.items():
             wanted = {key: value for key, value in reversal.model_dump().items() if value is not None}
             assert {key: found[rule][key] for key in wanted} == wanted
-    for unit, balance in (expected.balances or {}).items():
-        totals = till.wallet.balance(unit)
-        if balance.available is not None:
-            assert totals.available == balance.available
-        if balance.owed is not None:
-            assert totals.owed == balance.owed
-        if balance.pending is not None:
-            assert totals.pending == balance.pending
+    _check_balances(till.wallet, expected.balances or {})
     if expected.tier is not None:
         _check_tier(till, expected.tier)
 

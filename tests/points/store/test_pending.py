@@ -310,3 +310,33 @@ async def test_shares_are_released_by_what_the_activity_awaited(
     await till.send(report("sample", "m-1", paid("s-2", "stay", of="p-2"), till.at))
     assert [await stand(database, each) for each in ("m-1", "m-2")] == [(200, 0, 0), (200, 0, 0)]
     assert await findings(database_urls) == []
+
+
+@pytest.mark.parametrize("end", ["approved", "rejected", "ended"])
+async def test_a_refill_waits_as_the_rest_of_its_award_does(
+    database: Database, database_urls: DatabaseUrls, *, end: str
+) -> None:
+    till = await shop(database, {**BASE, "validity": SHORT}, caps=CAPS, returns={"refill_on_return": True})
+    await till.buy("a", 800)
+    till.pass_time(days=1)
+    await till.buy("b", 1000)
+    await till.buy("c", 300)
+    assert await stand(database, "m-1") == (0, 12, 0)
+    back = {"id": "r", "type": "return", "of": "a", "occurred_at": till.at.isoformat()}
+    await till.send(report("sample", "m-1", back, till.at))
+    # The 6 that the cap had refused to "b" wait with its 4, and 2 of "c", of which nobody has seen anything, too.
+    assert (await stand(database, "m-1"), await till.counters()) == ((0, 12, 0), {"cap/a-year/calendar_year": [12]})
+    if end == "ended":
+        till.pass_time(days=40)
+        assert await look(till) == 1
+    else:
+        said = await till.send(decision(till, "b", approve=end == "approved"))
+        assert said[0]["amount"] == 10
+    stood = {"approved": (10, 2, 0), "rejected": (0, 3, 0), "ended": (0, 0, 0)}[end]
+    left = {"approved": 12, "rejected": 3, "ended": 0}[end]
+    assert (await stand(database, "m-1"), list((await till.counters()).values())) == (stood, [[left]])
+    gone = {"id": "s", "type": "return", "of": "b", "occurred_at": till.at.isoformat()}
+    await till.send(report("sample", "m-1", gone, till.at))
+    # What was given up is not taken back again; what was approved makes room for the last of "c".
+    assert (await stand(database, "m-1"))[::2] == (0, 0)
+    assert await findings(database_urls) == []
