@@ -14,7 +14,7 @@ from services.gateway.details import DetailSeen
 from services.gateway.naming import ACTIVITY, HOLD, REDEMPTION, Correlation, RequestKey
 from services.gateway.recalling import ActivityTold, MemberTold, RedemptionTold, WalletTold, read_line
 from services.gateway.store.rebuilding import activities, members, operations, redemptions
-from services.gateway.store.rebuilding.standing import Row, Stands, Written
+from services.gateway.store.rebuilding.standing import Row, Stands, Written, differs
 from services.gateway.told.telling import OperationSeen, Outcome, Place, RedemptionSeen, RewardSeen
 
 pytestmark = pytest.mark.anyio
@@ -195,3 +195,21 @@ async def test_operations_and_rewards_go_by_the_same_rule(database: Database) ->
     assert await mend(ahead) == (2, {})
     await run(database, "insert into rewards values ('p', 'never', '', 1, 2, $1)", AT)
     assert await mend({}) == (1, {})
+
+
+@pytest.mark.parametrize(
+    ("body", "again", "is_other"),
+    [
+        (b'{"id":"r","told_in":{"member":"m","source":"s","sequence":3}}', b'{"id":"r"}', True),
+        (
+            b'{"id":"r","told_in":{"member":"m","source":"s","sequence":3}}',
+            b'{"id":"r","told_in":{"member":"m","source":"s","sequence":9}}',
+            False,
+        ),
+        (b'{"id":"r","next_expiry":null}', b'{"id":"r","next_expiry":{"on":"2026-01-01"}}', False),
+        (b'{"id":"r"}', b'{"id":"q"}', True),
+        (None, b"{}", True),
+    ],
+)
+def test_where_an_answer_was_told_is_no_difference(body: bytes | None, again: bytes, *, is_other: bool) -> None:
+    assert differs(body, again) is is_other

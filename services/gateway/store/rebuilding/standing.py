@@ -21,7 +21,8 @@ Row = tuple[str, ...]
 Stands = tuple[int, ...]
 """Where a row stands: epoch and sequence of the event that it heard last, and what else says how far it has come."""
 
-_NEXT_EXPIRY: Final = re.compile(rb'"next_expiry":(?:null|\{[^}]*\})')
+_APART: Final = re.compile(rb'"(?:next_expiry":(?:null|\{[^}]*\})|told_in":\{[^}]*\})')
+"""Parts of a body that may be others when it is told again."""
 
 
 @dataclass(slots=True)
@@ -43,11 +44,12 @@ def differs(body: bytes | None, told: bytes | None) -> bool:
     """Say whether a body does not say what is told.
 
     What ends next was read after all that a transaction had decided of a member, so an answer that was one of several
-    may say more than was so when it was decided. An answer that was given stays what it was.
+    may say more than was so when it was decided. An answer that was given stays what it was. The event by which it was
+    told is the member's last one when it is told again.
     """
     if body is None or told is None or body == told:
         return body != told
-    return _NEXT_EXPIRY.sub(b"", body) != _NEXT_EXPIRY.sub(b"", told)
+    return _APART.sub(b"", body) != _APART.sub(b"", told)
 
 
 def at_of(place: Place) -> tuple[int, int]:
