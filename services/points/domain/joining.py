@@ -14,6 +14,7 @@ from services.points.domain.facts import (
     COUNTING,
     ActivityReturned,
     AnyFact,
+    BonusTakenBack,
     Counted,
     DebtPaid,
     LotPart,
@@ -85,6 +86,8 @@ def pass_on(
         for fact in facts
         if isinstance(fact, PointsClawedBack)
     }
+    # A bonus lies with another activity than comes back.
+    first |= {(fact.partner, fact.activity, fact.rule) for fact in facts if isinstance(fact, BonusTakenBack)}
     left, arrived = _move(leaving, staying, cause, moments, first)
     if not (left or counted or tiers):
         return ((), ())

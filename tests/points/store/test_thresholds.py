@@ -11,6 +11,7 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import load_program
+from services.points.store.views import LedgerViews
 from services.points.testing import note
 from tests.points.store.test_concerning import _insist
 from tests.points.stored import StoredTill, findings
@@ -149,7 +150,10 @@ async def test_what_an_account_was_given_is_not_given_again_where_it_became_a_pa
     await till.send(back(till, "r", "a", amount=2000))
     async with database.connection() as connection:
         held = await connection.fetchval("select available from balances where member = 'm-2'")
+        left = await connection.fetch("select remaining from lots where member = 'm-2' and rule = 'bonus'")
     assert held == 40 + 40 + 50 + 10
+    # The 520 are paid by the two lots that they were given in, of 60 and 500, before any other.
+    assert [row["remaining"] for row in left] == [40]
     assert await findings(database_urls) == []
 
 
@@ -180,3 +184,13 @@ async def test_the_version_that_gave_it_says_what_it_asks_for(database: Database
 
 def test_the_sample_of_the_cases_is_this_form() -> None:
     assert document("spending").earning[3].threshold is not None
+
+
+async def test_a_read_for_a_quote_knows_that_it_was_given(database: Database, database_urls: DatabaseUrls) -> None:
+    till = await shop(database)
+    await till.buy("a", 6000)
+    await till.buy("b", 5000)
+    wallet = await LedgerViews(database).wallet("sample", "m-1", [("threshold/bonus/month", till.at)])
+    (counter,) = wallet.counters.values()
+    assert (counter.counted, counter.given_in) == (110, 3)
+    assert await findings(database_urls) == []
