@@ -32,16 +32,14 @@ _AWAITING = f"""
         select * from lots
         where program = k.program and member = k.member and pending > 0 and awaits = k.awaits offset 0) l"""
 
-# What ends while it awaits something else; lots without a date of their own end with the member's inactivity.
+# What may end while it awaits something else; of lots without a date of their own the balance says when they do.
 _ENDED = f"""
     select {LOT}
     from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, member, until)
     cross join lateral (
         select * from lots
         where program = k.program and member = k.member and pending > 0 and awaits <> 'date' and not unfunded
-          and (expires_at <= k.until or (expires_at is null and exists (
-            select from balances b where b.program = lots.program and b.member = lots.member and b.unit = lots.unit
-              and b.active_until <= k.until))) offset 0) l"""
+          and (expires_at <= k.until or expires_at is null) offset 0) l"""
 
 # The first of a wallet's pending lots that time moves, read after the lots were moved: by date, by its own end, and of
 # each unit whether any ends with inactivity.
@@ -78,12 +76,19 @@ async def ended_lots(
         if (moves_at := wallets[key].releases_at) is not None and moves_at <= until
     ]
     rows = await connection.fetch(_ENDED, *_columns(due)) if due else []
-    for program, member, journal, _lot, _unit, _rule, activity, partner, *_ in rows:
+    ended = [row for row in rows if _has_ended(row, needs, wallets[WalletKey(row["program"], row["member"])])]
+    for row in ended:
+        program, member = row["program"], row["member"]
         # By its journal a share is found; what a return had granted is found by its activity.
-        needs.journals.add((program, member, journal))
-        needs.originals[ActivityKey(program, partner, activity)] = WalletKey(program, member)
+        needs.journals.add((program, member, row["journal"]))
+        needs.originals[ActivityKey(program, row["partner"], row["activity"])] = WalletKey(program, member)
         needs.blocks |= needs.refilling.get(program, set())
-    return rows
+    return ended
+
+
+def _has_ended(row: asyncpg.Record, needs: Needs, wallet: Wallet) -> bool:
+    end: datetime | None = row["expires_at"] or wallet.balance(row["unit"]).active_until
+    return end is not None and end <= needs.until[WalletKey(wallet.program, wallet.member)]
 
 
 async def awaiting_lots(
