@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from laurel.contracts.registry import EVENTS
-from laurel.io import parking
+from laurel.io import inbox, parking
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import Outbox
@@ -426,8 +426,11 @@ async def _say_everything(town: Town, door: Door, wire: Wire) -> None:
     try:
         unit = UnitOfWork(database, await Outbox.load("points", database))
         (parked,) = await town.until(partial(_parked, unit), "the strange message to be parked")
+        place = (parked.program, parked.member, parked.source, parked.sequence)
         async with unit.begin() as work:
-            place = (parked.program, parked.member, parked.source, parked.sequence)
+            await parking.retry(work, place, actor="tester", note="perhaps somebody knows by now")
+        await town.until(partial(_parked_again, unit), "the strange message to be parked once more")
+        async with unit.begin() as work:
             await parking.discard(work, place, actor="tester", note="nobody knows what it is")
     finally:
         await database.close()
@@ -488,6 +491,10 @@ async def _waits_for_its_program(town: Town, service: str) -> bool:
 
 async def _repeats(town: Town, name: str) -> float:
     return await town.metric(name, "laurel_messages_total", outcome="repeated")
+
+
+async def _parked_again(unit: UnitOfWork) -> bool:
+    return [each.reason for each in await _parked(unit)] not in ([], [inbox.RETRY])
 
 
 async def _parked(unit: UnitOfWork) -> list[parking.Parked]:

@@ -292,7 +292,8 @@ async def _read_postings(
     columns = _columns(found, 3)
     postings: dict[tuple[str, str, int], Posting] = {}
     for program, member, journal, facts, body in await connection.fetch(_JOURNALS, *columns):
-        posting = _add_original(needs, wallets[WalletKey(program, member)], journal, facts, body)
+        # The journal of a share has no body: that lies with the activity's own.
+        posting = _add_original(needs, wallets[WalletKey(program, member)], journal, facts, body or b"")
         if posting is not None:
             postings[program, member, journal] = posting
     lots = set(found)

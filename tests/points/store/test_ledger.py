@@ -139,6 +139,10 @@ DAMAGES = [
         "update points.lots set pending = 1, awaits = 'date', available_at = '2020-01-01'",
         "pending points that await a date are due",
     ),
+    (
+        "update points.lots set pending = 1, awaits = 'event', expires_at = '2020-01-01'",
+        "pending points that await something else are due at their end",
+    ),
     ("insert into points.blocks values ('clubcard', 'shop', 'point', 1, 0, 0)", "blocks are what was paid for them"),
     ("update points.lots set remaining = granted + 1", "lots stay within their grant"),
     ("update points.lots set held = remaining + 1", "lots stay within their grant"),
