@@ -109,15 +109,15 @@ _LOTS_SPENDABLE = f"""
         order by expires_at, earned_at, journal, lot limit $4) l"""
 
 # Lots without a date of their own end with the member's inactivity; the caller decides, here they are all due.
+# A question whether such a balance exists would be answered from a list of all balances.
 _LOTS_DUE = f"""
     select {LOT}
     from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, member, until)
     cross join lateral (
         select * from lots
-        where program = k.program and member = k.member and remaining > held
-          and (expires_at <= k.until or (expires_at is null and exists (
-            select from balances b where b.program = lots.program and b.member = lots.member and b.unit = lots.unit
-              and b.active_until <= k.until))) offset 0) l"""
+        where program = k.program and member = k.member and remaining > held and coalesce(expires_at, (
+            select active_until from balances b
+            where b.program = lots.program and b.member = lots.member and b.unit = lots.unit)) <= k.until offset 0) l"""
 
 _HOLDS = """
     select h.*

@@ -40,6 +40,7 @@ HOT = {
     "returns": loading._RETURNS,
     "lots of journals": loading._LOTS_OF_JOURNALS,
     "spendable lots": loading._LOTS_SPENDABLE,
+    "lots that end": loading._LOTS_DUE,
     "what ends while it is pending": pending._ENDED,
     "pending lots that time moves": pending._NEXT_RELEASE,
     "holds": loading._HOLDS,
