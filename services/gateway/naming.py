@@ -99,6 +99,11 @@ class Correlation(NamedTuple):
         return f"{_LETTERS[key.kind]}:{key.program}:{key.partner}:{self.attempt}:{key.id}"
 
 
+def correlations_of(kind: str) -> str:
+    """Return what the correlations of a kind of request begin with."""
+    return f"{_LETTERS[kind]}:"
+
+
 def parse_correlation(text: str) -> Correlation | None:
     """Read what `str(Correlation)` wrote; None for anything that is not ours.
 

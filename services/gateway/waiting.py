@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from laurel.io.telemetry import logger
+from services.gateway.naming import REDEMPTION_CANCEL, REDEMPTION_CONFIRM, correlations_of
 from services.gateway.outcomes import ANSWERS, told_by
 from services.gateway.told.telling import Told
 
@@ -22,6 +24,8 @@ log = logger(__name__)
 
 HURRY_SECONDS = 2.0
 _ANSWERS = frozenset(name.encode() for name in ANSWERS)
+# Whoever waits for a redemption that another request ends is answered by what that one brings about.
+_OF_OTHERS = tuple(correlations_of(kind).encode() for kind in (REDEMPTION_CANCEL, REDEMPTION_CONFIRM))
 
 
 class Waiter:
@@ -79,7 +83,9 @@ class Waiting:
 
     def wanted(self, headers: Mapping[str, bytes]) -> bool:
         """Tell by its headers whether an event is an outcome that somebody here waits for."""
-        return headers.get("ce_correlationid", b"") in self._keys and headers.get("ce_type", b"") in _ANSWERS
+        correlation = headers.get("ce_correlationid", b"")
+        may_be = correlation in self._keys or (bool(self._keys) and correlation.startswith(_OF_OTHERS))
+        return may_be and headers.get("ce_type", b"") in _ANSWERS
 
     def hear(self, message: Heard) -> None:
         """Tell the waiting callers what a message says of their request."""
@@ -89,10 +95,10 @@ class Waiting:
             # The projector parks it, with the reason; here nobody can be told anything.
             log.warning("an outcome could not be read", type=message.type, program=message.program)
             return
-        if told.outcome is None:
-            return
-        for waiter in self._waiters.get(str(told.outcome.correlation), ()):
-            waiter.tell(told)
+        for outcome, other in ((told.outcome, told.also), (told.also, told.outcome)):
+            if outcome is not None:
+                for waiter in self._waiters.get(str(outcome.correlation), ()):
+                    waiter.tell(replace(told, outcome=outcome, also=other))
 
     def forget(self, correlation: str, waiter: Waiter) -> None:
         waiters = self._waiters.get(correlation)

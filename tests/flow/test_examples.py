@@ -139,7 +139,12 @@ async def test_a_webhook_receiver_prints_each_event_once(town: Town) -> None:
             line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
             assert line.startswith("points.awarded.v1 m-"), line
             assert any(f"b-{3_000 + each}" in line for each in range(3)), (number, line)
-        log = (await door.call("GET", f"webhooks/{webhook['id']}/deliveries"))["data"]
+
+        async def written() -> Any:
+            return (await door.call("GET", f"webhooks/{webhook['id']}/deliveries"))["data"]
+
+        # The log is written behind the deliveries.
+        log = await town.until(written, "a delivery to be written")
         await door.call("POST", f"deliveries/{log[0]['delivery']}/redeliver", {}, 202)
         await buy(town, 3_003, 3_004)
         line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()

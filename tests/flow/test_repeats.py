@@ -24,7 +24,7 @@ from tests.flow.nursery import Nursery
 from tests.flow.stage import DEED_SECONDS, Door, Town, grocery
 from tests.flow.writes import ANEW, FILE, REPLAYED, SAME, SISTER, WRITES, Place, Write
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.crash]
+pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
 PLAIN: Final = "plain"
 DYING: Final = "dying"

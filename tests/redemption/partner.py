@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,7 @@ class Partner:
         self.said: dict[str, Any] = {"state": "fulfilled", "reference": "T-1"}
         self.url = ""
         self._secrets: dict[str, str] = {}
+        self._closing = asyncio.Event()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Partner]:
@@ -48,6 +49,7 @@ class Partner:
         try:
             yield self
         finally:
+            self._closing.set()
             await runner.cleanup()
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
@@ -63,14 +65,14 @@ class Partner:
         if mood == "broken":
             raise web.HTTPInternalServerError
         if mood == "deaf":
-            await asyncio.sleep(30)
+            await self._be_silent()
         if mood in {"pending", "unheard"}:
             return self._answer(name, {"state": "pending"}) if mood == "pending" else self._cut(request)
         self.done.setdefault(name, dict(self.said))
         if mood == "breaks off":
             return self._cut(request)
         if mood == "silent":
-            await asyncio.sleep(30)
+            await self._be_silent()
         return self._answer(name, self.done[name], mood)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
@@ -110,6 +112,12 @@ class Partner:
             "webhook-signature": Webhook(secret).sign(signed, at, body),
         }
         return web.Response(text=body, headers={} if mood == "unsigned" else headers, content_type="application/json")
+
+    async def _be_silent(self) -> None:
+        """Longer than anybody waits, but no longer than the partner is there."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                await self._closing.wait()
 
     def _cut(self, request: web.Request) -> web.Response:
         assert request.transport is not None
