@@ -10,7 +10,7 @@ DATA_DIR ?= .laurel
 PORT ?= 8080
 BASKETS ?=
 
-.PHONY: help install up demo test test-slow test-kafka bench lint types imports contracts openapi check clean clean-data
+.PHONY: help install up demo test test-crash test-slow test-kafka bench lint types imports contracts openapi check clean clean-data
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -30,8 +30,11 @@ up: $(INSTALLED) ## run everything on this machine until Ctrl-C
 demo: $(INSTALLED) ## real baskets through the gateway, and what they earned (BASKETS=155848 for the full year)
 	@exec $(BIN)/laurel demo --data-dir $(DATA_DIR) --port $(PORT) $(if $(BASKETS),--baskets $(BASKETS))
 
-test: $(INSTALLED) ## everything that must pass
-	@exec $(BIN)/pytest -m 'not slow' --numprocesses auto --dist loadfile
+test: $(INSTALLED) ## what must pass every day
+	@exec $(BIN)/pytest -m 'not crash and not slow' --numprocesses auto --dist loadfile
+
+test-crash: $(INSTALLED) ## what kills processes: nothing is lost or done twice
+	@exec $(BIN)/pytest -m 'crash and not slow' --numprocesses auto --dist loadfile
 
 test-slow: $(INSTALLED) ## what takes minutes: everybody dies at every step of a redemption, in pairs too
 	@exec $(BIN)/pytest -m slow --numprocesses auto
