@@ -40,11 +40,6 @@ class BrokerHandle(Protocol):
     def stop(self) -> None: ...
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait most of the time, for a process to start or an event to come."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kafka-real",
