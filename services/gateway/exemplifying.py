@@ -5,6 +5,7 @@ A new shape gets an example by the names of its fields. Where that tells too lit
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from laurel.errors import PROBLEMS, Problem
@@ -79,6 +80,9 @@ FILE: Final = (
 )
 
 
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
+
+
 def example_of(schema: Mapping[str, Any], components: Mapping[str, Any], *, whole: bool) -> Any:  # noqa: ANN401
     """Return an example of a schema: with `whole` all fields, as in answers, else those that are needed."""
     return _example(schema, components, "", whole=whole, depth=0)
@@ -138,6 +142,8 @@ def _is_of(value: object, schema: Mapping[str, Any]) -> bool:
         return False
     if isinstance(value, str):
         form = schema.get("format")
+        if form == "date":
+            return _DAY.fullmatch(value) is not None
         return form is None or (form == "date-time") == ("T" in value)
     if isinstance(value, list):
         return not value or "$ref" not in schema.get("items", {})
