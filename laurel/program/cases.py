@@ -7,6 +7,7 @@ complete.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -268,3 +269,16 @@ def changed(document: ProgramDocument, changes: Mapping[str, Any]) -> ProgramDoc
 def cases_path(program_file: Path) -> Path:
     """Return where the cases of a program file lie: beside it."""
     return program_file.with_suffix("").with_suffix(".cases.yaml")
+
+
+def instant_of(step: Step) -> datetime:
+    """Return when a step happens; an activity that is reported later happens here when it is reported."""
+    if step.reported_at is not None:
+        return step.reported_at
+    if step.activity is not None:
+        return datetime.fromisoformat(step.activity["occurred_at"])
+    for deed in (step.spend, step.use, step.match, step.transfer, step.household, step.merge, step.unmerge):
+        if deed is not None:
+            return deed.at
+    assert step.wait_until is not None
+    return step.wait_until

@@ -15,7 +15,8 @@ from laurel.errors import Refused
 if TYPE_CHECKING:
     from laurel.program.cases import Giving, HouseholdSet, Merging
     from laurel.program.compiled import CompiledProgram
-    from laurel.program.rehearsing import PaperLot, Stage
+    from laurel.program.rehearsing_paper import PaperLot
+    from laurel.program.rehearsing_stage import Stage
     from laurel.program.sharing import CompiledGiftLimit, Direction
 
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)

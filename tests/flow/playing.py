@@ -10,12 +10,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from laurel.calendars import local_date, zone_named
-from laurel.program import rehearsing
-from laurel.program.cases import Balance, Case, Expected, Matching, Spending, Step, Using
-from laurel.program.rehearsing import instant_of
+from laurel.program.cases import Balance, Case, Expected, Matching, Spending, Step, Using, instant_of
+from laurel.program.rehearsing import MEMBER
+from laurel.program.rehearsing_differences import differences
+from laurel.program.rehearsing_paper import Seen
 from tests.flow.stage import Town
 
-MEMBER = rehearsing.MEMBER
 _ONE_DAY = timedelta(days=1)
 
 
@@ -63,13 +63,13 @@ class Played:
             if tier is not None:
                 tier.model_fields_set.discard("counters")
             expected = step.expect.model_copy(update={"billed": None, "tier": tier, "others": others})
-            said = rehearsing._differences(seen, expected)
+            said = differences(seen, expected)
             found += [f"{self._case.case}, step {number}: {each}" for each in said]
         return found
 
     async def _look(
         self,
-        seen: rehearsing._Seen,
+        seen: Seen,
         units: Mapping[str, Any],
         expected: Expected,
         others: dict[str, dict[str, Balance]],
@@ -80,8 +80,8 @@ class Played:
             seen.balances, seen.segments = await self._balances(units)
             for name in others:
                 seen.others[name], _ = await self._balances(units, name)
-            found = rehearsing._Seen(balances=seen.balances, others=seen.others)
-            if not list(rehearsing._differences(found, wanted)):
+            found = Seen(balances=seen.balances, others=seen.others)
+            if not list(differences(found, wanted)):
                 return
             await asyncio.sleep(0.1)
 
@@ -103,8 +103,8 @@ class Played:
             other: dict[str, Any] = {"member": name, "enrolled_at": at, "attributes": each.attributes}
             await self._door.call("POST", f"programs/{self._copy}/members", other, 201)
 
-    async def _step(self, step: Step) -> rehearsing._Seen:
-        seen = rehearsing._Seen()
+    async def _step(self, step: Step) -> Seen:
+        seen = Seen()
         await self._until(instant_of(step))
         if step.activity is not None:
             await self._report(step.activity, seen)
@@ -124,7 +124,7 @@ class Played:
             await self._door.call("POST", f"programs/{self._copy}/clock", {"as_of": at.isoformat()})
             self._now = at
 
-    async def _report(self, activity: Mapping[str, Any], seen: rehearsing._Seen) -> None:
+    async def _report(self, activity: Mapping[str, Any], seen: Seen) -> None:
         body = {"member": MEMBER, **_plain(activity)}
         answer = await self._door.ask("POST", f"programs/{self._copy}/activities", body)
         told = answer.json()
@@ -150,7 +150,7 @@ class Played:
         for back in told.get("reversals", ()):
             seen.reversals[back["rule"]] = {name: back[name] for name in ("amount", "taken", "expired", "owed")}
 
-    async def _together(self, step: Step, seen: rehearsing._Seen) -> None:
+    async def _together(self, step: Step, seen: Seen) -> None:
         """Do what moves several members."""
         method = "POST"
         body: dict[str, Any] = {}
@@ -177,7 +177,7 @@ class Played:
         elif step.unmerge is not None:
             self._parts.remove(step.unmerge.member)
 
-    async def _spend(self, spend: Spending, seen: rehearsing._Seen) -> None:
+    async def _spend(self, spend: Spending, seen: Seen) -> None:
         self._spent += 1
         path = f"programs/{self._copy}/holds"
         member = spend.member or MEMBER
@@ -188,7 +188,7 @@ class Played:
             return
         await self._door.call("POST", f"{path}/{answer.json()['hold']}/capture", {})
 
-    async def _use(self, use: Using, seen: rehearsing._Seen) -> None:
+    async def _use(self, use: Using, seen: Seen) -> None:
         self._used += 1
         code = (await self._vouchers())[use.voucher - 1]["code"]
         body = {"reference": f"used-{self._used}", "basket": {"amount": use.basket, "currency": self._currency}}
@@ -196,7 +196,7 @@ class Played:
         if answer.status_code != 200:
             seen.refused = answer.json()["code"]
 
-    async def _match(self, match: Matching, seen: rehearsing._Seen) -> None:
+    async def _match(self, match: Matching, seen: Seen) -> None:
         path = f"programs/{self._copy}/members/{MEMBER}/status-match"
         body = {"tier": match.tier, "evidence": {"issuer": match.issuer, "dated": match.dated.isoformat()}}
         answer = await self._door.ask("POST", path, body)

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from laurel.program import CompiledProgram, load_program
 from laurel.program.cases import Member, Spending, Step
-from laurel.program.rehearsing import Stage
+from laurel.program.rehearsing_stage import Stage
 from services.points.domain.facts import decode_facts, encode_facts
 from services.points.domain.state import Wallet
 from tests.points.till import Till, report

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from laurel.calendars import local_date
-from laurel.program.cases import Case, Expected, StandsAs, Step, cases_path, changed, load_cases
-from laurel.program.rehearsing import instant_of
+from laurel.program.cases import Case, Expected, StandsAs, Step, cases_path, changed, instant_of, load_cases
 from laurel.program.rehearsing_vouchers import voucher_differences
 from services.points.announcing import last_good_day
 from services.points.domain.facts import PointsConverted

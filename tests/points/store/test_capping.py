@@ -9,8 +9,7 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import load_program
-from laurel.program.cases import Case, changed, load_cases
-from laurel.program.rehearsing import instant_of
+from laurel.program.cases import Case, changed, instant_of, load_cases
 from services.points.road import Road
 from services.points.testing import FixedPrograms
 from tests.points.domain.test_cases import check

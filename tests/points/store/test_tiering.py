@@ -5,8 +5,7 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
-from laurel.program.cases import Case, Step, load_cases
-from laurel.program.rehearsing import instant_of
+from laurel.program.cases import Case, Step, instant_of, load_cases
 from services.points.domain.state import Wallet
 from services.points.ports import Needs, WalletKey
 from services.points.store.ledger import Ledger

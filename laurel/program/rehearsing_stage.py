@@ -1,0 +1,749 @@
+"""One member of a case on paper: its lots, what it owes, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from laurel.calendars import local_date
+from laurel.contracts.activity import Activity, check
+from laurel.errors import Refused
+from laurel.program.bases import basis_of
+from laurel.program.belonging_on_paper import SegmentsOnPaper
+from laurel.program.cases import instant_of
+from laurel.program.climbing import (
+    Climber,
+    Counted,
+    count,
+    join,
+    joined_counts,
+    judged,
+    match_tier,
+    part,
+    review,
+    take_back,
+)
+from laurel.program.compiled import CompiledProgram
+from laurel.program.rehearsing_paper import PaperLot, Posted, Seen
+from laurel.program.rehearsing_vouchers import Vouchers
+from laurel.program.returning import basis_less_returns, plus_return
+from laurel.program.rules import EVENT
+from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
+from laurel.program.tiers import seen_as
+from laurel.rounding import scaled
+from laurel.shapes import decoder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from laurel.program.caps import CompiledCap
+    from laurel.program.cases import Member, Step
+    from laurel.program.compiled import CompiledRule, RuleOutcome
+    from laurel.program.rules import RuleThreshold
+    from laurel.program.windows import Window, WindowKind
+
+_decode = decoder_of(Activity).decode
+_FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Stage:
+    """The member's lots, what it owes, and where it stands."""
+
+    def __init__(self, program: CompiledProgram, member: Member, enrolled_at: datetime) -> None:
+        self.enrolled_at = enrolled_at
+        self._book = TierBook()
+        self._steps = 0
+        self._at = enrolled_at
+        self._program = program
+        self._attributes = member.attributes
+        self._posted: dict[str, Posted] = {}
+        self._credited: set[str] = set()
+        self._drawn: dict[str, int] = {}
+        self._lots: list[PaperLot] = []
+        self.owed: dict[str, int] = dict.fromkeys(program.units, 0)
+        self.lapse_at: dict[str, datetime] = {}
+        self._funded: dict[CompiledRule, int] = {}
+        self._vouchers = Vouchers(program, enrolled_at)
+        self._segments = SegmentsOnPaper(program, enrolled_at, self._by_day)
+        self.town: dict[str, Stage] = {}
+        self.referred_by: str | None = None
+        birthdays = program.birthdays
+        self._birthday = birthdays.next_after(member.attributes, enrolled_at) if birthdays is not None else None
+        self._received = Seen()
+        self._shares: dict[str, Posted] = {}
+        self._bonuses: dict[tuple[CompiledRule, Window], Posted] = {}
+        self._parts: list[Stage] = []
+
+    def arrive(self, at: datetime) -> None:
+        """Let time pass up to an instant."""
+        self._at = max(self._at, at)
+        self._pass_time()
+        self._expire(self._at)
+        self._look(self._at)
+
+    def witness(self, at: datetime, deed: Callable[[], str | None]) -> Seen:
+        """Have something done that is not this member's alone; return what came of it for this member."""
+        seen = self._received = Seen()
+        self.arrive(at)
+        seen.refused = deed()
+        self.tell(seen)
+        return seen
+
+    def play(self, step: Step) -> Seen:
+        """Do what a step says; return what came of it."""
+        seen = self._received = Seen()
+        self._steps += 1
+        self._at = max(self._at, instant_of(step))
+        self._pass_time()
+        try:
+            if step.activity is not None:
+                self._report(step.activity, step.reported_at, seen)
+            elif step.spend is not None:
+                self._expire(step.spend.at)
+                self._spend(step.spend.unit, step.spend.amount)
+            elif step.use is not None:
+                self._vouchers.use(step.use.voucher, step.use.basket, step.use.at)
+            elif step.match is not None:
+                climber = self._climber()
+                if climber is None:
+                    raise Refused("not_eligible")
+                self._move(match_tier(climber, step.match.tier, step.match.dated, step.match.at))
+            elif step.wait_until is not None:
+                self._expire(step.wait_until)
+        except Refused as refusal:
+            seen.refused = refusal.code
+        self.tell(seen)
+        return seen
+
+    def _pass_time(self) -> None:
+        """Convert, look at the tier and judge segments, up to now."""
+        for due_at in self._vouchers.dates(self._at):
+            self._expire(due_at)
+            self._look(due_at)
+            for unit in self._program.units:
+                self._vouchers.convert(unit, self.in_order(unit), due_at)
+        self._look(self._at)
+        self._segments.pass_time(self._at)
+
+    def tell(self, seen: Seen) -> None:
+        """Say how the member stands."""
+        seen.balances = self.balances()
+        seen.billed = self._billed()
+        self._look(self._at)
+        seen.tier = self._stands()
+        seen.vouchers = self._vouchers.seen(self._at)
+        seen.segments = self._segments.seen()
+
+    def balances(self) -> dict[str, dict[str, int]]:
+        """Return what the member has of each unit."""
+        return {
+            unit: {
+                "available": self.available(unit),
+                "owed": self.owed[unit],
+                "pending": sum(lot.pending for lot in self._lots if lot.rule.unit == unit),
+            }
+            for unit in self._program.units
+        }
+
+    def knows(self, activity: str | None) -> bool:
+        """Say whether an activity was this account's own."""
+        return activity in self._posted
+
+    def happened(self) -> list[Posted]:
+        """Return what the account was credited for."""
+        return list(self._posted.values())
+
+    def waits(self) -> bool:
+        """Say whether any points are pending."""
+        return any(lot.pending for lot in self._lots)
+
+    def let_go(self, lots: Sequence[PaperLot]) -> None:
+        """Have these lots no more."""
+        self._lots = [lot for lot in self._lots if lot not in lots]
+
+    def take_in(self, unit: str, lots: Sequence[PaperLot], lapse_at: datetime | None) -> None:
+        """Have lots of another, which last here as long as they did there, and pay what is owed."""
+        self._lots += lots
+        if lots and lapse_at is not None:
+            self.lapse_at[unit] = max(lapse_at, self.lapse_at.get(unit, lapse_at))
+        for lot in lots:
+            self._pay(lot)
+
+    def absorb(self, other: Stage, at: datetime) -> None:
+        """Count what another account has counted, and stand where the better of the two stood."""
+        self._steps += 1
+        self._parts.append(other)
+        climber, theirs = self._climber(), other._climber()
+        if climber is not None and theirs is not None:
+            self._move(join(climber, theirs, at))
+
+    def part_from(self, other: Stage, at: datetime) -> None:
+        """Count it no more."""
+        self._steps += 1
+        self._parts.remove(other)
+        climber = self._climber()
+        if climber is not None:
+            self._move(part(climber, joined_counts(other._book, climber.enrolled, sign=-1), at))
+
+    def _by_day(self) -> dict[tuple[str, date], int]:
+        """Add up what counts towards segments, less what came back."""
+        units = {rule.id: rule.unit for rule in self._program.rules if rule.to is None}
+        found: dict[tuple[str, date], int] = {}
+        for posted in (*self._posted.values(), *(each for other in self._parts for each in other.happened())):
+            day = local_date(posted.activity.occurred_at, self._program.zone)
+            for rule, amount in posted.granted.items():
+                if rule not in units:
+                    continue
+                found[units[rule], day] = found.get((units[rule], day), 0) + amount
+        return found
+
+    def _climber(self) -> Climber | None:
+        tiers = self._program.tiers
+        return None if tiers is None else Climber(tiers, self._book, self.enrolled_at, self._steps)
+
+    def _move(self, facts: Sequence[AnyTierFact]) -> None:
+        for fact in facts:
+            self._book.apply(self._steps, fact)
+
+    def _look(self, until: datetime) -> None:
+        """Let time look at the tier, as often as it is due."""
+        climber = self._climber()
+        while climber is not None and (standing := self._book.standing) is not None:
+            if standing.due_at is None or standing.due_at > until:
+                return
+            self._move(review(climber, standing.due_at))
+
+    def _stands(self) -> dict[str, Any]:
+        climber = self._climber()
+        if climber is None:
+            return {}
+        standing, zone, tiers = climber.standing, self._program.zone, climber.tiers
+        until_at = standing.until_at
+        day, enrolled = climber.day(self._at), climber.enrolled
+        return {
+            "name": standing.tier,
+            "since": local_date(standing.since_at, zone),
+            "until": None if until_at is None else local_date(until_at, zone) - timedelta(days=1),
+            "years": tiers.tenure(standing.elite_from, self._at),
+            "benefits": tuple(benefit.name for benefit in tiers.level(standing.tier).benefits),
+            "counters": {name: counter.value(self._book, day, enrolled) for name, counter in tiers.counters.items()},
+        }
+
+    def _seen_for(self, activity: Activity) -> Mapping[str, Any]:
+        climber, segments = self._climber(), self._segments.book.at(activity.occurred_at)
+        if climber is None:
+            return seen_as(self._attributes, "", 0, segments)
+        at = climber.tiers.judged_at(activity.occurred_at, activity.attributes)
+        return seen_as(self._attributes, *judged(climber, at), segments)
+
+    def _qualify(self, activity: Activity, outcomes: Sequence[RuleOutcome], posted: Posted) -> None:
+        """Count towards the tiers."""
+        counted = [
+            Counted(outcome.rule.id, outcome.rule.unit, outcome.computed)
+            for outcome in outcomes
+            if outcome.rule.counts_only and outcome.computed and outcome.rule.to is None
+        ]
+        climber = self._climber()
+        if climber is not None:
+            counted = [each for each in counted if each.unit in climber.tiers.grains]
+        if climber is not None and counted:
+            facts = count(climber, counted, activity.id, "", activity.occurred_at, self._at)
+            posted.counted = {fact.rule: fact for fact in facts if isinstance(fact, QualifyingCounted)}
+            posted.counted_in = self._steps
+            self._move(facts)
+
+    def _report(self, body: Mapping[str, Any], reported_at: datetime | None, seen: Seen) -> None:
+        activity = _decode(msgspec.json.encode(body))
+        faults = check(activity)
+        if faults:
+            raise Refused(faults[0].code, faults[0].detail)
+        at = reported_at or activity.occurred_at
+        self._expire(at)
+        ended = self._ended(activity)
+        if activity.type == "return" or ended:
+            self._take_back(activity, ended, seen)
+        else:
+            self._award(activity, at, seen)
+        # What is granted late, or refilled, may have ended before it was.
+        self._expire(at)
+
+    def _accept(self, activity: Activity, at: datetime) -> None:
+        """Refuse what the program does not take; take the key of what is credited once."""
+        if activity.currency not in (None, self._program.currency):
+            raise Refused("currency_not_accepted")
+        if self._program.is_closed_at(activity.occurred_at):
+            raise Refused("program_closed")
+        if at >= self._program.claimable_until(activity.occurred_at):
+            raise Refused("claim_too_late")
+        if activity.exclusive_key is not None:
+            if activity.exclusive_key in self._credited:
+                raise Refused("already_credited")
+            self._credited.add(activity.exclusive_key)
+
+    def _award(self, activity: Activity, at: datetime, seen: Seen) -> None:
+        self._accept(activity, at)
+        if activity.payer is not None:
+            policy = activity.payer.policy or self._program.payers.get(activity.payer.kind)
+            if policy == "return_to_payer":
+                return
+        posted = Posted(activity, member=self._seen_for(activity))
+        outcomes = self._program.evaluate(basis_of(activity), posted.member, spent=self._spent(activity))
+        others = self._others(activity)
+        outcomes = self._program.without(outcomes, others)
+        self._release(lambda lot: lot.awaits == EVENT + activity.type and self._is_awaited(lot, activity))
+        for friend in self._sharing(activity):
+            friend.release_share(activity, self._at)
+        if activity.type == "referral" and self.referred_by is None:
+            self.referred_by = others.get("referrer")
+        self._qualify(activity, outcomes, posted)
+        for outcome in outcomes:
+            seen.reasons[outcome.rule.id] = outcome.reason
+            if outcome.computed:
+                self._earn(outcome, posted, others, seen)
+        self._posted[activity.id] = posted
+        self._segments.join(activity.type, activity.occurred_at)
+        self._count(activity, seen)
+        for unit in self._program.units:
+            if self._program.keeps_alive(unit, activity.type):
+                lapse_at = self._program.lapses_at(unit, activity.occurred_at)
+                assert lapse_at is not None
+                self.lapse_at[unit] = max(lapse_at, self.lapse_at.get(unit, lapse_at))
+
+    def _earn(self, outcome: RuleOutcome, posted: Posted, others: Mapping[str, str], seen: Seen) -> None:
+        """Let a rule give what it computed: to another, towards a tier, or as points within the caps."""
+        rule = outcome.rule
+        withheld = self._withheld(rule, posted)
+        if withheld:
+            seen.reasons[rule.id] = withheld
+            return
+        posted.used.add(rule.id)
+        if rule.to is not None:
+            posted.granted[rule.id] = outcome.computed
+            other = self.town.get(others[rule.to])
+            if other is not None:
+                posted.shares.append((rule.id, other))
+                other.receive(rule, outcome.computed, posted.activity, self._at)
+        elif rule.counts_only:
+            posted.granted[rule.id] = outcome.computed
+        else:
+            self._cap(outcome, posted, seen)
+
+    def _withheld(self, rule: CompiledRule, posted: Posted) -> str:
+        """Say why a rule with a threshold does not earn; once it does, it has in this window."""
+        if rule.threshold is None:
+            return ""
+        window = self.window(rule.threshold.window, posted.activity)
+        if (rule, window) in self._bonuses:
+            return "limit_reached"
+        if self._added_up(rule.threshold, window, posted) < rule.threshold.reaches:
+            return "below_threshold"
+        self._bonuses[rule, window] = posted
+        return ""
+
+    def _added_up(self, threshold: RuleThreshold, window: Window, posted: Posted) -> int:
+        """Add up what the threshold's rules gave in a window, by the activity in hand as well."""
+        inside = {id(each): each for each in (*self._posted.values(), posted)}.values()
+        return sum(
+            amount
+            for each in inside
+            if self.window(threshold.window, each.activity) == window
+            for rule, amount in each.granted.items()
+            if rule in threshold.of
+        )
+
+    def _lose_bonuses(self, back: Posted, seen: Seen) -> None:
+        """Take back each bonus whose threshold is not reached any more, wherever it lies."""
+        for (rule, window), posted in list(self._bonuses.items()):
+            assert rule.threshold is not None
+            if self._added_up(rule.threshold, window, back) >= rule.threshold.reaches:
+                continue
+            del self._bonuses[rule, window]
+            amount, posted.granted[rule.id] = posted.granted.get(rule.id, 0), 0
+            if amount:
+                self._funded[rule] -= amount
+                seen.reversals[rule.id] = self._claw_back(posted.lots[rule.id], amount)
+            for cap in self._program.caps if self._program.refill_on_return else ():
+                if amount and cap.window is not None and cap.covers(rule):
+                    self._refill(cap, posted, amount, seen)
+
+    def _cap(self, outcome: RuleOutcome, posted: Posted, seen: Seen) -> None:
+        """Cut what was computed to the room left, cap by cap; the last that cuts is the reason."""
+        rule, amount = outcome.rule, outcome.computed
+        reason, cut_by, kept = "", None, amount
+        if rule.per_transaction is not None and rule.per_transaction < amount:
+            amount, reason = rule.per_transaction, "transaction_cap"
+        for cap in self._program.caps:
+            room = self._room(cap, posted) if cap.covers(rule) else None
+            if room is not None and room < amount:
+                amount, reason, cut_by = max(room, 0), cap.reason, cap
+            if cap.reason == "transaction_cap" or not reason:
+                kept = amount
+        if rule.budget is not None and rule.budget - self._drawn.get(rule.id, 0) < amount:
+            amount, reason = rule.budget - self._drawn.get(rule.id, 0), "budget"
+        self._drawn[rule.id] = self._drawn.get(rule.id, 0) + amount
+        if reason:
+            seen.capped[rule.id] = {reason: outcome.computed - amount}
+        once = rule.budget is not None or rule.threshold is not None
+        if reason == "window_cap" and not once and cut_by is not None and self._program.refill_on_return:
+            posted.refused[rule.id] = (cut_by, min(kept, rule.per_transaction or kept) - amount)
+        if amount:
+            self._grant(rule, amount, posted, seen)
+
+    def _grant(self, rule: CompiledRule, amount: int, posted: Posted, seen: Seen) -> None:
+        earned_at = posted.activity.occurred_at
+        expires_at = self._program.expires_at(rule, earned_at)
+        lot = PaperLot(rule, amount, amount, earned_at, expires_at)
+        if rule.pending is not None and self._waits_with(rule.pending.awaits, posted.lots.get(rule.id), posted):
+            lot.pending, lot.remaining, lot.awaits = amount, 0, rule.pending.awaits
+            lot.available_at = self._program.available_at(rule, earned_at)
+        self._lots.append(lot)
+        posted.granted[rule.id] = posted.granted.get(rule.id, 0) + amount
+        posted.lots.setdefault(rule.id, []).append(lot)
+        seen.awards[rule.id] = seen.awards.get(rule.id, 0) + amount
+        zone = self._program.zone
+        seen.good_through[rule.id] = None if expires_at is None else local_date(expires_at, zone) - timedelta(days=1)
+        self._funded[rule] = self._funded.get(rule, 0) + amount
+        self._pay(lot)
+
+    def _waits_with(self, awaits: str, others: Sequence[PaperLot] | None, posted: Posted) -> bool:
+        """Say whether an award waits; a refill of what is known already does as long as the rest of it."""
+        if awaits == "date" or posted.activity.id not in self._posted:
+            return True
+        return any(lot.pending for lot in others) if others else awaits == "approval"
+
+    def _pay(self, lot: PaperLot) -> None:
+        paid = min(self.owed[lot.rule.unit], lot.remaining)
+        lot.remaining -= paid
+        self.owed[lot.rule.unit] -= paid
+
+    def _release(self, ripe: Callable[[PaperLot], bool]) -> None:
+        """Let pending points count, which pays what is owed first."""
+        for lot in self._lots:
+            if lot.pending and ripe(lot):
+                lot.remaining, lot.pending = lot.remaining + lot.pending, 0
+                self._pay(lot)
+
+    def _is_awaited(self, lot: PaperLot, activity: Activity) -> bool:
+        """Say whether an activity is the one that a lot awaits: the one it names, or any of its type."""
+        of = self._posted.get(activity.of or "")
+        return activity.of is None or (of is not None and any(lot in lots for lots in of.lots.values()))
+
+    def _sharing(self, activity: Activity) -> list[Stage]:
+        """Return those who got something for the activity that this one names."""
+        named = self._posted.get(activity.of or "")
+        return [] if named is None else [other for _, other in named.shares]
+
+    def release_share(self, came: Activity, at: datetime) -> None:
+        """Let the points count that this member got for another's activity, where they await what came of it."""
+        self._at = max(self._at, at)
+        share = self._shares.get(came.of or "")
+        lots = [] if share is None else [lot for each in share.lots.values() for lot in each]
+        self._release(lambda lot: lot.awaits == EVENT + came.type and lot in lots)
+
+    def _others(self, activity: Activity) -> dict[str, str]:
+        named = {
+            "referrer": self.referred_by or activity.referrer,
+            "payer": activity.payer.id if activity.payer is not None else None,
+            "employer": self._attributes.get("employer"),
+            "agent": activity.attributes.get("agent"),
+        }
+        return {role: other for role, other in named.items() if isinstance(other, str)}
+
+    def receive(self, rule: CompiledRule, amount: int, activity: Activity, at: datetime) -> None:
+        """Take what a rule gives to this member for the activity of another."""
+        self._steps += 1
+        self._at = max(self._at, at)
+        share = self._shares.setdefault(activity.id, Posted(activity))
+        if not rule.counts_only:
+            self._grant(rule, amount, share, self._received)
+            return
+        climber = self._climber()
+        if climber is not None:
+            counted = [Counted(rule.id, rule.unit, amount)]
+            facts = count(climber, counted, activity.id, "", activity.occurred_at, self._at)
+            share.counted |= {fact.rule: fact for fact in facts if isinstance(fact, QualifyingCounted)}
+            share.counted_in = self._steps
+            self._move(facts)
+
+    def give_back(self, rule: CompiledRule, amount: int, activity: Activity, at: datetime) -> None:
+        """Give back what a return leaves no reason to keep."""
+        self._at = max(self._at, at)
+        share = self._shares[activity.id]
+        if not rule.counts_only:
+            # What ended while it waited was given up by itself.
+            amount = min(amount, share.granted.get(rule.id, 0))
+            if not amount:
+                return
+            share.granted[rule.id] -= amount
+            self._funded[rule] -= amount
+            self._received.reversals[rule.id] = self._claw_back(share.lots[rule.id], amount)
+            return
+        climber = self._climber()
+        if climber is not None:
+            self._move(take_back(climber, [(share.counted[rule.id], amount)], share.counted_in, self._at))
+
+    def _room(self, cap: CompiledCap, posted: Posted) -> int | None:
+        """What a cap leaves, by adding up everything that was granted and not taken back."""
+        if cap.reason == "balance_cap":
+            limit = cap.limit(self._attributes)
+            return None if limit is None else limit - self.available(cap.unit) + self.owed[cap.unit]
+        if cap.window is None:
+            limit = cap.limit(self._attributes)
+            return None if limit is None else limit - self._granted_by([posted], cap)
+        window = self.window(cap.window, posted.activity)
+        limit = cap.limit(self._attributes, window)
+        return None if limit is None else limit - self._granted_in(cap, window) - self._not_yet(posted, cap)
+
+    def _granted_in(self, cap: CompiledCap, window: Window) -> int:
+        assert cap.window is not None
+        inside = [each for each in self._posted.values() if self.window(cap.window, each.activity) == window]
+        for other in self._parts:
+            # An account year of another is counted where it began.
+            inside += [
+                each
+                for each in other.happened()
+                if self.window(cap.window, each.activity, other.window(cap.window, each.activity)) == window
+            ]
+        return self._granted_by(inside, cap)
+
+    def _not_yet(self, posted: Posted, cap: CompiledCap) -> int:
+        """What the activity in hand was granted by its earlier rules."""
+        return 0 if posted.activity.id in self._posted else self._granted_by([posted], cap)
+
+    def _granted_by(self, postings: Iterable[Posted], cap: CompiledCap) -> int:
+        rules = {rule.id for rule in self._program.rules if cap.covers(rule)}
+        return sum(amount for each in postings for rule, amount in each.granted.items() if rule in rules)
+
+    def window(self, kind: WindowKind, activity: Activity, of_another: Window | None = None) -> Window:
+        """Return the window in which an activity counts; one `of_another` account as it is counted here."""
+        if of_another is not None and kind != "account_year":
+            return of_another
+        if of_another is not None:
+            return self._program.windows.of(kind, of_another.start, enrolled_at=self.enrolled_at)
+        return self._program.windows.of(kind, activity.occurred_at, enrolled_at=self.enrolled_at, store=activity.store)
+
+    def _spent(self, activity: Activity) -> list[int]:
+        spent = []
+        for rule in self._program.limited:
+            assert rule.limit is not None
+            window = self.window(rule.limit.window, activity)
+            counts = rule.limit.of_activities
+            same = [
+                each
+                for each in self._posted.values()
+                if (each.activity.type in rule.on if counts else rule.id in each.used)
+                and self.window(rule.limit.window, each.activity) == window
+            ]
+            if len(same) >= rule.limit.times:
+                spent.append(rule.index)
+        return spent
+
+    def _count(self, activity: Activity, seen: Seen) -> None:
+        for cap in self._program.caps:
+            if cap.window is not None:
+                seen.counted[cap.name] = self._granted_in(cap, self.window(cap.window, activity))
+
+    def _ended(self, activity: Activity) -> frozenset[str]:
+        """Return the rules that give less because an activity ends early what another began."""
+        if activity.type not in self._program.closing or activity.of is None:
+            return frozenset()
+        if activity.of not in self._posted:
+            raise Refused("activity_unknown")
+        earned_at = self._posted[activity.of].activity.occurred_at
+        return self._program.taken_back_by(activity.type, activity.occurred_at, earned_at)
+
+    def _kept(self, posted: Posted, back: Activity, ended: frozenset[str]) -> list[RuleOutcome]:
+        if not ended:
+            posted.returned = plus_return(posted.activity, posted.returned, back)
+        basis = basis_less_returns(posted.activity, posted.returned)
+        kept = self._program.evaluate(basis, posted.member, stacked=False)
+        return [
+            msgspec.structs.replace(each, computed=0) if each.rule.id in ended else each
+            for each in kept
+            if each.rule.threshold is None
+        ]
+
+    def _take_back(self, back: Activity, ended: frozenset[str], seen: Seen) -> None:
+        posted = self._posted.get(back.of or "")
+        if posted is None:
+            raise Refused("activity_unknown")
+        kept = self._kept(posted, back, ended)
+        taken: list[tuple[QualifyingCounted, int]] = []
+        freed: dict[str, int] = {}
+        for outcome in kept:
+            rule = outcome.rule
+            granted = posted.granted.get(rule.id, 0)
+            amount = granted - min(granted, outcome.computed)
+            if not outcome.computed:
+                posted.used.discard(rule.id)
+            if amount:
+                posted.granted[rule.id] = granted - amount
+                if rule.to is not None:
+                    self._have_given_back(rule, amount, posted)
+                    continue
+                if rule.counts_only:
+                    taken += posted.counted_by(rule.id, amount)
+                    continue
+                self._funded[rule] -= amount
+                seen.reversals[rule.id] = self._claw_back(posted.lots[rule.id], amount)
+                for cap in self._program.caps:
+                    if cap.window is not None and cap.covers(rule):
+                        freed[cap.name] = freed.get(cap.name, 0) + amount
+            self._unrefuse(outcome, posted)
+        for cap in self._program.caps:
+            if freed.get(cap.name) and self._program.refill_on_return:
+                self._refill(cap, posted, freed[cap.name], seen)
+        self._lose_bonuses(posted, seen)
+        self._count(posted.activity, seen)
+
+        climber = self._climber()
+        if climber is not None and taken:
+            self._move(take_back(climber, taken, posted.counted_in, self._at))
+
+    def _unrefuse(self, outcome: RuleOutcome, posted: Posted) -> None:
+        """Forget what was refused to what came back."""
+        rule = outcome.rule
+        if rule.id in posted.refused:
+            cap, left = posted.refused[rule.id]
+            wanted = min(outcome.computed, rule.per_transaction or outcome.computed)
+            posted.refused[rule.id] = (cap, max(min(left, wanted - posted.granted.get(rule.id, 0)), 0))
+
+    def _have_given_back(self, rule: CompiledRule, amount: int, posted: Posted) -> None:
+        """Have others give back what they got by a rule."""
+        for name, other in posted.shares:
+            if name == rule.id:
+                other.give_back(rule, amount, posted.activity, self._at)
+
+    def _refill(self, cap: CompiledCap, back: Posted, room: int, seen: Seen) -> None:
+        """Grant what the cap had refused in the window of what came back, oldest first, then by rule."""
+        assert cap.window is not None
+        window = self.window(cap.window, back.activity)
+        for posted in sorted(self._posted.values(), key=lambda each: each.activity.occurred_at):
+            if self.window(cap.window, posted.activity) != window:
+                continue
+            for rule in sorted(self._program.rules, key=lambda rule: rule.id):
+                refused_by, left = posted.refused.get(rule.id, (None, 0))
+                if refused_by is not cap or not left:
+                    continue
+                rooms = [self._room(each, posted) for each in self._program.caps if each.covers(rule)]
+                amount = max(min(left, room, *(each for each in rooms if each is not None)), 0)
+                if amount:
+                    posted.refused[rule.id] = (cap, left - amount)
+                    room -= amount
+                    self._grant(rule, amount, posted, seen)
+
+    def _claw_back(self, own: Sequence[PaperLot], amount: int) -> dict[str, int]:
+        unit = own[0].rule.unit
+        missing, expired = amount, 0
+        for source in own:
+            part = min(source.pending, missing)
+            source.pending -= part
+            missing -= part
+        for source in own:
+            part = min(source.remaining, missing)
+            source.remaining -= part
+            missing -= part
+        for source in own:
+            part = min(source.expired, missing)
+            source.expired -= part
+            expired += part
+            missing -= part
+        for source in self.in_order(unit):
+            part = min(source.remaining, missing)
+            source.remaining -= part
+            missing -= part
+        self.owed[unit] += missing
+        return {"amount": amount, "taken": amount - expired - missing, "expired": expired, "owed": missing}
+
+    def _spend(self, unit: str, amount: int) -> None:
+        if amount > self.available(unit):
+            raise Refused("insufficient_points")
+        for lot in self.in_order(unit):
+            part = min(lot.remaining, amount)
+            lot.remaining -= part
+            amount -= part
+
+    def _celebrate(self, until: datetime) -> None:
+        """Let every birthday come in its turn."""
+        birthdays = self._program.birthdays
+        while birthdays is not None and self._birthday is not None and self._birthday <= until:
+            at, self._birthday = self._birthday, birthdays.next_after(self._attributes, self._birthday)
+            self._lapse(at)
+            said = {"id": f"birthday-{at.year}", "type": "birthday", "occurred_at": at.isoformat()}
+            activity = _decode(msgspec.json.encode(said))
+            posted = Posted(activity, member=self._seen_for(activity))
+            for outcome in self._program.evaluate(basis_of(activity), posted.member):
+                if outcome.computed and not outcome.rule.counts_only:
+                    self._grant(outcome.rule, outcome.computed, posted, Seen())
+
+    def _expire(self, at: datetime) -> None:
+        self._celebrate(at)
+        self._lapse(at)
+
+    def _lapse(self, at: datetime) -> None:
+        """Let points come and go up to now; what ends while it waits makes room for what may come in its place."""
+        while ended := [lot for lot in self._lots if lot.pending and self._ends_waiting(lot) <= at]:
+            first = min(self._ends_waiting(lot) for lot in ended)
+            self._come_and_go(first)
+            self._give_up([lot for lot in ended if self._ends_waiting(lot) == first])
+        self._come_and_go(at)
+
+    def _ends_waiting(self, lot: PaperLot) -> datetime:
+        return _FOR_EVER if lot.awaits == "date" else self._end_of(lot) or _FOR_EVER
+
+    def _end_of(self, lot: PaperLot) -> datetime | None:
+        lapse_at = self.lapse_at.get(lot.rule.unit)
+        return lot.expires_at if lapse_at is None else lapse_at
+
+    def _give_up(self, ended: Sequence[PaperLot]) -> None:
+        """Let nothing be left of pending points, activity by activity, nor of what caps refused of the same awards."""
+        for share in self._shares.values():
+            for lot in self._lots_of(share, ended):
+                share.granted[lot.rule.id] -= lot.pending
+                self._funded[lot.rule] -= lot.pending
+                lot.pending = 0
+        for posted in list(self._posted.values()):
+            freed: dict[str, int] = {}
+            for lot in self._lots_of(posted, ended):
+                rule, amount, lot.pending = lot.rule, lot.pending, 0
+                posted.granted[rule.id] -= amount
+                self._funded[rule] -= amount
+                posted.refused.pop(rule.id, None)
+                if not posted.granted[rule.id]:
+                    posted.used.discard(rule.id)
+                for cap in self._program.caps:
+                    if cap.window is not None and cap.covers(rule):
+                        freed[cap.name] = freed.get(cap.name, 0) + amount
+            for cap in self._program.caps:
+                if freed.get(cap.name) and self._program.refill_on_return:
+                    self._refill(cap, posted, freed[cap.name], Seen())
+
+    @staticmethod
+    def _lots_of(posted: Posted, among: Sequence[PaperLot]) -> list[PaperLot]:
+        return [lot for lots in posted.lots.values() for lot in lots if lot in among]
+
+    def _come_and_go(self, at: datetime) -> None:
+        self._release(lambda lot: lot.awaits == "date" and lot.available_at is not None and lot.available_at <= at)
+        for lot in self._lots:
+            gone_at = self._end_of(lot)
+            if gone_at is not None and gone_at <= at:
+                lot.expired += lot.remaining
+                lot.remaining = 0
+
+    def in_order(self, unit: str) -> Sequence[PaperLot]:
+        lots = [lot for lot in self._lots if lot.rule.unit == unit and lot.remaining]
+        return sorted(lots, key=lambda lot: (lot.expires_at or _FOR_EVER, lot.earned_at))
+
+    def available(self, unit: str) -> int:
+        return sum(lot.remaining for lot in self._lots if lot.rule.unit == unit)
+
+    def _billed(self) -> dict[str, int]:
+        owed: dict[str, Fraction] = {}
+        for rule, points in self._funded.items():
+            if rule.price is not None:
+                owed[rule.funder] = owed.get(rule.funder, Fraction(0)) + rule.price * points
+        return {funder: scaled(1, sum_.numerator, sum_.denominator, "half_up") for funder, sum_ in owed.items()}
