@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import redeem, till, tpcb
+from benchmarks import redeem, till
 from benchmarks.openloop import STRETCH_SECONDS
 from benchmarks.results import bar
-from benchmarks.running import Running, running
+from benchmarks.running import Running, running_after_tpcb
 from benchmarks.sending import send
 from benchmarks.servers import bench_dir
 from benchmarks.watching import Watch
@@ -48,15 +48,12 @@ async def run(seconds: int, tpcb_seconds: int, tell: Callable[[str], None]) -> l
     rows = []
     for load in LOADS:
         with bench_dir() as data_dir:
-            async with running(data_dir) as place:
-                tell(f"{load.name}, TPC-B before")
-                await tpcb.prepare(place.admin_url, place.pgbench)
-                before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+            async with running_after_tpcb(data_dir, load.name, tpcb_seconds, tell) as (place, before):
                 tell(f"{load.name}, enrolling, and giving {redeem.BUYERS} buyers their points")
                 await till.enrol(place)
                 await redeem.prepare(place)
                 tell(load.name)
-                rows.append({**await _measure(place, load, seconds), "tpcb_before": round(before, 1)})
+                rows.append({**await _measure(place, load, seconds), "tpcb_before": before})
     return rows
 
 

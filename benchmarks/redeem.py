@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import tpcb
 from benchmarks.results import bar
-from benchmarks.running import Running, running
+from benchmarks.running import Running, running_after_tpcb
 from benchmarks.sending import send
 from benchmarks.servers import bench_dir
 from benchmarks.watching import Watch
@@ -51,10 +50,7 @@ async def run(seconds: int, tpcb_seconds: int, tell: Callable[[str], None]) -> l
     rows = []
     for load in LOADS:
         with bench_dir() as data_dir:
-            async with running(data_dir) as place:
-                tell(f"{load.name}, TPC-B before")
-                await tpcb.prepare(place.admin_url, place.pgbench)
-                before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+            async with running_after_tpcb(data_dir, load.name, tpcb_seconds, tell) as (place, before):
                 tell(f"{load.name}, giving {BUYERS} buyers their points")
                 await prepare(place)
                 tell(load.name)
@@ -95,7 +91,7 @@ async def _measure(place: Running, load: Load, seconds: int, before: float) -> d
         "name": load.name,
         **told,
         "per_second": round(per_second, 1),
-        "tpcb_before": round(before, 1),
+        "tpcb_before": before,
         "to_tpcb": round(per_second / before, 3) if before else None,
         "processes": watch.document(),
         "bars": bars,

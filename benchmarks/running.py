@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from urllib.parse import urlsplit
 
+from benchmarks import tpcb
 from benchmarks.machine import ROOT
 from benchmarks.watching import PROC, children
 from laurel.embedded.binaries import postgres_bin, unprivileged
@@ -76,6 +77,17 @@ async def running(data_dir: Path, *arguments: str) -> AsyncIterator[Running]:
         yield Running(data_dir, status, perf_counter() - started)
     finally:
         await asyncio.to_thread(supervisor.stop, STOP_SECONDS_MAX)
+
+
+@asynccontextmanager
+async def running_after_tpcb(
+    data_dir: Path, name: str, seconds: int, tell: Callable[[str], None], *arguments: str
+) -> AsyncIterator[tuple[Running, float]]:
+    """Do the same, and measure TPC-B on its Postgres first; give what runs, and transactions a second."""
+    async with running(data_dir, *arguments) as place:
+        tell(f"{name}, TPC-B before")
+        await tpcb.prepare(place.admin_url, place.pgbench)
+        yield place, round(await tpcb.measure(place.admin_url, place.pgbench, seconds), 1)
 
 
 async def _ready(data_dir: Path, supervisor: Child, started: float) -> Status:

@@ -10,11 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks import tpcb
 from benchmarks.machine import ROOT
 from benchmarks.openloop import STRETCH_SECONDS
 from benchmarks.results import bar
-from benchmarks.running import Running, running
+from benchmarks.running import Running, running_after_tpcb
 from benchmarks.sending import send
 from benchmarks.servers import bench_dir
 from benchmarks.watching import Watch
@@ -57,14 +56,12 @@ async def run(
     rows = []
     for number, load in enumerate(LOADS):
         with bench_dir() as data_dir, _broker(data_dir, real=real_kafka) as arguments:
-            async with running(data_dir, *arguments) as place:
-                tell(f"{load.name}, TPC-B before")
-                await tpcb.prepare(place.admin_url, place.pgbench)
-                before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+            measured = running_after_tpcb(data_dir, load.name, tpcb_seconds, tell, *arguments)
+            async with measured as (place, before):
                 tell(f"{load.name}, enrolling")
                 await enrol(place)
                 tell(load.name)
-                rows.append({**await _measure(place, load, number, seconds), "tpcb_before": round(before, 1)})
+                rows.append({**await _measure(place, load, number, seconds), "tpcb_before": before})
     return rows
 
 

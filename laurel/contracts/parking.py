@@ -14,10 +14,8 @@ def version_unknown(program: str, version: int) -> str:
     return f"{program}:{version} has not come"
 
 
-class MessageParked(Event):
-    """A message could not be processed; it and the later ones of its key wait."""
-
-    TYPE: ClassVar[str] = "message.parked.v1"
+class _OfMessage(Event):
+    """Names a message that was parked, and why."""
 
     source: ShortText
     sequence: Version
@@ -26,28 +24,26 @@ class MessageParked(Event):
     detail: Text = ""
 
 
-class MessageDiscarded(Event):
-    """A parked message was given up by a person. The request that led to it ends refused, as `discarded`."""
+class _Done(_OfMessage):
+    """And who did something with it."""
 
-    TYPE: ClassVar[str] = "message.discarded.v1"
-
-    source: ShortText
-    sequence: Version
-    type: ShortText | None = None
-    reason: Name
-    detail: Text = ""
     actor: ShortText | None = None
     """Who did it, as the machine knows them on which it was asked for."""
 
 
-class MessageRetried(Event):
+class MessageParked(_OfMessage):
+    """A message could not be processed; it and the later ones of its key wait."""
+
+    TYPE: ClassVar[str] = "message.parked.v1"
+
+
+class MessageDiscarded(_Done):
+    """A parked message was given up by a person. The request that led to it ends refused, as `discarded`."""
+
+    TYPE: ClassVar[str] = "message.discarded.v1"
+
+
+class MessageRetried(_Done):
     """A person had a parked message tried again; it may be parked once more."""
 
     TYPE: ClassVar[str] = "message.retried.v1"
-
-    source: ShortText
-    sequence: Version
-    type: ShortText | None = None
-    reason: Name
-    detail: Text = ""
-    actor: ShortText | None = None

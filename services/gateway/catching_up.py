@@ -13,7 +13,7 @@ from laurel.io.inbox import heard_up_to
 from laurel.io.telemetry import logger
 from services.gateway.passing import path_of
 from services.gateway.store import redemptions, requests
-from services.gateway.told.telling import POSTED, GivenBack, ToldIn
+from services.gateway.told.telling import POSTED, TOLD_IN, GivenBack, ToldIn
 
 if TYPE_CHECKING:
     from laurel.io.database import Database
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 log = logger(__name__)
 
-_MARK: Final = b'"told_in":'
 _FIRST_LOOK_SECONDS: Final = 0.005
 _LOOK_SECONDS_MAX: Final = 0.2
 
@@ -51,7 +50,7 @@ class CatchingUp:
     async def settle(self, program: str, settled: Settled, until: float) -> Settled:
         """Return the same where reads show all of it by then, by the loop's clock; else it is still pending."""
         outcome = settled.outcome
-        if settled.state != POSTED or outcome is None or _MARK not in outcome:
+        if settled.state != POSTED or outcome is None or TOLD_IN not in outcome:
             return settled
         shown = _decode(outcome)
         loop, pause = asyncio.get_running_loop(), _FIRST_LOOK_SECONDS

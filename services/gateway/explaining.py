@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from laurel.program.explaining import whole_decision
-from services.gateway.told.telling import Unlisted
+from services.gateway.told.telling import TOLD_IN, Unlisted
 
 if TYPE_CHECKING:
     from services.gateway.answering import Settled
     from services.gateway.knowing import Known
 
 _MARK: Final = b'"unlisted":'
-_OURS: Final = b'"told_in":'
 
 
 class _Shown(msgspec.Struct):
@@ -33,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 async def explained(known: Known, program: str, outcome: bytes) -> bytes:
     """Return an activity's outcome with what each rule said."""
-    if _OURS in outcome:
+    if TOLD_IN in outcome:
         outcome = _encode({name: part for name, part in _decode_parts(outcome).items() if name != "told_in"})
     if _MARK not in outcome:
         return outcome

@@ -224,16 +224,13 @@ class Deciding:
 
     def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
         """Let the others of a household pay what the member cannot, where they can; say if they did."""
-        asked = step.asked
-        if short_of(facts) is None and not (isinstance(asked, PlaceHold) and asked.least is not None):
+        most = step.asked if isinstance(step.asked, PlaceHold) and step.asked.least is not None else None
+        if most is None and short_of(facts) is None:
             return False
         pool = [batch.loaded.wallets[key] for key in step.pool]
         for other in pool:
             self._entering.apply_due_of(batch, step, other)
-        if isinstance(asked, PlaceHold) and asked.least is not None:
-            short: Short | None = more_for(wallet, asked, facts, pool)
-        else:
-            short = short_of(facts)
+        short: Short | None = more_for(wallet, most, facts, pool) if most is not None else short_of(facts)
         if short is None or with_pool(short, pool) is not None:
             return False
         at = max(each.at for each in (wallet, *pool))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from services.points.decoding import Step
 from services.points.domain.asked import (
@@ -57,9 +58,7 @@ class Following:
         return loaded
 
     def _needed(self, steps: Sequence[Step], *, all_refusals: bool) -> Needs:
-        needs = self._needing.of(steps)
-        needs.all_refusals = all_refusals
-        return needs
+        return replace(self._needing.of(steps), all_refusals=all_refusals)
 
     def takes_back(self, step: Step) -> bool:
         """Say whether a message may take back what another activity earned: a return, or what ends something early."""

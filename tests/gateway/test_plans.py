@@ -56,7 +56,7 @@ HOT = {
     "add lost members": mended_members._ADD,
     "details of members": mended_members._LOCK_DETAILS,
     "operations to be mended": mended_operations._LOCK,
-    "mend operations": mended_operations._MEND,
+    "mend operations": recording.SET_OPERATIONS,
     "operations asked for": mended_operations._ASKED,
     "redemptions to be mended": mended_redemptions._LOCK,
     "mend redemptions": mended_redemptions._MEND,

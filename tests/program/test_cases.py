@@ -43,36 +43,27 @@ def test_a_case_that_expects_otherwise_says_where() -> None:
     assert said == ["TC-1, step 3: awards {'base': 22}, expected {'base': 23}"]
 
 
-def test_a_step_with_two_deeds_is_refused() -> None:
-    text = """
-program: p
-cases:
-  - case: a
-    says: b
-    steps:
-      - {wait_until: "2024-01-01T00:00:00Z", spend: {unit: point, amount: 1, at: "2024-01-01T00:00:00Z"}, expect: {}}
-      - {wait_until: "2024-01-01T00:00:00", expect: {}}
-"""
+def faults_of_steps(*steps: str) -> list[tuple[str, str]]:
+    """Return where a case of these steps is wrong, and how."""
+    head = ["program: p", "cases:", "  - case: a", "    says: b", "    steps:"]
     with pytest.raises(ProgramFaults) as found:
-        load_cases(text)
-    assert [(fault.pointer, fault.code) for fault in found.value.faults] == [
+        load_cases("\n".join([*head, *(f"      - {step}" for step in steps)]))
+    return [(fault.pointer, fault.code) for fault in found.value.faults]
+
+
+def test_a_step_with_two_deeds_is_refused() -> None:
+    assert faults_of_steps(
+        '{wait_until: "2024-01-01T00:00:00Z", spend: {unit: point, amount: 1, at: "2024-01-01T00:00:00Z"}, expect: {}}',
+        '{wait_until: "2024-01-01T00:00:00", expect: {}}',
+    ) == [
         ("/cases/0/steps/0", "one_of"),
         ("/cases/0/steps/1/wait_until", "naive_time"),
     ]
 
 
 def test_a_member_whom_nobody_knows_is_refused() -> None:
-    text = """
-program: p
-cases:
-  - case: a
-    says: b
-    steps:
-      - {transfer: {to: m-2, unit: point, amount: 1, at: "2024-01-01T00:00:00Z"}, expect: {}}
-"""
-    with pytest.raises(ProgramFaults) as found:
-        load_cases(text)
-    assert [(fault.pointer, fault.code) for fault in found.value.faults] == [("/cases/0", "unknown_reference")]
+    step = '{transfer: {to: m-2, unit: point, amount: 1, at: "2024-01-01T00:00:00Z"}, expect: {}}'
+    assert faults_of_steps(step) == [("/cases/0", "unknown_reference")]
 
 
 def test_what_others_have_is_compared() -> None:

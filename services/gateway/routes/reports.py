@@ -31,6 +31,7 @@ class _Priced(msgspec.Struct):
 
 
 _decode_price = msgspec.json.Decoder(_Priced).decode
+_PATH = "/v1/programs/{program}/reports"
 _MEMBER = "/v1/programs/{program}/members/{member}"
 _LISTED = {"answers": {200: PageShown}, "problems": (403, 422, 503), "query": PAGE}
 
@@ -54,7 +55,7 @@ async def get_decisions(request: Request) -> Response:
     **described(
         "Reports",
         "Read what is outstanding",
-        path="/v1/programs/{program}/reports/liability",
+        path=f"{_PATH}/liability",
         answers={200: LiabilityShown},
         problems=(403, 422, 503),
     )
@@ -62,8 +63,7 @@ async def get_decisions(request: Request) -> Response:
 async def get_liability(request: Request) -> Response:
     _, head = await in_program(request, "admin")
     query_of(request)
-    path = path_of("v1", "programs", head.program, "reports", "liability")
-    answered = await api_of(request).points.ask("GET", path, request_id=request_id(request))
+    answered = await _report(request, head.program, "liability")
     if answered.status_code != 200:
         return answered
     report = msgspec.json.decode(bytes(answered.body))
@@ -97,7 +97,7 @@ async def _priced(request: Request, program: str) -> dict[str, tuple[str, int]]:
     **described(
         "Reports",
         "Read what became of the points",
-        path="/v1/programs/{program}/reports/breakage",
+        path=f"{_PATH}/breakage",
         answers={200: BreakageShown},
         problems=(403, 422, 503),
     )
@@ -106,15 +106,14 @@ async def get_breakage(request: Request) -> Response:
     """Of all that was granted of each unit: what was redeemed, what expired, and which shares that is."""
     _, head = await in_program(request, "admin")
     query_of(request)
-    path = path_of("v1", "programs", head.program, "reports", "breakage")
-    return await api_of(request).points.ask("GET", path, request_id=request_id(request))
+    return await _report(request, head.program, "breakage")
 
 
 @router.get(
     **described(
         "Reports",
         "Read how much comes from few members",
-        path="/v1/programs/{program}/reports/concentration",
+        path=f"{_PATH}/concentration",
         answers={200: ConcentrationShown},
         problems=(403, 422, 503),
         query={
@@ -141,7 +140,12 @@ async def get_concentration(request: Request) -> Response:
     if faults:
         raise Problem("invalid", errors=faults)
     params = {"unit": query["unit"], "from": str(days["from"]), "until": str(days["until"]), "top": top}
-    path = path_of("v1", "programs", head.program, "reports", "concentration")
+    return await _report(request, head.program, "concentration", params)
+
+
+async def _report(request: Request, program: str, name: str, params: Mapping[str, str] | None = None) -> Response:
+    """Ask points for a report of a program."""
+    path = path_of("v1", "programs", program, "reports", name)
     return await api_of(request).points.ask("GET", path, params=params, request_id=request_id(request))
 
 

@@ -302,7 +302,7 @@ async def _rewards(connection: Connection, seen: Sequence[RewardSeen], at: datet
         )
 
 
-_OPERATIONS = """
+SET_OPERATIONS = """
     insert into operations as o (program, kind, id, partner, member, request, state, body, epoch, sequence, created_at)
     select s.program, s.kind, s.id, q.partner, q.member, q.request, s.state, s.body, s.epoch, s.sequence, q.created_at
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::int4[], $7::int8[])
@@ -313,8 +313,9 @@ _OPERATIONS = """
     ) q
     on conflict (program, kind, id) do update
     set state = excluded.state, body = excluded.body, epoch = excluded.epoch, sequence = excluded.sequence
-    where (o.epoch, o.sequence) < (excluded.epoch, excluded.sequence)
 """
+"""How operations stand, of those that are there, whatever was known before."""
+_OPERATIONS = f"{SET_OPERATIONS} where (o.epoch, o.sequence) < (excluded.epoch, excluded.sequence)"
 
 
 async def _operations(connection: Connection, seen: Sequence[OperationSeen]) -> None:

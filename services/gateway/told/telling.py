@@ -61,6 +61,10 @@ class ToldIn(msgspec.Struct):
     sequence: int
 
 
+TOLD_IN: Final = b'"told_in":'
+"""How an outcome that keeps it is known without reading it."""
+
+
 class Heard(Protocol):
     """A message as far as outcomes read it."""
 

@@ -48,6 +48,22 @@ _DUE = """
     where next_due_at <= $1 and program = any($2::text[]) order by next_due_at limit $3"""
 
 
+def journal_of(wallet: Wallet, row: Any, funded_in: int | None = None) -> Journal:  # noqa: ANN401 - a row is whatever its statement selects
+    """Return the journal that a row holds."""
+    return Journal(
+        wallet,
+        row["journal"],
+        row["kind"],
+        row["cause"],
+        row["at"],
+        decode_facts(row["facts"]),
+        row["occurred_at"],
+        partner=row["partner"],
+        version=row["version"],
+        funded_in=funded_in,
+    )
+
+
 class Ledger:
     """Points' store inside one transaction."""
 
@@ -154,17 +170,8 @@ class Ledger:
             return {}
         columns = [list(column) for column in zip(*journals, strict=True)]
         return {
-            (row["program"], row["member"], row["journal"]): Journal(
-                Wallet(row["program"], row["member"]),
-                row["journal"],
-                row["kind"],
-                row["cause"],
-                row["at"],
-                decode_facts(row["facts"]),
-                row["occurred_at"],
-                partner=row["partner"],
-                version=row["version"],
-                funded_in=row["funded_in"],
+            (row["program"], row["member"], row["journal"]): journal_of(
+                Wallet(row["program"], row["member"]), row, row["funded_in"]
             )
             for row in await self._connection.fetch(_JOURNALS, *columns)
         }

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from services.points.domain.facts import ActivityReturned, decode_facts
+from services.points.domain.facts import ActivityReturned
 from services.points.domain.state import Wallet
 from services.points.ports import Journal
 from services.points.retelling import Retelling
-from services.points.store.ledger import Ledger
+from services.points.store.ledger import Ledger, journal_of
 
 if TYPE_CHECKING:
     from laurel.io.database import Connection
@@ -69,7 +69,7 @@ class Retold:
         retelling = Retelling(self._programs, program, member)
         count = 0
         async for row in connection.cursor(_JOURNALS, program, member, prefetch=_JOURNALS_AT_ONCE):
-            journal = _journal(retelling.wallet, row)
+            journal = journal_of(retelling.wallet, row)
             for each in retelling.tell(journal, await self._shared(connection, retelling, journal, row["message"])):
                 told = {"type": each.type, "data": msgspec.Raw(each.body)}
                 yield told if row["hash"] is None else {**told, "hash": row["hash"]}
@@ -90,20 +90,6 @@ class Retold:
             return []
         found = await Ledger(connection).facts_of(named)
         return [found[each] for each in named if each in found]
-
-
-def _journal(wallet: Wallet, row: Any) -> Journal:  # noqa: ANN401 - a row is whatever its statement selects
-    return Journal(
-        wallet,
-        row["journal"],
-        row["kind"],
-        row["cause"],
-        row["at"],
-        decode_facts(row["facts"]),
-        row["occurred_at"],
-        partner=row["partner"],
-        version=row["version"],
-    )
 
 
 def _wallet(wallet: Wallet) -> dict[str, Any]:

@@ -117,17 +117,22 @@ async def test_who_paid_is_found_by_the_activity(database: Database, database_ur
     assert await findings(database_urls) == []
 
 
+async def have_paid_for(till: StoredTill, units: int) -> None:
+    """Let the hotel pay for some points in advance."""
+    till.programs.say("sample", "hotel", "approved", billing="prepaid")
+    paid_for = {"unit": "point", "units": units, "amount": units, "currency": "GBP", "reference": "r"}
+    versions = {"program": 1, "partners": 1}
+    await till.send(
+        note("block.top_up_requested.v1", "sample", "", at=till.at, partner="hotel", versions=versions, **paid_for)
+    )
+
+
 async def test_what_is_refilled_draws_from_the_block_of_who_pays_for_it(
     database: Database, database_urls: DatabaseUrls
 ) -> None:
     stay = {**STAY, "funding": {"funder": "hotel"}}
     till = await shop(database, BASE, stay, caps=CAPS, returns={"refill_on_return": True})
-    till.programs.say("sample", "hotel", "approved", billing="prepaid")
-    paid_for = {"unit": "point", "units": 3, "amount": 3, "currency": "GBP", "reference": "r"}
-    versions = {"program": 1, "partners": 1}
-    await till.send(
-        note("block.top_up_requested.v1", "sample", "", at=till.at, partner="hotel", versions=versions, **paid_for)
-    )
+    await have_paid_for(till, 3)
     await till.buy("a", 1200)
     await till.report({**purchase("t", 200, till.at), "type": "stay"})
     await till.send(decision(till, "a", approve=False))
@@ -269,12 +274,7 @@ async def test_what_comes_in_the_place_of_what_ended_draws_from_its_block(
 ) -> None:
     stay = {**STAY, "funding": {"funder": "hotel"}}
     till = await shop(database, {**BASE, "validity": SHORT}, stay, caps=CAPS, returns={"refill_on_return": True})
-    till.programs.say("sample", "hotel", "approved", billing="prepaid")
-    paid_for = {"unit": "point", "units": 3, "amount": 3, "currency": "GBP", "reference": "r"}
-    versions = {"program": 1, "partners": 1}
-    await till.send(
-        note("block.top_up_requested.v1", "sample", "", at=till.at, partner="hotel", versions=versions, **paid_for)
-    )
+    await have_paid_for(till, 3)
     await till.buy("a", 1200)
     await till.report({**purchase("t", 200, till.at), "type": "stay"})
     till.pass_time(days=40)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.gateway.naming import ADJUSTMENT, EXCHANGE, HOLD, MERGE, TRANSFER, UNMERGE
 from services.gateway.store.rebuilding.standing import Restored, Row, Stands, Written, at_of, columns, differs
+from services.gateway.store.recording import SET_OPERATIONS
 
 if TYPE_CHECKING:
     from laurel.io.database import Connection
@@ -39,18 +40,6 @@ _LOCK: Final = """
         where q.program = k.program and q.kind = k.kind and q.id = k.id offset 0 for update
     ) o
 """
-_MEND: Final = """
-    insert into operations (program, kind, id, partner, member, request, state, body, epoch, sequence, created_at)
-    select s.program, s.kind, s.id, q.partner, q.member, q.request, s.state, s.body, s.epoch, s.sequence, q.created_at
-    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::int4[], $7::int8[])
-        as s(program, kind, id, state, body, epoch, sequence)
-    cross join lateral (
-        select partner, member, request, created_at from operations p
-        where p.program = s.program and p.kind = s.kind and p.id = s.id offset 0
-    ) q
-    on conflict (program, kind, id) do update
-    set state = excluded.state, body = excluded.body, epoch = excluded.epoch, sequence = excluded.sequence
-"""
 
 
 async def restore(connection: Connection, program: str, kind: str, after: tuple[str, str]) -> Restored | None:
@@ -75,6 +64,6 @@ async def write(connection: Connection, told: Sequence[OperationSeen], known: Ma
         elif is_ahead or row["state"] != each.state or differs(row["body"], each.body):
             mend.append((*key, each.state, each.body, *at_of(each.place)))
     if mend:
-        await connection.execute(_MEND, *columns(mend))
+        await connection.execute(SET_OPERATIONS, *columns(mend))
     written.mended = len(mend)
     return written
