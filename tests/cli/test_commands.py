@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from laurel.cli.app import COMMANDS, app_of
 from laurel.embedded.postgres import EmbeddedPostgres
+from laurel.embedded.publishing import program_files
 from laurel.io.migrating import DatabaseUrls
 
 ROOT = Path(__file__).parents[2]
@@ -45,10 +46,8 @@ def test_status_of_nothing(tmp_path: Path) -> None:
     assert json.loads(answer.output) is None
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("programs/*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", program_files(), ids=lambda file: file.stem)
 def test_shipped_program_is_valid(file: Path) -> None:
-    if file.name.endswith((".cases.yaml", ".rewards.yaml")):
-        pytest.skip("cases are no program")
     answer = RUNNER.invoke(app_of(["program"]), ["program", "validate", str(file)])
     assert answer.exit_code == 0, answer.output
     assert "valid" in answer.output

@@ -71,8 +71,8 @@ _SET_STATE = f"""
     where webhook = $1 and state <> $2 returning {_COLUMNS}
 """
 # Keys are few, and each is found by its id; what is told is told no longer than a look of the workers later.
-_END = """
-    update webhooks w set state = 'disabled', reason = 'key_ended', version = version + 1, changed_at = $1
+_END = f"""
+    update webhooks w set state = 'disabled', reason = '{KEY_ENDED}', version = version + 1, changed_at = $1
     from api_keys k
     where w.state = 'enabled' and k.key = w.created_by and (k.revoked_at is not null or k.expires_at <= $1)
 """
@@ -100,7 +100,7 @@ _GIVE_UP = """
     update webhooks set state = 'disabled', reason = $3, version = version + 1, changed_at = $4
     where webhook = $1 and holder = $2
 """
-_FAILED = "select count(*) from webhooks where state = 'disabled' and reason not in ('asked', 'key_ended')"
+_FAILED = f"select count(*) from webhooks where state = 'disabled' and reason not in ('{ASKED}', '{KEY_ENDED}')"
 
 
 async def add(

@@ -64,9 +64,10 @@ class Turner(ClockTurner):
         self.taken += [each.member for each in wallets]
 
     async def until_done(self, auditor: asyncpg.Connection[Any]) -> None:
-        while not await auditor.fetchval("select done from points.turns"):
-            if not await self.step():
-                await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            while not await auditor.fetchval("select done from points.turns"):
+                if not await self.step():
+                    await asyncio.sleep(0.01)
 
 
 async def expect_all_done_once(auditor: asyncpg.Connection[Any]) -> None:
