@@ -7,8 +7,8 @@ import http.client
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -92,6 +92,8 @@ class Supervisor:
         self._broker: EmbeddedBroker | None = None
         self._stack = ExitStack()
         self._stopping = False
+        self._later = False
+        self._asked: int | None = None
 
     def __enter__(self) -> Status:
         try:
@@ -154,7 +156,8 @@ class Supervisor:
             self._postgres.launch()
         if options.kafka is None:
             self._broker = EmbeddedBroker(self._data_dir)
-            self._broker.launch()
+            with self._stopped_later():
+                self._broker.launch()
         # While those two start, this process has nothing else to do.
         self._options.load()
         if self._broker is not None:
@@ -168,8 +171,10 @@ class Supervisor:
 
     def _start_service(self, role: Role, everybody: list[Role], around: Surroundings) -> None:
         log = self._data_dir / "logs" / f"{role.name}.log"
-        child = self._options.start(role, log, environment(role, everybody, around))
-        self._services[role.name] = (role, child)
+        told = environment(role, everybody, around)
+        # Stopped between its start and our noting it, it would end by itself and after Postgres, with nobody waiting.
+        with self._stopped_later():
+            self._services[role.name] = (role, self._options.start(role, log, told))
 
     def _wait_until_ready(self, began: float) -> None:
         deadline = time.monotonic() + READY_SECONDS_MAX
@@ -226,9 +231,24 @@ class Supervisor:
 
     def _hear(self, number: int, _: FrameType | None) -> None:
         # A second Ctrl-C must not break the stopping that the first one began.
-        if not self._stopping:
-            self._stopping = True
-            raise StopAsked(signal.Signals(number).name)
+        if self._stopping:
+            return
+        if self._later:
+            self._asked = number
+            return
+        self._stopping = True
+        raise StopAsked(signal.Signals(number).name)
+
+    @contextmanager
+    def _stopped_later(self) -> Iterator[None]:
+        """Whoever asks to stop during the block is heard at its end."""
+        self._later = True
+        try:
+            yield
+        finally:
+            self._later = False
+        if self._asked is not None:
+            self._hear(self._asked, None)
 
     def _stop(self) -> None:
         """Services first: they finish what they have in hand while database and broker still answer."""

@@ -9,11 +9,13 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 SEEN = "stand_in.json"
+STARTED = "stand_in.pid"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -48,8 +50,13 @@ def serve(service: str) -> None:
     if key_file is not None:
         Path(key_file).write_text("lk_test\n", encoding="utf-8")
     server = ThreadingHTTPServer(("127.0.0.1", int(os.environ[f"{prefix}HTTP_PORT"])), Handler)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: leave())
     server.serve_forever()
+
+
+def leave() -> None:
+    time.sleep(float(os.environ.get("STAND_IN_LEAVES_AFTER", "0")))
+    os._exit(0)
 
 
 def up(data_dir: str, port: str) -> int:
@@ -59,7 +66,11 @@ def up(data_dir: str, port: str) -> int:
     from laurel.embedded.supervisor import Options
 
     def start(role: Role, log: Path, told: Mapping[str, str]) -> Child:
-        return Child(role.name, [sys.executable, __file__, "serve", role.service], log=log, environment=told)
+        child = Child(role.name, [sys.executable, __file__, "serve", role.service], log=log, environment=told)
+        if os.environ.get("STAND_IN_STOPPED_AT") == role.name:
+            Path(data_dir, STARTED).write_text(str(child.pid), encoding="utf-8")
+            os.kill(os.getpid(), signal.SIGTERM)
+        return child
 
     return run(Options(data_dir=Path(data_dir), port=int(port), start=start, load=lambda: None))
 

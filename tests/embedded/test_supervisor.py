@@ -228,6 +228,16 @@ def test_stop_while_starting_leaves_nothing(data_dir: Path) -> None:
     assert gone(family)
 
 
+def test_a_stop_between_start_and_note_of_a_service_waits_for_it(data_dir: Path) -> None:
+    """It is told to stop and waited for like the others; an orphan that leaves by itself leaves when it likes."""
+    environment = {"STAND_IN_STOPPED_AT": "points", "STAND_IN_LEAVES_AFTER": "0.5", "STAND_IN_NOT_READY": "loading"}
+    with started(data_dir, None, **environment) as up:
+        said = up.said()
+        assert up.process.returncode == 0, said
+        pid = int((data_dir / "stand_in.pid").read_text(encoding="utf-8"))
+        assert not psutil.pid_exists(pid)
+
+
 def test_borrower_uses_what_runs_and_leaves_it(up: Up) -> None:
     status = up.ready()
     with start_if_needed(up.data_dir) as borrowed:

@@ -253,7 +253,9 @@ async def test_a_revoked_key_hears_no_more(
     await here.http.put("/v1/partners/acme", json={})
     made = await here.http.post("/v1/partners/acme/keys", json={"scopes": ["read"], "programs": [PROGRAM]})
     secret, name = f"Bearer {made.json()['secret']}", made.json()["key"]
-    async with gateway(quick, "api") as one, served(one, quick) as port, listening(port, secret) as listener:
+    async with gateway(quick, "api") as one, served(one, quick) as port, listening(port, secret, "0") as listener:
+        # Told now and not between the revocation and the next heartbeat.
+        assert [each.type for each in await listener.heard(1)] == ["member.enrolled.v1"]
         await here.http.delete(f"/v1/partners/acme/keys/{name}")
         assert await listener.rest() == []
 
