@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from laurel.io.database import Database
     from laurel.program.document import ProgramDocument
     from services.gateway.guarding import Caller
+    from services.gateway.seeing import Seeing
     from services.gateway.store.members import Owner
     from services.gateway.store.programs import ProgramHead
 
@@ -99,9 +100,10 @@ _decode_units = msgspec.json.Decoder(_Units).decode
 class Known:
     """Answers whether a program, partner or member exists, and whose an identifier is."""
 
-    def __init__(self, database: Database, look_up: bytes) -> None:
+    def __init__(self, database: Database, seeing: Seeing, look_up: bytes) -> None:
         """`look_up`: the key by which identifiers are hashed."""
         self._database = database
+        self._seeing = seeing
         self._look_up = look_up
         self._programs: Remembered[str, ProgramHead] = Remembered(1_000, _PROGRAM_SECONDS)
         self._documents: Remembered[tuple[str, int], Judging] = Remembered(1_000, _EVER)
@@ -182,8 +184,12 @@ class Known:
         """Return who answers for a member, at most a second old; None where nobody knows it."""
         known = self._survivors.get((program, member))
         if known is None:
-            async with self._database.connection() as connection:
-                known = await members.survivor(connection, program, member)
+            seen = await self._seeing.find(program, member)
+            if seen is None or seen.row.merged_into is None:
+                known = member if seen is not None else None
+            else:
+                async with self._database.connection() as connection:
+                    known = await members.survivor(connection, program, member)
             if known is not None:
                 self._survivors.put((program, member), known)
         return known

@@ -15,7 +15,7 @@ from services.gateway.details import PROFILE, SEGMENTS, profile_of
 from services.gateway.meaning import known_member
 from services.gateway.passing import path_of
 from services.gateway.standing import tier_shown
-from services.gateway.store import details, households, members
+from services.gateway.store import households
 
 if TYPE_CHECKING:
     from laurel.contracts.http_redeeming import RequestRedemption
@@ -101,13 +101,14 @@ async def stands(api: Api, head: ProgramHead, member: str) -> object:
 
 async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, dict[str, int]]:
     """Return who a member is, and what is available to it of each unit, from its household too."""
-    async with api.database.connection() as connection:
-        row = await members.find(connection, head.program, member)
-        told = await details.find(connection, head.program, member)
-        home = row.household if row is not None else None
-        others = await households.pooled(connection, head.program, home, member) if home is not None else []
-    if row is None:
+    seen = await api.seeing.find(head.program, member)
+    if seen is None:
         return None, {}
+    row, told = seen
+    others: list[bytes] = []
+    if row.household is not None:
+        async with api.database.connection() as connection:
+            others = await households.pooled(connection, head.program, row.household, member)
     if PROFILE in told:
         row = replace(row, **profile_of(told[PROFILE]))
     judging = await api.known.judging(head)

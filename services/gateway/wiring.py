@@ -41,6 +41,7 @@ from services.gateway.pumping import Pump
 from services.gateway.rebuilding import Rebuilding
 from services.gateway.retelling import Retelling
 from services.gateway.sealing import LOOK_UP, Sealing, vault_of
+from services.gateway.seeing import Seeing
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import KEY_BYTES, SECRETS, Signing
 from services.gateway.turning import Turning
@@ -87,6 +88,7 @@ class Api:
     guard: Guard
     limiter: Limiter
     known: Known
+    seeing: Seeing
     sealing: Sealing
     waiting: Waiting
     settler: Settler
@@ -180,6 +182,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
         token=token.get_secret_value() if token is not None else None,
     )
     outside = Outside(settings)
+    seeing = Seeing(database, settings)
     try:
         yield Api(
             settings,
@@ -188,7 +191,8 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
             parts.unit,
             guard,
             Limiter(settings.rate_limit, settings.rate_limits_by_route),
-            Known(database, look_up),
+            Known(database, seeing, look_up),
+            seeing,
             Sealing(database, vault),
             waiting,
             Settler(database, asking, recording, lambda: pressure.is_too_high),
@@ -213,6 +217,7 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
     finally:
         await asking.close()
         await recording.close()
+        await seeing.close()
         await points.close()
         await redemption.close()
         await outside.close()

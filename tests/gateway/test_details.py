@@ -42,7 +42,7 @@ async def test_the_newest_event_counts_in_whatever_order_it_is_heard(database: D
     async def keep(*each: DetailSeen) -> bytes:
         async with database.transaction() as connection:
             await details.keep(connection, each)
-            return (await details.find(connection, "p", "m"))["profile"]
+            return (await details.find_all(connection, [("p", "m")]))["p", "m"]["profile"]
 
     assert await keep(seen(b"6", 1, 6), seen(b"7", 1, 7), seen(b"5", 1, 5)) == b"7"
     assert await keep(seen(b"6", 1, 6)) == b"7"

@@ -25,7 +25,6 @@ from services.gateway.saying import enrolment_requested
 from services.gateway.sealing import IDENTIFIER
 from services.gateway.shown import FoundShown, MemberShown, PendingShown
 from services.gateway.standing import tier_shown
-from services.gateway.store import details
 from services.gateway.store import members as store
 from services.gateway.store.members import MemberRow, NewIdentifier, NewMember
 from services.gateway.store.requests import PENDING, POSTED, NewRequest
@@ -173,11 +172,10 @@ async def _find(api: Api, program: str, member: str) -> MemberRow | None:
 
 async def show_member(api: Api, head: ProgramHead, member: str) -> bytes:
     """Return a member as reads show it by now, with the details that events told; 404 where there is none."""
-    async with api.database.connection() as connection:
-        row = await store.find(connection, head.program, member)
-        told = await details.find(connection, head.program, member) if row is not None else {}
-    if row is None:
+    seen = await api.seeing.find(head.program, member)
+    if seen is None:
         raise Problem("member_unknown")
+    row, told = seen
     if PROFILE in told:
         row = replace(row, **profile_of(told[PROFILE]))
     return await _shown(api, head, row, told)

@@ -109,7 +109,7 @@ async def redeem(request: Request) -> Response:
         redemption=(head.program, redemption, partner, member, body.reward, key),
     )
     settled = await api.settler.settle(ask, wish)
-    return await _answer(request, api, settled, wish, head.program, redemption)
+    return await _answer(request, api, settled, wish, head.program, redemption, member)
 
 
 @router.post(
@@ -163,7 +163,7 @@ async def get_redemption(request: Request) -> Response:
     elif row.state == "holding":
         body = await _held(api, row, body)
     elif row.state == "fulfilled" and "redeem" in caller.scopes:
-        body = await _with_codes(request, api, row.program, row.redemption, body)
+        body = await _with_codes(request, api, row.program, row.redemption, row.member, body)
     return Response(body, media_type="application/json")
 
 
@@ -260,7 +260,9 @@ async def _settle(
     ask = Ask(NewRequest(key, hash_, row.member, subject=row.redemption), say, waits=wish.wait_seconds > 0)
     settled = await api.settler.settle(ask, wish)
     if settled.state == POSTED and settled.outcome is not None and not settled.replayed:
-        settled = settled.shown_as(await _with_codes(request, api, row.program, row.redemption, settled.outcome))
+        settled = settled.shown_as(
+            await _with_codes(request, api, row.program, row.redemption, row.member, settled.outcome)
+        )
     return answer(
         settled,
         wish,
@@ -313,14 +315,14 @@ async def _asked(api: Api, row: RedemptionRow) -> RequestRow | None:
 
 
 async def _answer(
-    request: Request, api: Api, settled: Settled, wish: Preference, program: str, redemption: str
+    request: Request, api: Api, settled: Settled, wish: Preference, program: str, redemption: str, member: str
 ) -> Response:
     before = settled.recorded.before
     if before is not None and before.subject is not None:
         # The same request again is the redemption that it was the first time.
         redemption = before.subject
     if settled.state == POSTED and settled.outcome is not None and not settled.replayed:
-        settled = settled.shown_as(await _with_codes(request, api, program, redemption, settled.outcome))
+        settled = settled.shown_as(await _with_codes(request, api, program, redemption, member, settled.outcome))
     if settled.is_refused and settled.outcome is not None:
         refusal = {**msgspec.json.decode(settled.outcome), "redemption": redemption}
         settled = replace(settled, outcome=msgspec.json.encode(refusal))
@@ -333,7 +335,7 @@ async def _answer(
     )
 
 
-async def _with_codes(request: Request, api: Api, program: str, redemption: str, body: bytes) -> bytes:
+async def _with_codes(request: Request, api: Api, program: str, redemption: str, member: str, body: bytes) -> bytes:
     """Put the codes of its vouchers into an answer. They are in no event, so redemption is asked for them."""
     shown: dict[str, Any] = msgspec.json.decode(body)
     if not shown.get("vouchers"):
@@ -342,7 +344,7 @@ async def _with_codes(request: Request, api: Api, program: str, redemption: str,
         answered = await api.redemption.ask(
             "GET",
             path_of("v1", "programs", program, "vouchers"),
-            params={"redemption": redemption},
+            params={"redemption": redemption, "member": member},
             request_id=request_id(request),
         )
     except Problem:

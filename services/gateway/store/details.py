@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from laurel.io.database import Connection
     from services.gateway.details import DetailSeen
@@ -17,7 +17,12 @@ _SET = """
     set body = excluded.body, epoch = excluded.epoch, sequence = excluded.sequence
     where (d.epoch, d.sequence) < (excluded.epoch, excluded.sequence)
 """
-_FIND = "select detail, body from member_details where program = $1 and member = $2 order by detail"
+_FIND_ALL = """
+    select d.program, d.member, d.detail, d.body
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    join member_details d on d.program = k.program and d.member = k.member
+    order by d.program, d.member, d.detail
+"""
 _CLOSE = "update members set status = 'closed' where program = $1 and member = $2 and status <> 'closed'"
 
 
@@ -33,9 +38,13 @@ async def keep(connection: Connection, seen: Iterable[DetailSeen]) -> None:
         await connection.execute(_SET, *(list(column) for column in zip(*rows, strict=True)))
 
 
-async def find(connection: Connection, program: str, member: str) -> dict[str, bytes]:
-    """Return all that was told of a member, by name."""
-    return {row["detail"]: row["body"] for row in await connection.fetch(_FIND, program, member)}
+async def find_all(connection: Connection, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], dict[str, bytes]]:
+    """Return all that was told of each of these (program, member), by name."""
+    found: dict[tuple[str, str], dict[str, bytes]] = {each: {} for each in asked}
+    columns = [list(column) for column in zip(*asked, strict=True)]
+    for program, member, detail, body in await connection.fetch(_FIND_ALL, *columns):
+        found[program, member][detail] = body
+    return found
 
 
 async def close(connection: Connection, closed: Iterable[tuple[str, str]]) -> None:

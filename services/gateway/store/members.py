@@ -74,6 +74,12 @@ _FIND = """
         m.delayed, m.merged_into, m.household
     from members m where m.program = $1 and m.member = $2
 """
+_FIND_ALL = """
+    select m.program, m.member, m.status, m.enrolled_at, m.person, m.attributes, m.tier, m.balances, m.version,
+        m.delayed, m.merged_into, m.household
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    join members m on m.program = k.program and m.member = k.member
+"""
 _SURVIVOR = """
     with recursive chain(member, merged_into) as (
         select member, merged_into from members where program = $1 and member = $2
@@ -133,6 +139,13 @@ _DROP = "delete from members where program = $1 and member = $2"
 async def find(connection: Connection, program: str, member: str) -> MemberRow | None:
     row = await connection.fetchrow(_FIND, program, member)
     return None if row is None else MemberRow(*row)
+
+
+async def find_all(connection: Connection, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], MemberRow]:
+    """Return those of these (program, member) that there are."""
+    columns = [list(column) for column in zip(*asked, strict=True)]
+    found = [MemberRow(*row) for row in await connection.fetch(_FIND_ALL, *columns)]
+    return {(row.program, row.member): row for row in found}
 
 
 async def survivor(connection: Connection, program: str, member: str) -> str | None:

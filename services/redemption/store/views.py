@@ -22,8 +22,10 @@ _REWARDS = """
 _VOUCHERS = """
     select v.member, v.voucher, v.state, v.value, v.currency, v.issued_at, v.expires_at, v.suffix, v.sealed, m.key
     from vouchers v join members m on m.program = v.program and m.member = v.member
-    where v.program = $1 and v.redemption = $2 and v.redemption <> '' and ($3::text is null or v.member = $3)
-    order by v.member, v.number"""
+    where v.program = $1 and v.redemption = $2 and v.redemption <> ''"""
+# Vouchers are parted by member, so that whose they are spares looking into every part.
+_VOUCHERS_OF_MEMBER = f"{_VOUCHERS} and v.member = $3 and m.member = $3"
+_IN_ORDER = "order by v.member, v.number"
 
 _STANDINGS = """
     select redemption, state from sagas where program = $1 and member = $2 and redemption = any($3::text[])"""
@@ -46,7 +48,10 @@ class PostgresViews(VoucherViews):
         self, connection: Connection, program: str, redemption: str, member: str | None
     ) -> list[dict[str, Any]]:
         """Return the vouchers of a redemption with their codes; a forgotten member's codes are null."""
-        rows = await connection.fetch(_VOUCHERS, program, redemption, member)
+        if member is None:
+            rows = await connection.fetch(f"{_VOUCHERS} {_IN_ORDER}", program, redemption)
+        else:
+            rows = await connection.fetch(f"{_VOUCHERS_OF_MEMBER} {_IN_ORDER}", program, redemption, member)
         return [_voucher(row, self._vault, program) for row in rows]
 
     async def standings(
