@@ -104,4 +104,4 @@ def asks(count: int) -> Iterator[dict[str, Any]]:
             yield {"kind": kind, "method": "GET", "path": f"{_BASE}/members/{till.household(number)}"}
         else:
             body = {"member": f"buyer-{number // len(TEN) % redeem.BUYERS}", "reward": "plain", "id": f"mixed-{number}"}
-            yield {"kind": kind, "path": f"{_BASE}/redemptions", "body": body}
+            yield {"kind": kind, "path": f"/v1/programs/{redeem.PROGRAM}/redemptions", "body": body}

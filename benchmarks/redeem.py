@@ -6,22 +6,25 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+from benchmarks.machine import ROOT
 from benchmarks.results import bar
 from benchmarks.running import Running, running_after_tpcb
 from benchmarks.sending import send
 from benchmarks.servers import bench_dir
 from benchmarks.watching import Watch
+from laurel.program.reading import read_yaml
 from laurel.replaying.gateway import Gateway
 
-PROGRAM = "grocery"
+PROGRAM = "grocery-live"
+"""The shop's program by the clock on the wall, as merchants run it: a sandbox first asks what time it is."""
 BUYERS = 200
 WARM_UP_SECONDS = 2
 ALL_AT_ONCE = 100_000
 """So many a second that the senders' connections, of which there are at most as many as buyers, never rest."""
 _JOINED_AT = "2017-01-01T00:00:00-05:00"
-_BOUGHT_AT = "2017-01-02T12:00:00-05:00"
 _SPENT = 100_000_000
 """Cents: enough points for every redemption of a run."""
 
@@ -105,7 +108,11 @@ async def prepare(place: Running) -> None:
     value = {"amount": 500, "currency": "USD"}
     reward = {"name": "5 off", "kind": "voucher", "unit": "point", "price": 10, "value": value}
     at = f"/v1/programs/{PROGRAM}"
+    document: Any = read_yaml((ROOT / "programs" / "grocery.yaml").read_text(encoding="utf-8"))
+    live = json.dumps({**document, "program": PROGRAM, "clock": "wall"}, default=str).encode()
+    bought_at = datetime.now(UTC).isoformat()
     async with Gateway(place.status.gateway, key) as gateway:
+        await gateway.send("PUT", at, live)
         for name, stock in (("plain", {}), ("hot", {"stock": 1_000_000})):
             await gateway.send("PUT", f"{at}/rewards/{name}", json.dumps({**reward, **stock}).encode())
 
@@ -115,7 +122,7 @@ async def prepare(place: Running) -> None:
                 await gateway.send("POST", f"{at}/members", json.dumps(member).encode())
                 purchase = {
                     "id": f"points-{number}", "type": "purchase", "member": f"buyer-{number}",
-                    "occurred_at": _BOUGHT_AT, "currency": "USD", "amount": _SPENT,
+                    "occurred_at": bought_at, "currency": "USD", "amount": _SPENT,
                 }  # fmt: skip
                 await gateway.send("POST", f"{at}/activities", json.dumps(purchase).encode())
 

@@ -42,9 +42,11 @@ from services.gateway.routes import (
 # A path is looked for in this order, so what is asked most comes first.
 ROUTERS: tuple[APIRouter, ...] = (
     activities.router,
+    members.router,
+    redemptions.router,
+    vouchers.router,
     claims.router,
     approvals.router,
-    members.router,
     matches.router,
     identifiers.router,
     changes.router,
@@ -61,8 +63,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     rewards.router,
     codes.router,
     resources.router,
-    redemptions.router,
-    vouchers.router,
     holds.router,
     adjustments.router,
     transfers.router,
