@@ -126,8 +126,12 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
 
 
 def _document(what: Run) -> str:
+    """Return the program; for points to end, without what else three years bring: statements and weekly clubs."""
     text = (ROOT / "programs" / f"{PROGRAM}.yaml").read_text(encoding="utf-8")
-    return text if what.converts else text.partition("\nconversions:")[0]
+    if what.converts:
+        return text
+    before, _, segments = text.partition("\nsegments:")
+    return before + "\nreturns:" + segments.partition("\nreturns:")[2].partition("\nconversions:")[0]
 
 
 def _template() -> list[Event]:
