@@ -13,7 +13,7 @@ from laurel.io.inbox import heard_up_to
 from laurel.io.telemetry import logger
 from services.gateway.passing import path_of
 from services.gateway.store import redemptions, requests
-from services.gateway.told.telling import POSTED, TOLD_IN, GivenBack, ToldIn
+from services.gateway.told.telling import POSTED, TOLD_IN, Shown
 
 if TYPE_CHECKING:
     from laurel.io.database import Database
@@ -26,17 +26,12 @@ _FIRST_LOOK_SECONDS: Final = 0.005
 _LOOK_SECONDS_MAX: Final = 0.2
 
 
-class _Shown(msgspec.Struct):
-    given_back: list[GivenBack]
-    told_in: ToldIn
-
-
 class _Heard(msgspec.Struct):
     heard: bool
     redemptions: dict[str, str] = {}
 
 
-_decode = msgspec.json.Decoder(_Shown).decode
+_decode = msgspec.json.Decoder(Shown).decode
 _decode_heard = msgspec.json.Decoder(_Heard).decode
 
 
@@ -54,14 +49,18 @@ class CatchingUp:
             return settled
         shown = _decode(outcome)
         loop, pause = asyncio.get_running_loop(), _FIRST_LOOK_SECONDS
-        while not await self._is_shown(program, shown):
+        while not await self._shows(program, shown):
             if loop.time() + pause > until:
                 return replace(settled, state=requests.PENDING, outcome=None)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LOOK_SECONDS_MAX)
         return settled
 
-    async def _is_shown(self, program: str, shown: _Shown) -> bool:
+    async def is_shown(self, program: str, told: bytes) -> bool:
+        """Say whether reads show what was given back; `told` is what `told_of` kept of an outcome."""
+        return await self._shows(program, _decode(told))
+
+    async def _shows(self, program: str, shown: Shown) -> bool:
         told = shown.told_in
         points = [each.ref for each in shown.given_back if each.kind == "points"]
         try:

@@ -120,7 +120,7 @@ class Pump:
         silent = self._clock() - self._abandoned_after
         return any(
             batch.following
-            or (batch.state == batches.RUNNING and not batch.pending)
+            or (batch.state == batches.RUNNING and not batch.pending and not batch.giving_back)
             or (batch.state == batches.RECEIVING and batch.touched_at < silent)
             for batch in open_
         )

@@ -28,6 +28,7 @@ from services.gateway.delivering import Deliverer
 from services.gateway.dropping import keep_dropping
 from services.gateway.feeding import Feed
 from services.gateway.gathering import Gatherer
+from services.gateway.giving_back import GivingBack
 from services.gateway.guarding import Guard
 from services.gateway.hearing import OUTSIDE
 from services.gateway.knowing import Known
@@ -118,6 +119,7 @@ class Work:
 
     consumer: Consumer
     pump: Pump
+    giving_back: GivingBack
     turning: Turning
     prune: Part
     drop: Part
@@ -127,6 +129,7 @@ class Work:
     def tasks(self) -> dict[str, Part]:
         return {
             "pump": self.pump.run,
+            "giving back": self.giving_back.run,
             "turning": self.turning.run,
             "consumer": self.consumer.run,
             "pruning": self.prune,
@@ -255,7 +258,8 @@ async def rebuilding(settings: GatewaySettings, clock: Callable[[], datetime] = 
         await database.close()
 
 
-def working(parts: Parts) -> Work:
+@asynccontextmanager
+async def working(parts: Parts) -> AsyncIterator[Work]:
     """Join what projects outcomes and moves lines of batches."""
     settings, health, clock = parts.settings, parts.health, parts.clock
     pump = Pump(
@@ -268,10 +272,24 @@ def working(parts: Parts) -> Work:
         poll_seconds=settings.batch_poll_seconds,
         silence_seconds=settings.batch_silence_seconds,
     )
+    points = Owner("points", settings.points_url, settings.passed_on_seconds)
+    redemption = Owner("redemption", settings.redemption_url, settings.passed_on_seconds)
+    giving_back = GivingBack(
+        parts.database,
+        CatchingUp(parts.database, redemption),
+        health,
+        pump.wake,
+        seconds=settings.batch_poll_seconds,
+    )
+
+    def got_on() -> None:
+        pump.wake()
+        giving_back.wake()
+
     consumer = Consumer(
         f"{settings.kafka_prefix}-{SERVICE}",
         _outcome_topics(settings),
-        Projector(clock, pump.wake, linger_seconds=settings.projecting_linger_seconds),
+        Projector(clock, got_on, linger_seconds=settings.projecting_linger_seconds),
         parts.unit,
         settings,
         health,
@@ -280,20 +298,23 @@ def working(parts: Parts) -> Work:
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,
     )
-    points = Owner("points", settings.points_url, settings.passed_on_seconds)
-    redemption = Owner("redemption", settings.redemption_url, settings.passed_on_seconds)
     turning = Turning(parts.database, points, redemption, health, clock, interval_seconds=settings.turn_poll_seconds)
     feed = Feed(parts.database, health, poll_seconds=settings.events_poll_seconds)
     deliverer = Deliverer(parts.database, feed, Outside(settings), parts.signing, settings, health, clock)
-    return Work(
-        consumer,
-        pump,
-        turning,
-        partial(keep_pruned, parts.database, settings, SERVICE),
-        partial(keep_dropping, parts.database, clock, settings, health),
-        feed,
-        deliverer,
-    )
+    try:
+        yield Work(
+            consumer,
+            pump,
+            giving_back,
+            turning,
+            partial(keep_pruned, parts.database, settings, SERVICE),
+            partial(keep_dropping, parts.database, clock, settings, health),
+            feed,
+            deliverer,
+        )
+    finally:
+        await points.close()
+        await redemption.close()
 
 
 def _outcome_topics(settings: GatewaySettings) -> list[str]:

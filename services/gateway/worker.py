@@ -35,7 +35,7 @@ async def run(mode: str, settings: GatewaySettings) -> None:
         # They stop in this order: who takes work in first, what carries it out last.
         tasks: dict[str, Part] = {**(api.streams() if api is not None else {}), "door": door}
         if mode != "api":
-            tasks |= working(parts).tasks()
+            tasks |= (await stack.enter_async_context(working(parts))).tasks()
         if api is not None:
             tasks |= api.tasks()
         tasks["relay"] = parts.relay.run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -159,4 +160,32 @@ async def test_a_return_is_pending_while_redemption_cannot_show_what_came_back(t
     assert (answer.status_code, answer.headers["idempotency-replayed"]) == (200, "true")
     assert answer.json()["given_back"] == [{"kind": "voucher", "ref": "till-m-9", "amount": 250}]
     await seen(town, "m-9", [("issued", 250)])
+    await town.prove()
+
+
+async def test_a_file_is_done_when_reads_show_what_its_returns_gave_back(town: Town) -> None:
+    door = town.door("gateway-2")
+    members = ["f-1", "f-2"]
+    await enrol(door, *members)
+    for member in members:
+        await buy(door, f"b-{member}", member, 25000)
+    await turn(door, FEBRUARY)
+    for member in members:
+        await paid_with_a_voucher(town, member)
+    town.kill("redemption")
+    lines = [{"id": f"r-{each}", "type": "return", "of": f"p-{each}", "occurred_at": LATER} for each in members]
+    path = await door.send_batch("clubcard", lines)
+
+    async def says(**wanted: Any) -> bool:
+        found = await door.call("GET", path)
+        return {name: found[name] for name in wanted} == wanted
+
+    await town.until(lambda: says(posted=len(members)), "points has answered every line")
+    # What came back, redemption has yet to hear of.
+    await asyncio.sleep(1)
+    assert await says(state="running", pending=0)
+    town.start("redemption")
+    await town.until(lambda: says(state="done"), "the file is done")
+    for member in members:
+        await seen(town, member, [("issued", 250)])
     await town.prove()

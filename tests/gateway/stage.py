@@ -280,7 +280,7 @@ async def gateway(
         now = {"clock": clock} if clock is not None else {}
         parts = await stack.enter_async_context(connected(settings, health, **now))
         api = await stack.enter_async_context(answering(parts)) if mode != "worker" else None
-        work = working(parts) if mode != "api" else None
+        work = await stack.enter_async_context(working(parts)) if mode != "api" else None
         app = application(parts, api)
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://testserver"))

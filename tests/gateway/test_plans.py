@@ -9,7 +9,17 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
-from services.gateway.store import batches, members, operations, partners, programs, recording, redemptions, requests
+from services.gateway.store import (
+    batches,
+    details,
+    members,
+    operations,
+    partners,
+    programs,
+    recording,
+    redemptions,
+    requests,
+)
 from services.gateway.store.rebuilding import activities as mended_activities
 from services.gateway.store.rebuilding import members as mended_members
 from services.gateway.store.rebuilding import operations as mended_operations
@@ -23,6 +33,8 @@ HOT = {
     "add members": members._ADD,
     "add identifiers": members._ADD_IDENTIFIERS,
     "read a member": members._FIND,
+    "read members": members._FIND_ALL,
+    "read details": details._FIND_ALL,
     "find members": members._EXISTING,
     "members behind": members._BEHIND,
     "resolve identifiers": members._RESOLVE,
@@ -49,6 +61,8 @@ HOT = {
     "read errors": batches._ERRORS,
     "read lines": batches._LINES,
     "finish batches": batches._FINISH,
+    "what lines gave back": batches._GIVING_BACK,
+    "what is shown by now": batches._GIVEN_BACK,
     "key by prefix": partners._BY_PREFIX,
     "programs": programs._HEADS,
     "members to be mended": mended_members._LOCK,

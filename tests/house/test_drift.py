@@ -62,6 +62,8 @@ WHOLE = {
         "api_keys", "audit", "batch_awarded", "batch_outcomes", "batch_turn", "batches", "callers", "deliveries",
         "event_head", "events", "partner_terms", "partners", "program_versions", "programs", "rewards", "service_keys",
         "webhooks",
+        # It has a row for each line whose effect is on its way, and no more.
+        "batch_giving_back",
     },
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},
     # `calls` has a row for each partner that is to be asked, and no more.

@@ -42,6 +42,8 @@ class BatchRow:
     body_offset: int
     broken: bool
     is_csv: bool
+    giving_back: bool
+    """Whether lines gave back what reads have yet to show."""
     answered: int
     refused: int
     delayed: int
@@ -101,7 +103,10 @@ class FaultRow:
 _SELECT = """
     select b.program, b.batch, b.partner, b.state, b.received, b.read_through, b.asked, b.unearned, b.rejected,
         b.duplicate, b.following, b.touched_at, b.body_offset, b.broken,
-        b.mapping is not null, o.posted, o.refused, o.delayed
+        b.mapping is not null,
+        coalesce((
+            select true from batch_giving_back g where g.program = b.program and g.batch = b.batch limit 1), false),
+        o.posted, o.refused, o.delayed
     from batches b cross join lateral (
         select posted, refused, delayed from batch_outcomes c where c.program = b.program and c.batch = b.batch offset 0
     ) o
@@ -326,6 +331,9 @@ _FINISH = """
         and b.received = b.unearned + b.rejected + b.duplicate + (
             select o.posted + o.refused from batch_outcomes o where o.program = b.program and o.batch = b.batch
         )
+        -- Not as a join, which would compare every file with every line that waits.
+        and coalesce((
+            select false from batch_giving_back g where g.program = b.program and g.batch = b.batch limit 1), true)
     returning b.program, b.batch
 """
 
@@ -397,6 +405,40 @@ async def finish(connection: Connection, at: datetime, *, abandoned_before: date
     """Close the batches whose every line has an outcome, and end those whose sender fell silent."""
     await connection.execute(_ABANDONED, abandoned_before)
     return len(await connection.fetch(_FINISH, at))
+
+
+# Giving back. ------------------------------------------------------------------------------------------------
+
+_GIVING_BACK = """
+    select program, batch, line, told from batch_giving_back
+    where (program, batch, line) > ($1, $2, $3) order by program, batch, line limit $4
+"""
+_GIVEN_BACK = "delete from batch_giving_back where program = $1 and batch = $2 and line = $3"
+
+
+@dataclass(frozen=True, slots=True)
+class GivingBackRow:
+    """A line that gave something back, and what its outcome told of that."""
+
+    program: str
+    batch: str
+    line: int
+    told: bytes
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        return (self.program, self.batch, self.line)
+
+
+async def giving_back(connection: Connection, after: tuple[str, str, int] | None, limit: int) -> list[GivingBackRow]:
+    """Return the next lines after a place, or the first ones, whose effect reads have yet to show."""
+    rows = await connection.fetch(_GIVING_BACK, *(after or ("", "", 0)), limit)
+    return [GivingBackRow(*row) for row in rows]
+
+
+async def given_back(connection: Connection, places: Sequence[tuple[str, str, int]]) -> None:
+    """Note that reads show what these lines gave back."""
+    await connection.executemany(_GIVEN_BACK, sorted(places))
 
 
 # Reading. ----------------------------------------------------------------------------------------------------

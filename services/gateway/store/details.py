@@ -18,10 +18,10 @@ _SET = """
     where (d.epoch, d.sequence) < (excluded.epoch, excluded.sequence)
 """
 _FIND_ALL = """
-    select d.program, d.member, d.detail, d.body
+    select k.program, k.member, d.detail, d.body
     from unnest($1::text[], $2::text[]) as k (program, member)
-    join member_details d on d.program = k.program and d.member = k.member
-    order by d.program, d.member, d.detail
+    cross join lateral (
+        select detail, body from member_details where program = k.program and member = k.member offset 0) d
 """
 _CLOSE = "update members set status = 'closed' where program = $1 and member = $2 and status <> 'closed'"
 

@@ -75,10 +75,11 @@ _FIND = """
     from members m where m.program = $1 and m.member = $2
 """
 _FIND_ALL = """
-    select m.program, m.member, m.status, m.enrolled_at, m.person, m.attributes, m.tier, m.balances, m.version,
-        m.delayed, m.merged_into, m.household
-    from unnest($1::text[], $2::text[]) as k (program, member)
-    join members m on m.program = k.program and m.member = k.member
+    select m.* from unnest($1::text[], $2::text[]) as k (program, member)
+    cross join lateral (
+        select program, member, status, enrolled_at, person, attributes, tier, balances, version, delayed, merged_into,
+            household
+        from members where program = k.program and member = k.member offset 0) m
 """
 _SURVIVOR = """
     with recursive chain(member, merged_into) as (

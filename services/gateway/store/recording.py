@@ -20,6 +20,7 @@ from services.gateway.store.audit import AuditRow, digest
 from services.gateway.told.telling import (
     PENDING,
     POSTED,
+    TOLD_IN,
     DeedSeen,
     MergeSeen,
     OperationSeen,
@@ -30,6 +31,7 @@ from services.gateway.told.telling import (
     Summary,
     Told,
     TurnSeen,
+    told_of,
 )
 
 if TYPE_CHECKING:
@@ -457,6 +459,13 @@ _AWARDED = """
 """
 
 
+_GIVING_BACK = """
+    insert into batch_giving_back (program, batch, line, told)
+    select * from unnest($1::text[], $2::text[], $3::int8[], $4::bytea[])
+    on conflict do nothing
+"""
+
+
 async def _count(
     connection: Connection,
     rows: Sequence[Any],
@@ -467,6 +476,7 @@ async def _count(
     counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     awarded: dict[tuple[str, str, str], int] = defaultdict(int)
     faults: list[tuple[Any, ...]] = []
+    giving_back: list[tuple[Any, ...]] = []
     for place in delayed:
         counts[place][2] += 1
     for program, kind, partner, id_, attempt, batch, line, was_delayed in rows:
@@ -475,6 +485,8 @@ async def _count(
         outcome = outcomes[Correlation(RequestKey(program, kind, partner, id_), attempt)]
         if outcome.state == POSTED:
             counts[program, batch][0] += 1
+            if TOLD_IN in outcome.body:
+                giving_back.append((program, batch, line, told_of(outcome.body)))
             for award in outcome.awards:
                 awarded[program, batch, award.unit] += award.amount
         else:
@@ -485,6 +497,8 @@ async def _count(
     if faults:
         await connection.execute(_FAULTS, *_columns(faults))
     await connection.execute(_COUNT, *_columns([(*key, *counts[key]) for key in sorted(counts)]))
+    if giving_back:
+        await connection.execute(_GIVING_BACK, *_columns(giving_back))
     if awarded:
         await connection.execute(_AWARDED, *_columns([(*key, awarded[key]) for key in sorted(awarded)]))
 

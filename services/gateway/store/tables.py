@@ -424,6 +424,18 @@ batch_following = hash_partitioned(
 )
 """Lines that repeat a request whose outcome is not known yet; a batch is not done before they are."""
 
+batch_giving_back = Table(
+    "batch_giving_back",
+    metadata,
+    _key("program"),
+    _key("batch"),
+    Column("line", BigInteger, nullable=False),
+    Column("told", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "batch", "line"),
+    schema="gateway",
+)
+"""Lines whose returns gave back what redemption has yet to show; a batch is not done before it does."""
+
 batch_awarded = Table(
     "batch_awarded",
     metadata,

@@ -65,6 +65,21 @@ TOLD_IN: Final = b'"told_in":'
 """How an outcome that keeps it is known without reading it."""
 
 
+class Shown(msgspec.Struct):
+    """What a return gave back, and the event that told of it."""
+
+    given_back: list[GivenBack]
+    told_in: ToldIn
+
+
+_decode_shown = msgspec.json.Decoder(Shown).decode
+
+
+def told_of(outcome: bytes) -> bytes:
+    """Return of an outcome that gave something back what has to be known to see whether reads show it."""
+    return msgspec.json.encode(_decode_shown(outcome))
+
+
 class Heard(Protocol):
     """A message as far as outcomes read it."""
 
