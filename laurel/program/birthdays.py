@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -39,6 +39,16 @@ class CompiledBirthdays:
             if at > after:
                 return at
         return None
+
+    def is_on_day_of(self, attributes: Mapping[str, Any], at: datetime) -> bool:
+        """Whether the day of an instant is the member's birthday."""
+        born, day = _day(attributes.get(self.attribute)), at.astimezone(self.zone).date()
+        return born is not None and _in_year(born, day.year) == day
+
+    def next_in_or_after(self, year: int, attributes: Mapping[str, Any], after: datetime) -> datetime | None:
+        """Return the first birthday after an instant that is not before a year; None where nobody knows the day."""
+        start = datetime(year, 1, 1, tzinfo=self.zone).astimezone(UTC) - timedelta(microseconds=1)
+        return self.next_after(attributes, max(after, start))
 
 
 def _day(value: object) -> date | None:

@@ -42,6 +42,7 @@ class Posted:
     lots: dict[str, list[PaperLot]] = field(default_factory=dict)
     refused: dict[str, tuple[CompiledCap, int]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    """The rules whose limit it counts towards."""
     returned: Returned = NOTHING_RETURNED
     member: Mapping[str, Any] = field(default_factory=dict)
     counted: dict[str, QualifyingCounted] = field(default_factory=dict)

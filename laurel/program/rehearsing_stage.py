@@ -291,7 +291,9 @@ class Stage:
             if policy == "return_to_payer":
                 return
         posted = Posted(activity, member=self._seen_for(activity))
-        outcomes = self._program.evaluate(basis_of(activity), posted.member, spent=self._spent(activity))
+        spent = self._spent(activity)
+        posted.used |= self._passed_by(activity, spent)
+        outcomes = self._program.evaluate(basis_of(activity), posted.member, spent=spent)
         others = self._others(activity)
         outcomes = self._program.without(outcomes, others)
         self._release(lambda lot: lot.awaits == EVENT + activity.type and self._is_awaited(lot, activity))
@@ -320,7 +322,8 @@ class Stage:
         if withheld:
             seen.reasons[rule.id] = withheld
             return
-        posted.used.add(rule.id)
+        if rule.limit is not None and not rule.limit.of_activities:
+            posted.used.add(rule.id)
         if rule.to is not None:
             posted.granted[rule.id] = outcome.computed
             other = self.town.get(others[rule.to])
@@ -531,16 +534,25 @@ class Stage:
         for rule in self._program.limited:
             assert rule.limit is not None
             window = self.window(rule.limit.window, activity)
-            counts = rule.limit.of_activities
             same = [
                 each
                 for each in self._posted.values()
-                if (each.activity.type in rule.on if counts else rule.id in each.used)
-                and self.window(rule.limit.window, each.activity) == window
+                if rule.id in each.used and self.window(rule.limit.window, each.activity) == window
             ]
             if len(same) >= rule.limit.times:
                 spent.append(rule.index)
         return spent
+
+    def _passed_by(self, activity: Activity, spent: Sequence[int]) -> set[str]:
+        """Return the rules for the first of their activities that count this one, whether they earn by it or not."""
+        return {
+            rule.id
+            for rule in self._program.limited
+            if rule.limit is not None
+            and rule.limit.of_activities
+            and activity.type in rule.on
+            and rule.index not in spent
+        }
 
     def _count(self, activity: Activity, seen: Seen) -> None:
         for cap in self._program.caps:
@@ -571,6 +583,9 @@ class Stage:
         posted = self._posted.get(back.of or "")
         if posted is None:
             raise Refused("activity_unknown")
+        before = self._program.evaluate(
+            basis_less_returns(posted.activity, posted.returned), posted.member, stacked=False
+        )
         kept = self._kept(posted, back, ended)
         taken: list[tuple[QualifyingCounted, int]] = []
         freed: dict[str, int] = {}
@@ -578,7 +593,7 @@ class Stage:
             rule = outcome.rule
             granted = posted.granted.get(rule.id, 0)
             amount = granted - min(granted, outcome.computed)
-            if not outcome.computed:
+            if before[rule.index].computed and not outcome.computed:
                 posted.used.discard(rule.id)
             if amount:
                 posted.granted[rule.id] = granted - amount

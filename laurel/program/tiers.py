@@ -79,8 +79,10 @@ class CompiledCounter:
     def holds_through(self, least: int, book: TierBook, day: date, enrolled: date) -> date | None:
         """Return the last day on which the counter still shows `least`, if nothing more happens; None for ever.
 
-        On `day` it does show that.
+        Where a return has left less than that, it is the day before.
         """
+        if self.value(book, day, enrolled) < least:
+            return day - _ONE_DAY
         if self.window == "lifetime":
             return None
         if self.window != "rolling":

@@ -644,9 +644,9 @@ class Reference:
         self.pass_time(name, at)
         member = self.members[name]
         if amount > 0:
-            lot = self._new_lot(
-                member, "adjustment", amount, member["at"], midnight(months_later(day_of(member["at"]), 2))
-            )
+            # Goodwill lasts twelve months, a correction as long as what is earned.
+            until = midnight(months_later(day_of(member["at"]), 2 if may_owe else 12))
+            lot = self._new_lot(member, "adjustment", amount, member["at"], until)
             member["adjusted"] += amount
             self._came(member, [(lot, amount)], member["at"])
             return None

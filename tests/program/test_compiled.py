@@ -75,6 +75,21 @@ def test_a_basket_paid_by_voucher_earns_by_the_rules_that_allow_it() -> None:
     assert computed(program.judge(basket, {})) == [22, 25]
 
 
+def test_what_is_fixed_is_earned_unless_points_and_vouchers_paid_for_all_of_it() -> None:
+    program = a_program(
+        {"fixed": {"points": 500}},
+        {"fixed": {"points": 5, "per": "quantity"}},
+        {"fixed": {"points": 20}, "paid_by_points_and_vouchers": "earns"},
+    )
+    lines = [{"amount": 300, "quantity": 2}]
+    in_part = a_purchase(lines=lines, tenders=[{"kind": "points", "amount": 100}, {"kind": "voucher", "amount": 199}])
+    assert computed(program.judge(in_part, {})) == [500, 10, 20]
+    wholly = a_purchase(lines=lines, tenders=[{"kind": "points", "amount": 100}, {"kind": "voucher", "amount": 200}])
+    outcomes = program.judge(wholly, {})
+    assert computed(outcomes) == [0, 0, 20]
+    assert reasons(outcomes) == ["nothing_paid", "nothing_paid", "earned"]
+
+
 def test_every_rule_says_why() -> None:
     only_a = {"lines": 'line.category == "A"'}
     program = a_program(

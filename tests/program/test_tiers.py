@@ -213,6 +213,19 @@ def test_what_holds_through_a_day_holds_no_longer_on_the_next(day: date, months:
     assert counter.value(book, date.fromordinal(last.toordinal() + 1), day) == 0
 
 
+@pytest.mark.parametrize("window", [{"window": "rolling", "months": 12}, {"window": "calendar_year"}])
+def test_what_a_return_left_too_little_of_held_through_the_day_before(window: dict[str, object]) -> None:
+    counters = {"visits": {"unit": "visit", **window}}
+    levels = [{"tier": "member"}, {"tier": "regular", "needs": {"visits": 2}}]
+    program = CompiledProgram.from_document(
+        load_program(tiered(BASE, tiers={"counters": counters, "levels": levels})), 1
+    )
+    assert program.tiers is not None
+    counter, day = program.tiers.counters["visits"], date(2024, 3, 20)
+    book = TierBook(counts={("visit", counter.grain): {counter.bucket_day(date(2024, 3, 10), day): 1}})
+    assert counter.holds_through(2, book, day, day) == date(2024, 3, 19)
+
+
 def test_the_same_day_counts_once_for_two_counters_over_it() -> None:
     counters = {
         "visits": {"unit": "visit", "window": "rolling", "months": 12},

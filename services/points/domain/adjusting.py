@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 
-from laurel.calendars import local_date, local_midnight
+from laurel.calendars import local_date, local_midnight, months_after
 from services.points.domain.asked import Adjust, DecideAdjustment
 from services.points.domain.covering import cover
 from services.points.domain.facts import (
@@ -23,6 +25,9 @@ from services.points.domain.state import Adjustment, Wallet
 
 CORRECTION = "correction"
 """The reason for which a balance may go below zero (design rule 7); any other takes what is there or nothing."""
+GOODWILL: Final = frozenset({"goodwill", "service_recovery"})
+"""The reasons for which what is given makes up for something; in every program it lasts as long (annex A)."""
+GOODWILL_MONTHS: Final = 12
 
 
 def adjust(wallet: Wallet, asked: Adjust, moment: Moment) -> tuple[AnyFact, ...]:
@@ -68,6 +73,8 @@ def post(wallet: Wallet, wanted: Adjustment, moment: Moment, newest: int) -> tup
     """Give a new lot, or take from lots in spending order."""
     if wanted.amount < 0:
         return _take(wallet, wanted, -wanted.amount, may_owe=wanted.reason == CORRECTION)
+    if wanted.reason in GOODWILL and wanted.expires_at is None:
+        wanted = replace(wanted, expires_at=_goodwill_until(wallet, moment))
     given = give(wallet, wanted, wanted.amount, moment, newest)
     adjusted = PointsAdjusted(
         adjustment=wanted.adjustment,
@@ -110,6 +117,11 @@ def give(
 
 
 _ONE_DAY = timedelta(days=1)
+
+
+def _goodwill_until(wallet: Wallet, moment: Moment) -> datetime:
+    zone = moment.programs.zone(wallet.program)
+    return local_midnight(months_after(local_date(moment.at, zone), GOODWILL_MONTHS), zone)
 
 
 def _take(wallet: Wallet, wanted: Adjustment, amount: int, *, may_owe: bool) -> tuple[AnyFact, ...]:

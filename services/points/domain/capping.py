@@ -94,13 +94,16 @@ def cap(
     outcomes: Outcomes,
     decision: Sequence[RuleJudged],
     shared: Shared,
+    released: Mapping[str, int],
 ) -> tuple[list[RuleJudged], tuple[Counted, ...]]:
     """Cut what was computed to the room left, rule by rule; return the decision and the counters that move.
+
+    `released` is outstanding besides what the wallet has.
 
     What only counts towards tiers is no points: nothing cuts it. A rule with a threshold that others have not reached
     yet, those of this activity included, earns nothing.
     """
-    rooms = Rooms(program, wallet, member, windows_of(program, wallet, happened), shared)
+    rooms = Rooms(program, wallet, member, windows_of(program, wallet, happened), shared, released)
     judged = list(decision)
     for outcome in outcomes.spoken():
         rule = outcome.rule
@@ -137,6 +140,7 @@ class Rooms:
         member: Mapping[str, Any],
         windows: Iterable[tuple[Counting, Window]],
         shared: Shared | None = None,
+        released: Mapping[str, int] | None = None,
     ) -> None:
         self._shared = shared or Shared()
         self._program = program
@@ -146,7 +150,7 @@ class Rooms:
         self._window = {each.counter: window for each, window in self._windows}
         self._granted: dict[str, int] = {}
         self._moved: dict[str, int] = {}
-        self._balances: dict[str, int] = {}
+        self._balances: dict[str, int] = dict(released or {})
         self._given: set[str] = set()
 
     def grant(self, rule: CompiledRule, computed: int) -> tuple[int, tuple[Cut, ...]]:

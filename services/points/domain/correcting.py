@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from services.points.domain.adjusting import give
 from services.points.domain.asked import Correct
-from services.points.domain.facts import AdjustmentRefused, AnyFact, LotPart, PostingCorrected
+from services.points.domain.facts import AdjustmentRefused, AnyFact, LotName, LotPart, PostingCorrected
 from services.points.domain.moment import Moment
 from services.points.domain.state import Adjustment, Lot, Posting, Wallet
 
@@ -17,10 +19,19 @@ REPORTED_BONUS: Final = 300
 
 
 class _Component(NamedTuple):
-    """A lot of the wrong posting, and how much of its grant stands."""
+    """What one rule gave by the wrong posting, in one lot or several, where returns refilled it; how much stands."""
 
-    lot: Lot
+    lots: list[Lot]
     stands: int
+
+    @property
+    def rule(self) -> str:
+        return self.lots[0].rule
+
+    def order(self) -> tuple[int, int, LotName]:
+        """Return the place among components: first what does not count yet, then what is free."""
+        pending, free = sum(lot.pending for lot in self.lots), sum(lot.free for lot in self.lots)
+        return -pending, -free, self.lots[0].name
 
 
 def correct(wallet: Wallet, asked: Correct, moment: Moment) -> tuple[AnyFact, ...]:
@@ -58,7 +69,7 @@ def correct(wallet: Wallet, asked: Correct, moment: Moment) -> tuple[AnyFact, ..
         waiting=spent - written_off,
         bonus=bonus,
         pending=pending,
-        funder=components[0].lot.funder if components else asked.partner,
+        funder=components[0].lots[0].funder if components else asked.partner,
     )
     wanted = Adjustment(asked.adjustment, asked.unit, 0, "posted", asked.reason, asked.partner)
     more = max(0, -excess) + bonus
@@ -67,15 +78,19 @@ def correct(wallet: Wallet, asked: Correct, moment: Moment) -> tuple[AnyFact, ..
 
 
 def _components(wallet: Wallet, unit: str, posting: Posting | None, known: Adjustment | None) -> list[_Component]:
-    """Return the lots of the wrong posting, what is free of them first."""
+    """Return what the wrong posting gave, what is free of it first."""
+    if posting is None:
+        journal = known.journal if known is not None else 0
+        own = [lot for lot in wallet.lots.values() if lot.name.journal == journal and lot.unit == unit]
+        return [_Component([lot], lot.granted) for lot in own]
+    of = next(of for of, each in wallet.postings.items() if each is posting)
     found = []
-    journal = posting.journal if posting is not None else known.journal if known is not None else 0
-    for lot in wallet.lots.values():
-        if lot.name.journal != journal or lot.unit != unit:
-            continue
-        back = posting.clawed_back.get(lot.rule, 0) if posting is not None else 0
-        found.append(_Component(lot, lot.granted - back))
-    return sorted(found, key=lambda component: (-component.lot.pending, -component.lot.free, component.lot.name))
+    for rule in dict.fromkeys(judged.rule for judged in posting.decision if judged.unit == unit):
+        lots = [lot for lot in wallet.lots.values() if lot.rule == rule and (lot.partner, lot.activity) == of]
+        if lots:
+            stands = posting.granted(rule) - posting.clawed_back.get(rule, 0)
+            found.append(_Component(sorted(lots, key=lambda lot: lot.name), stands))
+    return sorted(found, key=_Component.order)
 
 
 def _take_back(
@@ -88,20 +103,26 @@ def _take_back(
     pending: list[LotPart] = []
     by_rule: dict[str, int] = {}
     spent = 0
-    for lot, stands in components:
-        falls = min(stands, excess)
+    for component in components:
+        falls = missing = min(component.stands, excess)
         if falls <= 0:
             continue
-        waiting = min(lot.pending, falls)
-        if waiting:
-            pending.append(LotPart(lot.name, waiting))
-        taken = min(lot.free, falls - waiting)
-        if taken:
-            parts.append(LotPart(lot.name, taken))
-        spent += max(0, falls - waiting - taken - lot.expired)
-        by_rule[lot.rule] = by_rule.get(lot.rule, 0) + falls
+        missing = _cover(component.lots, missing, attrgetter("pending"), pending)
+        missing = _cover(component.lots, missing, attrgetter("free"), parts)
+        spent += max(0, missing - sum(lot.expired for lot in component.lots))
+        by_rule[component.rule] = falls
         excess -= falls
     return tuple(parts), tuple(pending), by_rule, spent
+
+
+def _cover(lots: Iterable[Lot], missing: int, what: Callable[[Lot], int], parts: list[LotPart]) -> int:
+    """Cover an amount from what there is of each lot; return what is not covered."""
+    for lot in lots:
+        part = min(what(lot), missing)
+        if part > 0:
+            parts.append(LotPart(lot.name, part))
+            missing -= part
+    return missing
 
 
 def _refused(asked: Correct, code: str) -> AdjustmentRefused:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram, RuleOutcome, basis_of
@@ -22,6 +24,8 @@ from services.points.domain.facts import (
     Counted,
     DebtPaid,
     KeyTaken,
+    LotsExpired,
+    PendingReleased,
     RuleJudged,
 )
 from services.points.domain.funding import fund
@@ -34,6 +38,8 @@ from services.points.domain.segmenting import joined
 from services.points.domain.shared import Credit, Shared, key_name
 from services.points.domain.state import Wallet
 from services.points.domain.tiering import Seen, counts_of, seen_for, stands
+
+_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
@@ -49,7 +55,11 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         return (_already_credited(asked, activity, credit),)
     seen = seen_for(wallet, program, activity)
     others = moment.others
-    outcomes, decision, counted = weigh(program, wallet, activity, asked.partner, moment.shared, seen, others)
+    of = (asked.partner, activity.of) if activity.of is not None else None
+    released = release_by_event(wallet, activity.type, of, moment.at, activity.id, asked.partner)
+    outcomes, decision, counted = weigh(
+        program, wallet, activity, asked.partner, moment.shared, seen, others, released=_summed_up(released)
+    )
     granted = points_of(
         program,
         [
@@ -92,8 +102,6 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
     drawn = _drawn(program, decision) if program.budgeted else ()
     qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
-    of = (asked.partner, activity.of) if activity.of is not None else None
-    released = release_by_event(wallet, activity.type, of, moment.at, activity.id, asked.partner)
     paid = pay(_owed_after(wallet, released), grants, moment.journal)
     joins = joined(wallet, program, activity)
     people = people_counted(program, wallet, counted)
@@ -108,10 +116,13 @@ def weigh(
     shared: Shared,
     seen: Seen | None = None,
     others: Collection[str] = (),
+    *,
+    released: Mapping[str, int] = _NOTHING,
 ) -> tuple[Outcomes, list[RuleJudged], tuple[Counted, ...]]:
     """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves.
 
-    `others` are those who are there besides the member, by their roles.
+    `others` are those who are there besides the member, by their roles; `released` is what of each unit the activity
+    lets count that waited for it, which is outstanding before it earns.
     """
     member = (seen or seen_for(wallet, program, activity)).member
     basis = basis_of(activity, partner=partner)
@@ -123,7 +134,7 @@ def weigh(
     for place in outcomes.told:
         decision[place] = _judged(outcomes[place])
     if program.counts or program.is_capped:
-        return outcomes, *cap(program, wallet, member, activity, outcomes, decision, shared)
+        return outcomes, *cap(program, wallet, member, activity, outcomes, decision, shared, released)
     return outcomes, decision, ()
 
 
@@ -210,6 +221,16 @@ def _active_until(program: CompiledProgram, activity: ReportedActivity) -> dict[
             if lapses_at is not None:
                 out[unit] = lapses_at
     return out
+
+
+def _summed_up(released: Sequence[AnyFact]) -> Mapping[str, int]:
+    """Return how much more of each unit is outstanding once what is released counts, or has ended."""
+    more: dict[str, int] = {}
+    for fact in released:
+        if isinstance(fact, PendingReleased | LotsExpired):
+            sign = 1 if isinstance(fact, PendingReleased) else -1
+            more[fact.unit] = more.get(fact.unit, 0) + sign * sum(part.amount for part in fact.parts)
+    return more
 
 
 def _owed_after(wallet: Wallet, released: Sequence[AnyFact]) -> dict[str, int]:

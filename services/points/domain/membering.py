@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.points.domain.asked import ChangeMember, CloseMember
+from services.points.domain.birthdays import await_another
 from services.points.domain.facts import AnyFact, MemberChanged, MemberChangeRefused, MemberClosed
 from services.points.domain.moment import Moment
 from services.points.domain.state import Wallet
@@ -16,7 +17,7 @@ ATTRIBUTES_MAX: Final = 100
 """How many attributes a member has at the most: what an event of the contract carries."""
 
 
-def change(wallet: Wallet, asked: ChangeMember, _moment: Moment) -> tuple[AnyFact, ...]:
+def change(wallet: Wallet, asked: ChangeMember, moment: Moment) -> tuple[AnyFact, ...]:
     """Change person and attributes; activities that were judged before stay as they were judged."""
     refused = _refusal(wallet, asked.change, "change")
     if refused is not None:
@@ -25,7 +26,11 @@ def change(wallet: Wallet, asked: ChangeMember, _moment: Moment) -> tuple[AnyFac
     if len(attributes) > ATTRIBUTES_MAX:
         detail = f"A member has at most {ATTRIBUTES_MAX} attributes"
         return (MemberChangeRefused(change=asked.change, asked="change", code="limit_reached", detail=detail),)
-    return (MemberChanged(change=asked.change, person=asked.person or wallet.person, attributes=attributes),)
+    program = moment.programs.in_force(wallet.program, moment.at, asked.versions.program)
+    return (
+        MemberChanged(change=asked.change, person=asked.person or wallet.person, attributes=attributes),
+        *await_another(wallet, program, attributes, moment.at),
+    )
 
 
 def close(wallet: Wallet, asked: CloseMember, _moment: Moment) -> tuple[AnyFact, ...]:

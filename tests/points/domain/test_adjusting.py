@@ -25,10 +25,19 @@ async def test_goodwill_is_a_lot_of_its_own() -> None:
     assert (said["type"], said["state"], said["amount"]) == ("points.adjusted.v1", "posted", 50)
     assert said["lots"] == [{"lot": "3.1", "amount": 50}]
     assert (till.balance.available, till.balance.earned, till.balance.adjusted) == (60, 10, 50)
-    lot = till.wallet.lots[max(till.wallet.lots)]
-    # As long as what is earned, by the validity of the unit: two years from that day, in New York.
-    assert (lot.funder, lot.expires_at) == ("bank", datetime(2026, 3, 1, 5, tzinfo=UTC))
+    assert till.wallet.lots[max(till.wallet.lots)].funder == "bank"
     assert await till.adjust("a-1", 50) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "year"), [("goodwill", 2025), ("service_recovery", 2025), ("correction", 2026), ("a raffle", 2026)]
+)
+async def test_goodwill_lasts_twelve_months_and_anything_else_as_long_as_what_is_earned(reason: str, year: int) -> None:
+    till = await member()
+    await till.adjust("a-1", 50, reason=reason)
+    (lot,) = till.wallet.lots.values()
+    # What is earned is good for two years from its day, in New York.
+    assert lot.expires_at == datetime(year, 3, 1, 5, tzinfo=UTC)
 
 
 async def test_an_end_of_its_own_is_kept_to_midnight() -> None:
@@ -37,6 +46,15 @@ async def test_an_end_of_its_own_is_kept_to_midnight() -> None:
     await till.adjust("a-2", 5, expires_at=datetime(2024, 6, 1, 4, tzinfo=UTC))
     ends = [lot.expires_at for lot in till.wallet.lots.values()]
     assert ends == [datetime(2024, 6, 2, 4, tzinfo=UTC), datetime(2024, 6, 1, 4, tzinfo=UTC)]
+
+
+async def test_goodwill_that_waited_lasts_from_the_day_on_which_it_is_given() -> None:
+    till = await member()
+    await till.adjust("a-1", 500, limit=100)
+    till.at = datetime(2024, 8, 31, 12, tzinfo=UTC)
+    await till.decide("a-1", approve=True)
+    (lot,) = till.wallet.lots.values()
+    assert lot.expires_at == datetime(2025, 8, 31, 4, tzinfo=UTC)
 
 
 async def test_no_more_is_taken_than_there_is_unless_it_is_a_correction() -> None:

@@ -105,3 +105,46 @@ def test_faults_are_named() -> None:
     with pytest.raises(ProgramFaults) as raised:
         load_program(a_document(budgeted, birthdays={"attribute": "birth"}))
     assert [fault.pointer for fault in raised.value.faults] == ["/birthdays/attribute", "/earning/0/budget"]
+
+
+async def change(till: Till, **attributes: Any) -> None:
+    said = await till.ask("member.change_requested.v1", change="c", versions={"program": 1}, attributes=attributes)
+    assert [one["type"] for one in said if one["type"].startswith("member.")] == ["member.changed.v1"]
+
+
+async def test_who_was_born_on_another_day_has_its_birthday_on_that_day_and_once_a_year() -> None:
+    till = await born("1990-07-14")
+    assert await at(till, datetime(2024, 6, 1, tzinfo=UTC)) == 0
+    await change(till, born="1990-09-01")
+    assert await at(till, datetime(2024, 7, 14, 12, tzinfo=UTC)) == 0
+    assert await at(till, datetime(2024, 9, 1, 8, tzinfo=UTC)) == 100
+    # This year's was; the next is next year's, whatever the day is said to be now.
+    await change(till, born="1990-12-24")
+    assert await at(till, datetime(2025, 9, 1, 12, tzinfo=UTC)) == 100
+    assert await at(till, datetime(2025, 12, 24, 9, tzinfo=UTC)) == 200
+    await change(till, born="1992-02-29")
+    assert await at(till, datetime(2026, 2, 28, 9, tzinfo=UTC)) == 300
+    assert [journal.occurred_at.year for journal in till.ledger.journals if journal.kind == "birthday"] == [
+        2024, 2025, 2026,
+    ]  # fmt: skip
+
+
+async def test_a_day_that_is_told_later_is_looked_forward_to() -> None:
+    till = await born("")
+    await change(till, born="1990-07-14")
+    assert await at(till, datetime(2024, 7, 14, 8, tzinfo=UTC)) == 100
+    await change(till, born="")
+    assert await at(till, datetime(2025, 8, 1, tzinfo=UTC)) == 100
+    await change(till, born="1990-07-14")
+    assert await at(till, datetime(2026, 7, 14, 8, tzinfo=UTC)) == 200
+
+
+async def test_another_time_of_the_day_gives_nobody_two_birthdays_nor_none() -> None:
+    for hour in ("08:00", "10:00"):
+        till = await born("1990-07-14")
+        later = a_document(
+            RULE, BASE, clock="wall", birthdays={"at": hour}, attributes=MEMBER, effective_from="2024-05-01T00:00:00Z"
+        )
+        till.programs.publish(load_program(later))
+        assert await at(till, datetime(2024, 7, 15, tzinfo=UTC)) == 100
+        assert await at(till, datetime(2025, 7, 15, tzinfo=UTC)) == 200

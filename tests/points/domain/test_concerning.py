@@ -106,7 +106,7 @@ async def test_nobody_refers_the_same_person_under_another_number() -> None:
     assert points(till) == [0, 0, 0]
 
 
-async def test_a_return_rewinds_both_and_the_next_payment_is_the_first_again_for_nobody() -> None:
+async def test_a_return_rewinds_both_and_the_next_payment_is_the_first_again() -> None:
     till = await bank(referred_by="m-2")
     await till.report(paid("p-1"))
     await till.send(*_spend("m-2", 150))
@@ -122,6 +122,8 @@ async def test_a_return_rewinds_both_and_the_next_payment_is_the_first_again_for
     # It is taken back once.
     await till.send(report("sample", "m-1", paid("b-1", "return", of="p-1"), till.at))
     assert wallet(till, "m-2").balance("point").reversed == 200
+    await till.report(paid("p-2"))
+    assert points(till) == [200, 50, 0], "150 were owed"
 
 
 async def test_a_part_that_comes_back_leaves_others_their_share_of_the_rest() -> None:

@@ -82,3 +82,36 @@ async def test_points_in_an_open_hold_are_not_taken() -> None:
     said = (await till.correct("a-1", "wrong", 10))[0]
     assert (said["reversed"], said["written_off"]) == (40, 50)
     assert (till.balance.held, till.balance.available) == (60, 0)
+
+
+async def test_what_a_return_had_refilled_is_part_of_what_was_posted() -> None:
+    till = Till(document("gm-card", clock="wall"))
+    await till.enrol()
+    await till.buy("full", 1_000_000, currency="USD")
+    await till.buy("late", 200_000, currency="USD")
+    await till.give_back("r-1", "full", amount=300_000)
+    assert till.wallet.balance("credit").available == 45_000, "10,000 of them are what late had been refused"
+    said = (await till.ask(
+        "adjustment.correction_requested.v1", adjustment="a-1", unit="credit", of="late", of_partner="shop",
+        should_be=4_000, reason="correction", partner="bank", versions={"program": 1},
+    ))[0]  # fmt: skip
+    assert (said["reversed"], said["written_off"], said["waiting"]) == (6_000, 0, 0)
+    assert till.wallet.balance("credit").available == 39_000
+    back = await till.give_back("r-2", "late")
+    assert [(each["amount"], each["taken"]) for each in back["reversals"]] == [(4_000, 4_000)]
+
+
+async def test_a_refilled_award_that_came_back_in_part_is_corrected_by_what_stands() -> None:
+    till = Till(document("gm-card", clock="wall"))
+    await till.enrol()
+    await till.buy("full", 960_000, currency="USD")
+    await till.buy("late", 200_000, currency="USD")
+    await till.give_back("r-1", "full", amount=100_000)
+    # 2,000 granted, 5,000 refilled; of the 7,000 half of the price keeps 5,000.
+    await till.give_back("r-2", "late", amount=100_000)
+    assert till.wallet.balance("credit").available == 48_000
+    said = (await till.ask(
+        "adjustment.correction_requested.v1", adjustment="a-1", unit="credit", of="late", of_partner="shop",
+        should_be=1_000, reason="correction", partner="bank", versions={"program": 1},
+    ))[0]  # fmt: skip
+    assert (said["reversed"], said["written_off"], till.wallet.balance("credit").available) == (4_000, 0, 44_000)
