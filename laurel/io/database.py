@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,55 @@ _FREE_PLANS = "set local plan_cache_mode = force_custom_plan; " + "".join(
 )
 
 
+class NoConnectionError(ConnectionError):
+    """Others had all connections, and gave none back for as long as somebody would wait. Nothing was asked."""
+
+
+class _Pace:
+    """When a connection was given back last. A queue that moves is waited in, one that stands still is left."""
+
+    def __init__(self) -> None:
+        self.moved_at = 0.0
+
+    def moved(self) -> None:
+        self.moved_at = asyncio.get_running_loop().time()
+
+    @asynccontextmanager
+    async def limited(self, seconds: float) -> AsyncIterator[None]:
+        """Run the block until nothing has moved for so long, at least for so long: `NoConnectionError` then."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            nonlocal timer
+            due = self.moved_at + seconds
+            if due > loop.time():
+                timer = loop.call_at(due, look)
+            else:
+                limit.reschedule(loop.time())
+
+        timer = loop.call_later(seconds, look)
+        try:
+            async with asyncio.timeout(None) as limit:
+                yield
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise NoConnectionError(f"no connection was given back for {seconds:g} seconds") from error
+        finally:
+            timer.cancel()
+
+
 class Database:
     """The connections of one role to one schema. `Database.connect` opens it."""
 
-    def __init__(self, pool: asyncpg.Pool, schema: str) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, schema: str, pace: _Pace | None = None, wait_seconds: float | None = None
+    ) -> None:
         self._pool = pool
         self.schema = schema
+        self._pace = pace or _Pace()
+        self._wait_seconds = wait_seconds
 
     @classmethod
     async def connect(
@@ -67,6 +111,30 @@ class Database:
         )
         return cls(pool, schema)
 
+    def hurried(self, wait_seconds: float) -> Database:
+        """Return the same connections for those who wait no longer than this while none is given back.
+
+        They are told `NoConnectionError`. While others come and go, however many, everybody has their turn.
+        """
+        return Database(self._pool, self.schema, self._pace, wait_seconds)
+
+    def patient(self) -> Database:
+        """Return the same connections for those who wait for one as long as it takes."""
+        return Database(self._pool, self.schema, self._pace)
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Connection]:
+        if self._wait_seconds is None or self._pool.get_idle_size():
+            connection = await self._pool.acquire()
+        else:
+            async with self._pace.limited(self._wait_seconds):
+                connection = await self._pool.acquire()
+        try:
+            yield connection  # type: ignore[misc]
+        finally:
+            self._pace.moved()
+            await self._pool.release(connection)
+
     async def close(self) -> None:
         await self._pool.close()
 
@@ -77,16 +145,16 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Run the block in one READ COMMITTED transaction: committed at its end, rolled back by an error."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            yield connection  # type: ignore[misc]
+        async with self._lent() as connection, connection.transaction():
+            yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """Run the block on one unchanging, read-only snapshot, with the planner left to itself."""
-        async with self._pool.acquire() as connection:
+        async with self._lent() as connection:
             await connection.execute(f"begin isolation level repeatable read read only; {_FREE_PLANS}")
             try:
-                yield connection  # type: ignore[misc]
+                yield connection
             finally:
                 # One that the server has ended is the pool's again, and may not even be asked.
                 with suppress(asyncpg.InterfaceError):
@@ -96,12 +164,12 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection outside any transaction: each statement commits by itself."""
-        async with self._pool.acquire() as connection:
-            yield connection  # type: ignore[misc]
+        async with self._lent() as connection:
+            yield connection
 
     async def ping(self) -> None:
         """Ask the server anything, to see that it answers."""
-        async with self._pool.acquire() as connection:
+        async with self._lent() as connection:
             await connection.execute("select 1", timeout=5)
 
 

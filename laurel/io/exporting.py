@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -66,11 +66,20 @@ class Exported:
 class Exporter:
     """Exports the kinds of rows of one service."""
 
-    def __init__(self, database: Database, service: str, topic: str, kinds: Mapping[str, Kind]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        service: str,
+        topic: str,
+        kinds: Mapping[str, Kind],
+        of_program: Collection[str] = (),
+    ) -> None:
+        """`of_program`: the kinds that are said of the program itself, under the key that has no member."""
         self._database = database
         self._service = service
         self._topic = topic
         self._kinds = kinds
+        self._of_program = of_program
         self._running = asyncio.Semaphore(_EXPORTS_AT_ONCE)
 
     def begin(self, kind: str, program: str, after: str, only: Sequence[str] = ()) -> AsyncIterator[bytes]:
@@ -84,6 +93,8 @@ class Exporter:
             raise Problem("not_found")
         if self._running.locked():
             raise Problem("overloaded", "Too many exports are running.", retry_after_seconds=10)
+        if kind in self._of_program:
+            only = ("",)
         return self._parts(exported, program, after, only)
 
     async def _parts(self, exported: Kind, program: str, after: str, only: Sequence[str]) -> AsyncIterator[bytes]:

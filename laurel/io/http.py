@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laurel.errors import Fault, Problem, Refused
 from laurel.io.bounding import Bounds, BoundSettings, bounded
-from laurel.io.database import is_away
+from laurel.io.database import NoConnectionError, is_away
 from laurel.io.health import Health
 from laurel.io.telemetry import HTTP_SECONDS, logger
 
@@ -318,6 +318,8 @@ def _problem_of(error: Exception, scope: Scope, visit: _Visit) -> Problem:
     path = getattr(scope.get("route"), "path", "unknown")
     if is_away(error):
         log.warning("request found no database", method=scope["method"], path=path, error=type(error).__name__)
+        if isinstance(error, NoConnectionError):
+            return Problem("unavailable", "The database is busy; ask again.", retry_after_seconds=1)
         return Problem("unavailable", "The database is away; ask again.", retry_after_seconds=1)
     log.error("request failed", method=scope["method"], path=path, exc_info=error)
     return Problem("internal", "This was our mistake, and is logged.")

@@ -46,6 +46,9 @@ class ServiceSettings(KafkaSettings):
     """The database, with the service's own role."""
     database_pool_max: Annotated[int, Field(ge=2, le=100)] = 8
     """The most connections that one process opens."""
+    database_wait_seconds: Annotated[float, Field(gt=0, le=600)] = 1.0
+    """How long a caller's request waits for a connection while others have them all and none is given back; then it is
+    told to come back (503). Files that are sent, and what goes on behind the callers, wait as long as it takes."""
     http_host: str = "127.0.0.1"
     """Where the service listens."""
     http_port: Port = 8080

@@ -6,6 +6,7 @@ is read in the transaction that records a request, never here.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 import time
@@ -112,6 +113,12 @@ class Known:
         self._survivors: Remembered[tuple[str, str], str] = Remembered(50_000, _SURVIVOR_SECONDS)
         self._rules: Remembered[tuple[str, int], list[KnownRule]] = Remembered(100, _EVER)
         self._units: Remembered[tuple[str, int], frozenset[str]] = Remembered(1_000, _EVER)
+
+    def patient(self) -> Known:
+        """Return the same knowledge for those who wait for a connection as long as it takes."""
+        same = copy.copy(self)
+        same._database = self._database.patient()  # noqa: SLF001 - it is one of us
+        return same
 
     async def program(self, name: str) -> ProgramHead | None:
         """Return a program's head, at most a second old."""

@@ -165,12 +165,15 @@ async def connected(
 async def answering(parts: Parts) -> AsyncIterator[Api]:
     """Join what answers callers; at its end the requests in hand are finished."""
     settings, database, clock = parts.settings, parts.database, parts.clock
+    # Callers are told soon that they have to come back; what nobody waits for takes its time.
+    for_callers = database.hurried(settings.database_wait_seconds)
+    unit = UnitOfWork(for_callers, parts.unit.outbox, parts.relay)
     waiting = Waiting()
     presence = Presence(database)
     pressure = Pressure(database, settings.outbox_behind_max)
-    asking: Gatherer[Ask, Recorded] = _gatherer(Asking(parts.unit, waiting, presence.note, clock).record, settings)
-    recording: Gatherer[Heard, None] = _gatherer(Recorder(database, clock).write, settings)
-    guard = Guard(database, clock, settings.key_cache_seconds)
+    asking: Gatherer[Ask, Recorded] = _gatherer(Asking(unit, waiting, presence.note, clock).record, settings)
+    recording: Gatherer[Heard, None] = _gatherer(Recorder(for_callers, clock).write, settings)
+    guard = Guard(for_callers, clock, settings.key_cache_seconds)
     await open_gateway(database, guard, clock, settings.admin_key_file)
     vault = vault_of(settings)
     async with database.transaction() as connection:
@@ -185,21 +188,21 @@ async def answering(parts: Parts) -> AsyncIterator[Api]:
         token=token.get_secret_value() if token is not None else None,
     )
     outside = Outside(settings)
-    seeing = Seeing(database, settings)
+    seeing = Seeing(for_callers, settings)
     try:
         yield Api(
             settings,
             clock,
-            database,
-            parts.unit,
+            for_callers,
+            unit,
             guard,
             Limiter(settings.rate_limit, settings.rate_limits_by_route),
-            Known(database, seeing, look_up),
+            Known(for_callers, seeing, look_up),
             seeing,
-            Sealing(database, vault),
+            Sealing(for_callers, vault),
             waiting,
-            Settler(database, asking, recording, lambda: pressure.is_too_high),
-            CatchingUp(database, redemption),
+            Settler(for_callers, asking, recording, lambda: pressure.is_too_high),
+            CatchingUp(for_callers, redemption),
             points,
             redemption,
             Tail(

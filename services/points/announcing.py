@@ -13,6 +13,7 @@ import msgspec
 from laurel.calendars import local_date
 from laurel.contracts import points as said
 from laurel.contracts.envelope import Cause
+from laurel.program.belonging import Belonging
 from laurel.shapes import struct_of
 from services.points.announcing_sharing import EVENTS as SHARING
 from services.points.domain import facts as f
@@ -66,13 +67,13 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
     segments = _segments(journal.facts, zone) if belonged and not decided.again else None
     for contract, fields in _said(decided, zone):
         if "counters" in fields:
-            fields["counters"] = [_counter(counted, zone) for counted in fields["counters"] if counted.unit]
+            fields["counters"] = [counter_said(counted, zone) for counted in fields["counters"] if counted.unit]
         if decided.shared and "others" in fields:
             fields["wallets"] = [_wallet_seen(shared, zone) for shared in decided.shared if shared.balances]
         if contract is not said.MemberEnrolled:
             fields["balances"] = balances
             if decided.standing is not None:
-                fields["tier_standing"] = _tier_standing(decided.standing, zone)
+                fields["tier_standing"] = standing_said(decided.standing, zone)
             if segments is not None:
                 fields["segments"] = segments
         shape: Any = struct_of(contract)
@@ -154,13 +155,13 @@ def _wallet_seen(shared: Decided, zone: ZoneInfo) -> said.WalletSeen:
         member=wallet.member,
         version=shared.version,
         balances=[_balance(balance, wallet.balances[balance.unit], zone) for balance in shared.balances],
-        tier_standing=None if shared.standing is None else _tier_standing(shared.standing, zone),
+        tier_standing=None if shared.standing is None else standing_said(shared.standing, zone),
     )
     return seen
 
 
-def _counter(counted: f.Counted, zone: ZoneInfo) -> Any:  # noqa: ANN401  # a Struct made from the contract
-    """Say what a cap has counted; counters of limits have no unit and are not said."""
+def counter_said(counted: f.Counted, zone: ZoneInfo) -> Any:  # noqa: ANN401  # a Struct made from the contract
+    """Say what a cap has counted, in the contract's shape; counters of limits have no unit and are not said."""
     _, name, _ = counted.counter.split("/")
     return _CounterSeen(
         rule=name,
@@ -579,7 +580,8 @@ def _tier_seen(fact: f.ActivityPosted | f.ActivityReturned, decided: Decided) ->
     return seen
 
 
-def _tier_standing(shown: Shown, zone: ZoneInfo) -> said.Standing:
+def standing_said(shown: Shown, zone: ZoneInfo) -> said.Standing:
+    """Say where a member stands, in the contract's shape."""
     standing = shown.standing
     built: said.Standing = _Standing(
         name=standing.tier,
@@ -631,8 +633,11 @@ def _tier_kept(fact: f.TierKept, zone: ZoneInfo) -> tuple[Any, dict[str, Any]]:
 def _segments(facts: Iterable[f.AnyFact], zone: ZoneInfo) -> list[Any] | None:
     """Say to which segments the member belongs, where facts moved that."""
     changed = next((fact for fact in facts if isinstance(fact, f.SegmentsChanged)), None)
-    if changed is None:
-        return None
+    return None if changed is None else segments_said(changed.held, zone)
+
+
+def segments_said(held: Iterable[Belonging], zone: ZoneInfo) -> list[Any]:
+    """Say to which segments a member belongs, in the contract's shape."""
     return [
         _SegmentSeen(
             name=each.segment,
@@ -640,7 +645,7 @@ def _segments(facts: Iterable[f.AnyFact], zone: ZoneInfo) -> list[Any] | None:
             since=local_date(each.since_at, zone),
             until=None if each.until_at is None else last_good_day(each.until_at, zone),
         )
-        for each in changed.held
+        for each in held
     ]
 
 

@@ -88,7 +88,8 @@ async def reading(settings: PointsSettings) -> AsyncIterator[Reading]:
         known.append(programs)
         await programs.load()
         exporter = points_exporter(database, settings.kafka_prefix, programs)
-        yield Reading(settings, health, database, programs, topic, LedgerViews(database), exporter)
+        views = LedgerViews(database.hurried(settings.database_wait_seconds))
+        yield Reading(settings, health, database, programs, topic, views, exporter)
     finally:
         await database.close()
 

@@ -21,7 +21,7 @@ def application(parts: Parts, *, answers: bool = True) -> FastAPI:
         app.include_router(export_routes(redemption_exporter(parts.database, parts.settings.kafka_prefix)))
         app.include_router(
             routes(
-                parts.database,
+                parts.database.hurried(parts.settings.database_wait_seconds),
                 PostgresViews(parts.vault),
                 PostgresPools(parts.vault),
                 AskedViews(),

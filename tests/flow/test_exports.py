@@ -18,10 +18,23 @@ PROGRAM = "exported"
 MEMBERS = [f"m-{number:03}" for number in range(230)]
 
 
+def with_tiers() -> dict[str, Any]:
+    """A grocery that counts what is spent in a year: for a tier, and under a cap."""
+    document = grocery(PROGRAM, caps=[{"cap": "year", "unit": "point", "window": "calendar_year", "limit": 10**6}])
+    document["units"]["spent"] = {"scale": 2, "counts_only": True}
+    document["earning"].append({"rule": "spent", "on": ["purchase"], "unit": "spent", "rate": {"points": 1, "per": 1}})
+    document["tiers"] = {
+        "counters": {"year": {"unit": "spent", "window": "calendar_year"}},
+        "levels": [{"tier": "member"}, {"tier": "silver", "needs": {"year": 4_500}}],
+        "lasts": {"kind": "end_of_period", "period": "year", "after": 1},
+    }
+    return document
+
+
 @pytest.fixture(scope="module")
 async def town(town: Town) -> Town:
     door = town.door()
-    await door.publish(grocery(PROGRAM))
+    await door.publish(with_tiers())
     await door.call("PUT", f"programs/{PROGRAM}/rewards/off", voucher(5), 201)
     await gather_bounded([partial(door.enrol, PROGRAM, member) for member in MEMBERS], 8)
     lines = [purchase(f"b-{number}", MEMBERS[number % len(MEMBERS)], 2_000) for number in range(2 * len(MEMBERS))]
@@ -51,7 +64,9 @@ async def test_everything_is_there_once_and_in_the_order_of_members(town: Town) 
         "lots": "select count(*) from points.lots where program = $1",
         "journals": "select count(*) from points.journals where program = $1 and member <> ''",
         "redemptions": "select count(*) from redemption.sagas where program = $1",
+        "activities": "select count(*) from points.activities where program = $1",
         "vouchers": "select count(*) from redemption.vouchers where program = $1",
+        "rewards": "select count(*) from redemption.rewards where program = $1",
     }
     for kind, query in counted.items():
         rows = await exported(door, kind)
@@ -68,6 +83,8 @@ async def test_everything_is_there_once_and_in_the_order_of_members(town: Town) 
     shown = await door.call("GET", f"programs/{PROGRAM}/members/{MEMBERS[0]}/statement")
     with_entries = [row for row in journals if row["entries"]]
     assert [{**row, **each} == row for row, each in zip(with_entries, reversed(shown["data"]), strict=True)]
+    (reward,) = await exported(door, "rewards")
+    assert reward["document"] == {"reward": "off", **reward["document"], "price": 5, "unit": "point"}
     vouchers = await exported(door, "vouchers")
     assert all("code" not in row and row["suffix"] for row in vouchers)
 
@@ -107,11 +124,23 @@ async def test_rows_are_what_the_events_told_up_to_the_one_they_name(town: Town)
     }
     (topic,) = exports[0][0]["contains"]
     assert topic.endswith(".points.v1")
+    # Not every event moves the tier or a counter, so of these the last that was said counts.
+    said: dict[tuple[Any, ...], dict[str, Any]] = {}
+    standing: dict[str, dict[str, Any]] = defaultdict(lambda: {"tier_standing": None, "counters": []})
+    for place in sorted(told):
+        moved = {name: told[place][name] for name in ("tier_standing", "counters") if told[place].get(name)}
+        standing[place[0]] = said[place] = {**standing[place[0]], **moved}
+    tiers = set()
     for row in [row for rows in exports for row in rows]:
         place = row["contains"][topic]
         event = told[row["member"], place["source"], place["sequence"]]
         assert row["version"] == event["version"]
-        assert [each["available"] for each in row["balances"]] == [each["available"] for each in event["balances"]]
+        assert row["balances"] == event["balances"]
+        assert {name: row[name] for name in ("tier_standing", "counters")} == said[
+            row["member"], place["source"], place["sequence"]
+        ]
+        tiers.add(row["tier_standing"]["name"])
+    assert tiers == {"member", "silver"}
     remaining: dict[str, int] = defaultdict(int)
     for row in lots:
         remaining[row["member"]] += row["remaining"]

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
+
 import asyncpg
 import pytest
 
-from laurel.io.database import CollisionError, Database, copy_rows, is_away, is_conflict, is_data_error
+from laurel.io.database import (
+    CollisionError,
+    Database,
+    NoConnectionError,
+    copy_rows,
+    is_away,
+    is_conflict,
+    is_data_error,
+)
 from tests.io.conftest import value
 
 pytestmark = pytest.mark.anyio
+
+CONNECTIONS = 8
+"""As many as a database has where nothing else is said."""
 
 
 async def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_error(speaker_database: Database) -> None:
@@ -51,6 +65,37 @@ async def test_what_a_lost_connection_cannot_roll_back_hides_no_error(speaker_da
     with pytest.raises(ZeroDivisionError):
         await fails()
     assert await value(speaker_database, "select 7") == 7
+
+
+async def test_who_is_in_a_hurry_leaves_where_nothing_moves_and_stays_where_it_does(speaker_database: Database) -> None:
+    hurried = speaker_database.hurried(0.3)
+
+    async def wait(database: Database) -> float:
+        began = asyncio.get_running_loop().time()
+        async with database.connection():
+            return asyncio.get_running_loop().time() - began
+
+    async with AsyncExitStack() as held:
+        for _ in range(CONNECTIONS):
+            await held.enter_async_context(speaker_database.connection())
+        patient = asyncio.create_task(wait(hurried.patient()))
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(NoConnectionError) as refused:
+            await wait(hurried)
+        assert asyncio.get_running_loop().time() - began >= 0.3
+        assert is_away(refused.value)
+        assert not patient.done()
+    assert await patient > 0.3
+
+    async def hold() -> None:
+        async with speaker_database.connection():
+            await asyncio.sleep(0.15)
+
+    # Five turns of all connections take longer than anybody here would wait for nothing.
+    holding = [asyncio.create_task(hold()) for _ in range(5 * CONNECTIONS)]
+    await asyncio.sleep(0)
+    assert await wait(hurried) > 0.3
+    await asyncio.gather(*holding)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ _SEEN["responses"][200]["content"][_EVENTS] = {"schema": {"type": "string"}}
 @router.get(**_SEEN)
 async def get_batch(request: Request) -> Response:
     """`Upload-Offset` says where a file that broke off is to be sent on."""
-    row, database = await _asked(request)
+    row, _ = await _asked(request)
     if _EVENTS in request.headers.get("accept", ""):
         api = api_of(request)
         may_watch = partial(api.guard.is_good, request.headers.get("authorization"))
@@ -160,7 +160,7 @@ async def get_batch(request: Request) -> Response:
             media_type=_EVENTS,
             headers={"Cache-Control": "no-store"},
         )
-    async with database.connection() as connection:
+    async with api_of(request).database.connection() as connection:
         shown = await _shown(connection, row)
     headers = {_OFFSET: str(row.body_offset)}
     return Response(msgspec.json.encode(shown), headers=headers, media_type="application/json")
@@ -200,7 +200,7 @@ async def get_lines(request: Request) -> Response:
 
 
 async def _asked(request: Request) -> tuple[BatchRow, Database]:
-    """Return the batch of the path; another partner's answers 404, but to an admin."""
+    """Return the batch of the path, and where to read on; another partner's answers 404, but to an admin."""
     caller, head = await in_program(request, "earn", "read")
     query_of(request)
     batch = path_id(request, "batch", "batch_unknown")
@@ -209,7 +209,8 @@ async def _asked(request: Request) -> tuple[BatchRow, Database]:
         row = await _found(connection, head.program, batch)
     if row.partner != caller.partner and not caller.is_admin:
         raise Problem("batch_unknown")
-    return row, database
+    # What has begun to be told is told to its end, however long that takes.
+    return row, database.patient()
 
 
 async def _found(connection: Connection, program: str, batch: str) -> BatchRow:
@@ -235,8 +236,8 @@ async def _receive(
     """Take a file, or the rest of one, and say what was taken."""
     api = api_of(request)
     intake = Intake(
-        api.database,
-        api.known,
+        api.database.patient(),
+        api.known.patient(),
         api.clock,
         caller=caller,
         head=head,

@@ -15,15 +15,15 @@ from services.gateway.reading import api_of, cursor_of, in_program, query_of
 
 router = APIRouter()
 
-_OF_POINTS: Final = ("members", "lots", "journals")
-_OF_REDEMPTION: Final = ("redemptions", "vouchers")
+_OF_POINTS: Final = ("members", "lots", "journals", "activities")
+_OF_REDEMPTION: Final = ("redemptions", "vouchers", "rewards")
 _CURSOR: Final = {"cursor": "Where to begin again, from the `cursor` of the last row that was read"}
 
 
 @router.get(
     **described(
         "Exports",
-        "Read all members, lots, journals, redemptions or vouchers",
+        "Read all members, lots, journals, activities, redemptions, vouchers or rewards",
         path="/v1/programs/{program}/exports/{kind}",
         answers={200: MEDIA_TYPE},
         problems=(403, 422, 503),

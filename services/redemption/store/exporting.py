@@ -1,6 +1,6 @@
 """What redemption holds of members, as rows for whoever starts from nothing. No row has the code of a voucher.
 
-For the gateway, which has lost what it heard, also what was last said of each redemption and each reward.
+For the gateway, which has lost what it heard, also what was last said of each redemption.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _decode_terms: Final = msgspec.json.Decoder(Terms).decode
 
 
 def redemption_exporter(database: Database, kafka_prefix: str) -> Exporter:
-    """Return what exports redemptions and vouchers, and, for the gateway, what was said of redemptions and rewards."""
+    """Return what exports redemptions, vouchers and rewards, and, for the gateway, what was said of redemptions."""
     kinds = {
         "redemptions": Exported(_REDEMPTIONS, _redemption),
         "vouchers": Exported(_VOUCHERS, _voucher),
         "told": Exported(_TOLD, _told),
         "rewards": Exported(_REWARDS, _reward),
     }
-    return Exporter(database, "redemption", main_topic("redemption", kafka_prefix), kinds)
+    return Exporter(database, "redemption", main_topic("redemption", kafka_prefix), kinds, ("rewards",))
 
 
 def _redemption(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row is whatever its statement selects
