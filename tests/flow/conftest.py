@@ -9,6 +9,7 @@ import pytest
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
+from tests.flow.nursery import Nursery
 from tests.flow.stage import ONE_OF_EACH, Door, Town
 
 
@@ -35,10 +36,11 @@ async def town(
     town_urls: DatabaseUrls,
     town_kafka: KafkaSettings,
     town_parts: dict[str, str],
+    forks: Nursery | None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Town]:
     """A town for the module's tests; a module that wants a program in it has a `town` of its own upon this one."""
-    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, town_parts).open() as town:
+    async with Town(tmp_path_factory.mktemp("town"), town_urls, town_kafka, town_parts, forks).open() as town:
         yield town
 
 

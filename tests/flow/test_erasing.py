@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
+from tests.flow.nursery import Nursery
 from tests.flow.stage import JOINED_AT, ONE_OF_EACH, Door, Town, grocery, points_of, purchase, voucher
 
 pytestmark = pytest.mark.anyio
@@ -39,8 +40,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def town(town_urls: DatabaseUrls, town_kafka: KafkaSettings, place: Path) -> Any:
-    async with Town(place, town_urls, town_kafka, ONE_OF_EACH).open() as town:
+async def town(town_urls: DatabaseUrls, town_kafka: KafkaSettings, forks: Nursery | None, place: Path) -> Any:
+    async with Town(place, town_urls, town_kafka, ONE_OF_EACH, forks).open() as town:
         await town.door().publish(grocery(PROGRAM))
         await town.door().call("PUT", f"programs/{PROGRAM}/rewards/off", voucher(10), 201)
         yield town

@@ -10,6 +10,7 @@ import pytest
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
+from tests.flow.nursery import Nursery
 from tests.flow.stage import Door, Town, grocery, purchase
 from tests.redemption.partner import Partner
 
@@ -22,12 +23,12 @@ TICKET = {"name": "A ticket", "kind": "product", "unit": "point", "price": 50, "
 
 @pytest.fixture(scope="module")
 async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
+    town_urls: DatabaseUrls, town_kafka: KafkaSettings, forks: Nursery | None, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Town]:
     place = tmp_path_factory.mktemp("town")
     parts = {"gateway": "both", "points": "both", "redemption": "both"}
     told = {"outside_private_addresses": "true", "outside_plain_http": "true"}
-    async with Town(place, town_urls, town_kafka, parts, None, **told).open() as town:
+    async with Town(place, town_urls, town_kafka, parts, forks, **told).open() as town:
         door = town.door()
         await door.publish(grocery(PROGRAM))
         yield town

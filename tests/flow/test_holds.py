@@ -11,6 +11,7 @@ import pytest
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
+from tests.flow.nursery import Nursery
 from tests.flow.stage import Door, Town, giving_back, grocery, purchase
 
 pytestmark = pytest.mark.anyio
@@ -21,11 +22,11 @@ HOLDS = f"programs/{PROGRAM}/holds"
 
 @pytest.fixture(scope="module")
 async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
+    town_urls: DatabaseUrls, town_kafka: KafkaSettings, forks: Nursery | None, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Town]:
     parts = {"gateway": "both", "points": "both", "points-2": "worker", "redemption": "both"}
     place = tmp_path_factory.mktemp("town")
-    async with Town(place, town_urls, town_kafka, parts, expiry_interval_seconds=0.2).open() as town:
+    async with Town(place, town_urls, town_kafka, parts, forks, expiry_interval_seconds=0.2).open() as town:
         await town.door().publish(grocery(PROGRAM))
         yield town
 

@@ -14,6 +14,7 @@ import pytest
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
+from tests.flow.nursery import Nursery
 from tests.flow.stage import Door, Town, gather_bounded, grocery, purchase, voucher
 
 pytestmark = pytest.mark.anyio
@@ -30,12 +31,12 @@ PROVIDER = {"by": "provider", "reason": "it broke"}
 
 @pytest.fixture(scope="module")
 async def town(
-    town_urls: DatabaseUrls, town_kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory
+    town_urls: DatabaseUrls, town_kafka: KafkaSettings, forks: Nursery | None, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Town]:
     parts = {"gateway": "both", "points": "both", "redemption": "both", "redemption-2": "worker"}
     place = tmp_path_factory.mktemp("town")
     told = {"expiry_interval_seconds": 0.2, "wait_timer_seconds": 0.2, "hold_wait": f"PT{WAIT.seconds}S"}
-    async with Town(place, town_urls, town_kafka, parts, None, **told).open() as town:
+    async with Town(place, town_urls, town_kafka, parts, forks, **told).open() as town:
         door = town.door()
         await door.publish(grocery(PROGRAM))
         await door.call("PUT", f"programs/{PROGRAM}/rewards/off", voucher(50, stock=1000), 201)

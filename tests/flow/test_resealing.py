@@ -15,7 +15,8 @@ import pytest
 from laurel.embedded.secret_file import Secrets
 from laurel.embedded.services import KEEPERS_OF_SECRETS
 from laurel.io.migrating import DatabaseUrls
-from tests.flow.conftest import kafka_settings
+from laurel.io.settings import KafkaSettings
+from tests.flow.nursery import Nursery
 from tests.flow.stage import JOINED_AT, ONE_OF_EACH, Door, Town, grocery, purchase, voucher
 
 pytestmark = pytest.mark.anyio
@@ -49,10 +50,9 @@ def reseal(service: str, urls: DatabaseUrls, secrets: Secrets) -> int:
 
 
 async def test_secrets_are_changed_and_nothing_is_lost(
-    database_urls: DatabaseUrls, broker: str, kafka_idempotence: bool, fetch_max_wait_ms: int, tmp_path: Path
+    database_urls: DatabaseUrls, town_kafka: KafkaSettings, forks: Nursery | None, tmp_path: Path
 ) -> None:
-    kafka = kafka_settings(broker, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms)
-    async with Town(tmp_path, database_urls, kafka, ONE_OF_EACH).open() as town:
+    async with Town(tmp_path, database_urls, town_kafka, ONE_OF_EACH, forks).open() as town:
         door = town.door()
         await door.publish(grocery(PROGRAM))
         body = {"member": "m-1", "identifiers": [CARD], "enrolled_at": JOINED_AT}
@@ -68,7 +68,7 @@ async def test_secrets_are_changed_and_nothing_is_lost(
     assert None not in before[3]
 
     both = Secrets.of(tmp_path).with_new_secrets(tmp_path, KEEPERS_OF_SECRETS)
-    async with Town(tmp_path, database_urls, kafka, ONE_OF_EACH).open() as town:
+    async with Town(tmp_path, database_urls, town_kafka, ONE_OF_EACH, forks).open() as town:
         assert await look(town.door(), name) == before
         # Each service's own keys, by which it looks up and signs, and that of the one member; while everything runs.
         assert [reseal(service, database_urls, both) for service in KEEPERS_OF_SECRETS] == [3, 4]
@@ -76,7 +76,7 @@ async def test_secrets_are_changed_and_nothing_is_lost(
         assert await look(town.door(), name) == before
 
     both.without_old_secrets(tmp_path)
-    async with Town(tmp_path, database_urls, kafka, ONE_OF_EACH).open() as town:
+    async with Town(tmp_path, database_urls, town_kafka, ONE_OF_EACH, forks).open() as town:
         assert await look(town.door(), name) == before
         taken = {"member": "m-2", "identifiers": [CARD], "enrolled_at": JOINED_AT}
         refused = await town.door().ask("POST", f"programs/{PROGRAM}/members", taken)
