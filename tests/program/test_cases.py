@@ -38,7 +38,7 @@ def test_awards_what_the_case_says(file: Path, case: Case) -> None:
 
 def test_a_case_that_expects_otherwise_says_where() -> None:
     file = PROGRAMS / "clubcard.yaml"
-    text = cases_path(file).read_text("utf-8").replace("awards: {base: 22}", "awards: {base: 23}")
+    text = cases_path(file).read_text("utf-8").replace("awards: {base: 22}", "awards: {base: 23}", 1)
     said = [line for case in load_cases(text).cases for line in rehearse(_compiled(file), case)]
     assert said == ["TC-1, step 3: awards {'base': 22}, expected {'base': 23}"]
 
