@@ -47,8 +47,9 @@ QUICK_VOUCHERS = 20_000
 DELIVERIES = 20_000
 QUICK_DELIVERIES = 3_000
 LISTENERS = 1_000
-ON_REQUEST = "till-real-kafka"
-"""Needs Java and Maven, as `make test-kafka`, and so runs only when asked for."""
+BESIDE_REAL_KAFKA = {"till": till.run, "mixed": mixed.run, "redeem": redeem.run}
+ON_REQUEST = [f"{name}-real-kafka" for name in BESIDE_REAL_KAFKA]
+"""These need Java and Maven, as `make test-kafka`, and so run only when asked for."""
 
 
 def main() -> int:
@@ -68,7 +69,7 @@ def main() -> int:
     console = Console(highlight=False)
     rows: Rows = []
     broken = 0
-    for name in arguments.what or [name for name in measures if name != ON_REQUEST]:
+    for name in arguments.what or [name for name in measures if name not in ON_REQUEST]:
         try:
             found = asyncio.run(measures[name](partial(_tell, console, name)))
         except Exception:  # noqa: BLE001 (shown in full, and the exit code says so)
@@ -85,7 +86,7 @@ def main() -> int:
 
 
 def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str], None]], Coroutine[Any, Any, Rows]]]:
-    tpcb_seconds = 3 if quick else 15
+    seconds, tpcb_seconds = (5, 3) if quick else (30, 15)
     most = QUICK_HOUSEHOLDS if quick else None
     stage = {
         variant.name: partial(_one, points_stage.run, variant.with_at_most(most), count, tpcb_seconds)
@@ -104,15 +105,16 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
             for each in statement.RUNS
         },
         "vouchers": partial(_one, vouchers.run, QUICK_VOUCHERS if quick else VOUCHERS, tpcb_seconds),
-        "voucher-check": partial(voucher_check.run, 5 if quick else 30, tpcb_seconds),
+        "voucher-check": partial(voucher_check.run, seconds, tpcb_seconds),
         "broker": partial(_one, growing_broker.run, *((3.0, 1, 1_000) if quick else (20.0, 5, growing_broker.STEP))),
         "year": partial(_one, whole_year.run, QUICK_BASKETS if quick else None, tpcb_seconds),
         "webhooks": partial(_one, hearing.run_webhooks, QUICK_DELIVERIES if quick else DELIVERIES),
         "sse": partial(_one, hearing.run_listeners, LISTENERS),
-        "till": partial(till.run, 5 if quick else 30, tpcb_seconds),
-        "mixed": partial(mixed.run, 5 if quick else 30, tpcb_seconds),
-        "redeem": partial(redeem.run, 5 if quick else 30, tpcb_seconds),
-        ON_REQUEST: partial(till.run, 5 if quick else 30, tpcb_seconds, real_kafka=True),
+        **{name: partial(run, seconds, tpcb_seconds) for name, run in BESIDE_REAL_KAFKA.items()},
+        **{
+            f"{name}-real-kafka": partial(run, seconds, tpcb_seconds, real_kafka=True)
+            for name, run in BESIDE_REAL_KAFKA.items()
+        },
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.machine import ROOT
 from benchmarks.results import bar
-from benchmarks.running import Running, running_after_tpcb
+from benchmarks.running import Running, broker, running_after_tpcb
 from benchmarks.sending import send
 from benchmarks.servers import bench_dir
 from benchmarks.watching import Watch
@@ -48,12 +48,15 @@ LOADS = (
 )
 
 
-async def run(seconds: int, tpcb_seconds: int, tell: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Measure every load, each on a `laurel up` of its own."""
+async def run(
+    seconds: int, tpcb_seconds: int, tell: Callable[[str], None], *, real_kafka: bool = False
+) -> list[dict[str, Any]]:
+    """Measure every load, each on a `laurel up` of its own, with the embedded broker or beside a real Apache Kafka."""
     rows = []
     for load in LOADS:
-        with bench_dir() as data_dir:
-            async with running_after_tpcb(data_dir, load.name, tpcb_seconds, tell) as (place, before):
+        with bench_dir() as data_dir, broker(data_dir, real=real_kafka) as arguments:
+            measured = running_after_tpcb(data_dir, load.name, tpcb_seconds, tell, *arguments)
+            async with measured as (place, before):
                 tell(f"{load.name}, giving {BUYERS} buyers their points")
                 await prepare(place)
                 tell(load.name)

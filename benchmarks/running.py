@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -88,6 +88,18 @@ async def running_after_tpcb(
         tell(f"{name}, TPC-B before")
         await tpcb.prepare(place.admin_url, place.pgbench)
         yield place, round(await tpcb.measure(place.admin_url, place.pgbench, seconds), 1)
+
+
+@contextmanager
+def broker(data_dir: Path, *, real: bool) -> Iterator[Sequence[str]]:
+    """Give what `laurel up` is to be told of its broker: nothing, or where a real Apache Kafka is for the block."""
+    if not real:
+        yield ()
+        return
+    from laurel.testing.real_kafka import RealKafka, fetch_jars
+
+    with RealKafka(fetch_jars(ROOT / ".laurel-cache"), data_dir / "kafka") as kafka:
+        yield ("--kafka", kafka.bootstrap)
 
 
 async def _ready(data_dir: Path, supervisor: Child, started: float) -> Status:

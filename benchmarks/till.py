@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import ROOT
 from benchmarks.openloop import STRETCH_SECONDS
 from benchmarks.results import bar
-from benchmarks.running import Running, running_after_tpcb
+from benchmarks.running import Running, broker, running_after_tpcb
 from benchmarks.sending import send
 from benchmarks.servers import bench_dir
 from benchmarks.watching import Watch
@@ -55,7 +54,7 @@ async def run(
     """Measure every load, each on a `laurel up` of its own, with the embedded broker or beside a real Apache Kafka."""
     rows = []
     for number, load in enumerate(LOADS):
-        with bench_dir() as data_dir, _broker(data_dir, real=real_kafka) as arguments:
+        with bench_dir() as data_dir, broker(data_dir, real=real_kafka) as arguments:
             measured = running_after_tpcb(data_dir, load.name, tpcb_seconds, tell, *arguments)
             async with measured as (place, before):
                 tell(f"{load.name}, enrolling")
@@ -63,18 +62,6 @@ async def run(
                 tell(load.name)
                 rows.append({**await _measure(place, load, number, seconds), "tpcb_before": before})
     return rows
-
-
-@contextmanager
-def _broker(data_dir: Path, *, real: bool) -> Iterator[Sequence[str]]:
-    """Give what `laurel up` is to be told of its broker."""
-    if not real:
-        yield ()
-        return
-    from laurel.testing.real_kafka import RealKafka, fetch_jars
-
-    with RealKafka(fetch_jars(ROOT / ".laurel-cache"), data_dir / "kafka") as broker:
-        yield ("--kafka", broker.bootstrap)
 
 
 async def _measure(place: Running, load: Load, number: int, seconds: int) -> dict[str, Any]:
