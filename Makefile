@@ -9,6 +9,8 @@ INSTALLED := $(VENV)/.installed
 DATA_DIR ?= .laurel
 PORT ?= 8080
 BASKETS ?=
+# How often a test that failed is tried again; CI tells which those were.
+AGAIN ?= 0
 
 .PHONY: help install up demo test test-crash test-slow test-kafka bench lint types imports contracts openapi check clean clean-data
 
@@ -31,16 +33,16 @@ demo: $(INSTALLED) ## real baskets through the gateway, and what they earned (BA
 	@exec $(BIN)/laurel demo --data-dir $(DATA_DIR) --port $(PORT) $(if $(BASKETS),--baskets $(BASKETS))
 
 test: $(INSTALLED) ## what must pass every day
-	@exec $(BIN)/pytest -m 'not crash and not slow' --numprocesses auto --dist loadfile
+	@exec $(BIN)/pytest -m 'not crash and not slow' --numprocesses auto --dist loadfile --reruns $(AGAIN) -rR
 
 test-crash: $(INSTALLED) ## what kills processes: nothing is lost or done twice
-	@exec $(BIN)/pytest -m 'crash and not slow' --numprocesses auto --dist loadfile
+	@exec $(BIN)/pytest -m 'crash and not slow' --numprocesses auto --dist loadfile --reruns $(AGAIN) -rR
 
 test-slow: $(INSTALLED) ## what takes minutes: everybody dies at every step of a redemption, in pairs too
 	@exec $(BIN)/pytest -m slow --numprocesses auto
 
 test-kafka: $(INSTALLED) ## flow, crash and rebalance tests against a real Apache Kafka (Maven and Java 17)
-	@exec $(BIN)/python scripts/test_kafka.py
+	@exec $(BIN)/python scripts/test_kafka.py --reruns $(AGAIN) -rR
 
 bench: $(INSTALLED) ## the benchmarks, as ratios to pgbench
 	@exec $(BIN)/python -m benchmarks
