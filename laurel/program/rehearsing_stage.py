@@ -62,7 +62,7 @@ class Stage:
         self._attributes = member.attributes
         self._posted: dict[str, Posted] = {}
         self._credited: set[str] = set()
-        self._drawn: dict[str, int] = {}
+        self.drawn: dict[str, int] = {}
         self._lots: list[PaperLot] = []
         self.owed: dict[str, int] = dict.fromkeys(program.units, 0)
         self.lapse_at: dict[str, datetime] = {}
@@ -385,9 +385,9 @@ class Stage:
             room = self._room(cap, posted) if cap.covers(rule) else None
             if room is not None and room < amount:
                 amount, reason, cut_by = max(room, 0), cap.reason, cap
-        if rule.budget is not None and rule.budget - self._drawn.get(rule.id, 0) < amount:
-            amount, reason = rule.budget - self._drawn.get(rule.id, 0), "budget"
-        self._drawn[rule.id] = self._drawn.get(rule.id, 0) + amount
+        if rule.budget is not None and rule.budget - self.drawn.get(rule.id, 0) < amount:
+            amount, reason = rule.budget - self.drawn.get(rule.id, 0), "budget"
+        self.drawn[rule.id] = self.drawn.get(rule.id, 0) + amount
         if reason:
             seen.capped[rule.id] = {reason: outcome.computed - amount}
         once = rule.budget is not None or rule.threshold is not None
