@@ -7,7 +7,7 @@ but never before the last change, so that what is decided later finds one histor
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -145,6 +145,8 @@ def take_back(
         return facts
     trial = _tried(climber, facts)
     standing = _less(climber, trial, days[0], at)
+    if not climber.tiers.month_end:
+        standing = _up_to(replace(climber, book=trial), standing, at)
     return [*facts, *_moved(climber, trial, standing, at, "returned")]
 
 
@@ -266,6 +268,13 @@ def _earning(climber: Climber, standing: Standing, held: Held, day: date) -> Sta
     return _replace(
         _settled(standing), earned=held, before=before, season=season, elite_from=elite_from, review_at=held.until_at
     )
+
+
+def _up_to(climber: Climber, standing: Standing, at: datetime) -> Standing:
+    """Return what has become of a standing that is led back to by now: its end may have come meanwhile."""
+    while standing.review_at is not None and standing.review_at <= at:
+        standing = _reviewed(climber, _settled(standing), standing.review_at)
+    return standing
 
 
 def _settled(standing: Standing) -> Standing:

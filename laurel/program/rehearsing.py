@@ -36,6 +36,8 @@ def rehearse(program: CompiledProgram, case: Case) -> list[str]:
     stages |= {name: Stage(program, each, each.enrolled_at or enrolled_at) for name, each in case.members.items()}
     for name, stage in stages.items():
         stage.town = {other: its for other, its in stages.items() if other != name}
+        # All draw from the same budgets.
+        stage.drawn = stages[MEMBER].drawn
     for name in case.friends:
         stages[name].referred_by = MEMBER
     town = Town(stages, Sharing(program, stages))

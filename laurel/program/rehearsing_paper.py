@@ -48,6 +48,8 @@ class Posted:
     counted: dict[str, QualifyingCounted] = field(default_factory=dict)
     counted_in: int = 0
     shares: list[tuple[str, Stage]] = field(default_factory=list)
+    within: dict[str, int] = field(default_factory=dict)
+    """What the caps of a transaction leave of each rule's award, whatever other caps leave of it."""
 
     def counted_by(self, rule: str, amount: int) -> list[tuple[QualifyingCounted, int]]:
         """Return what comes back of what a rule counted towards tiers, if it did."""

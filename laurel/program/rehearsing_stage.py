@@ -62,7 +62,7 @@ class Stage:
         self._attributes = member.attributes
         self._posted: dict[str, Posted] = {}
         self._credited: set[str] = set()
-        self._drawn: dict[str, int] = {}
+        self.drawn: dict[str, int] = {}
         self._lots: list[PaperLot] = []
         self.owed: dict[str, int] = dict.fromkeys(program.units, 0)
         self.lapse_at: dict[str, datetime] = {}
@@ -325,11 +325,13 @@ class Stage:
         if rule.limit is not None and not rule.limit.of_activities:
             posted.used.add(rule.id)
         if rule.to is not None:
-            posted.granted[rule.id] = outcome.computed
+            amount = posted.granted[rule.id] = self._within(rule, outcome.computed, posted.within)
+            if amount < outcome.computed:
+                seen.capped[rule.id] = {"transaction_cap": outcome.computed - amount}
             other = self.town.get(others[rule.to])
-            if other is not None:
+            if other is not None and amount:
                 posted.shares.append((rule.id, other))
-                other.receive(rule, outcome.computed, posted.activity, self._at)
+                other.receive(rule, amount, posted.activity, self._at)
         elif rule.counts_only:
             posted.granted[rule.id] = outcome.computed
         else:
@@ -375,26 +377,35 @@ class Stage:
 
     def _cap(self, outcome: RuleOutcome, posted: Posted, seen: Seen) -> None:
         """Cut what was computed to the room left, cap by cap; the last that cuts is the reason."""
-        rule, amount = outcome.rule, outcome.computed
-        reason, cut_by, kept = "", None, amount
-        if rule.per_transaction is not None and rule.per_transaction < amount:
-            amount, reason = rule.per_transaction, "transaction_cap"
+        rule, reason, cut_by = outcome.rule, "", None
+        amount = kept = self._within(rule, outcome.computed, posted.within)
+        if amount < outcome.computed:
+            reason = "transaction_cap"
         for cap in self._program.caps:
             room = self._room(cap, posted) if cap.covers(rule) else None
             if room is not None and room < amount:
                 amount, reason, cut_by = max(room, 0), cap.reason, cap
-            if cap.reason == "transaction_cap" or not reason:
-                kept = amount
-        if rule.budget is not None and rule.budget - self._drawn.get(rule.id, 0) < amount:
-            amount, reason = rule.budget - self._drawn.get(rule.id, 0), "budget"
-        self._drawn[rule.id] = self._drawn.get(rule.id, 0) + amount
+        if rule.budget is not None and rule.budget - self.drawn.get(rule.id, 0) < amount:
+            amount, reason = rule.budget - self.drawn.get(rule.id, 0), "budget"
+        self.drawn[rule.id] = self.drawn.get(rule.id, 0) + amount
         if reason:
             seen.capped[rule.id] = {reason: outcome.computed - amount}
         once = rule.budget is not None or rule.threshold is not None
         if reason == "window_cap" and not once and cut_by is not None and self._program.refill_on_return:
-            posted.refused[rule.id] = (cut_by, min(kept, rule.per_transaction or kept) - amount)
+            posted.refused[rule.id] = (cut_by, kept - amount)
         if amount:
             self._grant(rule, amount, posted, seen)
+
+    def _within(self, rule: CompiledRule, computed: int, taken: dict[str, int]) -> int:
+        """Return what the caps of a transaction leave, which look at what is computed alone; `taken` knows it then."""
+        amount = computed if rule.per_transaction is None else min(computed, rule.per_transaction)
+        for cap in self._program.caps:
+            limit = cap.limit(self._attributes) if cap.reason == "transaction_cap" and cap.covers(rule) else None
+            if limit is not None:
+                rules = {each.id for each in self._program.rules if cap.covers(each)}
+                amount = max(min(amount, limit - sum(taken[each] for each in taken if each in rules)), 0)
+        taken[rule.id] = amount
+        return amount
 
     def _grant(self, rule: CompiledRule, amount: int, posted: Posted, seen: Seen) -> None:
         earned_at = posted.activity.occurred_at
@@ -490,13 +501,12 @@ class Stage:
             self._move(take_back(climber, [(share.counted[rule.id], amount)], share.counted_in, self._at))
 
     def _room(self, cap: CompiledCap, posted: Posted) -> int | None:
-        """What a cap leaves, by adding up everything that was granted and not taken back."""
+        """What a cap on the balance or a window leaves, by adding up everything that was granted and not taken back."""
         if cap.reason == "balance_cap":
             limit = cap.limit(self._attributes)
             return None if limit is None else limit - self.available(cap.unit) + self.owed[cap.unit]
         if cap.window is None:
-            limit = cap.limit(self._attributes)
-            return None if limit is None else limit - self._granted_by([posted], cap)
+            return None
         window = self.window(cap.window, posted.activity)
         limit = cap.limit(self._attributes, window)
         return None if limit is None else limit - self._granted_in(cap, window) - self._not_yet(posted, cap)
@@ -589,8 +599,10 @@ class Stage:
         kept = self._kept(posted, back, ended)
         taken: list[tuple[QualifyingCounted, int]] = []
         freed: dict[str, int] = {}
+        within: dict[str, int] = {}
         for outcome in kept:
             rule = outcome.rule
+            wanted = self._within(rule, outcome.computed, within)
             granted = posted.granted.get(rule.id, 0)
             amount = granted - min(granted, outcome.computed)
             if before[rule.index].computed and not outcome.computed:
@@ -608,7 +620,7 @@ class Stage:
                 for cap in self._program.caps:
                     if cap.window is not None and cap.covers(rule):
                         freed[cap.name] = freed.get(cap.name, 0) + amount
-            self._unrefuse(outcome, posted)
+            self._unrefuse(rule, wanted, posted)
         for cap in self._program.caps:
             if freed.get(cap.name) and self._program.refill_on_return:
                 self._refill(cap, posted, freed[cap.name], seen)
@@ -619,12 +631,11 @@ class Stage:
         if climber is not None and taken:
             self._move(take_back(climber, taken, posted.counted_in, self._at))
 
-    def _unrefuse(self, outcome: RuleOutcome, posted: Posted) -> None:
+    @staticmethod
+    def _unrefuse(rule: CompiledRule, wanted: int, posted: Posted) -> None:
         """Forget what was refused to what came back."""
-        rule = outcome.rule
         if rule.id in posted.refused:
             cap, left = posted.refused[rule.id]
-            wanted = min(outcome.computed, rule.per_transaction or outcome.computed)
             posted.refused[rule.id] = (cap, max(min(left, wanted - posted.granted.get(rule.id, 0)), 0))
 
     def _have_given_back(self, rule: CompiledRule, amount: int, posted: Posted) -> None:

@@ -130,6 +130,19 @@ async def test_a_return_that_comes_after_the_review_only_takes_miles() -> None:
     assert counted(till) == {date(2023, 1, 1): 0}
 
 
+async def test_an_earlier_tier_that_has_ended_meanwhile_is_not_stood_on_again() -> None:
+    till = flying()
+    await till.enrol()
+    await fly(till, "f-1", 50000)
+    till.at = datetime(2024, 5, 1, 18, tzinfo=UTC)
+    await fly(till, "f-2", 100000)
+    till.at = datetime(2025, 2, 1, 18, tzinfo=UTC)
+    back = await till.give_back("r-1", "f-2")
+    # Gold through 2024 by 2023, and one step down from there by a year without a flight.
+    assert back["tier"] == {"name": "silver", "changed": True}
+    assert standing(till).until_at == datetime(2026, 1, 1, 6, tzinfo=UTC)
+
+
 async def test_parts_of_a_flight_go_back_one_after_the_other() -> None:
     till = flying()
     await till.enrol()
