@@ -9,6 +9,8 @@ INSTALLED := $(VENV)/.installed
 DATA_DIR ?= .laurel
 PORT ?= 8080
 BASKETS ?=
+# Tests start Python again and again, and would compile everything each time where the environment forbids to keep it.
+test test-crash test-slow test-kafka: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install up demo test test-crash test-slow test-kafka bench lint types imports contracts openapi check clean clean-data
 
