@@ -11,6 +11,8 @@ PORT ?= 8080
 BASKETS ?=
 # How often a test that failed is tried again; CI tells which those were.
 AGAIN ?= 0
+# Tests start Python again and again, and would compile everything each time where the environment forbids to keep it.
+test test-crash test-slow test-kafka: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install up demo test test-crash test-slow test-kafka bench lint types imports contracts openapi check clean clean-data
 

@@ -150,8 +150,11 @@ def kafka_idempotence(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session")
 def fetch_max_wait_ms(kafka_idempotence: bool) -> int:
-    """The long poll of the embedded broker does not wake early, that of a real one does."""
-    return 500 if kafka_idempotence else 10
+    """The long poll of the embedded broker does not wake early, that of a real one does.
+
+    A hundred looks a second of everybody who reads are most of what a town at rest costs; forty are soon enough here.
+    """
+    return 500 if kafka_idempotence else 25
 
 
 def _new_broker(request: pytest.FixtureRequest, place: Path) -> EmbeddedBroker | RealKafka:

@@ -8,8 +8,10 @@ version of the event beside the old one. `--breaking` is for events that nobody 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from laurel.contracts.documents import asyncapi, schema_of
@@ -19,14 +21,16 @@ from laurel.contracts.registry import EVENTS
 HERE: Final = Path(__file__).parent
 
 
-def generated() -> dict[str, str]:
-    """Return every generated file: its path below this package, and its text."""
+@cache
+def generated() -> Mapping[str, str]:
+    """Return every generated file: its path below this package, and its text. Classes stay what they are."""
     schemas = {f"schemas/{name}.json": schema_of(kind) for name, kind in EVENTS.items()}
     documents: dict[str, Any] = {**schemas, "asyncapi.json": asyncapi()}
-    return {path: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for path, document in documents.items()}
+    texts = {path: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for path, document in documents.items()}
+    return MappingProxyType(texts)
 
 
-def differences(files: dict[str, str], root: Path = HERE) -> Iterator[str]:
+def differences(files: Mapping[str, str], root: Path = HERE) -> Iterator[str]:
     """Say which committed files are missing, differ, or belong to no class."""
     for path, text in files.items():
         there = root / path
@@ -39,7 +43,7 @@ def differences(files: dict[str, str], root: Path = HERE) -> Iterator[str]:
             yield f"schemas/{there.name} belongs to no class"
 
 
-def broken_promises(files: dict[str, str], root: Path = HERE) -> Iterator[str]:
+def broken_promises(files: Mapping[str, str], root: Path = HERE) -> Iterator[str]:
     """Say what readers of the committed schemas could no longer rely on."""
     for there in sorted((root / "schemas").glob("*.json")):
         path = f"schemas/{there.name}"
@@ -50,7 +54,7 @@ def broken_promises(files: dict[str, str], root: Path = HERE) -> Iterator[str]:
             yield f"{path}: {broken}"
 
 
-def write(files: dict[str, str], root: Path = HERE) -> None:
+def write(files: Mapping[str, str], root: Path = HERE) -> None:
     """Write the files, and remove schemas that belong to no class."""
     (root / "schemas").mkdir(exist_ok=True)
     for there in (root / "schemas").glob("*.json"):

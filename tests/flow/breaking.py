@@ -104,7 +104,7 @@ async def breakable(
         urls = await bootstrap(server.url("admin", "postgres"), server.secrets.passwords)
         await migrate(urls.owner)
         with EmbeddedBroker(place / "broker") as broker:
-            kafka = kafka_settings(broker.bootstrap, idempotence=False, fetch_max_wait_ms=10)
+            kafka = kafka_settings(broker.bootstrap, idempotence=False, fetch_max_wait_ms=25)
             async with Breakable(server, broker, place, urls, kafka, parts, forks, **settings).open() as town:
                 keeping = asyncio.create_task(town.keep_up())
                 yield town

@@ -231,6 +231,7 @@ class Town:
             "kafka_prefix": kafka.kafka_prefix,
             "kafka_partitions": kafka.kafka_partitions,
             "kafka_session_timeout_ms": kafka.kafka_session_timeout_ms,
+            "fetch_max_wait_ms": kafka.fetch_max_wait_ms,
             "relay_sweep_seconds": 0.5,
             "batch_poll_seconds": 0.05,
             **settings,

@@ -26,7 +26,7 @@ async def test_a_program_awards_what_its_cases_say(town: Town, program: str) -> 
     )
     assert answer.status_code == 201, answer.text
     cases = load_cases(cases_path(file).read_text("utf-8")).cases
-    played = await gather_bounded([Played(town, program, case).play for case in cases], 4)
+    played = await gather_bounded([Played(town, program, case).play for case in cases], 8)
     assert "\n".join(said for found in played for said in found) == ""
     await town.prove()
 

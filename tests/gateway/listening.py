@@ -81,8 +81,9 @@ async def listening(port: int, key: str, last_id: str | None = None, **query: st
 
 async def report(http: httpx.AsyncClient, *ids: str, **more: Any) -> None:
     """Report purchases, each posted before this returns."""
+    path = f"/v1/programs/{PROGRAM}/activities"
     for id_ in ids:
-        answer = await http.post(f"/v1/programs/{PROGRAM}/activities", json=purchase(id_, **more))
+        answer = await http.post(path, json=purchase(id_, **more), headers={"prefer": "wait=30"})
         assert answer.status_code == 201, answer.text
 
 

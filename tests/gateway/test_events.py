@@ -180,6 +180,26 @@ def _event(member: str, event: str) -> NewEvent:
     return NewEvent(PROGRAM, member, "points.awarded.v1", None, "laurel/points/1", 1, event.encode())
 
 
+async def test_an_event_that_comes_while_the_first_is_looked_for_is_kept(database: Database) -> None:
+    """Who listens from the beginning would be told that it is gone, and its deliveries would be dropped."""
+
+    async def look() -> int:
+        async with database.connection() as connection:
+            return await events.first(connection)
+
+    async def is_held_up() -> bool:
+        query = "select exists (select from pg_locks where not granted and relation = 'gateway.event_head'::regclass)"
+        async with database.connection() as connection:
+            return bool(await connection.fetchval(query))
+
+    async with database.transaction() as connection:
+        await connection.execute("lock table event_head in access exclusive mode")
+        looking = asyncio.create_task(look())
+        await until(is_held_up)
+        await events.append(connection, [_event("m-1", "comes")], datetime.now(UTC))
+    assert await looking == 1
+
+
 async def test_listeners_of_two_instances_miss_nothing_while_they_come_and_go(
     settings: GatewaySettings, here: Instance, projecting: Instance, member: str
 ) -> None:
@@ -239,9 +259,16 @@ async def test_heartbeats_move_the_position_past_what_is_not_wanted(
     settings: GatewaySettings, here: Instance, projecting: Instance, member: str
 ) -> None:
     quick = settings.model_copy(update={"stream_heartbeat_seconds": 0.1, "stream_seconds_max": 1.0})
+
+    async def is_second() -> bool:
+        async with here.parts.database.connection() as connection:
+            return await events.head(connection) == 2
+
     async with gateway(quick, "api") as one, served(one, quick) as port:
+        # An answer does not wait for its event, and the stream ends before long.
+        await report(here.http, "a-1")
+        await until(is_second)
         async with listening(port, here.http.headers["authorization"], "0", types="tier.*") as listener:
-            await report(here.http, "a-1")
             assert await listener.rest() == []
         assert (listener.last_id, listener.heartbeats > 0) == ("2", True)
 

@@ -22,7 +22,8 @@ _APPEND = """
         with ordinality as e(program, member, type, partner, source, sequence, event, place)
 """
 _HEAD = "select position from event_head"
-_FIRST = "select position from events order by position limit 1"
+# One statement and so one moment: an event that comes between two looks would be neither found nor still to come.
+_FIRST = "select coalesce((select min(position) from events), (select position + 1 from event_head))"
 _PAGE = """
     select position, program, member, type, partner, event from events
     where position > $1 order by position limit $2
@@ -55,9 +56,8 @@ async def head(connection: Connection) -> int:
 
 async def first(connection: Connection) -> int:
     """Return the first position that is kept; where none is, the one that comes next."""
-    position: int | None = await connection.fetchval(_FIRST)
-    # In this order: an event that comes in between is one that is kept.
-    return position if position is not None else await head(connection) + 1
+    position: int = await connection.fetchval(_FIRST)
+    return position
 
 
 async def page(connection: Connection, after: int, most: int) -> list[Event]:
