@@ -265,6 +265,7 @@ def working(parts: Parts) -> Work:
         yields_seconds=settings.batch_yields_seconds,
         poll_seconds=settings.batch_poll_seconds,
         silence_seconds=settings.batch_silence_seconds,
+        published=parts.relay.drain,
     )
     consumer = Consumer(
         f"{settings.kafka_prefix}-{SERVICE}",
