@@ -40,7 +40,7 @@ test: $(INSTALLED) ## what must pass every day
 test-crash: $(INSTALLED) ## what kills processes: nothing is lost or done twice
 	@exec $(BIN)/pytest -m 'crash and not slow' --numprocesses auto --dist loadfile --reruns $(AGAIN) -rR
 
-test-slow: $(INSTALLED) ## what takes minutes: everybody dies at every step of a redemption, in pairs too
+test-slow: $(INSTALLED) ## what takes minutes: everybody dies at every step of a redemption; three gateways under load
 	@exec $(BIN)/pytest -m slow --numprocesses auto
 
 test-kafka: $(INSTALLED) ## flow, crash and rebalance tests against a real Apache Kafka (Maven and Java 17)

@@ -67,6 +67,8 @@ class Ask:
     say: Callable[[Stamp], Saying] | None
     waits: bool
     enrolment: NewMember | None = None
+    keyed: NewRequest | None = None
+    """What is kept of an enrolment by its `Idempotency-Key`, where it has one: posted as it is recorded."""
     redemption: tuple[str, str, str, str, str, str] | None = None
     operation: NewOperation | None = None
     turn: datetime | None = None
@@ -184,6 +186,7 @@ class Asking:
         new_operations = [ask.operation for ask in plain if ask.operation is not None and ask.request.key in new]
         await operations.add(connection, new_operations, now)
         enrolling = await self._enrolling(connection, asks, refused)
+        enrolling = await _not_keyed_before(connection, enrolling, refused, now)
         if enrolling:
             enrolled = await members.enrol(
                 connection, [ask.enrolment for ask in enrolling if ask.enrolment is not None], now
@@ -191,6 +194,8 @@ class Asking:
             for ask, found in zip(enrolling, enrolled, strict=True):
                 if isinstance(found, str):
                     refused[ask.request.key] = Problem(found)
+                    if ask.keyed is not None:
+                        await requests.drop(connection, ask.keyed.key)
                 else:
                     new[ask.request.key] = Accepted(1, found)
         return new, refused
@@ -285,6 +290,26 @@ class Asking:
             else result
             for result in results
         ]
+
+
+async def _not_keyed_before(
+    connection: Connection, enrolling: Sequence[Ask], refused: dict[RequestKey, Problem], now: datetime
+) -> list[Ask]:
+    """Return whose `Idempotency-Key` is new, or who has none; of who has been enrolled by it the caller learns."""
+    firsts: dict[RequestKey, Ask] = {}
+    for ask in enrolling:
+        if ask.keyed is not None:
+            firsts.setdefault(ask.keyed.key, ask)
+    if not firsts:
+        return list(enrolling)
+    fresh = await requests.insert(connection, [ask.keyed for ask in firsts.values() if ask.keyed is not None], now)
+    left = []
+    for ask in enrolling:
+        if ask.keyed is None or (ask.keyed.key in fresh and firsts[ask.keyed.key] is ask):
+            left.append(ask)
+        else:
+            refused[ask.request.key] = Problem(members.EXISTS)
+    return left
 
 
 def _versions(head: ProgramHead) -> Versions:

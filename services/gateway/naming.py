@@ -15,6 +15,8 @@ OPERATOR: Final = "operator"
 
 ACTIVITY: Final = "activity"
 MEMBER: Final = "member"
+ENROLMENT: Final = "enrolment"
+"""Who was enrolled under an `Idempotency-Key`. Nobody is asked by it, so it has no correlation."""
 REWARD: Final = "reward"
 RESOURCE: Final = "resource"
 REDEMPTION: Final = "redemption"

@@ -21,7 +21,7 @@ from services.gateway.store.batches import Moved
 from services.gateway.store.requests import NewRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from laurel.io.database import Connection
@@ -36,6 +36,11 @@ _BUSY_SECONDS: Final = 0.05
 _CONFLICTS_MAX: Final = 20
 _LINES_MAX: Final = 1_000
 _ENOUGH: Final = 50
+_BYTES_MAX: Final = 4_000_000
+"""Lines may be long: a turn moves no more of them than this, and one more. It holds each several times."""
+_HEAVY_BYTES: Final = 1_000_000
+"""After a turn that moved so much the next one waits until that is published."""
+_PUBLISHED_SECONDS: Final = 1.0
 
 
 class Pump:
@@ -52,7 +57,9 @@ class Pump:
         yields_seconds: float,
         poll_seconds: float,
         silence_seconds: float,
+        published: Callable[[float], Awaitable[bool]],
     ) -> None:
+        """`published` waits, for so many seconds, until everything is published that was said here."""
         self._unit = unit
         self._health = health
         self._clock = clock
@@ -62,6 +69,8 @@ class Pump:
         self._poll_seconds = poll_seconds
         # A sender that is merely slow is ended by the instance that listens to it, well before.
         self._abandoned_after = timedelta(seconds=2 * silence_seconds)
+        self._published = published
+        self._moved_bytes = 0
         self._woken = asyncio.Event()
         self._is_busy = False
 
@@ -93,6 +102,10 @@ class Pump:
         return (True, 0)
 
     async def _turn(self) -> tuple[bool, int]:
+        # What waits to be published stands in memory, whoever's turn it is to publish it.
+        if self._moved_bytes >= _HEAVY_BYTES and not await self._published(_PUBLISHED_SECONDS):
+            return (True, 0)
+        self._moved_bytes = 0
         async with self._unit.database.connection() as connection:
             open_ = await batches.open_batches(connection)
             share = await self._share(connection) if open_ else 0
@@ -134,10 +147,15 @@ class Pump:
         turning = {name for name, head in heads.items() if head.turning_to is not None}
         waiting = [batch for batch in open_ if batch.waiting and batch.program not in turning]
         total = 0
+        self._moved_bytes = 0
         for index, batch in enumerate(waiting):
             share = min(room // (len(waiting) - index), _LINES_MAX)
-            lines = await batches.next_lines(work.connection, batch, share) if share > 0 else []
+            share_bytes = (_BYTES_MAX - self._moved_bytes) // (len(waiting) - index)
+            if share <= 0 or share_bytes <= 0:
+                continue
+            lines = await batches.next_lines(work.connection, batch, share, share_bytes)
             if lines:
+                self._moved_bytes += sum(len(line.body) for line in lines)
                 room -= (await self._move(work, batch, lines)).asked
                 total += len(lines)
         for batch in open_:

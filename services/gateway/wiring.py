@@ -274,6 +274,7 @@ async def working(parts: Parts) -> AsyncIterator[Work]:
         yields_seconds=settings.batch_yields_seconds,
         poll_seconds=settings.batch_poll_seconds,
         silence_seconds=settings.batch_silence_seconds,
+        published=parts.relay.drain,
     )
     points = Owner("points", settings.points_url, settings.passed_on_seconds)
     redemption = Owner("redemption", settings.redemption_url, settings.passed_on_seconds)

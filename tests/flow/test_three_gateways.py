@@ -21,6 +21,8 @@ GATEWAYS = ("gateway", "gateway-2", "gateway-3")
 MEMBERS = [f"m-{number}" for number in range(40)]
 SHOWN = 300
 ASKED = 300
+UNDER_LOAD = 1_000
+FILE_LINES = 6_000
 _AGAIN = {202, 429, 502, 503}
 
 
@@ -84,23 +86,71 @@ async def insist(http: httpx.AsyncClient, body: dict[str, Any]) -> httpx.Respons
             await asyncio.sleep(0.05)
 
 
-async def test_what_one_gateway_answers_the_others_show(town: Town) -> None:
+async def report_and_read(town: Town, prefix: str, count: int) -> None:
+    """Report to whichever gateway takes it, and read at once from another: what was answered is what is shown."""
     doors = [town.door(name) for name in GATEWAYS]
     async with balanced(town) as http:
 
         async def one(number: int) -> None:
-            body = purchase(f"s-{number}", MEMBERS[number % len(MEMBERS)], 100)
+            body = purchase(f"{prefix}-{number}", MEMBERS[number % len(MEMBERS)], 100)
             answer = await insist(http, body)
             assert answer.status_code in {200, 201}, answer.text
             other: Door = doors[number % len(doors)]
-            shown = await other.call("GET", f"programs/{PROGRAM}/activities/s-{number}")
+            shown = await other.call("GET", f"programs/{PROGRAM}/activities/{prefix}-{number}")
             assert shown["state"] == "posted"
             assert shown == answer.json()
 
-        await gather_bounded([partial(one, number) for number in range(SHOWN)], 16)
+        await gather_bounded([partial(one, number) for number in range(count)], 16)
+
+
+@asynccontextmanager
+async def loaded(town: Town) -> AsyncIterator[list[int]]:
+    """Let a partner's file, callers with other members and readers go on beside; counts what they were answered."""
+    done, ended = [0], asyncio.Event()
+    others = [f"o-{number}" for number in range(40)]
+    await town.door().enrol(PROGRAM, *others)
+    lines = [purchase(f"file-{number}", others[number % len(others)], 100) for number in range(FILE_LINES)]
+    place = await town.door().send_batch(PROGRAM, lines)
+
+    async def call(caller: int) -> None:
+        door = town.door(GATEWAYS[caller % len(GATEWAYS)])
+        for number in itertools.count():
+            if ended.is_set():
+                return
+            member = others[(caller + number) % len(others)]
+            await insist(door.http, purchase(f"beside-{caller}-{number}", member, 100))
+            await door.call("GET", f"programs/{PROGRAM}/members/{member}")
+            done[0] += 2
+
+    calling = [asyncio.create_task(call(caller)) for caller in range(6)]
+    try:
+        yield done
+        ended.set()
+        await asyncio.gather(*calling)
+    finally:
+        for task in calling:
+            task.cancel()
+
+    async def is_done() -> bool:
+        return bool((await town.door().call("GET", place))["state"] == "done")
+
+    await town.until(is_done, "the file to be done")
+
+
+async def test_what_one_gateway_answers_the_others_show(town: Town) -> None:
+    await report_and_read(town, "s", SHOWN)
     route = "/v1/programs/{program}/activities"
     answered = [await town.metric(name, "laurel_http_seconds_count", route=route, method="POST") for name in GATEWAYS]
     assert all(answered), "each of them answered some"
+    await town.prove()
+
+
+@pytest.mark.slow
+async def test_a_thousand_answers_are_shown_by_the_others_under_load(town: Town) -> None:
+    """As above, ten times a hundred; each gateway has other callers, and a file is on its way."""
+    async with loaded(town) as done:
+        await report_and_read(town, "l", UNDER_LOAD)
+    assert done[0] > UNDER_LOAD // 2, "there was a load beside it"
     await town.prove()
 
 

@@ -150,3 +150,59 @@ async def test_an_enrolment_that_is_parked_is_shown_as_delayed_until_it_is_done(
     await others.resume()
     await until(lambda: shown({"state": "posted", "status": "active"}))
     assert "delayed" not in (await http.get(location)).json()
+
+
+async def test_an_enrolment_with_a_key_is_answered_with_the_same_member_again(
+    settings: GatewaySettings, here: Instance, others: Others, database: Database
+) -> None:
+    async with gateway(settings, "api") as there:
+        both = (here.http, there.http)
+        headers = {"idempotency-key": '"k-1"'}
+        at_once = await asyncio.gather(*(both[n % 2].post(MEMBERS, json={}, headers=headers) for n in range(10)))
+        assert sorted(answer.status_code for answer in at_once) == [200] * 9 + [201]
+        (member,) = {answer.json()["member"] for answer in at_once}
+        assert {answer.headers.get("idempotency-replayed") for answer in at_once if answer.status_code == 200} == {
+            "true"
+        }
+        for http in both:
+            again = await http.post(MEMBERS, json={"attributes": {}}, headers=headers)
+            shown = (await http.get(f"{MEMBERS}/{member}")).json()
+            assert (again.status_code, again.json()) == (200, shown)
+            other = await http.post(MEMBERS, json={"person": "p-1"}, headers=headers)
+            assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+        named = {"member": "m-1", "identifiers": [card("6340-5")]}
+        first = await here.http.post(MEMBERS, json=named, headers={"idempotency-key": '"k-2"'})
+        again = await there.http.post(MEMBERS, json=named, headers={"idempotency-key": '"k-2"'})
+        assert (first.status_code, again.status_code) == (201, 200)
+        # Another key is another request, and so is none.
+        another = await here.http.post(MEMBERS, json=named, headers={"idempotency-key": '"k-3"'})
+        assert (another.status_code, another.json()["code"]) == (409, "member_exists")
+        without = await here.http.post(MEMBERS, json=named)
+        assert (without.status_code, without.json()["code"]) == (409, "member_exists")
+        assert len({(await here.http.post(MEMBERS, json={})).json()["member"] for _ in range(2)}) == 2
+    async with database.connection() as connection:
+        kept = await connection.fetchval("select count(*) from requests where kind = 'enrolment'")
+    assert kept == 2, "nothing is kept of what was not done"
+    enrolled = [message.member for message in others.heard if message.type == "member.enrolment_requested.v1"]
+    assert len(enrolled) == len(set(enrolled)) == 4
+
+
+async def test_two_bodies_at_once_with_one_key_enrol_one_member(here: Instance) -> None:
+    bodies = [{"member": f"k-{number}"} for number in range(8)]
+    headers = {"idempotency-key": '"one"'}
+    answers = await asyncio.gather(*(here.http.post(MEMBERS, json=body, headers=headers) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [201] + [422] * 7
+    found = [(await here.http.get(f"{MEMBERS}/k-{number}")).status_code for number in range(8)]
+    assert sorted(found) == [200] + [404] * 7
+
+
+async def test_whoever_asks_again_for_an_enrolment_that_is_on_its_way_waits_as_it_wishes(
+    http: httpx.AsyncClient, others: Others
+) -> None:
+    others.silent = True
+    headers = {"idempotency-key": '"k-1"', "prefer": "respond-async"}
+    first = await http.post(MEMBERS, json={}, headers=headers)
+    again = await http.post(MEMBERS, json={}, headers=headers)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.headers["location"] == again.headers["location"]
+    assert again.headers["idempotency-replayed"] == "true"

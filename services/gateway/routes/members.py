@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
@@ -10,22 +11,24 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.calendars import local_date
+from laurel.contracts.hashing import body_hash
 from laurel.contracts.http import EnrolMember, FindMember
 from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
 from laurel.shapes import encode
 from services.gateway.accepting import check_time
-from services.gateway.answering import answer
-from services.gateway.asking import Ask, Stamp
+from services.gateway.answering import Settled, answer
+from services.gateway.asking import Ask, Recorded, Stamp
 from services.gateway.details import PROFILE, SEGMENTS, counters_shown, profile_of
 from services.gateway.documenting import PREFER, described
-from services.gateway.naming import MEMBER, RequestKey, new_id
-from services.gateway.reading import api_of, body_of, in_program, path_id, query_of, wish_of
+from services.gateway.naming import ENROLMENT, MEMBER, Correlation, RequestKey, idempotency_id, new_id
+from services.gateway.reading import api_of, body_of, given_key, in_program, path_id, query_of, wish_of
 from services.gateway.saying import enrolment_requested
 from services.gateway.sealing import IDENTIFIER
 from services.gateway.shown import FoundShown, MemberShown, PendingShown
 from services.gateway.standing import tier_shown
 from services.gateway.store import members as store
+from services.gateway.store import requests
 from services.gateway.store.members import MemberRow, NewIdentifier, NewMember
 from services.gateway.store.requests import PENDING, POSTED, NewRequest
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from laurel.contracts.activity import Identifier
     from laurel.io.saying import Saying
+    from services.gateway.preferring import Preference
     from services.gateway.store.programs import ProgramHead
     from services.gateway.wiring import Api
 
@@ -43,6 +47,9 @@ NOTHING_TOLD: Mapping[str, bytes] = {}
 
 _TAG = "Members"
 _PATH = "/v1/programs/{program}/members"
+_KEY = {"Idempotency-Key": "A quoted string; with it, the same request again is answered with the same member"}
+_FIRST_LOOK_SECONDS = 0.05
+_LOOK_SECONDS_MAX = 1.0
 
 
 @router.post(
@@ -50,20 +57,31 @@ _PATH = "/v1/programs/{program}/members"
         _TAG,
         "Enrol a member",
         path=_PATH,
-        answers={201: MemberShown, 202: PendingShown},
+        answers={200: MemberShown, 201: MemberShown, 202: PendingShown},
         problems=(400, 403, 409, 413, 415, 422, 503),
         body=EnrolMember,
-        headers=PREFER,
+        headers={**_KEY, **PREFER},
     )
 )
 async def enrol_member(request: Request) -> Response:
-    """Of two requests for one id or identifier, exactly one is answered 201 and the other 409."""
-    _, head = await in_program(request, "members")
+    """Of two requests for one id or identifier, exactly one is answered 201 and the other 409, unless they are the same
+    by their `Idempotency-Key`. Send one where the body has neither: nothing else tells a repeat from another member.
+    """
+    caller, head = await in_program(request, "members")
     query_of(request)
     wish = wish_of(request)
     body = await body_of(request, EnrolMember)
     api = api_of(request)
-    new = _new_member(body, head, api)
+    given = given_key(request)
+    # Two that are sent at once with one key and no id are to want the same id, so that one of them gets it.
+    id_ = body.member or (new_id("m") if given is None else f"m-{idempotency_id(f'{caller.partner} {given}')[:24]}")
+    new = _new_member(body, head, api, id_)
+    keyed = None
+    if given is not None:
+        kept_as = RequestKey(head.program, ENROLMENT, caller.partner, idempotency_id(given))
+        # Hashed under a key, because an identifier could be guessed from what is around it.
+        hash_ = api.known.hash_of(head.program, ENROLMENT, body_hash(body)).hex()
+        keyed = NewRequest(kept_as, hash_, new.member, outcome=b"{}")
     trace = traceparent(request)
 
     def say(stamp: Stamp) -> Saying:
@@ -72,9 +90,15 @@ async def enrol_member(request: Request) -> Response:
     key = RequestKey(head.program, MEMBER, "", new.member)
     if body.referred_by is not None and not await api.known.member(head.program, body.referred_by):
         raise Problem("member_unknown", errors=[Fault("/referred_by", "unknown", "There is no such member")])
-    settled = await api.settler.settle(
-        Ask(NewRequest(key, "", new.member), say, waits=wish.wait_seconds > 0, enrolment=new), wish
-    )
+    try:
+        settled = await api.settler.settle(
+            Ask(NewRequest(key, "", new.member), say, waits=wish.wait_seconds > 0, enrolment=new, keyed=keyed), wish
+        )
+    except Problem as problem:
+        member = None if keyed is None or problem.code != store.EXISTS else await _enrolled_by(api, keyed)
+        if member is None:
+            raise
+        return await _again(request, api, head, member, wish)
     if settled.state == POSTED:
         settled = settled.shown_as(await _shown(api, head, _enrolled(new)))
     elif settled.state == PENDING:
@@ -87,6 +111,39 @@ async def enrol_member(request: Request) -> Response:
         wish,
         location=f"/v1/programs/{head.program}/members/{new.member}",
         pending={"member": new.member, "program": head.program},
+        instance=request.url.path,
+    )
+
+
+async def _enrolled_by(api: Api, keyed: NewRequest) -> str | None:
+    """Return who was enrolled by a key before; 422 where something else was asked by it."""
+    async with api.database.connection() as connection:
+        before = await requests.find(connection, keyed.key)
+    if before is None:
+        return None
+    if before.hash != keyed.hash:
+        raise Problem("idempotency_mismatch")
+    return before.member
+
+
+async def _again(request: Request, api: Api, head: ProgramHead, member: str, wish: Preference) -> Response:
+    """Answer an enrolment that was asked before: when reads show the member, or when its caller has waited enough."""
+    loop = asyncio.get_running_loop()
+    until, pause = loop.time() + wish.wait_seconds, _FIRST_LOOK_SECONDS
+    row = await _find(api, head.program, member)
+    while (row is None or row.status == store.PENDING) and loop.time() + pause < until:
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LOOK_SECONDS_MAX)
+        row = await _find(api, head.program, member)
+    correlation = Correlation(RequestKey(head.program, MEMBER, "", member), 1)
+    settled = Settled(Recorded(correlation, None, None), PENDING, None, None, replayed=True)
+    if row is not None and row.status != store.PENDING:
+        settled = settled.shown_as(await show_member(api, head, member))
+    return answer(
+        settled,
+        wish,
+        location=f"/v1/programs/{head.program}/members/{member}",
+        pending={"member": member, "program": head.program},
         instance=request.url.path,
     )
 
@@ -126,11 +183,10 @@ async def find_member(request: Request) -> Response:
     return Response(msgspec.json.encode(shown), media_type="application/json")
 
 
-def _new_member(body: EnrolMember, head: ProgramHead, api: Api) -> NewMember:
+def _new_member(body: EnrolMember, head: ProgramHead, api: Api, member: str) -> NewMember:
     now = api.clock()
     enrolled_at = body.enrolled_at or (head.as_of if head.is_manual else None) or now
     check_time(enrolled_at, "/enrolled_at", head, now)
-    member = body.member or new_id("m")
     key = api.sealing.new_key(head.program, member) if body.identifiers else None
     return NewMember(
         head.program,

@@ -293,9 +293,13 @@ async def end(connection: Connection, program: str, batch: str, writer: str, *, 
 # The turn is a row, so it ends with the transaction of whoever held it, however that ended.
 _TURN = "select true from batch_turn for update skip locked"
 _OPEN = f"{_SELECT} where b.finished_at is null order by b.created_at"
+# As many as fit, and always one: how long a line is stands in its row, so what does not fit is not read.
 _NEXT = """
-    select line, partner, id, member, hash, occurred_at, of_id, body from batch_lines
-    where program = $1 and batch = $2 and line > $3 order by program, batch, line limit $4
+    select line, partner, id, member, hash, occurred_at, of_id, body from (
+        select n.*, sum(octet_length(body)) over (order by line) - octet_length(body) as before from (
+            select line, partner, id, member, hash, occurred_at, of_id, body from batch_lines
+            where program = $1 and batch = $2 and line > $3 order by program, batch, line limit $4) n) s
+    where before < $5 order by line
 """
 _MOVED = """
     update batches set read_through = $3, asked = asked + $4, unearned = unearned + $5, rejected = rejected + $6,
@@ -348,9 +352,9 @@ async def open_batches(connection: Connection) -> list[BatchRow]:
     return [BatchRow(*row) for row in await connection.fetch(_OPEN)]
 
 
-async def next_lines(connection: Connection, batch: BatchRow, limit: int) -> list[LineRow]:
-    """Return the next lines of a file in its order."""
-    rows = await connection.fetch(_NEXT, batch.program, batch.batch, batch.read_through, limit)
+async def next_lines(connection: Connection, batch: BatchRow, limit: int, bytes_max: int) -> list[LineRow]:
+    """Return the next lines of a file in its order: those that fit into so many bytes, and one more."""
+    rows = await connection.fetch(_NEXT, batch.program, batch.batch, batch.read_through, limit, bytes_max)
     return [LineRow(*row) for row in rows]
 
 
