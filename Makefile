@@ -67,7 +67,7 @@ openapi: $(INSTALLED) ## the OpenAPI document is clean under Redocly's linter, w
 check: lint types imports contracts ## all of the four above
 
 clean: ## remove the environment and caches, keep the data
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .laurel-cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis .laurel-cache
 
 clean-data: ## remove the data directory of `make up`, with everything earned
 	@if [ -L $(DATA_DIR)/postgres ]; then rm -rf "$$(dirname "$$(readlink -f $(DATA_DIR)/postgres)")"; fi
