@@ -29,6 +29,9 @@ aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_crea
 
 REQUEST_TIMEOUT_MS = 10_000
 BATCH_BYTES_MAX = 900_000
+EVENT_BYTES_MAX = 4_194_304
+"""The largest event: a body of a mebibyte, however it is written, and what is said of it. A broker takes a quarter of
+it unless its topic says otherwise, and one that it does not take would hold up its partition for ever."""
 REQUEST_SECONDS = 5.0
 _GRACE_SECONDS = 1.0
 _STOP_SECONDS = 5.0
@@ -43,6 +46,7 @@ async def start_producer(settings: KafkaSettings) -> AIOKafkaProducer:
         acks="all",
         enable_idempotence=settings.kafka_idempotence,
         max_batch_size=BATCH_BYTES_MAX,
+        max_request_size=EVENT_BYTES_MAX,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         retry_backoff_ms=50,
         metadata_max_age_ms=30_000,
@@ -65,7 +69,7 @@ def new_consumer(settings: KafkaSettings, group: str | None, *, max_records: int
         auto_offset_reset="earliest",
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         fetch_max_bytes=8_388_608,
-        max_partition_fetch_bytes=1_048_576,
+        max_partition_fetch_bytes=EVENT_BYTES_MAX,
         max_poll_records=max_records,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         session_timeout_ms=settings.kafka_session_timeout_ms,
@@ -224,6 +228,11 @@ async def ensure_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> Non
             )
 
 
+def _configs(topic: Topic) -> dict[str, str]:
+    compacted = {"cleanup.policy": "compact"} if topic.compacted else {}
+    return {"max.message.bytes": str(EVENT_BYTES_MAX), **compacted}
+
+
 async def _create_missing(client: AIOKafkaAdminClient, topics: list[Topic], replication: int) -> None:
     present = set(await client.list_topics())
     missing = [
@@ -231,7 +240,7 @@ async def _create_missing(client: AIOKafkaAdminClient, topics: list[Topic], repl
             topic.name,
             topic.partitions,
             replication,
-            topic_configs={"cleanup.policy": "compact"} if topic.compacted else {},
+            topic_configs=_configs(topic),
         )
         for topic in topics
         if topic.name not in present

@@ -203,3 +203,16 @@ async def test_handing_over_never_waits_nor_fails(speaker_database: Database) ->
         assert len(speaker.relay._marker._left) <= 20_000
         assert "no broker" in speaker.health.reason("relay")
     assert await value(speaker_database, "select sum(events) from outbox_open") == 25_001
+
+
+async def test_an_event_larger_than_a_broker_takes_by_default_holds_up_nobody(
+    speaker_database: Database, kafka: KafkaSettings
+) -> None:
+    """A body may have a mebibyte, and what is said of it is a little more; a broker takes as much only if told so."""
+    speaker = make_service(speaker_database, kafka, "speaker")
+    large = f'"{"x" * 1_500_000}"'
+    async with running(speaker.relay):
+        await speaker.say(say("m:1", large), say("m:1", '"next"'))
+        await until(lambda: all_published(speaker_database))
+    found = await everything_on(kafka, f"{kafka.kafka_prefix}.speaker.v1")
+    assert [len(each.value) for each in found] == [len(large), len('"next"')]
