@@ -276,8 +276,13 @@ async def test_co_3_who_honours_the_miles_is_told(town: Town, door: Door) -> Non
     await given(door, "worldperks", w_1=60_000)
     await door.redeem("worldperks", "w-1", "w-1", "award-asia-pacific", **seats(DAY, resource="CA981"))
     assert await left(door, "worldperks", "w-1") == 0
-    held = await town.rows("select program, partner, amount, state from points.holds where partner <> '' order by 1")
-    assert [row for row in held if row[0] in {"coalition", "worldperks"}] == [
+    of_both = "points.holds where partner <> '' and program = any($1::text[])"
+    both = ["coalition", "worldperks"]
+    # A redemption is fulfilled with the request for the capture, which comes a moment later.
+    await town.until(
+        lambda: town.value(f"select bool_and(state <> 'held') from {of_both}", both), "both holds are captured"
+    )
+    assert await town.rows(f"select program, partner, amount, state from {of_both} order by 1", both) == [
         ("coalition", "hotel", 12_000, "captured"), ("worldperks", "air-china", 60_000, "captured"),
     ]  # fmt: skip
     await town.prove()
