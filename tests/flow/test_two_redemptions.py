@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import product
 
 import pytest
 
@@ -36,13 +37,14 @@ async def town(
 async def test_who_stood_still_for_too_long_does_nothing_twice(town: Halting) -> None:
     # Twice as long as the broker waits for a sign of life; then what it held is another's.
     given_up = 2 * town.kafka.kafka_session_timeout_ms / 1000
+    both = ("redemption", "redemption-2")
     async with redeeming(town, "standing"):
-        for number, place in enumerate(PLACES):
-            who = ("redemption", "redemption-2")[number % 2]
+        # Each at each place: which of them finds the other's work done depends on what it had in hand.
+        for turn, place in product(range(2), PLACES):
+            who = both[(turn + PLACES.index(place)) % 2]
             await town.reach(Step(who, place))
             await asyncio.sleep(given_up)
             town.go_on(who)
-    both = ("redemption", "redemption-2")
     assert all([await town.metric(who, "laurel_messages_total", outcome="applied") > 0 for who in both])
     repeated = [await town.metric(who, "laurel_messages_total", outcome="repeated") for who in both]
     assert all(count > 0 for count in repeated), f"each had some of the other's work: {repeated}"
