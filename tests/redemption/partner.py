@@ -82,7 +82,8 @@ class Partner:
             Webhook(self._secrets[name]).verify("", dict(request.headers), json_parse=False)
         if self.reads == "broken":
             raise web.HTTPServiceUnavailable
-        if name not in self.done:
+        # What it is to do is set before it is asked: of what it was never asked it has not heard.
+        if name not in self.done or name not in self._secrets:
             raise web.HTTPNotFound
         return self._answer(name, self.done[name])
 
