@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
 from laurel.errors import LaurelError
@@ -26,6 +27,21 @@ if TYPE_CHECKING:
 # A client that asks for a topic would make it, with the broker's own partition count, and keys would go to other
 # partitions than the settings say. aiokafka has no option for this; topics are made by `ensure_topics` alone.
 aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
+
+_send = AIOKafkaConnection.send
+
+
+def _send_or_lost(self: AIOKafkaConnection, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401  (as aiokafka's own)
+    """Send as aiokafka does. Of a connection that is lost it expects OSError; uvloop says RuntimeError."""
+    try:
+        return _send(self, *arguments, **named)
+    except RuntimeError as error:
+        self.close(reason=CloseReason.CONNECTION_BROKEN)
+        raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken: {error}") from error
+
+
+# Otherwise a broker that dies at the wrong moment ends whoever asks it for its partitions just then.
+AIOKafkaConnection.send = _send_or_lost
 
 REQUEST_TIMEOUT_MS = 10_000
 BATCH_BYTES_MAX = 900_000
