@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 PART: Final = "giving back"
 _PAGE_MAX: Final = 200
 _AT_ONCE: Final = 8
-_LOOK_SECONDS: Final = 0.1
+_FIRST_LOOK_SECONDS: Final = 0.1
+_LOOK_SECONDS_MAX: Final = 5.0
+"""Redemption may be away for long, and each question that finds it away is told in the log."""
 
 
 class GivingBack:
@@ -37,6 +39,7 @@ class GivingBack:
         self._woken = asyncio.Event()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._after: tuple[str, str, int] | None = None
+        self._in_vain = 0
         self._waits = False
 
     def wake(self) -> None:
@@ -60,10 +63,12 @@ class GivingBack:
                 await batches.given_back(connection, given)
             self._tell()
         self._waits = bool(rows)
+        self._in_vain = self._in_vain + 1 if rows and not given else 0
         return self._after is not None
 
     async def _rest(self) -> None:
-        await woken_or_over(self._woken, _LOOK_SECONDS if self._waits else self._seconds)
+        pause = min(_FIRST_LOOK_SECONDS * 2 ** min(self._in_vain, 10), _LOOK_SECONDS_MAX)
+        await woken_or_over(self._woken, pause if self._waits else self._seconds)
 
     async def _is_shown(self, row: GivingBackRow) -> bool:
         async with self._at_once:

@@ -10,7 +10,6 @@ from laurel.contracts.hashing import body_hash
 from laurel.contracts.http import ChangeMember, CloseMember
 from laurel.errors import Problem
 from laurel.io.http import traceparent
-from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PREFER, described
 from services.gateway.naming import MEMBER_CHANGE, MEMBER_CLOSE, RequestKey, idempotency_id, new_id
@@ -24,7 +23,7 @@ from services.gateway.reading import (
     query_of,
     wish_of,
 )
-from services.gateway.routes.members import show_member
+from services.gateway.routes.members import answer_with_member, show_member
 from services.gateway.saying import member_change_requested, member_close_requested
 from services.gateway.shown import MemberShown, PendingShown
 from services.gateway.store import people
@@ -122,11 +121,4 @@ async def settle_member(
     settled = await api.settler.settle(Ask(new, say, waits=wish.wait_seconds > 0), wish)
     if settled.state == POSTED:
         settled = settled.shown_as(await show_member(api, head, member))
-    return answer(
-        settled,
-        wish,
-        location=f"/v1/programs/{head.program}/members/{member}",
-        pending={"member": member, "program": head.program},
-        instance=request.url.path,
-        success=200,
-    )
+    return answer_with_member(request, settled, wish, head.program, member, success=200)

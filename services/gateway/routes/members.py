@@ -106,12 +106,20 @@ async def enrol_member(request: Request) -> Response:
         row = await _find(api, head.program, new.member)
         if row is not None and row.status != store.PENDING:
             settled = settled.shown_as(await _shown(api, head, row))
+    return answer_with_member(request, settled, wish, head.program, new.member)
+
+
+def answer_with_member(
+    request: Request, settled: Settled, wish: Preference, program: str, member: str, success: int = 201
+) -> Response:
+    """Answer with a member as it is shown, or with where to look at it once more is known."""
     return answer(
         settled,
         wish,
-        location=f"/v1/programs/{head.program}/members/{new.member}",
-        pending={"member": new.member, "program": head.program},
+        location=f"/v1/programs/{program}/members/{member}",
+        pending={"member": member, "program": program},
         instance=request.url.path,
+        success=success,
     )
 
 
@@ -139,13 +147,7 @@ async def _again(request: Request, api: Api, head: ProgramHead, member: str, wis
     settled = Settled(Recorded(correlation, None, None), PENDING, None, None, replayed=True)
     if row is not None and row.status != store.PENDING:
         settled = settled.shown_as(await show_member(api, head, member))
-    return answer(
-        settled,
-        wish,
-        location=f"/v1/programs/{head.program}/members/{member}",
-        pending={"member": member, "program": head.program},
-        instance=request.url.path,
-    )
+    return answer_with_member(request, settled, wish, head.program, member)
 
 
 @router.get(
