@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import uvloop
 from aiokafka.errors import KafkaConnectionError
@@ -20,6 +22,8 @@ async def _send_into_a_closed_connection(kafka: KafkaSettings) -> None:
     async with admin(kafka) as client:
         await client.list_topics()
         (connection,) = client._client._conns.values()
+        # As when the broker dies: the loop has closed it, and aiokafka has yet to hear of it.
         connection._writer.transport.abort()
+        await asyncio.sleep(0)
         with pytest.raises(KafkaConnectionError):
             await connection.send(MetadataRequest([]))
