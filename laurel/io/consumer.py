@@ -23,6 +23,7 @@ from laurel.io.kafka import (
     ClusterWatch,
     commit,
     ensure_topics,
+    has_ended,
     new_consumer,
     start_client,
     stop_quietly,
@@ -132,7 +133,7 @@ class Consumer:
             self._patience.take()
             consumer.subscribe(topics=list(self.topics), listener=_Listener(self))
             await start_client(consumer, _START_SECONDS)
-            await self._until_the_first_ends(self._read(consumer, backoff), self._watch(watch))
+            await self._until_the_first_ends(self._read(consumer, backoff), self._watch(consumer, watch))
         except asyncio.CancelledError:
             await self._last_commit()
             raise
@@ -155,11 +156,14 @@ class Consumer:
             if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
                 raise outcome
 
-    async def _watch(self, watch: ClusterWatch) -> None:
-        """Return when the broker is another one than the session began with."""
+    async def _watch(self, consumer: AIOKafkaConsumer, watch: ClusterWatch) -> None:
+        """Return when the broker is another one than the session began with or when the client has ended."""
         failures = 0
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            if has_ended(consumer):
+                log.warning("client ended by itself", group=self.group)
+                return
             try:
                 found = await watch.ask()
             except BROKER_ERRORS as error:

@@ -14,6 +14,7 @@ from laurel.io.kafka import (
     Backoff,
     ClusterWatch,
     ensure_topics,
+    has_ended,
     new_consumer,
     partitions_of,
     start_client,
@@ -128,7 +129,7 @@ class Follower:
             await asyncio.sleep(_WAIT_FOR_TOPIC_SECONDS)
 
     async def _read(self, consumer: AIOKafkaConsumer, watch: ClusterWatch) -> None:
-        watching = asyncio.create_task(self._watch(watch))
+        watching = asyncio.create_task(self._watch(consumer, watch))
         try:
             while not watching.done():
                 fetched = await consumer.getmany(timeout_ms=200)
@@ -166,11 +167,14 @@ class Follower:
         if not self._targets:
             self.caught_up.set()
 
-    async def _watch(self, watch: ClusterWatch) -> None:
+    async def _watch(self, consumer: AIOKafkaConsumer, watch: ClusterWatch) -> None:
         """Return when the session has to begin anew."""
         lost_at = 0.0
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
+            if has_ended(consumer):
+                log.warning("client ended by itself", part=self._part)
+                return
             try:
                 found = await watch.ask()
             except BROKER_ERRORS as error:

@@ -136,6 +136,15 @@ async def stop_quietly(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdm
         await _is_done(inner.close())
 
 
+def has_ended(client: AIOKafkaConsumer | AIOKafkaProducer) -> bool:
+    """Say whether what fetches or sends for a client has ended by itself, of which aiokafka tells nobody.
+
+    The consumer hears nothing any more, the producer fails whatever it is given, and broker and connections are well.
+    """
+    task = client._sender.sender_task if isinstance(client, AIOKafkaProducer) else client._fetcher.error_future  # noqa: SLF001
+    return task is not None and bool(task.done())
+
+
 async def commit(
     consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int], seconds: float = REQUEST_SECONDS
 ) -> None:

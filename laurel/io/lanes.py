@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import OutOfOrderSequenceNumber
 
 from laurel.io.headers import Headers
-from laurel.io.kafka import BROKER_ERRORS, Backoff
+from laurel.io.kafka import BROKER_ERRORS, Backoff, has_ended
 from laurel.io.telemetry import PUBLISHED, RELAY_FAILURES, logger
 from laurel.io.topics import partition_of
 
@@ -132,6 +132,11 @@ class Lanes:
         if self.producer is None:
             raise ConnectionError("there is no broker yet")
         return self.producer
+
+    @property
+    def dead(self) -> bool:
+        """Say whether the producer will never send anything again, however well the broker is."""
+        return self.producer is not None and has_ended(self.producer)
 
     @property
     def failing(self) -> bool:

@@ -385,7 +385,8 @@ class Relay:
 
     async def _look_after(self, cluster: str, recovery: Recovery) -> None:
         is_other = cluster != self._cluster
-        if is_other or (self._kafka.kafka_idempotence and not self._lanes.sound):
+        is_unsound = self._kafka.kafka_idempotence and not self._lanes.sound
+        if is_other or is_unsound or self._lanes.dead:
             await ensure_topics(self._kafka, self.topics.all())
             before = self._lanes.begin(await start_producer(self._kafka))
             self._cluster = cluster

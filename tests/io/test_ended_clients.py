@@ -1,0 +1,78 @@
+"""Clients whose background work has ended by itself, while broker and connections are well, are replaced."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Never
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from laurel.io.database import Database
+from laurel.io.message import Message
+from laurel.io.settings import KafkaSettings
+from laurel.io.tail import Tail
+from tests.io.conftest import all_published, make_listener, make_service, running, say, until, value
+
+pytestmark = pytest.mark.anyio
+
+
+def _end(*_: Any) -> Never:
+    raise RuntimeError("what nobody expected")
+
+
+def _end_fetching(consumer: AIOKafkaConsumer) -> None:
+    consumer._fetcher._get_actions_per_node = _end
+
+
+async def test_a_producer_whose_sender_has_ended_is_replaced(speaker_database: Database, kafka: KafkaSettings) -> None:
+    """It would fail every send until the broker is another one."""
+    speaker = make_service(speaker_database, kafka, "speaker")
+    async with running(speaker.relay):
+        await speaker.say(say("a"))
+        await until(lambda: all_published(speaker_database))
+        first: Any = speaker.relay._lanes.producer
+        first._sender._message_accumulator.drain_by_nodes = _end
+        await speaker.say(say("a"), say("b"))
+        await until(lambda: all_published(speaker_database))
+        assert speaker.relay._lanes.producer is not first
+
+
+async def test_a_consumer_whose_fetching_has_ended_begins_anew(
+    speaker_database: Database, listener_database: Database, kafka: KafkaSettings
+) -> None:
+    """It would keep its partitions and hear nothing."""
+    speaker = make_service(speaker_database, kafka, "speaker")
+    listener = make_listener(listener_database, kafka)
+    assert listener.consumer is not None
+    async with running(speaker.relay, listener.relay, listener.consumer):
+        await speaker.say(say("a"))
+        await until(lambda: _heard(listener_database, 1))
+        _end_fetching(listener.consumer._consumer)
+        await speaker.say(say("a"), say("b"))
+        await until(lambda: _heard(listener_database, 3))
+
+
+async def _heard(database: Database, count: int) -> bool:
+    return bool(await value(database, "select count(*) from effects") == count)
+
+
+async def test_a_tail_whose_fetching_has_ended_begins_anew(
+    speaker_database: Database, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[AIOKafkaConsumer] = []
+    start = AIOKafkaConsumer.start
+
+    async def noting(self: AIOKafkaConsumer) -> None:
+        started.append(self)
+        await start(self)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "start", noting)
+    heard: list[Message] = []
+    tail = Tail([f"{kafka.kafka_prefix}.speaker.v1"], lambda _: True, heard.append, kafka)
+    speaker = make_service(speaker_database, kafka, "speaker")
+    async with running(speaker.relay, tail):
+        await asyncio.wait_for(tail.started.wait(), 10)
+        _end_fetching(started[-1])
+        await speaker.say(say("a"))
+        await until(lambda: len(heard) == 1)
