@@ -142,6 +142,13 @@ def fresh_broker(request: pytest.FixtureRequest, reachable_dir: Path) -> Iterato
         yield own
 
 
+@pytest.fixture(scope="module")
+def mortal_broker(request: pytest.FixtureRequest, reachable_dir: Path) -> Iterator[EmbeddedBroker | RealKafka]:
+    """A broker of a module's own, to be killed and launched again: the embedded one empty, a real one as it was."""
+    with _new_broker(request, reachable_dir / f"broker-{uuid.uuid4().hex[:8]}") as mortal:
+        yield mortal
+
+
 @pytest.fixture(scope="session")
 def kafka_idempotence(request: pytest.FixtureRequest) -> bool:
     """Whether the broker at hand takes idempotent producers."""

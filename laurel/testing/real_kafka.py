@@ -78,12 +78,42 @@ class RealKafka:
     def bootstrap(self) -> str:
         return f"{LOCALHOST}:{self.port}"
 
+    @property
+    def child(self) -> Child | None:
+        return self._child
+
     def start(self) -> Self:
         """Format an empty storage with a new cluster id, start, and return when it answers."""
+        self._format()
+        self.launch()
+        self.wait_until_ready()
+        return self
+
+    def launch(self) -> Child:
+        """Start on the storage that is there, without waiting: a broker that was killed comes back as who it was."""
+        self._child = Child(
+            "kafka",
+            [*self._java("512m"), "kafka.Kafka", str(self._properties())],
+            log=self._work_dir / "kafka.log",
+        )
+        return self._child
+
+    def wait_until_ready(self) -> None:
+        """Return when a request for metadata is answered; raise KafkaUnavailableError when that does not happen."""
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not answers_metadata(self.port):
+            assert self._child is not None
+            if not self._child.running or time.monotonic() > deadline:
+                words = self._child.last_words(30)
+                self.stop()
+                raise KafkaUnavailableError(f"Kafka did not start. The end of its log:\n{words}")
+            time.sleep(0.05)
+
+    def _format(self) -> None:
         self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         self._work_dir.mkdir(parents=True, exist_ok=True)
         self._storage = Path(tempfile.mkdtemp(dir=self._work_dir, prefix="kraft-"))
-        properties = self._storage / "server.properties"
+        properties = self._properties()
         properties.write_text(
             PROPERTIES.format(host=LOCALHOST, port=self.port, controller_port=free_port(), logs=self._storage / "logs"),
             encoding="utf-8",
@@ -93,19 +123,10 @@ class RealKafka:
         if formatted.returncode != 0:
             words = f"{formatted.stdout}{formatted.stderr}"
             raise KafkaUnavailableError(f"Kafka's storage could not be formatted:\n{words}")
-        self._child = Child(
-            "kafka",
-            [*self._java("512m"), "kafka.Kafka", str(properties)],
-            log=self._work_dir / "kafka.log",
-        )
-        deadline = time.monotonic() + START_SECONDS_MAX
-        while not answers_metadata(self.port):
-            if not self._child.running or time.monotonic() > deadline:
-                words = self._child.last_words(30)
-                self.stop()
-                raise KafkaUnavailableError(f"Kafka did not start. The end of its log:\n{words}")
-            time.sleep(0.05)
-        return self
+
+    def _properties(self) -> Path:
+        assert self._storage is not None
+        return self._storage / "server.properties"
 
     def stop(self) -> None:
         """End the process and forget its storage. Nothing is worth a slow goodbye: the data goes with it."""

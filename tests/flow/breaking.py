@@ -16,8 +16,9 @@ from laurel.embedded.broker import EmbeddedBroker
 from laurel.embedded.ports import free_port
 from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.io.migrating import bootstrap, migrate
+from laurel.io.settings import KafkaSettings
+from laurel.testing.real_kafka import RealKafka
 from tests.databases import kill_all_of
-from tests.flow.conftest import kafka_settings
 from tests.flow.halting import Halting, Step
 from tests.flow.nursery import Nursery
 
@@ -31,7 +32,9 @@ SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB",
 class Breakable(Halting):
     """Any of its processes may die, its broker, and its database."""
 
-    def __init__(self, server: EmbeddedPostgres, broker: EmbeddedBroker, *rest: Any, **settings: Any) -> None:
+    def __init__(
+        self, server: EmbeddedPostgres, broker: EmbeddedBroker | RealKafka, *rest: Any, **settings: Any
+    ) -> None:
         super().__init__(*rest, **settings)
         self._server = server
         self._broker = broker
@@ -95,7 +98,13 @@ class Breakable(Halting):
 
 @asynccontextmanager
 async def breakable(
-    place: Path, data: Path, forks: Nursery | None, parts: Mapping[str, str], **settings: Any
+    place: Path,
+    data: Path,
+    broker: EmbeddedBroker | RealKafka,
+    kafka: KafkaSettings,
+    forks: Nursery | None,
+    parts: Mapping[str, str],
+    **settings: Any,
 ) -> AsyncIterator[Breakable]:
     """Run such a town, and leave nothing of it. `data` must be reachable for an unprivileged user."""
     server = EmbeddedPostgres(data, port=free_port(), settings=SETTINGS)
@@ -103,13 +112,11 @@ async def breakable(
         server.start()
         urls = await bootstrap(server.url("admin", "postgres"), server.secrets.passwords)
         await migrate(urls.owner)
-        with EmbeddedBroker(place / "broker") as broker:
-            kafka = kafka_settings(broker.bootstrap, idempotence=False, fetch_max_wait_ms=25)
-            async with Breakable(server, broker, place, urls, kafka, parts, forks, **settings).open() as town:
-                keeping = asyncio.create_task(town.keep_up())
-                yield town
-                keeping.cancel()
-                with suppress(asyncio.CancelledError):
-                    await keeping
+        async with Breakable(server, broker, place, urls, kafka, parts, forks, **settings).open() as town:
+            keeping = asyncio.create_task(town.keep_up())
+            yield town
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
     finally:
         server.destroy()

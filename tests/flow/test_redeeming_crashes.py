@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from laurel.embedded.broker import EmbeddedBroker
+from laurel.testing.real_kafka import RealKafka
 from tests.flow.breaking import VICTIMS, Breakable, breakable
+from tests.flow.conftest import kafka_settings
 from tests.flow.halting import Step
 from tests.flow.nursery import Nursery
 from tests.flow.redeemers import redeeming
@@ -49,11 +52,17 @@ STEPS = {
 
 @pytest.fixture(scope="module")
 async def town(
-    reachable_dir: Path, forks: Nursery | None, tmp_path_factory: pytest.TempPathFactory
+    reachable_dir: Path,
+    mortal_broker: EmbeddedBroker | RealKafka,
+    kafka_idempotence: bool,
+    fetch_max_wait_ms: int,
+    forks: Nursery | None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Breakable]:
     place = tmp_path_factory.mktemp("town")
     told = {"outside_private_addresses": "true", "outside_plain_http": "true"}
-    async with breakable(place, reachable_dir / "breaking", forks, PARTS, **told) as town:
+    kafka = kafka_settings(mortal_broker.bootstrap, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms)
+    async with breakable(place, reachable_dir / "breaking", mortal_broker, kafka, forks, PARTS, **told) as town:
         yield town
 
 
@@ -62,6 +71,7 @@ def steps_of(victim: str) -> list[str]:
     return list(STEPS)[VICTIMS.index(victim) :: len(VICTIMS)]
 
 
+@pytest.mark.kafka
 @pytest.mark.parametrize("victim", VICTIMS)
 async def test_at_every_step_somebody_dies_and_nothing_is_lost_or_done_twice(town: Breakable, victim: str) -> None:
     async with redeeming(town, f"some-{victim}"):
