@@ -36,6 +36,7 @@ from laurel.program.standing import (
     TierChanged,
     TierKept,
 )
+from laurel.values import AMOUNT_MAX
 
 if TYPE_CHECKING:
     from laurel.program.tiers import CompiledLevel, CompiledMatch, CompiledTiers
@@ -427,7 +428,8 @@ def progress_of(climber: Climber, at: datetime) -> Iterator[Progress]:
         tier, needs = next(above, (None, None))
         yield Progress(
             name,
-            max(0, counter.value(climber.book, day, enrolled)),
+            # Each of the days that a window rolls over may hold as much as an amount can say.
+            min(max(0, counter.value(climber.book, day, enrolled)), AMOUNT_MAX),
             None if first == date.min else first,
             None if last == date.max else last,
             tier,

@@ -12,7 +12,7 @@ import hmac
 import time
 from collections import OrderedDict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -90,8 +90,12 @@ class _Earning(msgspec.Struct):
     earning: list[KnownRule] = []
 
 
+class _Unit(msgspec.Struct):
+    counts_only: bool = False
+
+
 class _Units(msgspec.Struct):
-    units: dict[str, Any]
+    units: dict[str, _Unit]
 
 
 _decode_earning = msgspec.json.Decoder(_Earning).decode
@@ -131,14 +135,20 @@ class Known:
         return head
 
     async def units(self, program: str, version: int) -> frozenset[str]:
-        """Return the units of a version, which never change."""
-        units = self._units.get((program, version))
-        if units is None:
+        """Return what points a program has, or had before a version: whoever has some of what it gave up has them."""
+        first, units = version, self._units.get((program, version))
+        while units is None and first > 1:
+            first -= 1
+            units = self._units.get((program, first))
+        missing = range(first + 1 if units is not None else first, version + 1)
+        found = set(units or ())
+        for number in missing:
             async with self._database.connection() as connection:
-                row = await programs.version(connection, program, version)
-            units = frozenset(_decode_units(row.document).units) if row is not None else frozenset()
-            self._units.put((program, version), units)
-        return units
+                row = await programs.version(connection, program, number)
+            named = _decode_units(row.document).units if row is not None else {}
+            found |= {name for name, unit in named.items() if not unit.counts_only}
+            self._units.put((program, number), frozenset(found))
+        return frozenset(found)
 
     async def rules(self, program: str, version: int) -> list[KnownRule]:
         """Return the rules of a version, which never change."""

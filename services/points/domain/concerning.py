@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram
 from laurel.program.climbing import Counted, count
+from laurel.values import AMOUNT_MAX
 from services.points.domain.facts import ActivityPosted, AnyFact, ReferrerNamed, RuleJudged, Share
 from services.points.domain.funding import fund
 from services.points.domain.granting import fits, pay, points_of
@@ -76,7 +77,10 @@ def shares_of(
 
 
 def have_room(program: CompiledProgram, decision: Sequence[RuleJudged], others: Mapping[str, Wallet]) -> bool:
-    """Say whether the totals of all others are still amounts with what they get."""
+    """Say whether the totals of all others are still amounts with what they get, and what all get together."""
+    points = [judged.amount for place, judged in enumerate(decision) if not program.rules[place].counts_only]
+    if sum(points) > AMOUNT_MAX:
+        return False
     more: dict[str, dict[str, int]] = {}
     for place, judged in enumerate(decision):
         rule = program.rules[place]

@@ -31,6 +31,7 @@ from laurel.program.standing import (
     TierKept,
 )
 from laurel.program.tiers import CompiledTiers, seen_as
+from laurel.values import AMOUNT_MAX
 from services.points.domain.facts import AnyFact, RuleJudged
 from services.points.domain.moment import Programs
 from services.points.domain.state import Posting, Wallet
@@ -89,6 +90,20 @@ def counts_of(
         facts = count(climber, for_tiers, activity.id, partner, activity.occurred_at, at)
     facts += [_by_day(program, each, activity, partner) for each in for_segments]
     return facts
+
+
+def may_qualify(wallet: Wallet, qualified: Iterable[object]) -> bool:
+    """Say whether each sum of what only counts is still an amount with what an activity counts."""
+    more: dict[Bucket, int] = {}
+    for fact in qualified:
+        if isinstance(fact, QualifyingCounted):
+            for bucket in fact.buckets:
+                more[bucket] = more.get(bucket, 0) + fact.amount
+    counts = wallet.tiers.counts if wallet.tiers is not None else {}
+    return all(
+        counts.get((bucket.unit, bucket.grain), {}).get(bucket.day, 0) + amount <= AMOUNT_MAX
+        for bucket, amount in more.items()
+    )
 
 
 def counts_back(
