@@ -18,7 +18,7 @@ from services.points.domain.funding import fund
 from services.points.domain.granting import fits, pay, points_of
 from services.points.domain.moment import Moment
 from services.points.domain.state import Wallet
-from services.points.domain.tiering import climber_of, stands
+from services.points.domain.tiering import ANY_VERSION, climber_of, stands, tiers_now
 
 REFERRAL = "referral"
 """The type of activity that says who referred the member."""
@@ -120,6 +120,7 @@ def give_share(
     qualified: Sequence[AnyFact] = ()
     if counted and program.tiers is not None:
         climber = climber_of(wallet, program.tiers, moment.journal)
-        qualified = count(climber, counted, posted.activity, posted.partner, posted.occurred_at, moment.at)
+        now = tiers_now(wallet, moment, ANY_VERSION, posted.occurred_at)
+        qualified = count(climber, counted, posted.activity, posted.partner, posted.occurred_at, moment.at, now=now)
     owed = {unit: balance.owed for unit, balance in wallet.balances.items() if balance.owed}
     return (share, *funded, *grants, *pay(owed, grants, moment.journal), *qualified)

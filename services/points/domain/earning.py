@@ -76,7 +76,7 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     is_told = program.is_capped or program.only_counts
     has_room = fits(wallet, summed(grants)) and (not others or have_room(program, decision, others))
     is_too_much = is_told and any(each.computed > AMOUNT_MAX for each in outcomes.spoken())
-    qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
+    qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment, asked.versions.program)
     if not has_room or is_too_much or not (may_count(counted) and may_qualify(wallet, qualified)):
         detail = f"A member's points of a unit, and what was ever earned of it, end at {AMOUNT_MAX}"
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code="limit_reached", detail=detail),)
