@@ -9,6 +9,7 @@ from typing import Final
 from laurel.contracts.activity import ReportedActivity
 from laurel.program.outcomes import runs_at
 from laurel.program.sharing import gift_counters
+from laurel.values import AMOUNT_MAX
 from services.points.decoding import Step, judged_by
 from services.points.domain.asked import (
     Adjust,
@@ -160,6 +161,13 @@ class Needing:
                 needs.budgets.add(BudgetName(key.program, rule.id))
         if activity.exclusive_key is not None:
             needs.keys.add(key_name(program, activity.exclusive_key))
+        for unit in program.units:
+            # What is reported so late says that all that had no end yet has ended since.
+            lapses_at = (
+                program.lapses_at(unit, activity.occurred_at) if program.keeps_alive(unit, activity.type) else None
+            )
+            if lapses_at is not None and lapses_at <= asked.at:
+                needs.spending[*key, unit] = AMOUNT_MAX
 
     def _need_concerned(self, needs: Needs, step: Step) -> None:
         """Name the wallets of others whom an activity or its return concerns, and where they have a share."""
