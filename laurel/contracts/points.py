@@ -512,7 +512,8 @@ class PointsRestored(HoldEvent):
 class AdjustmentEvent(WalletEvent):
     """An event about a change by a person's decision, and how it stands afterwards.
 
-    Of a correction `corrects` names what was wrong; `waiting` is what somebody has yet to decide about.
+    Of a correction `corrects` names what was wrong; `waiting` is what somebody has yet to decide about. A
+    `reason` is told that means something: goodwill, service_recovery or correction; others are a person's own words.
     """
 
     adjustment: Id
@@ -527,6 +528,7 @@ class AdjustmentEvent(WalletEvent):
     bonus: NotNegative = 0
     owed: NotNegative = 0
     expires_at: Instant | None = None
+    reason: Name | None = None
 
 
 class PointsAdjusted(AdjustmentEvent):

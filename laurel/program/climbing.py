@@ -36,6 +36,7 @@ from laurel.program.standing import (
     TierChanged,
     TierKept,
 )
+from laurel.values import AMOUNT_MAX
 
 if TYPE_CHECKING:
     from laurel.program.tiers import CompiledLevel, CompiledMatch, CompiledTiers
@@ -88,9 +89,19 @@ def judged(climber: Climber, at: datetime) -> tuple[str, int]:
 
 
 def count(
-    climber: Climber, counted: Iterable[Counted], activity: str, partner: str, occurred_at: datetime, at: datetime
+    climber: Climber,
+    counted: Iterable[Counted],
+    activity: str,
+    partner: str,
+    occurred_at: datetime,
+    at: datetime,
+    *,
+    now: CompiledTiers | None = None,
 ) -> list[AnyTierFact]:
-    """Count an activity, and let the member rise, or keep what it has, by what is there then."""
+    """Count an activity, and let the member rise, or keep what it has, by what is there then.
+
+    `now` are the tiers in force by now, where they are others than when it happened.
+    """
     facts: list[AnyTierFact] = []
     standing = climber.standing
     in_tier = climber.book.standing is None or occurred_at >= standing.since_at
@@ -109,7 +120,8 @@ def count(
                 challenge=challenge,
             )
         )
-    return [*facts, *_after(climber, facts, occurred_at, at)] if facts else facts
+    by_now = climber if now is None else replace(climber, tiers=now)
+    return [*facts, *_after(climber, by_now, facts, occurred_at, at)] if facts else facts
 
 
 def take_back(
@@ -217,8 +229,10 @@ def _tried(climber: Climber, facts: Iterable[AnyTierFact]) -> TierBook:
     return trial
 
 
-def _after(climber: Climber, facts: list[AnyTierFact], occurred_at: datetime, at: datetime) -> Iterator[AnyTierFact]:
-    """Return what follows from what was just counted."""
+def _after(
+    climber: Climber, by_now: Climber, facts: list[AnyTierFact], occurred_at: datetime, at: datetime
+) -> Iterator[AnyTierFact]:
+    """Return what follows from what was just counted, by the tiers of when it happened and by those of now."""
     trial = _tried(climber, facts)
     standing = trial.standing or climber.standing
     now = max(occurred_at, at)
@@ -226,11 +240,11 @@ def _after(climber: Climber, facts: list[AnyTierFact], occurred_at: datetime, at
     raised = _raised(climber, trial, standing, occurred_at, now)
     if raised is standing and climber.day(now) != climber.day(occurred_at):
         # What is reported late may only now, together with what came after it, be enough.
-        raised = _raised(climber, trial, standing, now, now)
+        raised = _raised(by_now, trial, standing, now, now)
         reached_at = now if raised is not standing else reached_at
     raised = _challenge_met(climber, raised, occurred_at)
-    if climber.tiers.month_end:
-        raised = _replace(raised, review_at=_month_end(climber, trial, raised, climber.day(now)))
+    if by_now.tiers.month_end:
+        raised = _replace(raised, review_at=_month_end(by_now, trial, raised, by_now.day(now)))
     yield from _moved(climber, trial, raised, reached_at, "reached")
 
 
@@ -427,7 +441,8 @@ def progress_of(climber: Climber, at: datetime) -> Iterator[Progress]:
         tier, needs = next(above, (None, None))
         yield Progress(
             name,
-            max(0, counter.value(climber.book, day, enrolled)),
+            # Each of the days that a window rolls over may hold as much as an amount can say.
+            min(max(0, counter.value(climber.book, day, enrolled)), AMOUNT_MAX),
             None if first == date.min else first,
             None if last == date.max else last,
             tier,

@@ -97,6 +97,8 @@ class CompiledProgram:
     counts: bool
     """Whether anything is counted: a cap over a window, how often a rule earns, or towards a threshold."""
     is_capped: bool
+    only_counts: bool
+    """Whether any rule gives what is no points: no balance bounds it."""
     tiers: CompiledTiers | None
     conversions: tuple[CompiledConversion, ...]
     segments: CompiledSegments | None
@@ -152,6 +154,7 @@ class CompiledProgram:
             thresholds=thresholds,
             counts=bool(limited or thresholds) or any(cap.window is not None for cap in caps),
             is_capped=bool(caps) or bool(budgeted) or any(rule.per_transaction is not None for rule in rules),
+            only_counts=any(rule.counts_only for rule in rules),
             tiers=None if document.tiers is None else CompiledTiers.from_document(document.tiers, zone),
             conversions=tuple(CompiledConversion.from_document(each, zone) for each in document.conversions),
             segments=CompiledSegments.from_document(document.segments, zone) if document.segments else None,

@@ -12,7 +12,7 @@ import hmac
 import time
 from collections import OrderedDict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -90,8 +90,12 @@ class _Earning(msgspec.Struct):
     earning: list[KnownRule] = []
 
 
+class _Unit(msgspec.Struct):
+    counts_only: bool = False
+
+
 class _Units(msgspec.Struct):
-    units: dict[str, Any]
+    units: dict[str, _Unit]
 
 
 _decode_earning = msgspec.json.Decoder(_Earning).decode
@@ -108,6 +112,7 @@ class Known:
         self._look_up = look_up
         self._programs: Remembered[str, ProgramHead] = Remembered(1_000, _PROGRAM_SECONDS)
         self._documents: Remembered[tuple[str, int], Judging] = Remembered(1_000, _EVER)
+        self._starts: Remembered[tuple[str, int], list[tuple[datetime, int]]] = Remembered(1_000, _EVER)
         self._partners: Remembered[tuple[str, str, str], bool] = Remembered(1_000, _EVER)
         self._members: Remembered[tuple[str, str], bool] = Remembered(50_000, _EVER)
         self._survivors: Remembered[tuple[str, str], str] = Remembered(50_000, _SURVIVOR_SECONDS)
@@ -131,14 +136,20 @@ class Known:
         return head
 
     async def units(self, program: str, version: int) -> frozenset[str]:
-        """Return the units of a version, which never change."""
-        units = self._units.get((program, version))
-        if units is None:
+        """Return what points a program has, or had before a version: whoever has some of what it gave up has them."""
+        first, units = version, self._units.get((program, version))
+        while units is None and first > 1:
+            first -= 1
+            units = self._units.get((program, first))
+        missing = range(first + 1 if units is not None else first, version + 1)
+        found = set(units or ())
+        for number in missing:
             async with self._database.connection() as connection:
-                row = await programs.version(connection, program, version)
-            units = frozenset(_decode_units(row.document).units) if row is not None else frozenset()
-            self._units.put((program, version), units)
-        return units
+                row = await programs.version(connection, program, number)
+            named = _decode_units(row.document).units if row is not None else {}
+            found |= {name for name, unit in named.items() if not unit.counts_only}
+            self._units.put((program, number), frozenset(found))
+        return frozenset(found)
 
     async def rules(self, program: str, version: int) -> list[KnownRule]:
         """Return the rules of a version, which never change."""
@@ -150,23 +161,35 @@ class Known:
             self._rules.put((program, version), rules)
         return rules
 
-    async def judging(self, head: ProgramHead) -> Judging:
-        """Return what reads look at of a program's newest version."""
-        known = self._documents.get((head.program, head.version))
+    async def judging(self, head: ProgramHead, now: datetime | None) -> Judging:
+        """Return what reads look at of the version in force; without a now, or for what is yet to come, of the newest.
+
+        A version changes nothing before its start (S14).
+        """
+        version = head.version if now is None or head.version == 1 else await self._in_force(head, now)
+        known = self._documents.get((head.program, version))
         if known is None:
             async with self._database.connection() as connection:
-                row = await programs.version(connection, head.program, head.version)
+                row = await programs.version(connection, head.program, version)
             assert row is not None  # a head names a version that is there
             document = load_program(row.document)
             zone = zone_named(document.time_zone)
             tiers = document.tiers
             known = Judging(zone, None if tiers is None else CompiledTiers.from_document(tiers, zone), document)
-            self._documents.put((head.program, head.version), known)
+            self._documents.put((head.program, version), known)
         return known
 
-    async def tiers(self, head: ProgramHead) -> CompiledTiers | None:
-        """Return the tiers of a program's newest version, None where it has none."""
-        return (await self.judging(head)).tiers
+    async def _in_force(self, head: ProgramHead, now: datetime) -> int:
+        starts = self._starts.get((head.program, head.version))
+        if starts is None:
+            async with self._database.connection() as connection:
+                starts = await programs.starts(connection, head.program, head.version)
+            self._starts.put((head.program, head.version), starts)
+        return max((start for start in starts if start[0] <= now), default=(now, 1))[1]
+
+    async def tiers(self, head: ProgramHead, now: datetime | None) -> CompiledTiers | None:
+        """Return the tiers of a program as they are now, None where it has none."""
+        return (await self.judging(head, now)).tiers
 
     def forget_program(self, name: str) -> None:
         self._programs.forget(name)

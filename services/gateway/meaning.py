@@ -44,6 +44,6 @@ async def require_partner(api: Api, caller: Caller, program: str, partner: str) 
 
 
 async def require_unit(api: Api, program: str, version: int, unit: str) -> None:
-    """A unit must be one of the program's."""
+    """A unit must be points of the program, or have been: what only counts is nobody's to have."""
     if unit not in await api.known.units(program, version):
         raise Problem("invalid", errors=[Fault("/unit", "unknown", "The program has no such unit")])

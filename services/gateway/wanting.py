@@ -111,8 +111,8 @@ async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, di
             others = await households.pooled(connection, head.program, row.household, member)
     if PROFILE in told:
         row = replace(row, **profile_of(told[PROFILE]))
-    judging = await api.known.judging(head)
     now = head.as_of if head.is_manual else api.clock()
+    judging = await api.known.judging(head, now)
     tier = msgspec.json.decode(tier_shown(row.tier, judging.tiers, row.enrolled_at, now))
     declared = judging.document.attributes.member
     told_of = {name: value for name, value in msgspec.json.decode(row.attributes).items() if name in declared}
@@ -162,9 +162,10 @@ async def judging_of(api: Api, head: ProgramHead, member: str | None = None) -> 
 
     A sandbox whose clock was never set has no now without a member; then it is the machine's.
     """
-    document = (await api.known.judging(head)).document
     told = await happens_at(api, head, member) if member is not None else None
-    now = told or (head.as_of if head.is_manual else None) or api.clock()
+    known = told or (head.as_of if head.is_manual else None)
+    now = known or api.clock()
+    document = (await api.known.judging(head, known if head.is_manual else now)).document
     share = document.award_share
     return {
         "now": now,

@@ -17,6 +17,7 @@ from laurel.program.belonging import Belonging
 from laurel.shapes import struct_of
 from services.points.announcing_sharing import EVENTS as SHARING
 from services.points.domain import facts as f
+from services.points.domain.adjusting import CORRECTION, GOODWILL
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance, Posting
 from services.points.domain.tiering import Shown, changed
@@ -25,6 +26,8 @@ from services.points.ports import Announcement, Decided, Turn
 
 _encode = msgspec.json.Encoder().encode
 _ONE_DAY = timedelta(days=1)
+_REASONS = GOODWILL | {CORRECTION}
+"""The reasons for adjustments that mean something. Any other is what somebody wrote, which is in no event."""
 _Award: Any = struct_of(said.Award)
 _Balance: Any = struct_of(said.Balance)
 _CappedAward: Any = struct_of(said.CappedAward)
@@ -567,6 +570,7 @@ def _adjustment(name: str, decided: Decided) -> dict[str, Any]:
         "bonus": known.bonus,
         "owed": known.owed,
         "expires_at": known.expires_at,
+        "reason": known.reason if known.reason in _REASONS else None,
     }
 
 

@@ -13,6 +13,7 @@ from services.points.domain.asked import DecidePending, Enrol, PlaceHold, Report
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.concerning import give_share, others_of, takes_part
 from services.points.domain.facts import ActivityPosted, ActivityRefused, ActivityReturned, AnyFact, PendingDecided
+from services.points.domain.granting import takes
 from services.points.domain.joining import pass_on
 from services.points.domain.paying_back import captures_back, pay_back
 from services.points.domain.pending import release_by_event
@@ -231,7 +232,11 @@ class Deciding:
         for other in pool:
             self._entering.apply_due_of(batch, step, other)
         short: Short | None = more_for(wallet, most, facts, pool) if most is not None else short_of(facts)
-        if short is None or with_pool(short, pool) is not None:
+        if (
+            short is None
+            or with_pool(short, pool) is not None
+            or not takes(wallet.balance(short.unit), short.shortfall)
+        ):
             return False
         at = max(each.at for each in (wallet, *pool))
         at = max(at, step.asked.at) if self._programs.runs_by_itself(wallet.program) else at

@@ -9,6 +9,7 @@ from typing import Final
 from laurel.contracts.activity import ReportedActivity
 from laurel.program.outcomes import runs_at
 from laurel.program.sharing import gift_counters
+from laurel.values import AMOUNT_MAX
 from services.points.decoding import Step, judged_by
 from services.points.domain.asked import (
     Adjust,
@@ -32,7 +33,6 @@ from services.points.domain.asked import (
 from services.points.domain.capping import counters_at
 from services.points.domain.paying_back import holds_named
 from services.points.domain.shared import BlockName, BudgetName, key_name
-from services.points.domain.tiering import ANY_VERSION
 from services.points.ports import ActivityKey, Needs, Payment, ProgramBook, Waiting, WalletKey
 
 NEWEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -91,7 +91,7 @@ class Needing:
         needs = Needs(wallets=set(wallets), until=dict.fromkeys(wallets, until))
         for key in needs.wallets:
             self._need_tiers(needs, key)
-            self._need_in_place(needs, key.program, until)
+            self._need_in_place(needs, key.program)
             if self._programs.conversions(key.program):
                 needs.converting.add(key)
         return needs
@@ -99,9 +99,13 @@ class Needing:
     def of_payment(self, payment: Payment, waiting: Sequence[Waiting], until: datetime | None) -> Needs:
         """Say what a payment in advance can touch, for what waits for it."""
         needs = Needs(blocks={BlockName(payment.program, payment.partner, payment.unit)})
-        program = self._programs.in_force(payment.program, payment.at, ANY_VERSION)
-        for funder in self._programs.prepaying(payment.program):
-            needs.blocks |= {BlockName(payment.program, funder, unit) for unit in (program.units if program else ())}
+        # What waits was judged by whatever version was in force then.
+        prepaying = self._programs.prepaying(payment.program)
+        needs.blocks |= {
+            BlockName(payment.program, funder, unit)
+            for funder, unit in self._programs.funded(payment.program)
+            if funder in prepaying
+        }
         for each in waiting:
             key = WalletKey(each.program, each.member)
             needs.wallets.add(key)
@@ -110,7 +114,7 @@ class Needing:
             self._need_tiers(needs, key)
             if until is not None:
                 needs.until[key] = until
-                self._need_in_place(needs, key.program, until)
+                self._need_in_place(needs, key.program)
         return needs
 
     def _need_reported(self, needs: Needs, step: Step, asked: Report) -> None:
@@ -137,7 +141,7 @@ class Needing:
         if until is not None:
             seen = needs.until.get(key)
             needs.until[key] = until if seen is None else max(seen, until)
-            self._need_in_place(needs, key.program, until)
+            self._need_in_place(needs, key.program)
             if self._programs.conversions(key.program):
                 needs.converting.add(key)
 
@@ -157,6 +161,13 @@ class Needing:
                 needs.budgets.add(BudgetName(key.program, rule.id))
         if activity.exclusive_key is not None:
             needs.keys.add(key_name(program, activity.exclusive_key))
+        for unit in program.units:
+            # What is reported so late says that all that had no end yet has ended since.
+            lapses_at = (
+                program.lapses_at(unit, activity.occurred_at) if program.keeps_alive(unit, activity.type) else None
+            )
+            if lapses_at is not None and lapses_at <= asked.at:
+                needs.spending[*key, unit] = AMOUNT_MAX
 
     def _need_concerned(self, needs: Needs, step: Step) -> None:
         """Name the wallets of others whom an activity or its return concerns, and where they have a share."""
@@ -171,37 +182,34 @@ class Needing:
         prepaying = self._programs.prepaying(key.program)
         if not prepaying:
             return
+        if activity.type == "return":
+            needs.blocks |= self._refilling(key.program)
+            return
         program = self._programs.in_force(key.program, activity.occurred_at, asked.versions.program)
         if program is None:
             return
         needs.blocks |= {
             BlockName(key.program, rule.funder, rule.unit)
             for rule in program.rules
-            if rule.funder in prepaying
-            and (
-                program.refill_on_return
-                if activity.type == "return"
-                else activity.type in rule.on and rule.may_be_by(asked.partner)
-            )
+            if rule.funder in prepaying and activity.type in rule.on and rule.may_be_by(asked.partner)
         }
 
     def _need_refilled(self, needs: Needs, key: WalletKey, asked: DecidePending) -> None:
         """Name the blocks that may pay for what is granted in the place of points that are given up."""
         if not asked.approve:
-            needs.blocks |= self._refilling(key.program, asked.at, asked.versions.program)
+            needs.blocks |= self._refilling(key.program)
 
-    def _need_in_place(self, needs: Needs, program: str, until: datetime) -> None:
-        """Name the same blocks for what may end by then while it is pending."""
+    def _need_in_place(self, needs: Needs, program: str) -> None:
+        """Name the same blocks for what may end while it is pending."""
         if self._programs.prepaying(program):
-            blocks = self._refilling(program, until, ANY_VERSION)
-            needs.refilling[program] = needs.refilling.get(program, set()) | blocks
+            needs.refilling[program] = self._refilling(program)
 
-    def _refilling(self, name: str, at: datetime, newest: int) -> set[BlockName]:
+    def _refilling(self, name: str) -> set[BlockName]:
+        """Return the blocks that may pay for refills, whichever version judged what is refilled (S14)."""
         prepaying = self._programs.prepaying(name)
-        program = self._programs.in_force(name, at, newest) if prepaying else None
-        if program is None or not program.refill_on_return:
+        if not prepaying or not self._programs.refills(name):
             return set()
-        return {BlockName(name, rule.funder, rule.unit) for rule in program.rules if rule.funder in prepaying}
+        return {BlockName(name, funder, unit) for funder, unit in self._programs.funded(name) if funder in prepaying}
 
     def _need_tiers(self, needs: Needs, key: WalletKey, activity: ReportedActivity | None = None) -> None:
         """Say that a wallet's tier and segments are needed, and its counts from the day before an activity on."""

@@ -114,6 +114,12 @@ class FixedPrograms:
         said = self._terms.setdefault(program, [])
         said.append(Terms(len(said) + 1, partner, state, since, billing))
 
+    def funded(self, program: str) -> Collection[tuple[str, str]]:
+        return {(rule.funder, rule.unit) for version in self._versions.get(program, ()) for rule in version.rules}
+
+    def refills(self, program: str) -> bool:
+        return any(version.refill_on_return for version in self._versions.get(program, ()))
+
     def gives_to_others(self, program: str) -> bool:
         return any(version.roles for version in self._versions.get(program, ()))
 
@@ -136,7 +142,8 @@ class FixedPrograms:
     def in_force(self, program: str, occurred_at: datetime, newest: int) -> CompiledProgram | None:
         versions = self._versions.get(program, [])[:newest]
         in_force = [version for version in versions if version.effective_from <= occurred_at]
-        return in_force[-1] if in_force else versions[0] if versions else None
+        latest = max(in_force, key=lambda version: (version.effective_from, version.version), default=None)
+        return latest or (versions[0] if versions else None)
 
     def version(self, program: str, version: int) -> CompiledProgram | None:
         versions = self._versions.get(program, [])

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from laurel.contracts.registry import EVENTS
 from laurel.program import ProgramDocument, load_program
 from services.points.domain.state import Balance, Wallet
 from services.points.ports import Announcement, WalletKey
@@ -72,7 +73,13 @@ def purchase(id_: str, amount: int, at: datetime = START, *, currency: str = "GB
 
 
 def as_heard(said: Iterable[Announcement]) -> list[dict[str, Any]]:
-    """Return what was announced as a consumer reads it: each body, with its type and whom it concerns."""
+    """Return what was announced as a consumer reads it: each body, with its type and whom it concerns.
+
+    What the contract does not let a consumer read is nothing that may be said.
+    """
+    said = list(said)
+    for one in said:
+        EVENTS[one.type].decoder.decode(one.body)
     return [{"type": one.type, "member": one.member, **msgspec.json.decode(one.body)} for one in said]
 
 

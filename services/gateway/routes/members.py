@@ -240,8 +240,8 @@ async def show_member(api: Api, head: ProgramHead, member: str) -> bytes:
 
 
 async def _shown(api: Api, head: ProgramHead, row: MemberRow, told: Mapping[str, bytes] = NOTHING_TOLD) -> bytes:
-    judging = await api.known.judging(head)
     now = head.as_of if head.is_manual else api.clock()
+    judging = await api.known.judging(head, now)
     today = None if now is None else local_date(now, judging.zone)
     tier = tier_shown(row.tier, judging.tiers, row.enrolled_at, now)
     return member_shown(row, tier, counters_shown(told, today), told.get(SEGMENTS, b"[]"))

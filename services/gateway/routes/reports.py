@@ -63,7 +63,9 @@ async def get_decisions(request: Request) -> Response:
 async def get_liability(request: Request) -> Response:
     _, head = await in_program(request, "admin")
     query_of(request)
-    answered = await _report(request, head.program, "liability")
+    now = head.as_of if head.is_manual else api_of(request).clock()
+    params = {} if now is None else {"at": now.isoformat()}
+    answered = await _report(request, head.program, "liability", params)
     if answered.status_code != 200:
         return answered
     report = msgspec.json.decode(bytes(answered.body))

@@ -71,7 +71,7 @@ async def put_reward(request: Request) -> Response:
     if body.reward is not None and body.reward != reward:
         fault = Fault("/reward", "not_allowed", "The path names another reward")
         raise Problem("invalid", errors=[fault])
-    faults = reward_faults(body, (await api_of(request).known.judging(head)).document)
+    faults = reward_faults(body, (await api_of(request).known.judging(head, None)).document)
     faults += list(voucher_faults(body.voucher)) if body.voucher is not None else []
     faults += [
         Fault(f"/{name}", "not_allowed", "Its voucher says that")

@@ -81,6 +81,14 @@ _IN_FORCE = f"""
 """
 
 
+_STARTS = "select effective_from, version from program_versions where program = $1 and version <= $2"
+
+
+async def starts(connection: Connection, program: str, newest: int) -> list[tuple[datetime, int]]:
+    """Return from when on each version judges, of those up to one."""
+    return [(row[0], row[1]) for row in await connection.fetch(_STARTS, program, newest)]
+
+
 async def heads(connection: Connection, programs: Iterable[str]) -> dict[str, ProgramHead]:
     rows = await connection.fetch(_HEADS, sorted(set(programs)))
     return {row[0]: ProgramHead(*row) for row in rows}

@@ -20,6 +20,7 @@ from services.points.domain.facts import (
     LotPart,
     PointsAdjusted,
 )
+from services.points.domain.granting import owes, takes
 from services.points.domain.moment import Moment
 from services.points.domain.state import Adjustment, Wallet
 
@@ -70,12 +71,19 @@ def decide(wallet: Wallet, asked: DecideAdjustment, moment: Moment) -> tuple[Any
 
 
 def post(wallet: Wallet, wanted: Adjustment, moment: Moment, newest: int) -> tuple[AnyFact, ...]:
-    """Give a new lot, or take from lots in spending order."""
+    """Give a new lot, or take from lots in spending order; of a unit that is no points there is nothing to take."""
     if wanted.amount < 0:
+        program = moment.programs.in_force(wallet.program, moment.at, newest)
+        unit = program.units.get(wanted.unit) if program is not None else None
+        # Of a unit that the program has given up, members still have what they had.
+        if unit.counts_only if unit is not None else wanted.unit not in wallet.balances:
+            return (_refused(wanted.adjustment, wanted, "not_offered"),)
         return _take(wallet, wanted, -wanted.amount, may_owe=wanted.reason == CORRECTION)
     if wanted.reason in GOODWILL and wanted.expires_at is None:
         wanted = replace(wanted, expires_at=_goodwill_until(wallet, moment))
     given = give(wallet, wanted, wanted.amount, moment, newest)
+    if isinstance(given[0], AdjustmentRefused):
+        return given
     adjusted = PointsAdjusted(
         adjustment=wanted.adjustment,
         unit=wanted.unit,
@@ -89,10 +97,15 @@ def post(wallet: Wallet, wanted: Adjustment, moment: Moment, newest: int) -> tup
 def give(
     wallet: Wallet, wanted: Adjustment, amount: int, moment: Moment, newest: int, *, lot: int = 1
 ) -> tuple[AnyFact, ...]:
-    """Make a lot that pays what is owed first. Its end is the one asked for, to midnight, or that of its unit."""
+    """Make a lot that pays what is owed first. Its end is the one asked for, to midnight, or that of its unit.
+
+    Or refuse, and nothing else: where the version in force has no points of that unit, or the member has too many.
+    """
     program = moment.programs.in_force(wallet.program, moment.at, newest)
     if program is None or wanted.unit not in program.units or program.units[wanted.unit].counts_only:
-        return (_refused(wanted.adjustment, wanted, "unit_unknown"),)
+        return (_refused(wanted.adjustment, wanted, "not_offered"),)
+    if not takes(wallet.balance(wanted.unit), amount):
+        return (_refused(wanted.adjustment, wanted, "limit_reached"),)
     expires_at = program.unit_expires_at(wanted.unit, moment.at)
     if wanted.expires_at is not None:
         zone = program.zone
@@ -125,9 +138,11 @@ def _goodwill_until(wallet: Wallet, moment: Moment) -> datetime:
 
 
 def _take(wallet: Wallet, wanted: Adjustment, amount: int, *, may_owe: bool) -> tuple[AnyFact, ...]:
+    balance = wallet.balance(wanted.unit)
+    if not owes(balance, amount):
+        return (_refused(wanted.adjustment, wanted, "limit_reached"),)
     parts, missing = cover(wallet.spendable(wanted.unit), amount)
     if missing and not may_owe:
-        balance = wallet.balance(wanted.unit)
         return (
             AdjustmentRefused(
                 adjustment=wanted.adjustment,

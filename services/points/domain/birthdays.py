@@ -11,7 +11,7 @@ from laurel.program import CompiledProgram, basis_of
 from laurel.program.birthdays import BIRTHDAY
 from services.points.domain.facts import ActivityPosted, AnyFact, BirthdayAwaited, RuleJudged
 from services.points.domain.granting import fits, pay, points_of, summed
-from services.points.domain.moment import Programs
+from services.points.domain.moment import Moment, Programs
 from services.points.domain.state import Wallet
 from services.points.domain.tiering import ANY_VERSION, counts_of, seen_for, stands
 
@@ -102,5 +102,5 @@ def celebrate(wallet: Wallet, at: datetime, programs: Programs) -> tuple[AnyFact
         stands=stands(wallet, program),
     )
     owed = {unit: balance.owed for unit, balance in wallet.balances.items() if balance.owed}
-    qualified = counts_of(wallet, program, outcomes, activity, partner, at, journal)
+    qualified = counts_of(wallet, program, outcomes, activity, partner, Moment(at, journal, programs), ANY_VERSION)
     return (awaited, posted, *grants, *pay(owed, grants, journal), *qualified)

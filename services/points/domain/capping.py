@@ -16,6 +16,7 @@ from laurel.program.caps import BALANCE_CAP, BUDGET, TRANSACTION_CAP, WINDOW_CAP
 from laurel.program.outcomes import Outcomes
 from laurel.program.rules import BELOW_THRESHOLD, LIMIT_REACHED, CompiledRule, RuleLimit, RuleThreshold
 from laurel.program.windows import Window, WindowKind
+from laurel.values import AMOUNT_MAX
 from services.points.domain.facts import Counted, Cut, RuleJudged
 from services.points.domain.limiting import counted_of
 from services.points.domain.shared import Shared
@@ -128,6 +129,11 @@ def cap(
         if rule.limit is not None and rule.limit.of_activities and happened.type in rule.on:
             rooms.pass_by(rule.limit)
     return judged, rooms.counted(refused=any(cut.refill for place in outcomes.told for cut in judged[place].capped_by))
+
+
+def may_count(counted: Iterable[Counted]) -> bool:
+    """Say whether what counters stand at are still amounts; what only counts is bounded by no balance."""
+    return all(each.total <= AMOUNT_MAX for each in counted)
 
 
 class Rooms:

@@ -12,12 +12,13 @@ from typing import Any, Protocol
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram
 from laurel.program.climbing import Counted, count
+from laurel.values import AMOUNT_MAX
 from services.points.domain.facts import ActivityPosted, AnyFact, ReferrerNamed, RuleJudged, Share
 from services.points.domain.funding import fund
 from services.points.domain.granting import fits, pay, points_of
 from services.points.domain.moment import Moment
 from services.points.domain.state import Wallet
-from services.points.domain.tiering import climber_of, stands
+from services.points.domain.tiering import ANY_VERSION, climber_of, stands, tiers_now
 
 REFERRAL = "referral"
 """The type of activity that says who referred the member."""
@@ -76,7 +77,10 @@ def shares_of(
 
 
 def have_room(program: CompiledProgram, decision: Sequence[RuleJudged], others: Mapping[str, Wallet]) -> bool:
-    """Say whether the totals of all others are still amounts with what they get."""
+    """Say whether the totals of all others are still amounts with what they get, and what all get together."""
+    points = [judged.amount for place, judged in enumerate(decision) if not program.rules[place].counts_only]
+    if sum(points) > AMOUNT_MAX:
+        return False
     more: dict[str, dict[str, int]] = {}
     for place, judged in enumerate(decision):
         rule = program.rules[place]
@@ -116,6 +120,7 @@ def give_share(
     qualified: Sequence[AnyFact] = ()
     if counted and program.tiers is not None:
         climber = climber_of(wallet, program.tiers, moment.journal)
-        qualified = count(climber, counted, posted.activity, posted.partner, posted.occurred_at, moment.at)
+        now = tiers_now(wallet, moment, ANY_VERSION, posted.occurred_at)
+        qualified = count(climber, counted, posted.activity, posted.partner, posted.occurred_at, moment.at, now=now)
     owed = {unit: balance.owed for unit, balance in wallet.balances.items() if balance.owed}
     return (share, *funded, *grants, *pay(owed, grants, moment.journal), *qualified)

@@ -74,7 +74,7 @@ def correct(wallet: Wallet, asked: Correct, moment: Moment) -> tuple[AnyFact, ..
     wanted = Adjustment(asked.adjustment, asked.unit, 0, "posted", asked.reason, asked.partner)
     more = max(0, -excess) + bonus
     given = give(wallet, wanted, more, moment, asked.versions.program) if more else ()
-    return (fact, *given)
+    return given if given and isinstance(given[0], AdjustmentRefused) else (fact, *given)
 
 
 def _components(wallet: Wallet, unit: str, posting: Posting | None, known: Adjustment | None) -> list[_Component]:

@@ -14,7 +14,7 @@ from laurel.program.outcomes import TOLD_WHOLE_MAX, Outcomes, Silent
 from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import Report
 from services.points.domain.birthdays import await_birthday
-from services.points.domain.capping import cap, spent_limits
+from services.points.domain.capping import cap, may_count, spent_limits
 from services.points.domain.concerning import have_room, name_referrer, shares_of
 from services.points.domain.facts import (
     ActivityPosted,
@@ -37,7 +37,7 @@ from services.points.domain.pending import release_by_event
 from services.points.domain.segmenting import joined
 from services.points.domain.shared import Credit, Shared, key_name
 from services.points.domain.state import Wallet
-from services.points.domain.tiering import Seen, counts_of, seen_for, stands
+from services.points.domain.tiering import Seen, counts_of, may_qualify, seen_for, stands
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -73,9 +73,11 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     )
     grants, funded = fund(wallet, granted, activity.id, asked.partner, asked.versions.partners, moment)
     # What a cap cuts is told before it is cut, and what is counted is told though no lot is made of it.
-    is_told = program.is_capped or program.tiers is not None
+    is_told = program.is_capped or program.only_counts
     has_room = fits(wallet, summed(grants)) and (not others or have_room(program, decision, others))
-    if not has_room or (is_told and any(each.computed > AMOUNT_MAX for each in outcomes.spoken())):
+    is_too_much = is_told and any(each.computed > AMOUNT_MAX for each in outcomes.spoken())
+    qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment, asked.versions.program)
+    if not has_room or is_too_much or not (may_count(counted) and may_qualify(wallet, qualified)):
         detail = f"A member's points of a unit, and what was ever earned of it, end at {AMOUNT_MAX}"
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code="limit_reached", detail=detail),)
     is_brief = len(decision) > TOLD_WHOLE_MAX
@@ -101,7 +103,6 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         named += await_birthday(wallet, program, moment.at)
     taken = () if key is None else (KeyTaken(group=key.group, key=key.key),)
     drawn = _drawn(program, decision) if program.budgeted else ()
-    qualified = counts_of(wallet, program, outcomes, activity, asked.partner, moment.at, moment.journal)
     paid = pay(_owed_after(wallet, released), grants, moment.journal)
     joins = joined(wallet, program, activity)
     people = people_counted(program, wallet, counted)

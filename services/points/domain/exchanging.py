@@ -10,9 +10,10 @@ from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import Exchange
 from services.points.domain.covering import cover
 from services.points.domain.facts import AnyFact, LotReceived, PointsReceived, PointsSent, TransferRefused
+from services.points.domain.granting import takes
 from services.points.domain.moment import Moment
 from services.points.domain.state import Wallet
-from services.points.domain.transferring import LOTS_MAX, Halves, inactive, may_hold, pay_with, short_of
+from services.points.domain.transferring import LOTS_MAX, Halves, inactive, pay_with, short_of
 
 
 def exchange(wallets: Sequence[Wallet], asked: Exchange, moments: Sequence[Moment]) -> Halves:
@@ -105,7 +106,7 @@ def _too_much(giver: Wallet, receiver: Wallet, asked: Exchange, terms: CompiledE
         available, shortfall = short
         return _refused(asked, "insufficient_points", available=available, shortfall=shortfall)
     arrives = terms.arrives(asked.amount)
-    if arrives > AMOUNT_MAX or not may_hold(receiver, terms.into, arrives):
+    if arrives > AMOUNT_MAX or not takes(receiver.balance(terms.into), arrives):
         return _refused(asked, "limit_reached", detail=f"A member's points end at {AMOUNT_MAX}")
     return None
 

@@ -9,7 +9,7 @@ from laurel.program import CompiledProgram
 from laurel.program.rules import CompiledRule
 from laurel.values import AMOUNT_MAX
 from services.points.domain.facts import DebtPaid, LotName, LotPart, PointsGranted
-from services.points.domain.state import Wallet
+from services.points.domain.state import Balance, Wallet
 
 
 def points_of(
@@ -49,13 +49,30 @@ def fits(wallet: Wallet, more: Mapping[str, int]) -> bool:
 
     All or nothing: an award that was cut to what fits would be one that no rule computes.
     """
-    for unit, amount in more.items():
-        balance = wallet.balance(unit)
-        # More can be available than was ever earned only where somebody adjusted it. What is pending will be there as
-        # well one day.
-        if amount + balance.pending + max(balance.earned, balance.available) > AMOUNT_MAX:
-            return False
-    return True
+    return all(amount <= room(wallet.balance(unit)) for unit, amount in more.items())
+
+
+def room(balance: Balance) -> int:
+    """Return how much more of a unit a member can earn; what is pending will be there as well one day.
+
+    What ever came in bounds all other totals: no more can be spent, expire or come back.
+    """
+    return AMOUNT_MAX - balance.pending - max(balance.earned + max(balance.adjusted, 0), balance.available)
+
+
+def takes(balance: Balance, amount: int) -> bool:
+    """Say whether totals are still amounts with so much more that is not earned: given by somebody's decision."""
+    ever = balance.earned + max(balance.adjusted + amount, 0)
+    return balance.pending + max(ever, balance.available + amount) <= AMOUNT_MAX
+
+
+def owes(balance: Balance, amount: int) -> bool:
+    """Say whether totals are still amounts once so much is taken by somebody's decision, and owed if it is not there.
+
+    A return cannot be refused for that, so there must be room for all that may still come back.
+    """
+    owed = balance.owed + max(amount - balance.available, 0)
+    return owed + balance.earned - balance.reversed <= AMOUNT_MAX and balance.adjusted - amount >= -AMOUNT_MAX
 
 
 def summed(grants: Iterable[PointsGranted]) -> dict[str, int]:

@@ -27,10 +27,11 @@ from services.points.domain.facts import (
     PointsReceived,
     PointsSent,
 )
+from services.points.domain.granting import owes, takes
 from services.points.domain.moment import Moment
 from services.points.domain.state import Lot, Wallet
 from services.points.domain.tiering import ANY_VERSION, climber_of
-from services.points.domain.transferring import LOTS_MAX, Halves, inactive, may_hold, pay_with, received_lots
+from services.points.domain.transferring import LOTS_MAX, Halves, inactive, pay_with, received_lots
 
 _Own = tuple[str, str, str]
 """Partner, activity and rule: what a return takes back first."""
@@ -143,8 +144,9 @@ def _refusal(leaving: Wallet, staying: Wallet) -> tuple[str, str]:
     if sum(1 for lot in leaving.lots.values() if lot.free > 0) > LOTS_MAX:
         return "limit_reached", "These are more lots than can move at once"
     for unit, balance in leaving.balances.items():
-        if balance.available and not may_hold(staying, unit, balance.available):
-            return "limit_reached", "A member cannot have so many points"
+        theirs = staying.balance(unit)
+        if not takes(theirs, balance.available) or not owes(theirs, balance.owed):
+            return "limit_reached", "A member cannot have, or owe, so many points"
     return "", ""
 
 

@@ -43,6 +43,12 @@ class Programs(Protocol):
     def prepaying(self, program: str) -> Collection[str]:
         """Return the partners of whom any version says that they pay in advance."""
 
+    def funded(self, program: str) -> Collection[tuple[str, str]]:
+        """Return who pays for which unit by a rule of any version."""
+
+    def refills(self, program: str) -> bool:
+        """Say whether by any version a return lets what a cap had refused be granted."""
+
     def gives_to_others(self, program: str) -> bool:
         """Say whether by any version others than the member may get points."""
 

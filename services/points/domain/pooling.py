@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from laurel.values import AMOUNT_MAX
 from services.points.domain.asked import PlaceHold, SetHousehold
 from services.points.domain.covering import cover
 from services.points.domain.facts import (
@@ -78,7 +79,8 @@ def with_pool(short: Short, pool: Sequence[Wallet]) -> Short | None:
     more = sum(wallet.balance(short.unit).available for wallet in pool if wallet.status == "active")
     if more >= short.shortfall:
         return None
-    return msgspec.structs.replace(short, available=short.available + more, shortfall=short.shortfall - more)
+    available = min(short.available + more, AMOUNT_MAX)
+    return msgspec.structs.replace(short, available=available, shortfall=short.shortfall - more)
 
 
 def drawn(pool: Sequence[Wallet], unit: str, amount: int) -> list[tuple[Wallet, tuple[LotPart, ...]]]:

@@ -17,6 +17,7 @@ from laurel.program.caps import BALANCE_CAP
 from laurel.program.rules import CompiledRule
 from services.points.domain.capping import Rooms
 from services.points.domain.facts import BlockDrawn, Counted, PointsClawedBack, PointsGranted, RuleJudged, Unrefused
+from services.points.domain.granting import room as room_of
 from services.points.domain.moment import Moment
 from services.points.domain.partnering import is_prepaid
 from services.points.domain.pending_state import APPROVAL, DATE
@@ -159,6 +160,8 @@ class Refilling:
         rooms = [self._counting.room(each) for each in counted]
         rooms.append(self._balance_room(program, posting.seen, rule.unit))
         rooms.append(self._block_room(rule))
+        granted = sum(each.amount for each in self.grants if each.unit == rule.unit)
+        rooms.append(room_of(self._wallet.balance(rule.unit)) - granted)
         amount = min([left, room, *(each for each in rooms if each is not None)])
         if amount <= 0:
             return 0

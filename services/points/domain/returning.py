@@ -31,7 +31,7 @@ from services.points.domain.paying import may_take_back
 from services.points.domain.refilling import Counting, Refilling, give_limits_back, lower, unrefuse
 from services.points.domain.state import CounterKey, Lot, Posting, Wallet
 from services.points.domain.thresholds import Lost, bonuses_lost
-from services.points.domain.tiering import counts_back, stands
+from services.points.domain.tiering import ANY_VERSION, counts_back, stands
 
 
 def take_back(
@@ -100,7 +100,7 @@ def take_back(
         *refilling.drawn,
         *refilling.grants,
         *pay(_owed(wallet, clawbacks), refilling.grants, moment.journal),
-        *counts_back(wallet, program, posting, back, moment.at, moment.journal),
+        *counts_back(wallet, program, posting, back, moment, asked.versions.program),
     )
 
 
@@ -155,7 +155,7 @@ def give_back_share(
             share_of=of,
         ),
         *_claw_back(wallet, (returned.partner, returned.of), points, {}),
-        *counts_back(wallet, program, posting, back, moment.at, moment.journal),
+        *counts_back(wallet, program, posting, back, moment, ANY_VERSION),
     )
 
 

@@ -31,8 +31,9 @@ from laurel.program.standing import (
     TierKept,
 )
 from laurel.program.tiers import CompiledTiers, seen_as
+from laurel.values import AMOUNT_MAX
 from services.points.domain.facts import AnyFact, RuleJudged
-from services.points.domain.moment import Programs
+from services.points.domain.moment import Moment, Programs
 from services.points.domain.state import Posting, Wallet
 
 ANY_VERSION = 2**31
@@ -69,10 +70,10 @@ def counts_of(
     outcomes: Outcomes,
     activity: ReportedActivity,
     partner: str,
-    at: datetime,
-    journal: int,
+    moment: Moment,
+    newest: int,
 ) -> list[AnyTierFact]:
-    """Return what an activity counts towards tiers, and where that leads."""
+    """Return what an activity counts towards tiers, and where that leads; `newest` is the last version that counts."""
     if program.tiers is None and program.segments is None:
         return []
     counted = [
@@ -85,10 +86,31 @@ def counts_of(
     for_tiers, for_segments = parted(program, counted)
     facts: list[AnyTierFact] = []
     if program.tiers is not None and for_tiers:
-        climber = climber_of(wallet, program.tiers, journal)
-        facts = count(climber, for_tiers, activity.id, partner, activity.occurred_at, at)
+        climber = climber_of(wallet, program.tiers, moment.journal)
+        now = tiers_now(wallet, moment, newest, activity.occurred_at)
+        facts = count(climber, for_tiers, activity.id, partner, activity.occurred_at, moment.at, now=now)
     facts += [_by_day(program, each, activity, partner) for each in for_segments]
     return facts
+
+
+def tiers_now(wallet: Wallet, moment: Moment, newest: int, occurred_at: datetime) -> CompiledTiers | None:
+    """Return the tiers in force by now, among the versions that a message may be judged by."""
+    program = moment.programs.in_force(wallet.program, max(occurred_at, moment.at), newest)
+    return program.tiers if program is not None else None
+
+
+def may_qualify(wallet: Wallet, qualified: Iterable[object]) -> bool:
+    """Say whether each sum of what only counts is still an amount with what an activity counts."""
+    more: dict[Bucket, int] = {}
+    for fact in qualified:
+        if isinstance(fact, QualifyingCounted):
+            for bucket in fact.buckets:
+                more[bucket] = more.get(bucket, 0) + fact.amount
+    counts = wallet.tiers.counts if wallet.tiers is not None else {}
+    return all(
+        counts.get((bucket.unit, bucket.grain), {}).get(bucket.day, 0) + amount <= AMOUNT_MAX
+        for bucket, amount in more.items()
+    )
 
 
 def counts_back(
@@ -96,10 +118,14 @@ def counts_back(
     program: CompiledProgram,
     posting: Posting,
     back: Iterable[RuleJudged],
-    at: datetime,
-    journal: int,
+    moment: Moment,
+    newest: int,
 ) -> list[AnyTierFact]:
-    """Return what a return takes back of what its original had counted, and where that leads."""
+    """Return what a return takes back of what its original had counted, and where that leads.
+
+    A tier is lost where neither the version by which it was reached nor the one in force now leaves it: the member does
+    not stand on the thresholds of the version that judged the original.
+    """
     if program.tiers is None and program.segments is None:
         return []
     amounts = {judged.rule: judged.amount for judged in back}
@@ -108,8 +134,31 @@ def counts_back(
     of_tiers = [each for each in taken if each not in by_day]
     facts: list[AnyTierFact] = []
     if program.tiers is not None and of_tiers:
-        facts = take_back(climber_of(wallet, program.tiers, journal), of_tiers, posting.journal, at)
+        standing_by = _standing_by(wallet, program.tiers, moment, newest)
+        tried = [
+            take_back(climber_of(wallet, tiers, moment.journal), of_tiers, posting.journal, moment.at)
+            for tiers in standing_by
+        ]
+        facts = max(tried, key=lambda found: _height(standing_by[0], found))
     return [*facts, *(_less_by_day(fact, amount) for fact, amount in by_day)]
+
+
+def _standing_by(wallet: Wallet, tiers: CompiledTiers, moment: Moment, newest: int) -> list[CompiledTiers]:
+    """Return the tiers by which a member stands: those of now, and those of when it reached its tier; else `tiers`."""
+    standing = wallet.tiers.standing if wallet.tiers is not None else None
+    earned = standing.earned if standing is not None else None
+    instants = [moment.at] if earned is None else [moment.at, earned.since_at]
+    versions = [moment.programs.in_force(wallet.program, instant, newest) for instant in instants]
+    found = [version.tiers for version in versions if version is not None and version.tiers is not None]
+    # Of a tier that it does not know a version has nothing to say.
+    knowing = [each for each in found if earned is None or each.level(earned.tier).tier == earned.tier]
+    return list(dict.fromkeys(knowing)) or [tiers]
+
+
+def _height(tiers: CompiledTiers, facts: Iterable[object]) -> tuple[bool, int]:
+    """Return what is best for a member of what a return may lead to: it stays where it is, else the higher tier."""
+    change = changed(facts)
+    return (True, 0) if change is None else (False, tiers.level(change.after).index)
 
 
 def parted(program: CompiledProgram, counted: Sequence[Counted]) -> tuple[list[Counted], list[Counted]]:

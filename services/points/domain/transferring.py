@@ -22,6 +22,7 @@ from services.points.domain.facts import (
     PointsSent,
     TransferRefused,
 )
+from services.points.domain.granting import takes
 from services.points.domain.moment import Moment
 from services.points.domain.state import Lot, Wallet
 
@@ -118,13 +119,6 @@ def pay_with(receiver: Wallet, lots: Iterable[LotReceived], journal: int) -> lis
     return [DebtPaid(unit=unit, parts=tuple(paid)) for unit, paid in parts.items()]
 
 
-def may_hold(receiver: Wallet, unit: str, amount: int) -> bool:
-    """Say whether a wallet's totals are still amounts with so much more."""
-    balance = receiver.balance(unit)
-    ever = balance.earned + max(balance.adjusted, 0)
-    return amount + max(ever, balance.available) <= AMOUNT_MAX
-
-
 def inactive(wallet: Wallet) -> str | None:
     """Return the code of a member who cannot take part."""
     if wallet.status == "active":
@@ -155,7 +149,7 @@ def _refusal(giver: Wallet, receiver: Wallet, asked: Transfer, moment: Moment) -
     if short is not None:
         available, shortfall = short
         return _refused(asked, giver.program, "insufficient_points", available=available, shortfall=shortfall)
-    if not may_hold(receiver, asked.unit, asked.amount):
+    if not takes(receiver.balance(asked.unit), asked.amount):
         return _refused(asked, giver.program, "limit_reached", detail=f"A member's points end at {AMOUNT_MAX}")
     return None
 

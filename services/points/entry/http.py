@@ -124,7 +124,7 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
 
 
 def _with_provisions(report: dict[str, Any], program: CompiledProgram | None) -> dict[str, Any]:
-    """Say what is to be set aside for what is outstanding, by the program as it is now."""
+    """Say what is to be set aside for what is outstanding, by what a version says that points are worth."""
     for each in report["units"]:
         unit = program.units.get(each["unit"]) if program is not None else None
         amount = unit.provision(each["outstanding"]) if unit is not None else None
@@ -144,8 +144,12 @@ def _add_times(router: APIRouter, views: Views) -> None:
 
 def _add_reports(router: APIRouter, views: Views, programs: NewestPrograms) -> None:
     @router.get("/reports/liability")
-    async def liability(program: str) -> Response:
-        return _json(_with_provisions(await views.liability(program, programs.zone(program)), programs.newest(program)))
+    async def liability(program: str, at: datetime | None = None) -> Response:
+        """Tell the value of points by the version in force at an instant, the program's now; else by the newest."""
+        valued_by = programs.newest(program)
+        if at is not None and valued_by is not None:
+            valued_by = programs.in_force(program, at, valued_by.version)
+        return _json(_with_provisions(await views.liability(program, programs.zone(program)), valued_by))
 
     @router.get("/reports/breakage")
     async def breakage(program: str) -> Response:

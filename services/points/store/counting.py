@@ -114,7 +114,8 @@ async def read_refusals(
             for fact in decode_facts(facts):
                 if isinstance(fact, ActivityPosted):
                     wallet = wallets[WalletKey(program, member)]
-                    wallet.postings[fact.partner, fact.activity] = Posting.of(journal, fact)
+                    # One that was read before was read with all that has come back of it.
+                    wallet.postings.setdefault((fact.partner, fact.activity), Posting.of(journal, fact))
                     _need(needs, program, member, fact.counted)
     return unread
 

@@ -156,9 +156,9 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     await _read_balances(connection, wallets)
     _add_lots(wallets, await ended_lots(connection, needs, wallets))
     known = await _read_known(connection, needs.activities | set(needs.originals))
-    await _read_originals(connection, needs, wallets, known)
+    whole = await _read_originals(connection, needs, wallets, known)
     await read_counters(connection, needs, wallets)
-    await _read_bonuses(connection, needs, wallets)
+    await _read_bonuses(connection, needs, wallets, whole)
     if needs.tiers:
         await read_tiers(connection, needs, wallets)
     if needs.segments:
@@ -257,8 +257,11 @@ async def _read_originals(
     needs: Needs,
     wallets: dict[WalletKey, Wallet],
     known: dict[ActivityKey, Known],
-) -> None:
-    """Read, for each return, the original with its facts, lots and earlier returns, and lots that could pay."""
+) -> set[tuple[str, str, int]]:
+    """Read, for each return, the original with its facts, lots and earlier returns, and lots that could pay.
+
+    Return which they are.
+    """
     found = [
         (*wallet, known[key].journal)
         for key, wallet in needs.originals.items()
@@ -267,17 +270,26 @@ async def _read_originals(
     found += sorted(needs.journals - set(found))
     if found:
         await _read_postings(connection, needs, wallets, found)
+    return set(found)
 
 
-async def _read_bonuses(connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]) -> None:
-    """Read the activities with which bonuses lie that may go back with what a return takes."""
+async def _read_bonuses(
+    connection: asyncpg.Connection[Any],
+    needs: Needs,
+    wallets: dict[WalletKey, Wallet],
+    whole: set[tuple[str, str, int]],
+) -> None:
+    """Read the activities with which bonuses lie that may go back with what a return takes, but those read already.
+
+    One that was read for what was refused to it was not read with what has come back of it.
+    """
     found = {
         (*key, counter.given_in)
         for key, wallet in wallets.items()
         if wallet.postings
         for counter in wallet.counters.values()
-        if counter.given_in > 0 and all(posting.journal != counter.given_in for posting in wallet.postings.values())
-    }
+        if counter.given_in > 0
+    } - whole
     if found:
         await _read_postings(connection, needs, wallets, sorted(found))
         await read_counters(connection, needs, wallets)

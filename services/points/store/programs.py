@@ -53,6 +53,8 @@ class KnownPrograms:
         self._conversions: dict[str, tuple[CompiledConversion, ...]] = {}
         self._with_segments: set[str] = set()
         self._giving: set[str] = set()
+        self._funded: dict[str, set[tuple[str, str]]] = {}
+        self._refilling: set[str] = set()
         self._partners = KnownTerms(database, self._aside)
 
     async def load(self) -> None:
@@ -128,6 +130,9 @@ class KnownPrograms:
             self._with_segments.add(program)
         if compiled.roles:
             self._giving.add(program)
+        self._funded.setdefault(program, set()).update((rule.funder, rule.unit) for rule in compiled.rules)
+        if compiled.refill_on_return:
+            self._refilling.add(program)
         starts = self._starts.setdefault(program, [])
         starts.append((effective_from, compiled.version))
         starts.sort()
@@ -148,15 +153,12 @@ class KnownPrograms:
 
     def in_force(self, program: str, occurred_at: datetime, newest: int) -> CompiledProgram | None:
         """Return the version in force at `occurred_at` among those up to `newest`; before the first, the first."""
-        first = found = 0
+        found = 0
         for effective_from, version in self._starts.get(program, ()):
-            if version > newest:
-                continue
-            if not first:
-                first = version
-            if effective_from <= occurred_at:
+            if version <= newest and effective_from <= occurred_at:
                 found = version
-        return self.version(program, found or first)
+        # Not whichever starts first: one that is published later changes nothing before its own start (S14).
+        return self.version(program, found or min(newest, 1))
 
     def version(self, program: str, version: int) -> CompiledProgram | None:
         """Return one version, None where it is not known."""
@@ -188,6 +190,14 @@ class KnownPrograms:
         judged = [each.segments for each in versions if each.segments is not None]
         own = {(program, unit) for each in judged for unit in each.units}
         return sorted(own.union(*(each.units_of_others for each in judged)))
+
+    def funded(self, program: str) -> Collection[tuple[str, str]]:
+        """Return who pays for which unit by a rule of any version."""
+        return self._funded.get(program, ())
+
+    def refills(self, program: str) -> bool:
+        """Say whether by any version a return lets what a cap had refused be granted."""
+        return program in self._refilling
 
     def gives_to_others(self, program: str) -> bool:
         """Say whether by any version others than the member may get points."""

@@ -19,6 +19,22 @@ async def member(points: int = 0) -> Till:
     return till
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("goodwill", "goodwill"),
+        ("service_recovery", "service_recovery"),
+        ("correction", "correction"),
+        ("Mrs Smith complained", None),
+    ],
+)
+async def test_an_event_tells_a_reason_that_means_something_and_nobody_s_words(reason: str, told: str | None) -> None:
+    till = await member()
+    waits = (await till.adjust("a-1", 50, reason=reason, limit=10))[0]
+    done = (await till.decide("a-1", approve=True))[0]
+    assert (waits["reason"], done["type"], done["reason"]) == (told, "points.adjusted.v1", told)
+
+
 async def test_goodwill_is_a_lot_of_its_own() -> None:
     till = await member(10)
     said = (await till.adjust("a-1", 50))[0]

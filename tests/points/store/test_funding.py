@@ -206,6 +206,28 @@ async def test_what_was_bought_is_given_back_whoever_left(database: Database) ->
     assert said[0]["reversals"][0]["amount"] == 136
 
 
+async def test_a_refill_draws_from_the_block_whatever_the_version_of_now_says(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    """What a cap refused under a version that refills is granted by a return years after one that does not."""
+    caps = [{"cap": "c", "unit": "mile", "window": "lifetime", "limit": 60, "rules": ["shop"]}]
+    till = CoalitionTill(document("coalition", caps=caps, returns={"refill_on_return": True}))
+    till.database = database
+    till.programs.say("coalition", "shop", "approved", billing="prepaid")
+    till.programs.publish(document("coalition", effective_from="2024-04-01T00:00:00+00:00"))
+    await till.enrol()
+    await till.top_up(1_000, "a")
+    await till.shop("a", 6_000)
+    await till.shop("b", 6_000)
+    assert (await till.figures("mile"), await till.block()) == ((60, 0), (1_000, 60))
+    till.pass_time(days=60)
+    back = {"id": "r", "type": "return", "of": "a", "occurred_at": till.at.isoformat()}
+    said = await till.send(report("coalition", "m-1", back, till.at, partner="shop", version=2))
+    assert [(award["activity"], award["amount"]) for award in said[0]["awards"]] == [("b", 60)]
+    assert (await till.figures("mile"), await till.block()) == ((60, 0), (1_000, 120))
+    assert await findings(database_urls) == []
+
+
 DAMAGES = [
     ("update points.blocks set used = used - 1", "tables are folds"),
     ("update points.blocks set units = units + 1", "blocks are what was paid"),

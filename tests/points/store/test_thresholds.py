@@ -120,6 +120,42 @@ async def test_a_bonus_that_goes_makes_room_for_what_the_cap_had_refused(
     assert await findings(database_urls) == []
 
 
+async def test_what_was_refused_itself_comes_back_beside_a_bonus(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    """The activity with which the bonus lies is read for the return as well, and so is what it could make room for."""
+    caps = [{"cap": "month", "unit": "point", "window": "month", "limit": 600}]
+    till = await shop(database, BASE, BONUS, caps=caps, returns={"refill_on_return": True})
+    await till.buy("a", 4000)
+    await till.buy("b", 6000)
+    await till.buy("c", 1000)
+    assert await till.figures("point") == (600, 0)
+    said = await till.give_back("r", "c", amount=400)
+    assert (said["type"], said["reversals"]) == ("points.clawed_back.v1", [])
+    await till.give_back("s", "a", amount=100)
+    # One of the six that are left of what was refused to "c" takes its place, so the bonus stays.
+    assert await till.figures("point") == (600, 0)
+    assert await findings(database_urls) == []
+
+
+async def test_a_bonus_that_was_corrected_is_not_taken_again_beside_what_was_refused(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    caps = [{"cap": "month", "unit": "point", "window": "month", "limit": 600}]
+    extra = {"rule": "extra", "rate": {"points": 1, "per": 100}}
+    till = await shop(database, BASE, BONUS, extra, caps=caps, returns={"refill_on_return": True})
+    await till.buy("a", 4000)
+    said = await till.buy("b", 6000)
+    assert {each["rule"]: each["amount"] for each in said["awards"]} == {"base": 60, "bonus": 460}
+    await till.correct("c", "b", 60)
+    assert await till.figures("point") == (140, 0)
+    said = await till.give_back("r", "a", amount=3000)
+    assert [(each["rule"], each["amount"]) for each in said["reversals"]] == [("base", 30), ("extra", 30)]
+    assert [(each["activity"], each["rule"], each["amount"]) for each in said["awards"]] == [("b", "extra", 60)]
+    assert await till.figures("point") == (140, 0)
+    assert await findings(database_urls) == []
+
+
 async def test_a_bonus_that_waits_goes_as_it_waits(database: Database, database_urls: DatabaseUrls) -> None:
     till = await shop(database, BASE, {**BONUS, "pending": {"days": 14}})
     await till.buy("a", 6000)
