@@ -40,6 +40,10 @@ class Deciding:
             return
         wallet = batch.loaded.wallets[step.key]
         due_until = self._entering.apply_due_of(batch, step, wallet)
+        if step.survivor is not None:
+            wallet.survivor = step.survivor.member
+            # What a return takes back may have ended there by now.
+            self._entering.apply_due_of(batch, step, batch.loaded.wallets[step.survivor])
         at = self._time_of(step, wallet, due_until)
         others: dict[str, Wallet] = {}
         if isinstance(step.asked, Report):
@@ -213,7 +217,6 @@ class Deciding:
         """Let what is left in an account that is a part of another go there, in journals of their own."""
         assert step.survivor is not None  # the caller has looked
         survivor = batch.loaded.wallets[step.survivor]
-        self._entering.apply_due_of(batch, step, survivor)
         at = max(wallet.at, survivor.at)
         wallets = (wallet, survivor)
         moments = [self._entering.moment(batch, each, at, None) for each in wallets]
@@ -221,6 +224,8 @@ class Deciding:
         for each, its in zip(wallets, halves, strict=True):
             if its:
                 self._entering.enter(batch, step, each, at, its, kind="merge")
+        # A later message of the batch may take back what went on just now.
+        wallet.gone_on += [lot for name, lot in survivor.lots.items() if halves[1] and name.journal == survivor.version]
 
     def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
         """Let the others of a household pay what the member cannot, where they can; say if they did."""

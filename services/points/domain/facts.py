@@ -372,8 +372,9 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     """A return took back what `rule` had granted in the original (S10).
 
     `amount` = pending + taken + expired + owed: parts of pending lots, parts taken from others, what had expired
-    already and is not asked for, and what the member now owes. `origin` is the lot of the original; where refills have
-    made further lots of it, `excused` says of which lots the expired part is.
+    already, here or in an account to which the lots had gone on, and is not asked for, and what the member now owes.
+    `origin` is the lot of the original; where refills have made further lots of it, `excused` says of which lots the
+    expired part is.
     """
 
     unit: str

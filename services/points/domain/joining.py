@@ -17,6 +17,7 @@ from services.points.domain.facts import (
     BonusTakenBack,
     Counted,
     DebtPaid,
+    LotName,
     LotPart,
     MemberAbsorbed,
     MemberMerged,
@@ -128,6 +129,15 @@ def unmerge(wallets: Sequence[Wallet], asked: Unmerge, moments: Sequence[Moment]
             *tiers,
         ),
     )
+
+
+def went_to(facts: Iterable[AnyFact], names: Collection[LotName]) -> set[tuple[str, int]]:
+    """Return to whom, and into which journal there, any of these lots went on."""
+    return {
+        (fact.member, fact.journal)
+        for fact in facts
+        if isinstance(fact, PointsSent) and any(part.name in names for part in fact.parts)
+    }
 
 
 def _refusal(leaving: Wallet, staying: Wallet) -> tuple[str, str]:

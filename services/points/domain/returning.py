@@ -219,7 +219,8 @@ def _judge(
 
 
 def _is_theirs(original: ReportedActivity, activity: ReportedActivity, wallet: Wallet) -> bool:
-    return may_take_back(original, activity, wallet.member) or activity.member == wallet.merged_into
+    answering = {wallet.merged_into, wallet.survivor} - {None}
+    return may_take_back(original, activity, wallet.member) or activity.member in answering
 
 
 def _refusal(asked: Report, activity: ReportedActivity, code: str, detail: str) -> ActivityRefused:
@@ -251,18 +252,21 @@ def _claw_back(
 ) -> list[PointsClawedBack]:
     """Lay what goes back over lots: the component's own, then others in spending order; the rest is owed.
 
-    What of the own lots has expired is not asked for. Points in an open hold are not touched (S11). `used` is what is
-    taken of each lot already.
+    What of the own lots has expired is not asked for, also where they had gone on to another account. What is left of
+    them there is owed here, and paid from them first when that is passed on. Points in an open hold are not touched
+    (S11). `used` is what is taken of each lot already.
     """
     out = []
     for judged in back:
         own = _own(wallet, of, judged.rule)
         waiting, missing = _take_pending(own, judged.amount)
         taken, missing = _take(own, missing, used)
-        excused = _excuse(own, missing)
+        gone_on = [lot for lot in wallet.gone_on if lot.rule == judged.rule and (lot.partner, lot.activity) == of]
+        there = min(sum(lot.free for lot in gone_on), missing)
+        excused = _excuse(own, missing - there, sum(lot.expired for lot in gone_on))
         expired = sum(part.amount for part in excused)
         others = [lot for lot in wallet.spendable(judged.unit) if lot not in own]
-        more, owed = _take(others, missing - expired, used)
+        more, owed = _take(others, missing - there - expired, used)
         out.append(
             PointsClawedBack(
                 unit=judged.unit,
@@ -271,7 +275,7 @@ def _claw_back(
                 amount=judged.amount,
                 taken=(*taken, *more),
                 expired=expired,
-                owed=owed,
+                owed=owed + there,
                 origin=own[0].name,
                 excused=tuple(excused) if len(own) > 1 else (),
                 pending=waiting,
@@ -297,14 +301,18 @@ def _take_pending(own: Iterable[Lot], missing: int) -> tuple[tuple[LotPart, ...]
     return tuple(parts), missing
 
 
-def _excuse(own: Iterable[Lot], missing: int) -> list[LotPart]:
-    parts = []
+def _excuse(own: Sequence[Lot], missing: int, elsewhere: int) -> list[LotPart]:
+    """Say of which lots the part is that had expired; what expired `elsewhere` is of the first, from which it came."""
+    left = min(missing, sum(lot.expired for lot in own) + elsewhere)
+    parts: dict[LotName, int] = {}
     for lot in own:
-        part = min(lot.expired, missing)
+        part = min(lot.expired, left)
         if part > 0:
-            parts.append(LotPart(lot.name, part))
-            missing -= part
-    return parts
+            parts[lot.name] = part
+            left -= part
+    if left > 0:
+        parts[own[0].name] = parts.get(own[0].name, 0) + left
+    return [LotPart(name, amount) for name, amount in parts.items()]
 
 
 def _owed(wallet: Wallet, clawbacks: Iterable[PointsClawedBack]) -> dict[str, int]:

@@ -56,7 +56,8 @@ class Balance:
 class Lot:
     """Points of one grant that share funder, dates and fate. `remaining` includes `held`.
 
-    `expired` counts the points that expired and that no return has excused since: a return does not ask for them.
+    `expired` counts the points that expired and that no return has excused since: a return does not ask for them. Where
+    a return excused what had expired in another account, to which the lot had gone on, it is below nothing.
     `pending` are points that do not count yet: the lot `awaits` something, or its block does not cover it.
     """
 
@@ -302,6 +303,8 @@ class Wallet:
     segments: SegmentBook = field(default_factory=SegmentBook)
     merged_into: str | None = None
     """Of which other account this one is a part; what comes to it goes there."""
+    survivor: str | None = None
+    """Who answers for all of that in the end, as far as messages in hand are concerned."""
     merged_in: int | None = None
     """The journal by which it became that."""
     household: f.Household | None = None
@@ -309,6 +312,9 @@ class Wallet:
     """The windows of which the oldest refusals were read, and there are more."""
     passed_on: set[int] = field(default_factory=set)
     """The journals of the other account by which it took over what was here."""
+    gone_on: list[Lot] = field(default_factory=list)
+    """What became of the lots of the activities at hand in the accounts of which this one is a part, one after another.
+    """
 
     @property
     def exists(self) -> bool:
