@@ -719,9 +719,10 @@ class Stage:
         self._come_and_go(at)
 
     def _ends_waiting(self, lot: PaperLot) -> datetime:
-        return _FOR_EVER if lot.awaits == "date" else self._end_of(lot) or _FOR_EVER
+        return _FOR_EVER if lot.awaits == "date" else self.end_of(lot) or _FOR_EVER
 
-    def _end_of(self, lot: PaperLot) -> datetime | None:
+    def end_of(self, lot: PaperLot) -> datetime | None:
+        """Return when a lot ends: by its own date, or by the member's inactivity."""
         lapse_at = self.lapse_at.get(lot.rule.unit)
         return lot.expires_at if lapse_at is None else lapse_at
 
@@ -755,7 +756,7 @@ class Stage:
     def _come_and_go(self, at: datetime) -> None:
         self._release(lambda lot: lot.awaits == "date" and lot.available_at is not None and lot.available_at <= at)
         for lot in self._lots:
-            gone_at = self._end_of(lot)
+            gone_at = self.end_of(lot)
             if gone_at is not None and gone_at <= at:
                 lot.expired += lot.remaining
                 lot.remaining = 0
