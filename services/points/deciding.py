@@ -225,7 +225,9 @@ class Deciding:
             if its:
                 self._entering.enter(batch, step, each, at, its, kind="merge")
         # A later message of the batch may take back what went on just now.
-        wallet.gone_on += [lot for name, lot in survivor.lots.items() if halves[1] and name.journal == survivor.version]
+        if halves[1]:
+            made = [lot for name, lot in survivor.lots.items() if name.journal == survivor.version]
+            wallet.gone_on += [(survivor.member, lot) for lot in made]
 
     def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
         """Let the others of a household pay what the member cannot, where they can; say if they did."""

@@ -54,7 +54,7 @@ class MemoryLedger:
                 wallet.gone_on = self._gone_on(wallet)
         return Loaded(self.wallets, self.known, self.shared)
 
-    def _gone_on(self, wallet: Wallet) -> list[Lot]:
+    def _gone_on(self, wallet: Wallet) -> list[tuple[str, Lot]]:
         """Return what became of a wallet's lots where it passed them on, and where that was passed on."""
         found: dict[tuple[str, LotName], Lot] = {}
         ahead = [(wallet, set(wallet.lots))]
@@ -71,7 +71,7 @@ class MemoryLedger:
                 lots = {name: lot for name, lot in there.lots.items() if name.journal == number}
                 found |= {(member, name): lot for name, lot in lots.items()}
                 ahead.append((there, set(lots)))
-        return [lot for lot in found.values() if (lot.partner, lot.activity) in wallet.postings]
+        return [(member, lot) for (member, _), lot in found.items() if (lot.partner, lot.activity) in wallet.postings]
 
     async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
         found = {key: self.wallets[key].household for key in keys if key in self.wallets}

@@ -374,7 +374,7 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     `amount` = pending + taken + expired + owed: parts of pending lots, parts taken from others, what had expired
     already, here or in an account to which the lots had gone on, and is not asked for, and what the member now owes.
     `origin` is the lot of the original; where refills have made further lots of it, `excused` says of which lots the
-    expired part is.
+    expired part is. `there` is the part of it that had expired in lots of the account that this one is a part of.
     """
 
     unit: str
@@ -387,6 +387,7 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     origin: LotName | None = None
     excused: tuple[LotPart, ...] = ()
     pending: tuple[LotPart, ...] = ()
+    there: tuple[LotPart, ...] = ()
 
 
 class BonusTakenBack(Fact, frozen=True, tag=True):

@@ -139,7 +139,10 @@ def _sent(fact: f.PointsSent) -> list[Entry]:
 
 
 def _received(fact: f.PointsReceived) -> list[Entry]:
-    return _move(fact.unit, "owed", TRANSFERRED, fact.owed)
+    return [
+        *_move(fact.unit, "owed", TRANSFERRED, fact.owed),
+        *_move(fact.unit, TRANSFERRED, "available", _sum(fact.parts)),
+    ]
 
 
 def _received_lot(fact: f.LotReceived) -> list[Entry]:

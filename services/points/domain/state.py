@@ -57,7 +57,7 @@ class Lot:
     """Points of one grant that share funder, dates and fate. `remaining` includes `held`.
 
     `expired` counts the points that expired and that no return has excused since: a return does not ask for them. Where
-    a return excused what had expired in another account, to which the lot had gone on, it is below nothing.
+    one excused what had expired on the way to the account that answers now, it is below nothing.
     `pending` are points that do not count yet: the lot `awaits` something, or its block does not cover it.
     """
 
@@ -310,10 +310,11 @@ class Wallet:
     household: f.Household | None = None
     unread: set[CounterKey] = field(default_factory=set)
     """The windows of which the oldest refusals were read, and there are more."""
-    passed_on: set[int] = field(default_factory=set)
-    """The journals of the other account by which it took over what was here."""
-    gone_on: list[Lot] = field(default_factory=list)
-    """What became of the lots of the activities at hand in the accounts of which this one is a part, one after another.
+    passed_on: dict[int, tuple[LotPart, ...]] = field(default_factory=dict)
+    """What was taken over of what was here, by the journals of the other account by which it did that."""
+    gone_on: list[tuple[str, Lot]] = field(default_factory=list)
+    """What became of the lots of the activities at hand in the accounts of which this one is a part, one after another:
+    whose they are, and the lots.
     """
 
     @property
@@ -506,6 +507,13 @@ def _received_lot(wallet: Wallet, journal: int, fact: f.LotReceived) -> None:
 
 def _received(wallet: Wallet, _journal: int, fact: f.PointsReceived) -> None:
     _count(wallet, fact.counted)
+    if fact.parts:
+        amount = _take(wallet, fact.parts, remaining=1)
+        balance = wallet.moving(fact.unit)
+        balance.available += amount
+        balance.adjusted += amount
+        for part in fact.parts:
+            balance.ends_with(wallet.lots[part.name].expires_at, part.amount)
     if fact.owed:
         balance = wallet.moving(fact.unit)
         balance.owed += fact.owed
@@ -524,7 +532,7 @@ def _sent(wallet: Wallet, _journal: int, fact: f.PointsSent) -> None:
     balance.owed -= fact.owed
     balance.adjusted += fact.owed - amount
     if wallet.merged_into is not None:
-        wallet.passed_on.add(fact.journal)
+        wallet.passed_on[fact.journal] = (*wallet.passed_on.get(fact.journal, ()), *fact.parts)
 
 
 def _merged(wallet: Wallet, journal: int, fact: f.MemberMerged) -> None:
@@ -535,9 +543,12 @@ def _merged(wallet: Wallet, journal: int, fact: f.MemberMerged) -> None:
         wallet.merged_in = journal
 
 
-def _unmerged(wallet: Wallet, _journal: int, _fact: f.MemberUnmerged) -> None:
+def _unmerged(wallet: Wallet, _journal: int, fact: f.MemberUnmerged) -> None:
     wallet.status, wallet.merged_into, wallet.merged_in = "active", None, None
+    wallet.survivor, wallet.gone_on = None, []
     wallet.passed_on.clear()
+    for part in fact.expired:
+        wallet.lots[part.name].expired += part.amount
 
 
 def _household_changed(wallet: Wallet, _journal: int, fact: f.HouseholdChanged) -> None:
@@ -546,6 +557,9 @@ def _household_changed(wallet: Wallet, _journal: int, fact: f.HouseholdChanged) 
 
 def _absorbed(wallet: Wallet, _journal: int, fact: f.MemberAbsorbed | f.MemberParted) -> None:
     _count(wallet, fact.counted)
+    if type(fact) is f.MemberAbsorbed:
+        for part in fact.excused:
+            wallet.lots[part.name].expired -= part.amount
     for moved in fact.counted:
         counter = wallet.counters[CounterKey(moved.counter, moved.start)]
         if moved.given and counter.given_in <= 0:
@@ -695,7 +709,7 @@ def _clawed_back(wallet: Wallet, _journal: int, fact: f.PointsClawedBack) -> Non
     for part in fact.excused:
         wallet.lots[part.name].expired -= part.amount
     if fact.expired and fact.origin is not None and not fact.excused:
-        wallet.lots[fact.origin].expired -= fact.expired
+        wallet.lots[fact.origin].expired -= fact.expired - sum(part.amount for part in fact.there)
 
 
 def _bonus_taken_back(wallet: Wallet, _journal: int, fact: f.BonusTakenBack) -> None:

@@ -53,7 +53,7 @@ _WENT_ON = """
         where program = k.program and member = k.member and journal >= w.merged_in and kind = 'merge'
         order by journal offset 0) j"""
 
-_LOTS_THERE = f"""
+_LOTS_OF = f"""
     select {LOT}
     from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, member, journal)
     cross join lateral (
@@ -77,7 +77,8 @@ async def read_whole(
         key = CounterKey(counter, start)
         wallets[WalletKey(program, member)].counters[key] = Counter(counter, start, end, unit, counted, bound, given_in)
     await _read_passed_on(connection, [wallets[key] for key in keys])
-    return [(await connection.fetch(_LOTS, *columns), await connection.fetch(_HOLDS, *columns))]
+    lots = [*await connection.fetch(_LOTS, *columns), *await _read_brought(connection, wallets)]
+    return [(lots, await connection.fetch(_HOLDS, *columns))]
 
 
 async def _read_passed_on(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
@@ -94,7 +95,18 @@ async def _read_passed_on(connection: asyncpg.Connection[Any], wallets: Sequence
                     wallet.passed_on.clear()
                 into[member] = fact.into
             elif isinstance(fact, PointsSent):
-                wallet.passed_on.add(fact.journal)
+                wallet.passed_on[fact.journal] = (*wallet.passed_on.get(fact.journal, ()), *fact.parts)
+
+
+async def _read_brought(connection: asyncpg.Connection[Any], wallets: Mapping[WalletKey, Wallet]) -> _Rows:
+    """Read the lots that accounts brought to those that they are parts of: as they are here, and what is there."""
+    places: set[_Place] = set()
+    for key, wallet in wallets.items():
+        there = WalletKey(wallet.program, wallet.merged_into or "")
+        if wallet.passed_on and there in wallets:
+            places |= {(*key, part.name.journal) for parts in wallet.passed_on.values() for part in parts}
+            places |= {(*there, journal) for journal in wallet.passed_on}
+    return await connection.fetch(_LOTS_OF, *map(list, zip(*sorted(places), strict=True))) if places else []
 
 
 async def read_gone_on(
@@ -123,7 +135,7 @@ async def _follow(
         for program, member, facts in await connection.fetch(_WENT_ON, *columns):
             places |= {(program, *place) for place in went_to(decode_facts(facts), ahead[member])}
         ahead = {}
-        rows = await connection.fetch(_LOTS_THERE, *map(list, zip(*sorted(places), strict=True))) if places else []
+        rows = await connection.fetch(_LOTS_OF, *map(list, zip(*sorted(places), strict=True))) if places else []
         for row in rows:
             name = LotName(row["journal"], row["lot"])
             if (row["partner"], row["activity"]) in of and (row["member"], name) not in found:

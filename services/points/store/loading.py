@@ -452,7 +452,7 @@ def _add_gone_on(wallets: dict[WalletKey, Wallet], gone_on: Mapping[WalletKey, S
         _add_lots(wallets, [row for row in rows if WalletKey(row[0], row[1]) in wallets])
         for row in rows:
             name, there = LotName(row[2], row[3]), wallets.get(WalletKey(row[0], row[1]))
-            wallets[key].gone_on.append(_lot(name, row) if there is None else there.lots[name])
+            wallets[key].gone_on.append((row[1], _lot(name, row) if there is None else there.lots[name]))
 
 
 def _add_lots(wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]) -> None:

@@ -364,6 +364,52 @@ async def test_what_was_passed_on_in_the_same_batch_pays_for_its_return() -> Non
     assert (couple.points("m-2").available, couple.points("m-2").owed) == (0, 0)
 
 
+async def test_unmerged_it_gives_back_from_the_very_lots_and_not_what_ended_meanwhile() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.buy("b-1", 1000)
+    couple.pass_time(days=20)
+    await couple.buy("b-2", 2000)
+    await couple.join()
+    await spend(couple, "m-2", "h-1", 4)
+    couple.pass_time(days=15)
+    await couple.join("u-1", undo=True)
+    lots = {lot.activity: (lot.remaining, lot.expired) for lot in couple.of("m-1").lots.values()}
+    assert lots == {"b-1": (0, 6), "b-2": (20, 0)}, "they are where they came from, with what they have been through"
+    await couple.buy_for("m-1", "b-3", 500)
+    assert reversed_by(await couple.back_of("m-1", "r-1", "b-2", amount=500)) == (5, 5, 0, 0)
+    couple.pass_time(days=20)
+    assert reversed_by(await couple.back_of("m-1", "r-2", "b-2")) == (15, 0, 15, 0)
+    assert reversed_by(await couple.back_of("m-1", "r-3", "b-1")) == (10, 4, 6, 0)
+    assert (couple.points("m-1").available, couple.points("m-1").owed, couple.points("m-2").owed) == (1, 0, 0)
+
+
+async def test_what_was_excused_before_is_not_excused_again_once_it_is_unmerged() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.buy("b-1", 1000)
+    await couple.join()
+    await spend(couple, "m-2", "h-1", 4)
+    couple.pass_time(days=40)
+    assert reversed_by(await couple.back_of("m-1", "r-1", "b-1", amount=500)) == (5, 0, 5, 0)
+    await couple.join("u-1", undo=True)
+    assert reversed_by(await couple.back_of("m-1", "r-2", "b-1")) == (5, 0, 1, 4)
+    await couple.join("j-2")
+    assert (couple.points("m-1").owed, couple.points("m-2").owed) == (0, 4)
+
+
+async def test_it_may_come_and_go_again() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.buy("b-1", 1000)
+    for turn in range(3):
+        await couple.join(f"j-{turn}")
+        await spend(couple, "m-2", f"h-{turn}", 1)
+        await couple.join(f"u-{turn}", undo=True)
+    assert [(lot.activity, lot.remaining) for lot in couple.of("m-1").lots.values()] == [("b-1", 7)]
+    couple.pass_time(days=40)
+    await couple.join("j-9")
+    assert reversed_by(await couple.back_of("m-2", "r-1", "b-1")) == (10, 0, 7, 3)
+    assert couple.points("m-2").owed == 3
+
+
 async def live(couple: Couple, accounts: tuple[str, str, str], chance: random.Random) -> None:
     """Live as somebody whose first account becomes a part of the second on the way, and that of the third."""
     await couple.enrol()
@@ -385,6 +431,29 @@ async def live(couple: Couple, accounts: tuple[str, str, str], chance: random.Ra
             await spend(couple, me, f"h-{step}", amount)
 
 
+async def come_and_go(couple: Couple, chance: random.Random) -> None:
+    """Live as somebody whose first account becomes a part of the second now and then, and goes again."""
+    await couple.enrol()
+    bought: list[tuple[str, str]] = []
+    is_one = False
+    for step in range(90):
+        couple.pass_time(days=chance.choice((0, 0, 1, 5)), minutes=1)
+        member = chance.choice(("m-1", "m-2"))
+        deed = chance.choice(("buy", "buy", "back", "back", "spend", "join"))
+        of, amount = chance.random(), chance.randint(1, 9)
+        if deed == "join":
+            await couple.join(f"j-{step}", undo=is_one)
+            is_one = not is_one
+        elif deed == "spend":
+            await spend(couple, "m-2" if is_one else member, f"h-{step}", amount)
+        elif deed == "back" and bought:
+            whose, what = bought[int(of * len(bought))]
+            await couple.back_of(whose, f"r-{step}", what, **({"amount": 300} if amount > 3 else {}))
+        elif deed == "buy":
+            bought.append(("m-2" if is_one else member, f"b-{step}"))
+            await couple.buy_for(member, f"b-{step}", amount * 300)
+
+
 TOTALS = ("available", "owed", "earned", "spent", "expired", "reversed", "adjusted")
 
 
@@ -399,3 +468,17 @@ async def test_a_survivor_owes_what_it_would_owe_had_the_lots_never_moved(seed: 
         shown.append([sum(getattr(each, total) for each in everybody) for total in TOTALS])
         assert not any(each.available or each.owed for each in everybody[:2])
     assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_who_comes_and_goes_neither_gains_nor_loses_by_that(seed: int) -> None:
+    """All that was granted is there, spent, ended, owed or given back, whoever of the two has it."""
+    couple = Couple(document("clubcard", clock="wall", **A_MONTH))
+    await come_and_go(couple, random.Random(seed))
+    both = [couple.points(member) for member in ("m-1", "m-2")]
+    for each in both:
+        stands = each.earned - each.spent - each.expired - each.reversed + each.adjusted
+        assert each.available + each.held - each.owed == stands
+    assert sum(each.adjusted for each in both) == 0
+    for lot in (lot for member in ("m-1", "m-2") for lot in couple.of(member).lots.values()):
+        assert 0 <= lot.held <= lot.remaining <= lot.granted
