@@ -507,6 +507,15 @@ class LotsExpired(Fact, frozen=True, tag=True):
         return sum(part.amount for part in self.parts)
 
 
+class PointsRevived(Fact, frozen=True, tag=True):
+    """Points that had ended by inactivity are good again: the activity had kept them alive, and was reported late."""
+
+    unit: str
+    parts: tuple[LotPart, ...]
+    activity: str
+    partner: str
+
+
 class PointsConverted(Fact, frozen=True, tag=True):
     """Points became a voucher of `value`, at a date of the program: `parts` are spent, the rest is carried."""
 
@@ -646,6 +655,7 @@ AnyFact = (
     | PointsCaptured
     | PointsReleased
     | LotsExpired
+    | PointsRevived
     | PointsRestored
     | LotRenewed
     | PointsConverted

@@ -6,7 +6,7 @@ which). Folding all facts of a member over an empty wallet gives every total aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -257,6 +257,35 @@ class Posting:
             self.clawed_back[judged.rule] = self.clawed_back.get(judged.rule, 0) + judged.amount
 
 
+class Lapse(NamedTuple):
+    """What of a unit ended at an instant."""
+
+    at: datetime
+    unit: str
+    parts: tuple[LotPart, ...]
+
+
+@dataclass(slots=True)
+class Late:
+    """What an activity that is reported late may have to do with: what ended since it happened, and what kept points
+    alive, by unit from when until when.
+    """
+
+    lapses: list[Lapse] = field(default_factory=list)
+    kept: dict[str, list[tuple[datetime, datetime]]] = field(default_factory=dict)
+
+    def note(self, facts: Iterable[AnyFact], at: datetime, ended_at: datetime) -> None:
+        """Take what facts of a journal of `at` say of that; what ended did so at `ended_at`."""
+        for fact in facts:
+            if isinstance(fact, f.LotsExpired):
+                self.lapses.append(Lapse(ended_at, fact.unit, fact.parts))
+            elif isinstance(fact, f.ActivityPosted):
+                for unit, until in fact.active_until.items():
+                    self.kept.setdefault(unit, []).append((fact.occurred_at, until))
+            elif isinstance(fact, f.PointsReceived) and fact.active_until is not None:
+                self.kept.setdefault(fact.unit, []).append((at, fact.active_until))
+
+
 @dataclass(slots=True)
 class Wallet:
     """One member's wallet in one program."""
@@ -310,6 +339,8 @@ class Wallet:
     household: f.Household | None = None
     unread: set[CounterKey] = field(default_factory=set)
     """The windows of which the oldest refusals were read, and there are more."""
+    late: Late | None = None
+    """What is known for activities at hand that are reported late; None where there are none, or nothing ended."""
     passed_on: dict[int, tuple[LotPart, ...]] = field(default_factory=dict)
     """What was taken over of what was here, by the journals of the other account by which it did that."""
     gone_on: list[tuple[str, Lot]] = field(default_factory=list)
@@ -793,6 +824,15 @@ def _expired(wallet: Wallet, _journal: int, fact: f.LotsExpired) -> None:
     balance.expired += amount
 
 
+def _revived(wallet: Wallet, _journal: int, fact: f.PointsRevived) -> None:
+    amount = _take(wallet, fact.parts, remaining=1)
+    for part in fact.parts:
+        wallet.lots[part.name].expired -= part.amount
+    balance = wallet.moving(fact.unit)
+    balance.available += amount
+    balance.expired -= amount
+
+
 def _converted(wallet: Wallet, _journal: int, fact: f.PointsConverted) -> None:
     amount = _take(wallet, fact.parts, remaining=-1)
     balance = wallet.moving(fact.unit)
@@ -852,6 +892,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.PointsRevived: _revived,
     f.PointsRestored: _restored,
     f.LotRenewed: _renewed,
     f.PointsConverted: _converted,

@@ -37,6 +37,7 @@ from services.points.store.joining import read_gone_on, read_whole
 from services.points.store.limiting import lock_people
 from services.points.store.pending import LOT, awaiting_lots, due_lots, ended_lots
 from services.points.store.pooling import decode_household
+from services.points.store.reviving import read_late
 from services.points.store.segmenting import read_segments
 from services.points.store.tiering import read_tiers
 
@@ -171,6 +172,8 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
         _add_lots(wallets, lots)
         await _add_holds(connection, wallets, holds)
     _add_gone_on(wallets, await read_gone_on(connection, wallets))
+    if needs.late:
+        _add_lots(wallets, await read_late(connection, needs, wallets))
     if needs.awaiting:
         _add_lots(wallets, await awaiting_lots(connection, needs, wallets))
     await read_queue(connection, needs, wallets)

@@ -239,6 +239,7 @@ def _names(fact: f.AnyFact, wallet: Wallet) -> Iterable[LotName]:
         | f.PointsCaptured
         | f.PointsReleased
         | f.LotsExpired
+        | f.PointsRevived
         | f.PointsRestored
         | f.PointsAdjusted
         | f.PostingCorrected
