@@ -79,7 +79,7 @@ class Needing:
             if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
                 needs.persons.setdefault(step.key, set()).add(asked.person)
             self._need_due(needs, step.key, asked)
-            wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []))
+            wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []), *step.heirs.values())
             needs.whole.update(wholly)
             for other in (*step.others, *wholly):
                 needs.wallets.add(other)
