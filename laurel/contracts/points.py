@@ -594,6 +594,21 @@ class PointsExpired(WalletEvent):
     lots: list[ExpiredLot]
 
 
+class PointsRevived(WalletEvent):
+    """Points that had ended by inactivity are good again: `activity` had kept them alive, and was reported late.
+
+    Their lots are those that a `points.expired` had named.
+    """
+
+    TYPE: ClassVar[str] = "points.revived.v1"
+
+    unit: Name
+    amount: NotNegative
+    lots: list[LotAmount] = Field(default_factory=list)
+    activity: Id
+    partner: PartnerId
+
+
 class PointsConverted(WalletEvent):
     """Points became the voucher `voucher`, worth `value`; redemption issues it. The rest of the points is carried.
 

@@ -82,6 +82,7 @@ _SAID: tuple[tuple[tuple[str, ...], tuple[type[Event], ...]], ...] = (
             points.PointsCaptured,
             points.PointsReleased,
             points.PointsExpired,
+            points.PointsRevived,
             points.PointsConverted,
             points.PointsRestored,
             points.ClockTurned,

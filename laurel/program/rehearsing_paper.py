@@ -31,6 +31,8 @@ class PaperLot:
     pending: int = 0
     available_at: datetime | None = None
     awaits: str = ""
+    came_at: datetime | None = None
+    """When it came from another member."""
 
 
 @dataclass(slots=True)

@@ -90,7 +90,7 @@ class Sharing:
         if missing <= 0 or sum(self._members[each].available(unit) for each in others) < missing:
             return
         lots = [(lot, place, each) for place, each in enumerate(others) for lot in self._members[each].in_order(unit)]
-        lots.sort(key=lambda each: (each[0].expires_at or _FOR_EVER, each[0].earned_at, each[1]))
+        lots.sort(key=lambda each: (self._members[each[2]].end_of(each[0]) or _FOR_EVER, each[0].earned_at, each[1]))
         for lot, _, owner in lots:
             part = min(lot.remaining, missing)
             if part:

@@ -66,6 +66,7 @@ class Stage:
         self._lots: list[PaperLot] = []
         self.owed: dict[str, int] = dict.fromkeys(program.units, 0)
         self.lapse_at: dict[str, datetime] = {}
+        self._spans: dict[str, list[tuple[datetime, datetime]]] = {}
         self._funded: dict[CompiledRule, int] = {}
         self._vouchers = Vouchers(program, enrolled_at)
         self._segments = SegmentsOnPaper(program, enrolled_at, self._by_day)
@@ -169,9 +170,35 @@ class Stage:
         """Have lots of another, which last here as long as they did there, and pay what is owed."""
         self._lots += lots
         if lots and lapse_at is not None:
-            self.lapse_at[unit] = max(lapse_at, self.lapse_at.get(unit, lapse_at))
+            self._keep(unit, self._at, lapse_at)
         for lot in lots:
+            lot.came_at = self._at
             self._pay(lot)
+
+    def _keep(self, unit: str, since: datetime, lapse_at: datetime) -> None:
+        """Let points of a unit last until then, from an instant on."""
+        self.lapse_at[unit] = max(lapse_at, self.lapse_at.get(unit, lapse_at))
+        self._spans.setdefault(unit, []).append((since, lapse_at))
+
+    def _keep_alive(self, activity: Activity, at: datetime) -> None:
+        """Let points last after an activity; what ended only because nobody knew of it is there again."""
+        for unit in self._program.units:
+            if self._program.keeps_alive(unit, activity.type):
+                lapse_at = self._program.lapses_at(unit, activity.occurred_at)
+                assert lapse_at is not None
+                self._keep(unit, activity.occurred_at, lapse_at)
+                for lot in self._lots:
+                    if lot.rule.unit == unit and lot.expires_at is None and lot.expired and self._lasts(lot, at):
+                        lot.remaining, lot.expired = lot.remaining + lot.expired, 0
+                        self._pay(lot)
+
+    def _lasts(self, lot: PaperLot, at: datetime) -> bool:
+        """Say whether something kept a lot alive all the time from when it was earned, or came, up to an instant."""
+        first = reach = lot.came_at or lot.earned_at
+        for since, until in sorted(self._spans[lot.rule.unit]):
+            if (since < reach or since == first) and until > reach:
+                reach = until
+        return reach > at
 
     def absorb(self, other: Stage, at: datetime) -> None:
         """Count what another account has counted, and stand where the better of the two stood."""
@@ -299,6 +326,7 @@ class Stage:
         self._release(lambda lot: lot.awaits == EVENT + activity.type and self._is_awaited(lot, activity))
         for friend in self._sharing(activity):
             friend.release_share(activity, self._at)
+        self._keep_alive(activity, at)
         if activity.type == "referral" and self.referred_by is None:
             self.referred_by = others.get("referrer")
         self._qualify(activity, outcomes, posted)
@@ -309,11 +337,6 @@ class Stage:
         self._posted[activity.id] = posted
         self._segments.join(activity.type, activity.occurred_at)
         self._count(activity, seen)
-        for unit in self._program.units:
-            if self._program.keeps_alive(unit, activity.type):
-                lapse_at = self._program.lapses_at(unit, activity.occurred_at)
-                assert lapse_at is not None
-                self.lapse_at[unit] = max(lapse_at, self.lapse_at.get(unit, lapse_at))
 
     def _earn(self, outcome: RuleOutcome, posted: Posted, others: Mapping[str, str], seen: Seen) -> None:
         """Let a rule give what it computed: to another, towards a tier, or as points within the caps."""
@@ -719,11 +742,11 @@ class Stage:
         self._come_and_go(at)
 
     def _ends_waiting(self, lot: PaperLot) -> datetime:
-        return _FOR_EVER if lot.awaits == "date" else self._end_of(lot) or _FOR_EVER
+        return _FOR_EVER if lot.awaits == "date" else self.end_of(lot) or _FOR_EVER
 
-    def _end_of(self, lot: PaperLot) -> datetime | None:
-        lapse_at = self.lapse_at.get(lot.rule.unit)
-        return lot.expires_at if lapse_at is None else lapse_at
+    def end_of(self, lot: PaperLot) -> datetime | None:
+        """Return when a lot ends: by its own date, or by the member's inactivity."""
+        return lot.expires_at or self.lapse_at.get(lot.rule.unit)
 
     def _give_up(self, ended: Sequence[PaperLot]) -> None:
         """Let nothing be left of pending points, activity by activity, nor of what caps refused of the same awards."""
@@ -755,7 +778,7 @@ class Stage:
     def _come_and_go(self, at: datetime) -> None:
         self._release(lambda lot: lot.awaits == "date" and lot.available_at is not None and lot.available_at <= at)
         for lot in self._lots:
-            gone_at = self._end_of(lot)
+            gone_at = self.end_of(lot)
             if gone_at is not None and gone_at <= at:
                 lot.expired += lot.remaining
                 lot.remaining = 0

@@ -133,6 +133,8 @@ def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any
             yield _segments_changed(fact)
         elif isinstance(fact, f.PendingReleased) and not decided.again:
             yield _available(fact)
+        elif isinstance(fact, f.PointsRevived) and not decided.again:
+            yield _revived(fact)
         # What an activity keeps is said with the activity; what time keeps is said by itself.
         elif isinstance(fact, f.TierKept) and decided.message is None:
             yield _tier_kept(fact, zone)
@@ -516,6 +518,16 @@ def _hold_standing(name: str, decided: Decided) -> said.HoldStanding | None:
 def _expired(fact: f.LotsExpired, _decided: Decided) -> tuple[Any, dict[str, Any]]:
     lots = [_ExpiredLot(lot=lot_id(part.name), unit=fact.unit, amount=part.amount) for part in fact.parts]
     return said.PointsExpired, {"lots": lots}
+
+
+def _revived(fact: f.PointsRevived) -> tuple[Any, dict[str, Any]]:
+    return said.PointsRevived, {
+        "unit": fact.unit,
+        "amount": sum(part.amount for part in fact.parts),
+        "lots": _lots(fact.parts),
+        "activity": fact.activity,
+        "partner": fact.partner,
+    }
 
 
 def _converted(fact: f.PointsConverted, decided: Decided) -> tuple[Any, dict[str, Any]]:

@@ -41,6 +41,8 @@ class Deciding:
             return
         wallet = batch.loaded.wallets[step.key]
         due_until = self._entering.apply_due_of(batch, step, wallet)
+        if step.survivor is not None:
+            self._answered_by(batch, step, wallet, step.survivor)
         at = self._time_of(step, wallet, due_until)
         others: dict[str, Wallet] = {}
         if isinstance(step.asked, Report):
@@ -62,7 +64,7 @@ class Deciding:
             if step.concerned or step.shares:
                 self._share(batch, step, facts, others)
             if step.survivor is not None:
-                self._pass_on(batch, step, wallet, facts)
+                self._pass_on(batch, step, wallet, facts, step.survivor)
             # What came late may have ended before it was granted.
             if due_until is not None:
                 self._entering.apply_due(batch, wallet, due_until, done_until=due_until)
@@ -148,8 +150,8 @@ class Deciding:
             return {}
         found: dict[str, Wallet] = {}
         for role, member in others_of(roles, step.activity, wallet).items():
-            other = batch.loaded.wallets.get(WalletKey(wallet.program, member))
-            if other is not None and takes_part(wallet, other):
+            other = _answering(batch, WalletKey(wallet.program, member))
+            if other is not None and other is not wallet and takes_part(wallet, other):
                 self._entering.apply_due_of(batch, step, other)
                 found[role] = other
         return found
@@ -178,8 +180,13 @@ class Deciding:
             self._release_shares(batch, step, posted, decided)
         if isinstance(first, ActivityReturned) or (isinstance(first, PendingDecided) and not first.code):
             for program, member, journal in sorted(step.shares):
-                other = batch.loaded.wallets[WalletKey(program, member)]
+                other, heir = (
+                    batch.loaded.wallets[WalletKey(program, member)],
+                    step.heirs.get(WalletKey(program, member)),
+                )
                 self._entering.apply_due_of(batch, step, other)
+                if heir is not None:
+                    self._answered_by(batch, step, other, heir)
                 moment = self._entering.moment(batch, other, max(decided.journal.at, other.at), None)
                 if isinstance(first, ActivityReturned):
                     its = give_back_share(other, key.member, first, journal, moment)
@@ -188,6 +195,8 @@ class Deciding:
                     its = decide_share(other, key.member, step.asked, moment)
                 if its:
                     self._enter_share(batch, step, other, moment.at, its, decided)
+                    if heir is not None:
+                        self._pass_on(batch, step, other, its, heir)
 
     def _release_shares(self, batch: Batch, step: Step, posted: ActivityPosted, of: Decided) -> None:
         """Release what others have of the activity that this one names, where it is what that awaits."""
@@ -210,11 +219,16 @@ class Deciding:
         of.shared.append(batch.decided[-1])
         self._entering.apply_due_of(batch, step, other)
 
-    def _pass_on(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> None:
+    def _answered_by(self, batch: Batch, step: Step, wallet: Wallet, survivor: WalletKey) -> None:
+        """Let an account know who answers for it; what a return takes back may have ended there by now."""
+        wallet.survivor = survivor.member
+        self._entering.apply_due_of(batch, step, batch.loaded.wallets[survivor])
+
+    def _pass_on(
+        self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...], survivor_key: WalletKey
+    ) -> None:
         """Let what is left in an account that is a part of another go there, in journals of their own."""
-        assert step.survivor is not None  # the caller has looked
-        survivor = batch.loaded.wallets[step.survivor]
-        self._entering.apply_due_of(batch, step, survivor)
+        survivor = batch.loaded.wallets[survivor_key]
         at = max(wallet.at, survivor.at)
         wallets = (wallet, survivor)
         moments = [self._entering.moment(batch, each, at, None) for each in wallets]
@@ -222,6 +236,10 @@ class Deciding:
         for each, its in zip(wallets, halves, strict=True):
             if its:
                 self._entering.enter(batch, step, each, at, its, kind="merge")
+        # A later message of the batch may take back what went on just now.
+        if halves[1]:
+            made = [lot for name, lot in survivor.lots.items() if name.journal == survivor.version]
+            wallet.gone_on += [(survivor.member, lot) for lot in made]
 
     def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
         """Let the others of a household pay what the member cannot, where they can; say if they did."""
@@ -272,3 +290,11 @@ class Deciding:
                 decided.shared = [
                     Decided(None, shares[each], [], each[2]) for each in shares_named(decided.journal) if each in shares
                 ]
+
+
+def _answering(batch: Batch, key: WalletKey) -> Wallet | None:
+    """Return the wallet of a member, or of whoever answers for it."""
+    wallet = batch.loaded.wallets.get(key)
+    while wallet is not None and wallet.merged_into is not None:
+        wallet = batch.loaded.wallets.get(WalletKey(wallet.program, wallet.merged_into))
+    return wallet

@@ -36,6 +36,8 @@ class Step:
     concerned: set[WalletKey] = field(default_factory=set)
     """The wallets of those whom an activity may concern besides."""
     shares: set[tuple[str, str, int]] = field(default_factory=set)
+    heirs: dict[WalletKey, WalletKey] = field(default_factory=dict)
+    """Who answers for those of them that are parts of other accounts."""
 
 
 def decode(messages: Sequence[Incoming]) -> list[Step]:

@@ -117,6 +117,8 @@ class Entering:
         """Make the journal, move the wallet by its facts, and keep the balances as they stand then."""
         wallet.version += 1
         wallet.at = at
+        if wallet.late is not None:
+            wallet.late.note(facts, at, due_at or at)
         for fact in facts:
             wallet.apply(wallet.version, fact)
             batch.loaded.shared.apply(wallet.program, wallet.member, wallet.version, fact)

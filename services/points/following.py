@@ -52,6 +52,7 @@ class Following:
             or _follow_merged(loaded, step)
             or _follow_household(loaded, step)
             or _follow_shares(loaded, step)
+            or _follow_heirs(loaded, step)
             or self._moved_on(loaded, step)
         ]:
             loaded = await store.load(self._needed(steps, all_refusals=all_refusals))
@@ -135,6 +136,8 @@ class Following:
             return False
         wallet = loaded.wallets[step.key]
         found = {WalletKey(wallet.program, other) for other in others_of(roles, step.activity, wallet).values()}
+        # Who is a part of another account is concerned as that one.
+        found |= {survivor for key in found | step.concerned if (survivor := _survivor(loaded, key)) is not None}
         more = found - step.concerned
         step.concerned |= found
         return bool(more)
@@ -209,6 +212,17 @@ def _follow_shares(loaded: Loaded, step: Step) -> bool:
         return False
     before, step.shares = step.shares, {(step.key.program, share.member, share.journal) for share in posting.shares}
     return step.shares != before
+
+
+def _follow_heirs(loaded: Loaded, step: Step) -> bool:
+    """Name the accounts that answer for those in which others have a share; say if they were not named yet."""
+    before = dict(step.heirs)
+    for program, member, _ in step.shares:
+        key = WalletKey(program, member)
+        heir = _survivor(loaded, step.heirs.get(key, key)) or step.heirs.get(key)
+        if heir is not None:
+            step.heirs[key] = heir
+    return step.heirs != before
 
 
 def _pool_of(key: WalletKey, household: Household | None) -> tuple[WalletKey, ...]:

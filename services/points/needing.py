@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from laurel.calendars import local_date
 from laurel.contracts.activity import ReportedActivity
 from laurel.program.outcomes import runs_at
 from laurel.program.sharing import gift_counters
@@ -78,7 +79,7 @@ class Needing:
             if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
                 needs.persons.setdefault(step.key, set()).add(asked.person)
             self._need_due(needs, step.key, asked)
-            wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []))
+            wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []), *step.heirs.values())
             needs.whole.update(wholly)
             for other in (*step.others, *wholly):
                 needs.wallets.add(other)
@@ -129,6 +130,7 @@ class Needing:
         if activity.type != "return":
             needs.awaiting.add((*step.key, activity.type))
             self._need_more(needs, step.key, asked, activity)
+            self._need_late(needs, step.key, asked, activity)
 
     def _need_due(self, needs: Needs, key: WalletKey, asked: Asked) -> None:
         """Name up to when time takes its due; redemption does not say where a sandbox's clock stands."""
@@ -168,6 +170,17 @@ class Needing:
             )
             if lapses_at is not None and lapses_at <= asked.at:
                 needs.spending[*key, unit] = AMOUNT_MAX
+
+    def _need_late(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:
+        """Say that points may have ended since, which the activity would have kept alive: they end at midnights."""
+        until = asked.at if self._programs.runs_by_itself(key.program) else judged_by(asked, key.program).as_of
+        if until is None or activity.occurred_at >= until:
+            return
+        program = self._programs.in_force(key.program, activity.occurred_at, asked.versions.program)
+        if program is None or not any(program.keeps_alive(unit, activity.type) for unit in program.units):
+            return
+        if local_date(activity.occurred_at, program.zone) < local_date(until, program.zone):
+            needs.late[key] = min(activity.occurred_at, needs.late.get(key, activity.occurred_at))
 
     def _need_concerned(self, needs: Needs, step: Step) -> None:
         """Name the wallets of others whom an activity or its return concerns, and where they have a share."""

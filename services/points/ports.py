@@ -55,8 +55,9 @@ class Needs:
     `converting` are wallets whose points may become vouchers by `until`. `blocks` may be drawn from; `unfunded` are
     journals that may wait for one; `awaiting` names, by wallet, the types of activities that pending lots may have
     awaited; `journals` are needed as originals are, by wallet and number; `refilling` names, by program, the blocks
-    that are needed where something ends while it is pending. `all_refusals`: of windows that returns make room in, not
-    only the oldest refusals are needed that could take it up.
+    that are needed where something ends while it is pending. `late` says of wallets for which something is reported
+    late since when it has to be known what ended, and what kept points alive. `all_refusals`: of windows that returns
+    make room in, not only the oldest refusals are needed that could take it up.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -83,6 +84,7 @@ class Needs:
     awaiting: set[tuple[str, str, str]] = field(default_factory=set)
     journals: set[tuple[str, str, int]] = field(default_factory=set)
     refilling: dict[str, set[BlockName]] = field(default_factory=dict)
+    late: dict[WalletKey, datetime] = field(default_factory=dict)
     all_refusals: bool = False
 
 

@@ -14,11 +14,13 @@ import msgspec
 
 from laurel.program import CompiledProgram, ProgramDocument
 from laurel.program.converting import CompiledConversion
-from services.points.domain.facts import Household
+from services.points.domain.facts import Household, LotName
+from services.points.domain.joining import went_to
 from services.points.domain.partnering import Billing, State, Terms
 from services.points.domain.posting import entries
+from services.points.domain.reviving import ended_at
 from services.points.domain.shared import Shared
-from services.points.domain.state import Wallet
+from services.points.domain.state import Late, Lot, Wallet
 from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Paid, Payment, Relation, Turn, WalletKey
 
 
@@ -48,8 +50,38 @@ class MemoryLedger:
 
     async def load(self, needs: Needs) -> Loaded:
         for key in sorted(needs.wallets):
-            self.wallets.setdefault(key, Wallet(*key))
+            wallet = self.wallets.setdefault(key, Wallet(*key))
+            if wallet.merged_in is not None:
+                wallet.gone_on = self._gone_on(wallet)
+            wallet.late = self._late(wallet) if key in needs.late else None
         return Loaded(self.wallets, self.known, self.shared)
+
+    def _gone_on(self, wallet: Wallet) -> list[tuple[str, Lot]]:
+        """Return what became of a wallet's lots where it passed them on, and where that was passed on."""
+        found: dict[tuple[str, LotName], Lot] = {}
+        ahead = [(wallet, set(wallet.lots))]
+        while ahead:
+            here, names = ahead.pop()
+            passed_on = [
+                place
+                for journal in self.journals
+                if journal.wallet is here and journal.kind == "merge" and journal.number >= (here.merged_in or 0)
+                for place in went_to(journal.facts, names)
+            ]
+            for member, number in passed_on if here.merged_in is not None else ():
+                there = self.wallets[WalletKey(wallet.program, member)]
+                lots = {name: lot for name, lot in there.lots.items() if name.journal == number}
+                found |= {(member, name): lot for name, lot in lots.items()}
+                ahead.append((there, set(lots)))
+        return [(member, lot) for (member, _), lot in found.items() if (lot.partner, lot.activity) in wallet.postings]
+
+    def _late(self, wallet: Wallet) -> Late:
+        """Return all that ever ended, and all that ever kept points alive."""
+        late = Late()
+        for journal in self.journals:
+            if journal.wallet is wallet:
+                late.note(journal.facts, journal.at, ended_at(journal.kind, journal.at, journal.occurred_at))
+        return late
 
     async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
         found = {key: self.wallets[key].household for key in keys if key in self.wallets}

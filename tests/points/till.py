@@ -105,7 +105,7 @@ class Till:
         fields.setdefault("as_of", self.as_of)
         said = await self.send(report(self.program, self.member, activity, self.at, **fields))
         # What caps cut is said beside the answer, and what the activity led to, such as another tier, after it.
-        besides = ("points.capped.v1", "points.available.v1", "points.pending_decided.v1")
+        besides = ("points.capped.v1", "points.available.v1", "points.revived.v1", "points.pending_decided.v1")
         answers = [one for one in said if one["type"] not in besides and not one.get("share_of")]
         return next((one for one in reversed(answers) if "activity" in one), answers[-1])
 

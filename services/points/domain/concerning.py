@@ -64,7 +64,8 @@ def name_referrer(wallet: Wallet, activity: ReportedActivity, others: Mapping[st
     referrer = others.get("referrer")
     if activity.type != REFERRAL or wallet.referred_by is not None or referrer is None:
         return []
-    return [ReferrerNamed(referrer=referrer.member)]
+    # It may be a part of another account by now, which gets what there is, and become one of its own again.
+    return [ReferrerNamed(referrer=activity.referrer or referrer.member)]
 
 
 def shares_of(

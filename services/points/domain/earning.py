@@ -26,6 +26,7 @@ from services.points.domain.facts import (
     KeyTaken,
     LotsExpired,
     PendingReleased,
+    PointsRevived,
     RuleJudged,
 )
 from services.points.domain.funding import fund
@@ -34,6 +35,7 @@ from services.points.domain.limiting import people_counted
 from services.points.domain.moment import Moment
 from services.points.domain.partnering import state_at
 from services.points.domain.pending import release_by_event
+from services.points.domain.reviving import revive
 from services.points.domain.segmenting import joined
 from services.points.domain.shared import Credit, Shared, key_name
 from services.points.domain.state import Wallet
@@ -56,7 +58,9 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
     seen = seen_for(wallet, program, activity)
     others = moment.others
     of = (asked.partner, activity.of) if activity.of is not None else None
+    keeps = _active_until(program, activity)
     released = release_by_event(wallet, activity.type, of, moment.at, activity.id, asked.partner)
+    released += revive(wallet, activity, asked.partner, keeps, _owed_after(wallet, released), moment.at)
     outcomes, decision, counted = weigh(
         program, wallet, activity, asked.partner, moment.shared, seen, others, released=_summed_up(released)
     )
@@ -88,7 +92,7 @@ def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Mome
         occurred_at=activity.occurred_at,
         version=program.version,
         decision=tuple([decision[place] for place in outcomes.told] if is_brief else decision),
-        active_until=_active_until(program, activity),
+        active_until=keeps,
         member={name: wallet.attributes[name] for name in program.member_attributes if name in wallet.attributes},
         counted=counted,
         tier=seen.tier,
@@ -123,7 +127,7 @@ def weigh(
     """Return what each rule makes of an activity, what caps and limits leave of it, and the counters that it moves.
 
     `others` are those who are there besides the member, by their roles; `released` is what of each unit the activity
-    lets count that waited for it, which is outstanding before it earns.
+    lets count that waited for it, or had ended without it, which is outstanding before it earns.
     """
     member = (seen or seen_for(wallet, program, activity)).member
     basis = basis_of(activity, partner=partner)
@@ -228,8 +232,8 @@ def _summed_up(released: Sequence[AnyFact]) -> Mapping[str, int]:
     """Return how much more of each unit is outstanding once what is released counts, or has ended."""
     more: dict[str, int] = {}
     for fact in released:
-        if isinstance(fact, PendingReleased | LotsExpired):
-            sign = 1 if isinstance(fact, PendingReleased) else -1
+        if isinstance(fact, PendingReleased | PointsRevived | LotsExpired):
+            sign = -1 if isinstance(fact, LotsExpired) else 1
             more[fact.unit] = more.get(fact.unit, 0) + sign * sum(part.amount for part in fact.parts)
     return more
 

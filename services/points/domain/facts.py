@@ -372,8 +372,9 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     """A return took back what `rule` had granted in the original (S10).
 
     `amount` = pending + taken + expired + owed: parts of pending lots, parts taken from others, what had expired
-    already and is not asked for, and what the member now owes. `origin` is the lot of the original; where refills have
-    made further lots of it, `excused` says of which lots the expired part is.
+    already, here or in an account to which the lots had gone on, and is not asked for, and what the member now owes.
+    `origin` is the lot of the original; where refills have made further lots of it, `excused` says of which lots the
+    expired part is. `there` is the part of it that had expired in lots of the account that this one is a part of.
     """
 
     unit: str
@@ -386,6 +387,7 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     origin: LotName | None = None
     excused: tuple[LotPart, ...] = ()
     pending: tuple[LotPart, ...] = ()
+    there: tuple[LotPart, ...] = ()
 
 
 class BonusTakenBack(Fact, frozen=True, tag=True):
@@ -503,6 +505,15 @@ class LotsExpired(Fact, frozen=True, tag=True):
     def amount(self) -> int:
         """Return the sum of the parts."""
         return sum(part.amount for part in self.parts)
+
+
+class PointsRevived(Fact, frozen=True, tag=True):
+    """Points that had ended by inactivity are good again: the activity had kept them alive, and was reported late."""
+
+    unit: str
+    parts: tuple[LotPart, ...]
+    activity: str
+    partner: str
 
 
 class PointsConverted(Fact, frozen=True, tag=True):
@@ -644,6 +655,7 @@ AnyFact = (
     | PointsCaptured
     | PointsReleased
     | LotsExpired
+    | PointsRevived
     | PointsRestored
     | LotRenewed
     | PointsConverted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.points.domain.fact import Counted, Fact
+from services.points.domain.fact import Counted, Fact, LotPart
 
 
 class MemberMerged(Fact, frozen=True, tag=True):
@@ -18,20 +18,28 @@ class MemberMerged(Fact, frozen=True, tag=True):
 
 
 class MemberAbsorbed(Fact, frozen=True, tag=True):
-    """Another account became a part of this one; `counted` is what it had counted in windows, or counts no more."""
+    """Another account became a part of this one; `counted` is what it had counted in windows, or counts no more.
+
+    `excused` is what had expired here of lots that it brought, and a return there did not ask for.
+    """
 
     merge: str
     member: str
     journal: int
     counted: tuple[Counted, ...] = ()
+    excused: tuple[LotPart, ...] = ()
 
 
 class MemberUnmerged(Fact, frozen=True, tag=True):
-    """The account is one of its own again; what is left of what it brought follows."""
+    """The account is one of its own again; what is left of what it brought follows, and `expired` is what ended of it.
+
+    No return asks for that.
+    """
 
     merge: str
     into: str
     journal: int
+    expired: tuple[LotPart, ...] = ()
 
 
 class MemberParted(Fact, frozen=True, tag=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from laurel.program import CompiledProgram
@@ -17,6 +17,7 @@ from services.points.domain.facts import (
     BonusTakenBack,
     Counted,
     DebtPaid,
+    LotName,
     LotPart,
     MemberAbsorbed,
     MemberMerged,
@@ -29,9 +30,10 @@ from services.points.domain.facts import (
 )
 from services.points.domain.granting import owes, takes
 from services.points.domain.moment import Moment
+from services.points.domain.releasing import first
 from services.points.domain.state import Lot, Wallet
 from services.points.domain.tiering import ANY_VERSION, climber_of
-from services.points.domain.transferring import LOTS_MAX, Halves, inactive, pay_with, received_lots
+from services.points.domain.transferring import LOTS_MAX, Halves, inactive, kind_of, pay_with, received_lots
 
 _Own = tuple[str, str, str]
 """Partner, activity and rule: what a return takes back first."""
@@ -89,13 +91,14 @@ def pass_on(
     }
     # A bonus lies with another activity than comes back.
     first |= {(fact.partner, fact.activity, fact.rule) for fact in facts if isinstance(fact, BonusTakenBack)}
+    excused = tuple(part for fact in facts if isinstance(fact, PointsClawedBack) for part in fact.there)
     left, arrived = _move(leaving, staying, cause, moments, first)
-    if not (left or counted or tiers):
+    if not (left or counted or tiers or excused):
         return ((), ())
     return (
         (MemberMerged(merge=cause, into=staying.member, journal=moments[1].journal), *left),
         (
-            MemberAbsorbed(merge=cause, member=leaving.member, journal=moments[0].journal, counted=counted),
+            MemberAbsorbed(cause, leaving.member, moments[0].journal, counted, excused),
             *arrived,
             *tiers,
         ),
@@ -115,20 +118,27 @@ def unmerge(wallets: Sequence[Wallet], asked: Unmerge, moments: Sequence[Moment]
     if program is not None and program.tiers is not None and coming.tiers is not None:
         climber = climber_of(staying, program.tiers, moments[1].journal)
         tiers = part(climber, joined_counts(coming.tiers, climber.enrolled, sign=-1), moments[1].at)
-    brought = [
-        lot
-        for lot in sorted(staying.lots.values(), key=Lot.order)
-        if lot.free > 0 and lot.name.journal in coming.passed_on
-    ]
-    left, arrived = _move_lots(staying, coming, brought, asked.merge, (moments[1], moments[0]))
+    brought = [lot for lot in sorted(staying.lots.values(), key=Lot.order) if lot.name.journal in coming.passed_on]
+    homes = _homes(coming, brought)
+    left, arrived = _move_home(staying, coming, brought, homes, asked.merge, moments)
+    expired = tuple(LotPart(homes[lot.name][0].name, lot.expired) for lot in brought if lot.expired > 0)
     return (
-        (MemberUnmerged(merge=asked.merge, into=staying.member, journal=moments[1].journal), *arrived),
+        (MemberUnmerged(asked.merge, staying.member, moments[1].journal, expired), *arrived),
         (
             MemberParted(merge=asked.merge, member=coming.member, journal=moments[0].journal, counted=counted),
             *left,
             *tiers,
         ),
     )
+
+
+def went_to(facts: Iterable[AnyFact], names: Collection[LotName]) -> set[tuple[str, int]]:
+    """Return to whom, and into which journal there, any of these lots went on."""
+    return {
+        (fact.member, fact.journal)
+        for fact in facts
+        if isinstance(fact, PointsSent) and any(part.name in names for part in fact.parts)
+    }
 
 
 def _refusal(leaving: Wallet, staying: Wallet) -> tuple[str, str]:
@@ -179,6 +189,43 @@ def _move_lots(
     return left, [*arrived, *made, *pay_with(staying, made, moments[1].journal)]
 
 
+def _homes(coming: Wallet, brought: Iterable[Lot]) -> dict[LotName, list[LotPart]]:
+    """Return of which parts of the account's own lots each was made that it brought."""
+    homes: dict[LotName, list[LotPart]] = {}
+    for lot in brought:
+        kind = (*kind_of(lot), lot.activity)
+        parts = coming.passed_on[lot.name.journal]
+        own = [(part, coming.lots[part.name]) for part in parts]
+        homes[lot.name] = [part for part, each in own if (*kind_of(each), each.activity) == kind]
+    return homes
+
+
+def _move_home(
+    staying: Wallet,
+    coming: Wallet,
+    brought: Sequence[Lot],
+    homes: Mapping[LotName, list[LotPart]],
+    cause: str,
+    moments: Sequence[Moment],
+) -> tuple[list[AnyFact], list[AnyFact]]:
+    """Let what is left go back to the very lots it came from, so that a return finds it there as if it never left."""
+    left: list[AnyFact] = []
+    arrived: list[AnyFact] = []
+    free = [lot for lot in brought if lot.free > 0]
+    for unit in _units(free):
+        lots = [lot for lot in free if lot.unit == unit]
+        taken = tuple(LotPart(lot.name, lot.free) for lot in lots)
+        parts = tuple(part for lot in lots for part in first(homes[lot.name], lot.free))
+        amount = sum(part.amount for part in taken)
+        left.append(_sent(coming, unit, amount, taken, cause, moments[0].journal))
+        until = staying.balance(unit).active_until
+        arrived.append(_received(staying, unit, amount, cause, moments[1].journal, until, parts=parts))
+        debt = first(parts, coming.balance(unit).owed)
+        if debt:
+            arrived.append(DebtPaid(unit=unit, parts=debt))
+    return left, arrived
+
+
 def _units(lots: Iterable[Lot]) -> list[str]:
     return list(dict.fromkeys(lot.unit for lot in lots))
 
@@ -201,11 +248,18 @@ def _sent(
 
 
 def _received(
-    of: Wallet, unit: str, amount: int, cause: str, journal: int, until: datetime | None, owed: int = 0
+    of: Wallet,
+    unit: str,
+    amount: int,
+    cause: str,
+    journal: int,
+    until: datetime | None,
+    owed: int = 0,
+    parts: tuple[LotPart, ...] = (),
 ) -> PointsReceived:
     return PointsReceived(
         transfer=cause, unit=unit, amount=amount, program=of.program, member=of.member, journal=journal,
-        active_until=until, owed=owed,
+        active_until=until, owed=owed, parts=parts,
     )  # fmt: skip
 
 

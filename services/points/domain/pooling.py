@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
@@ -25,6 +27,7 @@ from services.points.domain.state import Wallet
 from services.points.domain.transferring import Halves, pay_with, received_lots
 
 Short = HoldRefused | TransferRefused
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def set_household(wallets: Sequence[Wallet], asked: SetHousehold, _moments: Sequence[Moment]) -> Halves:
@@ -84,20 +87,20 @@ def with_pool(short: Short, pool: Sequence[Wallet]) -> Short | None:
 
 
 def drawn(pool: Sequence[Wallet], unit: str, amount: int) -> list[tuple[Wallet, tuple[LotPart, ...]]]:
-    """Return whose lots pay an amount: those that are spent first, whoever has them."""
+    """Return whose lots pay an amount: those that end first, whoever has them, by whatever they end (S5)."""
     owners = [
-        (lot.order(), place, lot)
+        (wallet.end_of(lot) or NEVER, lot.earned_at, place, lot)
         for place, wallet in enumerate(pool)
         if wallet.status == "active"
         for lot in wallet.spendable(unit)
     ]
-    owners.sort(key=lambda each: (each[0][:3], each[1], each[0][3]))
-    parts, missing = cover([lot for _, _, lot in owners], amount)
+    owners.sort(key=lambda each: (*each[:3], each[3].name))
+    parts, missing = cover([lot for *_, lot in owners], amount)
     if missing:
         message = f"{missing} of {amount} {unit} are in no loaded lot of a household"
         raise AssertionError(message)
     paying: dict[int, list[LotPart]] = {}
-    for (_, place, _), part in zip(owners, parts, strict=False):
+    for (_, _, place, _), part in zip(owners, parts, strict=False):
         paying.setdefault(place, []).append(part)
     return [(pool[place], tuple(parts)) for place, parts in paying.items()]
 

@@ -97,6 +97,10 @@ def _expired(fact: f.LotsExpired) -> list[Entry]:
     return _move(fact.unit, "available", "expired", fact.amount)
 
 
+def _revived(fact: f.PointsRevived) -> list[Entry]:
+    return _move(fact.unit, "expired", "available", _sum(fact.parts))
+
+
 def _restored(fact: f.PointsRestored) -> list[Entry]:
     return _move(fact.unit, "redeemed", "available", _sum(fact.parts))
 
@@ -139,7 +143,10 @@ def _sent(fact: f.PointsSent) -> list[Entry]:
 
 
 def _received(fact: f.PointsReceived) -> list[Entry]:
-    return _move(fact.unit, "owed", TRANSFERRED, fact.owed)
+    return [
+        *_move(fact.unit, "owed", TRANSFERRED, fact.owed),
+        *_move(fact.unit, TRANSFERRED, "available", _sum(fact.parts)),
+    ]
 
 
 def _received_lot(fact: f.LotReceived) -> list[Entry]:
@@ -160,6 +167,7 @@ _POST: dict[type, Callable[[Any], list[Entry]]] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.PointsRevived: _revived,
     f.PointsRestored: _restored,
     f.LotRenewed: _renewed,
     f.PointsConverted: _converted,

@@ -219,7 +219,8 @@ def _judge(
 
 
 def _is_theirs(original: ReportedActivity, activity: ReportedActivity, wallet: Wallet) -> bool:
-    return may_take_back(original, activity, wallet.member) or activity.member == wallet.merged_into
+    answering = {wallet.merged_into, wallet.survivor} - {None}
+    return may_take_back(original, activity, wallet.member) or activity.member in answering
 
 
 def _refusal(asked: Report, activity: ReportedActivity, code: str, detail: str) -> ActivityRefused:
@@ -251,18 +252,22 @@ def _claw_back(
 ) -> list[PointsClawedBack]:
     """Lay what goes back over lots: the component's own, then others in spending order; the rest is owed.
 
-    What of the own lots has expired is not asked for. Points in an open hold are not touched (S11). `used` is what is
-    taken of each lot already.
+    What of the own lots has expired is not asked for, also where they had gone on to another account. What is left of
+    them there is owed here, and paid from them first when that is passed on. Points in an open hold are not touched
+    (S11). `used` is what is taken of each lot already.
     """
     out = []
     for judged in back:
         own = _own(wallet, of, judged.rule)
         waiting, missing = _take_pending(own, judged.amount)
         taken, missing = _take(own, missing, used)
-        excused = _excuse(own, missing)
-        expired = sum(part.amount for part in excused)
+        gone_on = [each for each in wallet.gone_on if _is_of(each[1], of, judged.rule)]
+        # What is left of them is owed here, and paid from them there.
+        left = min(sum(lot.free for _, lot in gone_on), missing)
+        excused, there = _excuse(own, missing - left, gone_on, wallet.survivor)
+        expired = sum(part.amount for part in (*excused, *there))
         others = [lot for lot in wallet.spendable(judged.unit) if lot not in own]
-        more, owed = _take(others, missing - expired, used)
+        more, owed = _take(others, missing - left - expired, used)
         out.append(
             PointsClawedBack(
                 unit=judged.unit,
@@ -271,10 +276,11 @@ def _claw_back(
                 amount=judged.amount,
                 taken=(*taken, *more),
                 expired=expired,
-                owed=owed,
+                owed=owed + left,
                 origin=own[0].name,
                 excused=tuple(excused) if len(own) > 1 else (),
                 pending=waiting,
+                there=there,
             )
         )
     return out
@@ -282,8 +288,11 @@ def _claw_back(
 
 def _own(wallet: Wallet, of: tuple[str, str], rule: str) -> list[Lot]:
     """Return the lots of one component: that of the activity, then those that refills made, in order of posting."""
-    lots = [lot for lot in wallet.lots.values() if lot.rule == rule and (lot.partner, lot.activity) == of]
-    return sorted(lots, key=lambda lot: lot.name)
+    return sorted((lot for lot in wallet.lots.values() if _is_of(lot, of, rule)), key=lambda lot: lot.name)
+
+
+def _is_of(lot: Lot, of: tuple[str, str], rule: str) -> bool:
+    return lot.rule == rule and (lot.partner, lot.activity) == of
 
 
 def _take_pending(own: Iterable[Lot], missing: int) -> tuple[tuple[LotPart, ...], int]:
@@ -297,14 +306,30 @@ def _take_pending(own: Iterable[Lot], missing: int) -> tuple[tuple[LotPart, ...]
     return tuple(parts), missing
 
 
-def _excuse(own: Iterable[Lot], missing: int) -> list[LotPart]:
-    parts = []
-    for lot in own:
+def _excuse(
+    own: Sequence[Lot], missing: int, gone_on: Iterable[tuple[str, Lot]], survivor: str | None
+) -> tuple[list[LotPart], tuple[LotPart, ...]]:
+    """Say of which lots the part is that had expired: the own ones, and those that the survivor has of them.
+
+    What expired in accounts between the two is said of the first of the own, from which it came.
+    """
+    gone_on = tuple(gone_on)
+    left = min(missing, sum(lot.expired for lot in own) + sum(lot.expired for _, lot in gone_on))
+    here, left = _expired_of(own, left)
+    there, left = _expired_of([lot for member, lot in gone_on if member == survivor], left)
+    if left > 0:
+        here[own[0].name] = here.get(own[0].name, 0) + left
+    return [LotPart(*part) for part in here.items()], tuple(LotPart(*part) for part in there.items())
+
+
+def _expired_of(lots: Iterable[Lot], missing: int) -> tuple[dict[LotName, int], int]:
+    parts: dict[LotName, int] = {}
+    for lot in lots:
         part = min(lot.expired, missing)
         if part > 0:
-            parts.append(LotPart(lot.name, part))
+            parts[lot.name] = part
             missing -= part
-    return parts
+    return parts, missing
 
 
 def _owed(wallet: Wallet, clawbacks: Iterable[PointsClawedBack]) -> dict[str, int]:

@@ -38,6 +38,7 @@ class PointsSent(Fact, frozen=True, tag=True):
 class PointsReceived(Fact, frozen=True, tag=True):
     """Points came from another wallet, whose journal of it is `journal`; they lie in the lots that follow.
 
+    What an account gets back that became one of its own again is in `parts` of the lots that it had brought.
     `left` of `out_of` is what it gave for them, where it counts another unit. `active_until` keeps points that end by
     inactivity at least as long as they were good there.
     """
@@ -53,6 +54,7 @@ class PointsReceived(Fact, frozen=True, tag=True):
     out_of: str = ""
     left: int = 0
     owed: int = 0
+    parts: tuple[LotPart, ...] = ()
 
 
 class LotReceived(Fact, frozen=True, tag=True):

@@ -6,7 +6,7 @@ which). Folding all facts of a member over an empty wallet gives every total aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -56,7 +56,8 @@ class Balance:
 class Lot:
     """Points of one grant that share funder, dates and fate. `remaining` includes `held`.
 
-    `expired` counts the points that expired and that no return has excused since: a return does not ask for them.
+    `expired` counts the points that expired and that no return has excused since: a return does not ask for them. Where
+    one excused what had expired on the way to the account that answers now, it is below nothing.
     `pending` are points that do not count yet: the lot `awaits` something, or its block does not cover it.
     """
 
@@ -256,6 +257,35 @@ class Posting:
             self.clawed_back[judged.rule] = self.clawed_back.get(judged.rule, 0) + judged.amount
 
 
+class Lapse(NamedTuple):
+    """What of a unit ended at an instant."""
+
+    at: datetime
+    unit: str
+    parts: tuple[LotPart, ...]
+
+
+@dataclass(slots=True)
+class Late:
+    """What an activity that is reported late may have to do with: what ended since it happened, and what kept points
+    alive, by unit from when until when.
+    """
+
+    lapses: list[Lapse] = field(default_factory=list)
+    kept: dict[str, list[tuple[datetime, datetime]]] = field(default_factory=dict)
+
+    def note(self, facts: Iterable[AnyFact], at: datetime, ended_at: datetime) -> None:
+        """Take what facts of a journal of `at` say of that; what ended did so at `ended_at`."""
+        for fact in facts:
+            if isinstance(fact, f.LotsExpired):
+                self.lapses.append(Lapse(ended_at, fact.unit, fact.parts))
+            elif isinstance(fact, f.ActivityPosted):
+                for unit, until in fact.active_until.items():
+                    self.kept.setdefault(unit, []).append((fact.occurred_at, until))
+            elif isinstance(fact, f.PointsReceived) and fact.active_until is not None:
+                self.kept.setdefault(fact.unit, []).append((at, fact.active_until))
+
+
 @dataclass(slots=True)
 class Wallet:
     """One member's wallet in one program."""
@@ -302,13 +332,21 @@ class Wallet:
     segments: SegmentBook = field(default_factory=SegmentBook)
     merged_into: str | None = None
     """Of which other account this one is a part; what comes to it goes there."""
+    survivor: str | None = None
+    """Who answers for all of that in the end, as far as messages in hand are concerned."""
     merged_in: int | None = None
     """The journal by which it became that."""
     household: f.Household | None = None
     unread: set[CounterKey] = field(default_factory=set)
     """The windows of which the oldest refusals were read, and there are more."""
-    passed_on: set[int] = field(default_factory=set)
-    """The journals of the other account by which it took over what was here."""
+    late: Late | None = None
+    """What is known for activities at hand that are reported late; None where there are none, or nothing ended."""
+    passed_on: dict[int, tuple[LotPart, ...]] = field(default_factory=dict)
+    """What was taken over of what was here, by the journals of the other account by which it did that."""
+    gone_on: list[tuple[str, Lot]] = field(default_factory=list)
+    """What became of the lots of the activities at hand in the accounts of which this one is a part, one after another:
+    whose they are, and the lots.
+    """
 
     @property
     def exists(self) -> bool:
@@ -500,6 +538,13 @@ def _received_lot(wallet: Wallet, journal: int, fact: f.LotReceived) -> None:
 
 def _received(wallet: Wallet, _journal: int, fact: f.PointsReceived) -> None:
     _count(wallet, fact.counted)
+    if fact.parts:
+        amount = _take(wallet, fact.parts, remaining=1)
+        balance = wallet.moving(fact.unit)
+        balance.available += amount
+        balance.adjusted += amount
+        for part in fact.parts:
+            balance.ends_with(wallet.lots[part.name].expires_at, part.amount)
     if fact.owed:
         balance = wallet.moving(fact.unit)
         balance.owed += fact.owed
@@ -518,7 +563,7 @@ def _sent(wallet: Wallet, _journal: int, fact: f.PointsSent) -> None:
     balance.owed -= fact.owed
     balance.adjusted += fact.owed - amount
     if wallet.merged_into is not None:
-        wallet.passed_on.add(fact.journal)
+        wallet.passed_on[fact.journal] = (*wallet.passed_on.get(fact.journal, ()), *fact.parts)
 
 
 def _merged(wallet: Wallet, journal: int, fact: f.MemberMerged) -> None:
@@ -529,9 +574,12 @@ def _merged(wallet: Wallet, journal: int, fact: f.MemberMerged) -> None:
         wallet.merged_in = journal
 
 
-def _unmerged(wallet: Wallet, _journal: int, _fact: f.MemberUnmerged) -> None:
+def _unmerged(wallet: Wallet, _journal: int, fact: f.MemberUnmerged) -> None:
     wallet.status, wallet.merged_into, wallet.merged_in = "active", None, None
+    wallet.survivor, wallet.gone_on = None, []
     wallet.passed_on.clear()
+    for part in fact.expired:
+        wallet.lots[part.name].expired += part.amount
 
 
 def _household_changed(wallet: Wallet, _journal: int, fact: f.HouseholdChanged) -> None:
@@ -540,6 +588,9 @@ def _household_changed(wallet: Wallet, _journal: int, fact: f.HouseholdChanged) 
 
 def _absorbed(wallet: Wallet, _journal: int, fact: f.MemberAbsorbed | f.MemberParted) -> None:
     _count(wallet, fact.counted)
+    if type(fact) is f.MemberAbsorbed:
+        for part in fact.excused:
+            wallet.lots[part.name].expired -= part.amount
     for moved in fact.counted:
         counter = wallet.counters[CounterKey(moved.counter, moved.start)]
         if moved.given and counter.given_in <= 0:
@@ -689,7 +740,7 @@ def _clawed_back(wallet: Wallet, _journal: int, fact: f.PointsClawedBack) -> Non
     for part in fact.excused:
         wallet.lots[part.name].expired -= part.amount
     if fact.expired and fact.origin is not None and not fact.excused:
-        wallet.lots[fact.origin].expired -= fact.expired
+        wallet.lots[fact.origin].expired -= fact.expired - sum(part.amount for part in fact.there)
 
 
 def _bonus_taken_back(wallet: Wallet, _journal: int, fact: f.BonusTakenBack) -> None:
@@ -773,6 +824,15 @@ def _expired(wallet: Wallet, _journal: int, fact: f.LotsExpired) -> None:
     balance.expired += amount
 
 
+def _revived(wallet: Wallet, _journal: int, fact: f.PointsRevived) -> None:
+    amount = _take(wallet, fact.parts, remaining=1)
+    for part in fact.parts:
+        wallet.lots[part.name].expired -= part.amount
+    balance = wallet.moving(fact.unit)
+    balance.available += amount
+    balance.expired -= amount
+
+
 def _converted(wallet: Wallet, _journal: int, fact: f.PointsConverted) -> None:
     amount = _take(wallet, fact.parts, remaining=-1)
     balance = wallet.moving(fact.unit)
@@ -832,6 +892,7 @@ _APPLY: dict[type, Callable[[Wallet, int, Any], None]] = {
     f.PointsCaptured: _captured,
     f.PointsReleased: _released,
     f.LotsExpired: _expired,
+    f.PointsRevived: _revived,
     f.PointsRestored: _restored,
     f.LotRenewed: _renewed,
     f.PointsConverted: _converted,

@@ -83,12 +83,9 @@ def received_lots(giver: Wallet, parts: Iterable[LotPart], transfer: str | None)
     sums: dict[tuple[object, ...], tuple[Lot, int]] = {}
     for part in parts:
         lot = giver.lots[part.name]
-        alike = (
-            lot.unit, lot.rule, lot.partner, lot.earned_at, lot.available_at, lot.expires_at, lot.funder, lot.version,
-            None if transfer is not None else lot.activity,
-        )  # fmt: skip
-        before = sums.get(alike)
-        sums[alike] = (lot, part.amount + (before[1] if before is not None else 0))
+        kind = (*kind_of(lot), None if transfer is not None else lot.activity)
+        before = sums.get(kind)
+        sums[kind] = (lot, part.amount + (before[1] if before is not None else 0))
     return [
         LotReceived(
             lot=number,
@@ -105,6 +102,13 @@ def received_lots(giver: Wallet, parts: Iterable[LotPart], transfer: str | None)
         )
         for number, (lot, amount) in enumerate(sums.values(), 1)
     ]
+
+
+def kind_of(lot: Lot) -> tuple[object, ...]:
+    """Return all that a lot keeps wherever it goes."""
+    return (
+        lot.unit, lot.rule, lot.partner, lot.earned_at, lot.available_at, lot.expires_at, lot.funder, lot.version,
+    )  # fmt: skip
 
 
 def pay_with(receiver: Wallet, lots: Iterable[LotReceived], journal: int) -> list[DebtPaid]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
-from services.points.domain.facts import MemberMerged, PointsSent, decode_facts
+from services.points.domain.facts import LotName, MemberMerged, PointsSent, decode_facts
+from services.points.domain.joining import went_to
 from services.points.domain.state import Counter, CounterKey, Wallet
 from services.points.ports import Needs, WalletKey
 from services.points.store.pending import LOT
@@ -41,6 +42,24 @@ _PASSED_ON = """
         where program = k.program and member = k.member and journal >= k.journal and kind = 'merge'
         order by journal offset 0) j"""
 
+_WENT_ON = """
+    select j.*
+    from unnest($1::text[], $2::text[]) as k (program, member)
+    cross join lateral (
+        select merged_in from wallets
+        where program = k.program and member = k.member and merged_in is not null offset 0) w
+    cross join lateral (
+        select program, member, facts from journals
+        where program = k.program and member = k.member and journal >= w.merged_in and kind = 'merge'
+        order by journal offset 0) j"""
+
+_LOTS_OF = f"""
+    select {LOT}
+    from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, member, journal)
+    cross join lateral (
+        select * from lots where program = k.program and member = k.member and journal = k.journal offset 0) l"""
+
+_Place = tuple[str, str, int]
 _Rows = Sequence[Sequence[Any]]
 
 
@@ -58,7 +77,8 @@ async def read_whole(
         key = CounterKey(counter, start)
         wallets[WalletKey(program, member)].counters[key] = Counter(counter, start, end, unit, counted, bound, given_in)
     await _read_passed_on(connection, [wallets[key] for key in keys])
-    return [(await connection.fetch(_LOTS, *columns), await connection.fetch(_HOLDS, *columns))]
+    lots = [*await connection.fetch(_LOTS, *columns), *await _read_brought(connection, wallets)]
+    return [(lots, await connection.fetch(_HOLDS, *columns))]
 
 
 async def _read_passed_on(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
@@ -75,4 +95,50 @@ async def _read_passed_on(connection: asyncpg.Connection[Any], wallets: Sequence
                     wallet.passed_on.clear()
                 into[member] = fact.into
             elif isinstance(fact, PointsSent):
-                wallet.passed_on.add(fact.journal)
+                wallet.passed_on[fact.journal] = (*wallet.passed_on.get(fact.journal, ()), *fact.parts)
+
+
+async def _read_brought(connection: asyncpg.Connection[Any], wallets: Mapping[WalletKey, Wallet]) -> _Rows:
+    """Read the lots that accounts brought to those that they are parts of: as they are here, and what is there."""
+    places: set[_Place] = set()
+    for key, wallet in wallets.items():
+        there = WalletKey(wallet.program, wallet.merged_into or "")
+        if wallet.passed_on and there in wallets:
+            places |= {(*key, part.name.journal) for parts in wallet.passed_on.values() for part in parts}
+            places |= {(*there, journal) for journal in wallet.passed_on}
+    return await connection.fetch(_LOTS_OF, *map(list, zip(*sorted(places), strict=True))) if places else []
+
+
+async def read_gone_on(
+    connection: asyncpg.Connection[Any], wallets: Mapping[WalletKey, Wallet]
+) -> dict[WalletKey, list[Sequence[Any]]]:
+    """Return, of wallets that are parts of others, what became of the lots of their activities at hand: rows of lots.
+
+    Account after account is gone through, as each passed on what it had, and what came to it later.
+    """
+    gone_on: dict[WalletKey, list[Sequence[Any]]] = {}
+    for key, wallet in wallets.items():
+        if wallet.merged_in is not None and wallet.postings:
+            names = {name for name, lot in wallet.lots.items() if (lot.partner, lot.activity) in wallet.postings}
+            gone_on[key] = await _follow(connection, key, names, wallet.postings)
+    return gone_on
+
+
+async def _follow(
+    connection: asyncpg.Connection[Any], key: WalletKey, names: set[LotName], of: Container[tuple[str, str]]
+) -> list[Sequence[Any]]:
+    found: dict[tuple[str, LotName], Sequence[Any]] = {}
+    ahead = {key.member: names}
+    while ahead:
+        columns = [[key.program] * len(ahead), sorted(ahead)]
+        places: set[_Place] = set()
+        for program, member, facts in await connection.fetch(_WENT_ON, *columns):
+            places |= {(program, *place) for place in went_to(decode_facts(facts), ahead[member])}
+        ahead = {}
+        rows = await connection.fetch(_LOTS_OF, *map(list, zip(*sorted(places), strict=True))) if places else []
+        for row in rows:
+            name = LotName(row["journal"], row["lot"])
+            if (row["partner"], row["activity"]) in of and (row["member"], name) not in found:
+                found[row["member"], name] = row
+                ahead.setdefault(row["member"], set()).add(name)
+    return list(found.values())

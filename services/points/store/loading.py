@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -33,10 +33,11 @@ from services.points.store.blocks import lock_blocks, read_queue
 from services.points.store.budgeting import lock_budgets
 from services.points.store.counting import read_counters, read_refusals
 from services.points.store.crediting import lock_keys
-from services.points.store.joining import read_whole
+from services.points.store.joining import read_gone_on, read_whole
 from services.points.store.limiting import lock_people
 from services.points.store.pending import LOT, awaiting_lots, due_lots, ended_lots
 from services.points.store.pooling import decode_household
+from services.points.store.reviving import read_late
 from services.points.store.segmenting import read_segments
 from services.points.store.tiering import read_tiers
 
@@ -170,6 +171,9 @@ async def load(connection: asyncpg.Connection[Any], needs: Needs) -> Loaded:
     for lots, holds in await read_whole(connection, needs, wallets):
         _add_lots(wallets, lots)
         await _add_holds(connection, wallets, holds)
+    _add_gone_on(wallets, await read_gone_on(connection, wallets))
+    if needs.late:
+        _add_lots(wallets, await read_late(connection, needs, wallets))
     if needs.awaiting:
         _add_lots(wallets, await awaiting_lots(connection, needs, wallets))
     await read_queue(connection, needs, wallets)
@@ -457,29 +461,41 @@ def _times_out(wallet: Wallet, until: datetime) -> bool:
     return wallet.hold_expires_at is not None and wallet.hold_expires_at <= until
 
 
+def _add_gone_on(wallets: dict[WalletKey, Wallet], gone_on: Mapping[WalletKey, Sequence[Sequence[Any]]]) -> None:
+    """Let wallets know what became of their lots; where that lies in one that is locked, it is that one's lot."""
+    for key, rows in gone_on.items():
+        _add_lots(wallets, [row for row in rows if WalletKey(row[0], row[1]) in wallets])
+        for row in rows:
+            name, there = LotName(row[2], row[3]), wallets.get(WalletKey(row[0], row[1]))
+            wallets[key].gone_on.append((row[1], _lot(name, row) if there is None else there.lots[name]))
+
+
 def _add_lots(wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]) -> None:
     for row in rows:
-        program, member, journal, lot, unit, rule, activity, partner, granted, remaining, held, expired = row[:12]
-        earned_at, available_at, expires_at, funder, version, pending, awaits, unfunded = row[12:]
-        name = LotName(journal, lot)
-        lots = wallets[WalletKey(program, member)].lots
+        lots, name = wallets[WalletKey(row[0], row[1])].lots, LotName(row[2], row[3])
         if name not in lots:
-            lots[name] = Lot(
-                name,
-                unit,
-                rule,
-                activity,
-                partner,
-                granted,
-                remaining,
-                held,
-                earned_at,
-                available_at,
-                expires_at,
-                funder,
-                version,
-                expired,
-                pending,
-                awaits,
-                unfunded,
-            )
+            lots[name] = _lot(name, row)
+
+
+def _lot(name: LotName, row: Sequence[Any]) -> Lot:
+    unit, rule, activity, partner, granted, remaining, held, expired = row[4:12]
+    earned_at, available_at, expires_at, funder, version, pending, awaits, unfunded = row[12:]
+    return Lot(
+        name,
+        unit,
+        rule,
+        activity,
+        partner,
+        granted,
+        remaining,
+        held,
+        earned_at,
+        available_at,
+        expires_at,
+        funder,
+        version,
+        expired,
+        pending,
+        awaits,
+        unfunded,
+    )

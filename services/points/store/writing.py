@@ -223,6 +223,10 @@ def _names(fact: f.AnyFact, wallet: Wallet) -> Iterable[LotName]:
         yield from (name for name in wallet.lots if name.journal == fact.of_journal)
     elif isinstance(fact, f.PendingGivenUp):
         yield fact.part.name
+    elif isinstance(fact, f.MemberAbsorbed):
+        yield from (part.name for part in fact.excused)
+    elif isinstance(fact, f.MemberUnmerged):
+        yield from (part.name for part in fact.expired)
     elif isinstance(fact, f.PointsClawedBack):
         yield from (part.name for part in (*fact.taken, *fact.pending))
         if fact.origin is not None:
@@ -235,10 +239,12 @@ def _names(fact: f.AnyFact, wallet: Wallet) -> Iterable[LotName]:
         | f.PointsCaptured
         | f.PointsReleased
         | f.LotsExpired
+        | f.PointsRevived
         | f.PointsRestored
         | f.PointsAdjusted
         | f.PostingCorrected
         | f.PointsSent
+        | f.PointsReceived
         | f.PointsConverted
         | f.PendingReleased,
     ):

@@ -7,6 +7,7 @@ import pytest
 from laurel.program import load_program
 from services.points.domain.state import Wallet
 from services.points.ports import WalletKey
+from services.points.testing import Note, note
 from tests.points.till import START, Till, enrolment, report
 from tests.program.samples import a_document
 
@@ -232,3 +233,68 @@ async def test_it_releases_no_shares_of_another_activity() -> None:
     assert (wallet(till, "m-2").balance("point").available, wallet(till, "m-2").balance("point").pending) == (200, 200)
     await till.send(report("sample", "m-1", paid("s-2", "stay", of="nothing"), till.at))
     assert wallet(till, "m-2").balance("point").pending == 200
+
+
+def joining(till: Till, member: str, into: str, *, undo: bool = False) -> Note:
+    type_ = "member.unmerge_requested.v1" if undo else "member.merge_requested.v1"
+    name = f"{type_}-{member}-{into}"
+    return note(
+        type_, "sample", member, at=till.at, cause={"kind": "request", "id": name}, merge=name, into=into,
+        versions={"program": 1},
+    )  # fmt: skip
+
+
+BACK = {"id": "back", "type": "return", "of": "p-1", "occurred_at": START.isoformat()}
+
+
+async def test_a_share_of_an_account_that_became_a_part_of_another_is_given_back_by_that_one() -> None:
+    till = await bank(referred_by="m-2")
+    await till.report(paid("p-1"))
+    await till.send(joining(till, "m-2", "m-3"))
+    assert points(till) == [200, 0, 200]
+    said = await till.send(report("sample", "m-1", BACK, till.at))
+    assert [(one["type"], one["member"]) for one in said] == [
+        ("points.clawed_back.v1", "m-1"),
+        ("points.clawed_back.v1", "m-2"),
+        ("member.merged.v1", "m-2"),
+        ("member.merged.v1", "m-3"),
+    ]
+    assert points(till) == [0, 0, 0]
+    assert [wallet(till, member).balance("point").owed for member in ("m-1", "m-2", "m-3")] == [0, 0, 0]
+
+
+async def test_so_it_is_by_the_last_of_a_chain_and_by_the_member_itself() -> None:
+    till = await bank(referred_by="m-2")
+    await till.report(paid("p-1"))
+    await till.send(joining(till, "m-2", "m-3"), joining(till, "m-3", "m-1"))
+    assert points(till) == [400, 0, 0]
+    await till.send(report("sample", "m-1", BACK, till.at))
+    assert points(till) == [0, 0, 0]
+    assert [wallet(till, member).balance("point").owed for member in ("m-1", "m-2", "m-3")] == [0, 0, 0]
+
+
+async def test_whoever_answers_for_a_referrer_gets_what_it_would_have_got() -> None:
+    till = await bank(referred_by="m-2")
+    await till.send(joining(till, "m-2", "m-3"))
+    said = await till.send(report("sample", "m-1", paid("p-1"), till.at))
+    assert [(award["member"], award["amount"]) for award in said[0]["others"]] == [("m-3", 200)]
+    assert points(till) == [200, 0, 200]
+    await till.send(report("sample", "m-1", BACK, till.at))
+    assert points(till) == [0, 0, 0]
+
+
+async def test_who_referred_itself_by_another_account_gets_nothing() -> None:
+    till = await bank(referred_by="m-2")
+    await till.send(joining(till, "m-2", "m-1"))
+    said = await till.report(paid("p-1"))
+    assert {one["rule"]: one["reason"] for one in said["decision"]}["theirs"] == "nobody_there"
+    assert points(till) == [0, 0, 0]
+
+
+async def test_a_referrer_that_is_one_of_its_own_again_is_still_the_referrer() -> None:
+    till = await bank()
+    await till.send(joining(till, "m-2", "m-3"))
+    await till.report(paid("r-1", "referral", referrer="m-2"))
+    await till.send(joining(till, "m-2", "m-3", undo=True))
+    await till.report(paid("p-1"))
+    assert points(till) == [201, 200, 0]

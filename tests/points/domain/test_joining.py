@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.points.till import START, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
+INACTIVITY = {"kind": "inactivity", "months": 1, "kept_by": ["purchase"]}
+A_MONTH: dict[str, Any] = {"units": {"point": {"scale": 0, "validity": {"kind": "rolling", "days": 30}}}}
 CAP = {"cap": "year", "unit": "point", "window": "calendar_year", "limit": 100}
 
 
@@ -275,3 +278,207 @@ async def test_a_merged_account_is_not_looked_at_any_more() -> None:
     assert standing is not None
     assert standing.standing is not None
     assert standing.standing.tier == "silver"
+
+
+async def spend(couple: Couple, member: str, hold: str, amount: int) -> None:
+    couple.member = member
+    if (await couple.hold(hold, amount))[-1]["type"] == "points.held.v1":
+        await couple.capture(hold)
+
+
+def reversed_by(said: list[dict[str, Any]]) -> tuple[int, int, int, int]:
+    (back,) = next(one["reversals"] for one in said if "reversals" in one)
+    return back["amount"], back["taken"], back["expired"], back["owed"]
+
+
+async def test_what_expired_at_the_survivor_is_not_asked_for() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.buy("b-1", 1000)
+    await couple.join()
+    couple.pass_time(days=40)
+    await couple.buy_for("m-2", "b-2", 2000)
+    said = await couple.back_of("m-1", "r-1", "b-1")
+    assert reversed_by(said) == (10, 0, 10, 0)
+    assert (couple.points("m-2").available, couple.points("m-2").owed, couple.points("m-2").expired) == (20, 0, 10)
+    assert (couple.points("m-1").reversed, couple.points("m-1").owed) == (0, 0)
+
+
+async def test_what_was_spent_at_the_survivor_is_owed_and_what_expired_is_excused_once() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.buy("b-1", 1000)
+    await couple.join()
+    await spend(couple, "m-2", "h-1", 4)
+    couple.pass_time(days=40)
+    backs = [await couple.back_of("m-2", f"r-{part}", "b-1", amount=250) for part in range(4)]
+    assert [reversed_by(said) for said in backs] == [(3, 0, 3, 0), (2, 0, 2, 0), (3, 0, 1, 2), (2, 0, 0, 2)]
+    assert (couple.points("m-2").owed, couple.points("m-2").expired) == (4, 6)
+
+
+async def test_what_is_left_there_pays_before_what_expired_here_is_excused() -> None:
+    couple = await a_couple(units={"point": {"scale": 0, "validity": INACTIVITY}})
+    await couple.buy("b-1", 1000)
+    await spend(couple, "m-1", "h-1", 4)
+    couple.pass_time(days=40)
+    await couple.buy("b-2", 0)
+    await couple.join()
+    couple.member = "m-1"
+    # It comes back to a lot of which the rest has ended.
+    await couple.ask("hold.cancel_requested.v1", hold="h-1", redemption="h-1", by="member", reason="test")
+    assert couple.points("m-2").available == 4
+    said = await couple.back_of("m-1", "r-1", "b-1", amount=300)
+    assert (reversed_by(said)[2], couple.points("m-2").available, couple.points("m-2").owed) == (0, 1, 0)
+
+
+async def test_what_expired_anywhere_along_a_chain_is_not_asked_for() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.send(enrolment(couple.program, "m-3", couple.at))
+    await couple.buy("b-1", 1000)
+    couple.pass_time(days=20)
+    await couple.buy("b-2", 1000)
+    await couple.join("j-1")
+    couple.pass_time(days=15)
+    await couple.join("j-2", member="m-2", into="m-3")
+    assert couple.points("m-2").expired == 10
+    couple.pass_time(days=20)
+    await couple.buy_for("m-3", "b-3", 5000)
+    for member, id_, of in (("m-1", "r-1", "b-1"), ("m-3", "r-2", "b-2")):
+        assert reversed_by(await couple.back_of(member, id_, of)) == (10, 0, 10, 0)
+    assert [couple.points(member).owed for member in ("m-1", "m-2", "m-3")] == [0, 0, 0]
+    assert couple.points("m-3").available == 50
+
+
+async def test_what_was_passed_on_in_the_same_batch_pays_for_its_return() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.buy("b-1", 1000)
+    await couple.timed("requested", "h-1", amount=6)
+    await couple.timed("capture_requested", "h-1")
+    await couple.join()
+    cause = {"kind": "request", "id": "h-1"}
+    cancelled = note(
+        "timed_hold.cancel_requested.v1", couple.program, "m-1", at=couple.at, cause=cause, hold="h-1", by="member",
+        versions={"program": 1},
+    )  # fmt: skip
+    back = {"id": "r-1", "type": "return", "of": "b-1", "occurred_at": couple.at.isoformat()}
+    said = await couple.send(cancelled, report(couple.program, "m-1", back, couple.at))
+    assert [one["type"] for one in said].count("points.clawed_back.v1") == 1
+    assert (couple.points("m-2").available, couple.points("m-2").owed) == (0, 0)
+
+
+async def test_unmerged_it_gives_back_from_the_very_lots_and_not_what_ended_meanwhile() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.buy("b-1", 1000)
+    couple.pass_time(days=20)
+    await couple.buy("b-2", 2000)
+    await couple.join()
+    await spend(couple, "m-2", "h-1", 4)
+    couple.pass_time(days=15)
+    await couple.join("u-1", undo=True)
+    lots = {lot.activity: (lot.remaining, lot.expired) for lot in couple.of("m-1").lots.values()}
+    assert lots == {"b-1": (0, 6), "b-2": (20, 0)}, "they are where they came from, with what they have been through"
+    await couple.buy_for("m-1", "b-3", 500)
+    assert reversed_by(await couple.back_of("m-1", "r-1", "b-2", amount=500)) == (5, 5, 0, 0)
+    couple.pass_time(days=20)
+    assert reversed_by(await couple.back_of("m-1", "r-2", "b-2")) == (15, 0, 15, 0)
+    assert reversed_by(await couple.back_of("m-1", "r-3", "b-1")) == (10, 4, 6, 0)
+    assert (couple.points("m-1").available, couple.points("m-1").owed, couple.points("m-2").owed) == (1, 0, 0)
+
+
+async def test_what_was_excused_before_is_not_excused_again_once_it_is_unmerged() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.buy("b-1", 1000)
+    await couple.join()
+    await spend(couple, "m-2", "h-1", 4)
+    couple.pass_time(days=40)
+    assert reversed_by(await couple.back_of("m-1", "r-1", "b-1", amount=500)) == (5, 0, 5, 0)
+    await couple.join("u-1", undo=True)
+    assert reversed_by(await couple.back_of("m-1", "r-2", "b-1")) == (5, 0, 1, 4)
+    await couple.join("j-2")
+    assert (couple.points("m-1").owed, couple.points("m-2").owed) == (0, 4)
+
+
+async def test_it_may_come_and_go_again() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.buy("b-1", 1000)
+    for turn in range(3):
+        await couple.join(f"j-{turn}")
+        await spend(couple, "m-2", f"h-{turn}", 1)
+        await couple.join(f"u-{turn}", undo=True)
+    assert [(lot.activity, lot.remaining) for lot in couple.of("m-1").lots.values()] == [("b-1", 7)]
+    couple.pass_time(days=40)
+    await couple.join("j-9")
+    assert reversed_by(await couple.back_of("m-2", "r-1", "b-1")) == (10, 0, 7, 3)
+    assert couple.points("m-2").owed == 3
+
+
+async def live(couple: Couple, accounts: tuple[str, str, str], chance: random.Random) -> None:
+    """Live as somebody whose first account becomes a part of the second on the way, and that of the third."""
+    await couple.enrol()
+    await couple.send(enrolment(couple.program, "m-3", couple.at))
+    me, merges = accounts[0], sorted(chance.sample(range(8, 30), 2))
+    for step in range(60):
+        couple.pass_time(days=chance.choice((0, 1, 1, 5, 9)), minutes=1)
+        if step in merges:
+            before, me = me, accounts[merges.index(step) + 1]
+            if before != me:
+                await couple.join(f"j-{step}", member=before, into=me)
+        deed = chance.choice(("buy", "buy", "back", "spend"))
+        of, amount = chance.randrange(60), chance.randint(1, 9)
+        if deed == "buy":
+            await couple.buy_for(me, f"b-{step}", amount * 300)
+        elif deed == "back":
+            await couple.back_of(me, f"r-{step}", f"b-{of}", **({"amount": 300} if amount > 3 else {}))
+        elif step >= merges[-1]:
+            await spend(couple, me, f"h-{step}", amount)
+
+
+async def come_and_go(couple: Couple, chance: random.Random) -> None:
+    """Live as somebody whose first account becomes a part of the second now and then, and goes again."""
+    await couple.enrol()
+    bought: list[tuple[str, str]] = []
+    is_one = False
+    for step in range(90):
+        couple.pass_time(days=chance.choice((0, 0, 1, 5)), minutes=1)
+        member = chance.choice(("m-1", "m-2"))
+        deed = chance.choice(("buy", "buy", "back", "back", "spend", "join"))
+        of, amount = chance.random(), chance.randint(1, 9)
+        if deed == "join":
+            await couple.join(f"j-{step}", undo=is_one)
+            is_one = not is_one
+        elif deed == "spend":
+            await spend(couple, "m-2" if is_one else member, f"h-{step}", amount)
+        elif deed == "back" and bought:
+            whose, what = bought[int(of * len(bought))]
+            await couple.back_of(whose, f"r-{step}", what, **({"amount": 300} if amount > 3 else {}))
+        elif deed == "buy":
+            bought.append(("m-2" if is_one else member, f"b-{step}"))
+            await couple.buy_for(member, f"b-{step}", amount * 300)
+
+
+TOTALS = ("available", "owed", "earned", "spent", "expired", "reversed", "adjusted")
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_a_survivor_owes_what_it_would_owe_had_the_lots_never_moved(seed: int) -> None:
+    """The same life twice: of one account from the start, and of three that became one on the way."""
+    shown = []
+    for accounts in (("m-3", "m-3", "m-3"), ("m-1", "m-2", "m-3")):
+        couple = Couple(document("clubcard", clock="wall", **A_MONTH))
+        await live(couple, accounts, random.Random(seed))
+        everybody = [couple.points(member) for member in ("m-1", "m-2", "m-3")]
+        shown.append([sum(getattr(each, total) for each in everybody) for total in TOTALS])
+        assert not any(each.available or each.owed for each in everybody[:2])
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_who_comes_and_goes_neither_gains_nor_loses_by_that(seed: int) -> None:
+    """All that was granted is there, spent, ended, owed or given back, whoever of the two has it."""
+    couple = Couple(document("clubcard", clock="wall", **A_MONTH))
+    await come_and_go(couple, random.Random(seed))
+    both = [couple.points(member) for member in ("m-1", "m-2")]
+    for each in both:
+        stands = each.earned - each.spent - each.expired - each.reversed + each.adjusted
+        assert each.available + each.held - each.owed == stands
+    assert sum(each.adjusted for each in both) == 0
+    for lot in (lot for member in ("m-1", "m-2") for lot in couple.of(member).lots.values()):
+        assert 0 <= lot.held <= lot.remaining <= lot.granted

@@ -70,6 +70,15 @@ async def test_one_s_own_points_go_first_then_what_expires_first() -> None:
     assert family.has() == [40, 0, 5], "what was lent stays in the household, where it was last"
 
 
+async def test_of_points_that_end_by_inactivity_those_go_first_whose_member_was_away_for_longest() -> None:
+    inactivity = {"kind": "inactivity", "months": 1, "kept_by": ["purchase"]}
+    family = await a_family(("m-2", 20), ("m-3", 10), units={"point": {"scale": 0, "validity": inactivity}})
+    family.pass_time(days=10)
+    await family.buy_for("m-2", "b-2", 100)
+    await family.hold("h-1", 15)
+    assert family.has() == [0, 16, 0], "the points of the third would have ended before all of the second's"
+
+
 async def test_who_has_enough_draws_on_nobody() -> None:
     family = await a_family(("m-2", 20), ("m-1", 30))
     assert len(await family.hold("h-1", 30)) == 1

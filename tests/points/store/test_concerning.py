@@ -9,7 +9,7 @@ import pytest
 from laurel.io.database import Database, is_conflict
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import load_program
-from tests.points.domain.test_concerning import MINE, SAID, THEIRS, paid
+from tests.points.domain.test_concerning import MINE, SAID, THEIRS, joining, paid
 from tests.points.stored import StoredTill, findings
 from tests.points.till import enrolment, report
 from tests.program.samples import a_document
@@ -59,6 +59,25 @@ async def test_a_referral_its_payment_and_its_return_in_one_batch(
     assert [await points(database, member) for member in ("m-1", "m-3")] == [(201, 0), (200, 0)]
     async with database.connection() as connection:
         assert await connection.fetchval("select referred_by from wallets where member = 'm-1'") == "m-3"
+    assert await findings(database_urls) == []
+
+
+async def test_a_referrer_that_became_a_part_of_another_gives_back_by_that_one(
+    database: Database, database_urls: DatabaseUrls
+) -> None:
+    till = await bank(database, "m-1", "m-4")
+    await till.send(report("sample", "m-1", paid("p-1"), till.at))
+    await till.send(joining(till, "m-2", "m-3"))
+    # One transaction: the first payment of another friend, and the return of what the first one's had given.
+    await till.send(
+        report("sample", "m-4", paid("p-4"), till.at),
+        report("sample", "m-1", paid("b-1", "return", of="p-1"), till.at),
+    )
+    assert [await points(database, f"m-{number}") for number in (1, 2, 3, 4)] == [(0, 0), (0, 0), (200, 0), (200, 0)]
+    assert await findings(database_urls) == []
+    await till.send(joining(till, "m-3", "m-4"))
+    await till.send(report("sample", "m-4", paid("b-4", "return", of="p-4"), till.at))
+    assert [await points(database, f"m-{number}") for number in (1, 2, 3, 4)] == [(0, 0), (0, 0), (0, 0), (0, 0)]
     assert await findings(database_urls) == []
 
 

@@ -15,6 +15,7 @@ from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from services.points.road import Road
 from services.points.testing import FixedPrograms, Note, note
+from tests.points.domain.test_joining import A_MONTH, TOTALS, Couple, come_and_go, live
 from tests.points.stored import findings, say
 from tests.points.till import START, document, enrolment, purchase, report
 
@@ -171,6 +172,55 @@ async def test_a_merged_past_is_found_again_and_given_back(
     await say(database, road, join("m-2", "m-3", undo=True))
     # What m-1 passed on to m-3 later came not by this merge.
     assert await available(database) == {"m-1": 0, "m-2": 837 - 10, "m-3": 350 + 1}
+    assert await findings(database_urls) == []
+
+
+class StoredCouple(Couple):
+    """Accounts of one person whose ledger is the database."""
+
+    database: Database
+
+    async def send(self, *notes: Note) -> list[dict[str, Any]]:
+        return await say(self.database, self.road, *notes)
+
+
+async def as_in_memory(database: Database, remembered: Couple) -> None:
+    """Compare the totals with those of the same life in memory, which knows everything at once."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(f"select member, {', '.join(TOTALS)} from balances order by member")
+    assert [tuple(row)[1:] for row in rows] == [
+        tuple(getattr(remembered.points(row["member"]), total) for total in TOTALS) for row in rows
+    ]
+
+
+@pytest.mark.parametrize("seed", [1, 4, 7, 11])
+async def test_what_ended_at_a_survivor_is_found_again_and_excused(
+    database: Database, database_urls: DatabaseUrls, seed: int
+) -> None:
+    program = document("clubcard", clock="wall", **A_MONTH)
+    stored, remembered = StoredCouple(program), Couple(program)
+    stored.database = database
+    for couple in (stored, remembered):
+        await live(couple, ("m-1", "m-2", "m-3"), random.Random(seed))
+    await as_in_memory(database, remembered)
+    async with database.connection() as connection:
+        excused = await connection.fetchval(
+            "select count(*) from journals where kind = 'merge' and convert_from(facts, 'UTF8') like '%\"excused\"%'"
+        ) + await connection.fetchval("select count(*) from lots where expired < 0")
+    assert excused, "a life in which nothing had to be excused shows nothing"
+    assert await findings(database_urls) == []
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+async def test_who_comes_and_goes_has_its_points_where_they_were(
+    database: Database, database_urls: DatabaseUrls, seed: int
+) -> None:
+    program = document("clubcard", clock="wall", **A_MONTH)
+    stored, remembered = StoredCouple(program), Couple(program)
+    stored.database = database
+    for couple in (stored, remembered):
+        await come_and_go(couple, random.Random(seed))
+    await as_in_memory(database, remembered)
     assert await findings(database_urls) == []
 
 
