@@ -70,15 +70,14 @@ def _at_once(state: State, heard: Redeem, facts: list[AnyFact], moment: Moment) 
 
 
 def _waiting(heard: Redeem, moment: Moment) -> f.PointsAsked:
-    """Say how long it waits: by the wall's clock, or, to be confirmed, by the program's own where that was ever set.
+    """Say how long it waits: by the wall's clock, or, to be confirmed, by the program's own.
 
     Nothing else of a program with a clock of its own waits: points answer whenever they do.
     """
+    until = moment.at + moment.hold_wait
     if not moment.program.manual:
-        return f.PointsAsked(waits_until=moment.at + moment.hold_wait)
-    if heard.later and heard.versions.as_of is not None:
-        return f.PointsAsked(waits_until=heard.versions.as_of + moment.hold_wait, manual=True)
-    return f.PointsAsked()
+        return f.PointsAsked(waits_until=until)
+    return f.PointsAsked(waits_until=until, manual=True) if heard.later else f.PointsAsked()
 
 
 def _asked(heard: Redeem, moment: Moment, judged: Judged, state: State) -> f.RedemptionRequested:
