@@ -61,16 +61,15 @@ def give_back_draws(saga: Saga) -> tuple[AnyFact, ...]:
 
 
 def _seats(terms: Terms, heard: Redeem, moment: Moment, resources: ResourceBook) -> Iterator[Draw]:
-    seats = heard.quantity * heard.party
     for segment in segments_of(terms, heard):
         offered = quota(resources.get(segment.resource, ()), segment.on, moment.program.share)
-        yield Draw(f"{SEATS}:{segment.resource}:{segment.on.isoformat()}", seats, offered)
+        yield Draw(f"{SEATS}:{segment.resource}:{segment.on.isoformat()}", heard.pieces, offered)
 
 
 def _limits(terms: Terms, heard: Redeem, moment: Moment) -> Iterator[Draw]:
     for limit in terms.limits:
         name = f"{LIMIT}:{heard.reward}:{limit.limit}:{_who(limit, heard)}:{_window(limit, heard, moment)}"
-        yield Draw(name, heard.quantity, _times(limit, heard))
+        yield Draw(name, heard.pieces, _times(limit, heard))
 
 
 def _who(limit: Limit, heard: Redeem) -> str:

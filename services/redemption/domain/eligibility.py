@@ -20,9 +20,9 @@ def what_stands_in_the_way(terms: Terms, heard: Redeem, moment: Moment) -> Itera
     yield from _fits(terms, heard)
     yield from _offered(terms, moment)
     yield from _member(terms, heard, moment)
-    if terms.owner_only and (heard.for_other or heard.beneficiary is not None):
+    if terms.owner_only and (heard.for_other or heard.beneficiary not in {None, heard.member}):
         yield not_eligible("This reward is for the member alone", "beneficiary")
-    if terms.quantity_max is not None and heard.quantity > terms.quantity_max:
+    if terms.quantity_max is not None and heard.pieces > terms.quantity_max:
         yield Reason("limit_reached", f"At most {terms.quantity_max} at once", {"most": terms.quantity_max})
     dark = [day for day in days_of(heard, moment) if falls_in(day, terms.blackouts)]
     if dark:

@@ -224,6 +224,7 @@ class Stands(msgspec.Struct, frozen=True):
     tier: str | None = None
     segments: tuple[str, ...] = ()
     attributes: dict[str, str | int | bool] = {}
+    active: bool = True
 
 
 class Redeem(Heard, frozen=True, kw_only=True):
@@ -246,6 +247,11 @@ class Redeem(Heard, frozen=True, kw_only=True):
     pay: Pay | None = None
     stands: Stands | None = None
     later: bool = False
+
+    @property
+    def pieces(self) -> int:
+        """Return how many pieces are asked for: so many for each person."""
+        return self.quantity * self.party
 
 
 class AskOfRedemption(Heard, frozen=True, kw_only=True):

@@ -36,13 +36,16 @@ def judge(state: State, heard: Redeem, moment: Moment) -> Judged:
     stock = state.stock.get(key)
     if stock is None or stock.version == 0:
         return Judged(reasons=(Reason("reward_unknown", f"There is no reward {heard.reward}"),))
+    if heard.stands is not None and not heard.stands.active:
+        # Points would say so of what costs any; of what is free nobody else would.
+        return Judged(reasons=(Reason("member_not_active", "The member takes part no more"),))
     version = state.in_force(key, moment.at)
     if version is None:
         return Judged(reasons=(not_eligible("Not offered yet", "not_yet_open"),))
     terms = state.terms[key, version]
     resources = state.resources_of(heard.program)
     reasons = [*unknown_resources(terms, heard, resources), *what_stands_in_the_way(terms, heard, moment)]
-    pieces = heard.quantity * heard.party
+    pieces = heard.pieces
     if pieces > QUANTITY_MAX:
         reasons.append(Reason("limit_reached", f"At most {QUANTITY_MAX} pieces at once", {"most": QUANTITY_MAX}))
     priced = price(terms, heard, moment)

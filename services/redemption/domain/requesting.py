@@ -56,7 +56,7 @@ def vouchers_at_once(state: State, heard: Redeem, moment: Moment) -> int:
     priced = price(terms, heard, moment)
     if isinstance(priced, Reason) or priced.points or judge(state, heard, moment).reasons:
         return 0
-    return heard.quantity * heard.party
+    return heard.pieces
 
 
 def _at_once(state: State, heard: Redeem, facts: list[AnyFact], moment: Moment) -> tuple[AnyFact, ...]:
@@ -86,7 +86,7 @@ def _asked(heard: Redeem, moment: Moment, judged: Judged, state: State) -> f.Red
         partner=heard.partner,
         hash=heard.hash,
         reward=heard.reward,
-        quantity=heard.quantity * heard.party,
+        quantity=heard.pieces,
         version=heard.versions.program,
         zone=moment.program.zone,
         correlation=moment.correlation,

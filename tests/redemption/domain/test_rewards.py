@@ -295,6 +295,13 @@ def test_what_is_for_the_owner_is_for_nobody_else() -> None:
     assert desk.ask("upgrade")["state"] == "fulfilled"
 
 
+def test_who_takes_part_no_more_gets_nothing_that_is_free_either() -> None:
+    desk = Desk()
+    desk.offer("coupon", kind="voucher", price=0, free=True, value=Money(amount=3_000, currency="CNY"))
+    assert desk.code("coupon", redemption="r-9", stands=gold(active=False)) == "member_not_active"
+    assert desk.code("coupon", redemption="r-9", stands=gold()) == "", "the id was left free"
+
+
 # Limits
 
 
@@ -437,3 +444,84 @@ def test_a_message_says_what_a_fold_says() -> None:
     saga = desk.store.state.sagas[SagaKey(PROGRAM, "m-1", "r-1")]
     again = folded.sagas[saga.key]
     assert (again.points, again.bargain, folded.tallies) == (saga.points, saga.bargain, desk.store.state.tallies)
+
+
+def test_a_party_is_no_way_around_a_limit() -> None:
+    """What is had for each person counts for each: a hundred coupons are not one."""
+    desk = Desk(m1=10_000)
+    once = RewardLimit(limit="once", per="lifetime", times=1)
+    desk.offer("coupon", kind="voucher", price=0, free=True, limits=[once], value=Money(amount=3000, currency="CNY"))
+    refused = desk.ask("coupon", party=100)
+    assert (refused["code"], refused["facts"]) == ("limit_reached", {"left": 1, "of": 1, "asked": 100})
+    assert len(desk.ask("coupon")["vouchers"]) == 1
+    twice = RewardLimit(limit="twice", per="month", times=4)
+    desk.offer("mug", limits=[twice])
+    assert [desk.code("mug", quantity=2, party=2), desk.code("mug")] == ["", "limit_reached"]
+    desk.offer("cup", quantity_max=2)
+    assert [desk.code("cup", quantity=2, party=2), desk.code("cup", party=2)] == ["limit_reached", ""]
+
+
+def test_the_season_is_that_of_the_earliest_day_however_days_are_ordered() -> None:
+    desk = Desk(m1=10**6)
+    chart = [ChartRow(season="high", price=70_000), ChartRow(price=50_000)]
+    desk.offer("award", **AWARD, price=0, seasons={"high": [WINTER]}, chart=chart)
+    desk.seats("AA100", 150)
+    home = out(date(2037, 2, 1))
+    away = out(date(2036, 12, 24))
+    assert desk.ask("award", segments=[*away, *home])["points"] == 70_000
+    assert desk.ask("award", segments=[*home, *away])["points"] == 70_000
+
+
+def test_the_owner_named_as_beneficiary_is_the_owner() -> None:
+    desk = Desk(m1=1_000)
+    desk.offer("upgrade", owner_only=True)
+    assert desk.ask("upgrade", beneficiary="m-1")["state"] == "fulfilled"
+
+
+FARE: dict[str, Any] = {"amount": 25_000, "currency": "USD"}
+
+
+def dollars(amount: int) -> Money:
+    return Money(amount=amount, currency="USD")
+
+
+def fare_desk(**points: int) -> Desk:
+    desk = Desk(**points)
+    desk.offer("fare", by_amount=AmountPrice(points=4, per=5, currency="USD"), price=0, pay=PayTerms(cash=True))
+    return desk
+
+
+def test_any_cash_can_be_paid_and_the_rest_is_rounded_up_to_points() -> None:
+    desk = fare_desk(m1=60_000)
+    odd = desk.ask("fare", **FARE, pay=PayAsked(cash=dollars(10_001)))
+    # $149.99 are 11,999.2 points; S2 has them rounded up.
+    assert (odd["points"], odd["to_pay"]["amount"]) == (12_000, 10_001)
+    same = desk.ask("fare", **FARE, pay=PayAsked(points=12_000, cash=dollars(10_001)))
+    assert (same["points"], same["to_pay"]["amount"]) == (12_000, 10_001)
+    assert desk.code("fare", **FARE, pay=PayAsked(points=12_000, cash=dollars(10_002))) == "not_eligible"
+
+
+def test_cash_beside_all_points_is_the_most_that_is_paid_in_money() -> None:
+    desk = fare_desk(m1=11_999, m2=12_000, m3=19_000)
+    wish = PayAsked(all_points=True, cash=dollars(10_000))
+    short = desk.ask("fare", **FARE, pay=wish)
+    assert (short["code"], desk.points.balances["m-1"]) == ("below_minimum", 11_999)
+    enough = desk.ask("fare", "m-2", **FARE, pay=wish)
+    assert (enough["points"], enough["to_pay"]["amount"]) == (12_000, 10_000)
+    more = desk.ask("fare", "m-3", **FARE, pay=wish)
+    assert (more["points"], more["to_pay"]["amount"]) == (19_000, 1_250)
+
+
+def test_cash_for_what_takes_none_is_refused_with_all_points_too() -> None:
+    desk = Desk(m1=30_000)
+    desk.offer("fare", by_amount=AmountPrice(points=4, per=5, currency="USD"), price=0)
+    wish = PayAsked(all_points=True, cash=dollars(10_000))
+    assert desk.ask("fare", **FARE, pay=wish)["facts"] == {"why": "cash"}
+    assert desk.ask("fare", **FARE, pay=PayAsked(all_points=True, cash=dollars(0)))["points"] == 20_000
+
+
+def test_a_price_whose_money_is_beyond_all_amounts_is_refused() -> None:
+    desk = Desk(m1=10**15)
+    rate = CashRate(points=1, per=10, currency="USD")
+    desk.offer("island", price=10**15, pay=PayTerms(cash=True, rate=rate))
+    assert desk.ask("island", pay=PayAsked(points=1))["code"] == "limit_reached"
