@@ -169,6 +169,7 @@ async def judging_of(api: Api, head: ProgramHead, member: str | None = None) -> 
     share = document.award_share
     return {
         "now": now,
+        "as_of": head.as_of if head.is_manual else None,
         "zone": document.time_zone,
         "manual": head.is_manual,
         "member_attributes": dict(document.attributes.member),

@@ -24,6 +24,7 @@ KEY: Final = "key"
 
 _REFUSALS: Final = {SEATS: "sold_out", LIMIT: "limit_reached", KEY: "key_used"}
 _ATTRIBUTES: Final = "attributes."
+_ESCAPED: Final = str.maketrans({":": "%3A", "/": "%2F", "%": "%25"})
 
 
 def segments_of(terms: Terms, heard: Redeem) -> tuple[Segment, ...]:
@@ -68,7 +69,7 @@ def _seats(terms: Terms, heard: Redeem, moment: Moment, resources: ResourceBook)
 
 def _limits(terms: Terms, heard: Redeem, moment: Moment) -> Iterator[Draw]:
     for limit in terms.limits:
-        name = f"{LIMIT}:{heard.reward}:{limit.limit}:{_who(limit, heard)}:{_window(limit, heard, moment)}"
+        name = f"{LIMIT}:{heard.reward}:{_plain(limit.limit)}:{_who(limit, heard)}:{_window(limit, heard, moment)}"
         yield Draw(name, heard.pieces, _times(limit, heard))
 
 
@@ -78,9 +79,14 @@ def _who(limit: Limit, heard: Redeem) -> str:
     return f"person/{person}" if limit.of == "person" and person is not None else f"member/{heard.member}"
 
 
+def _plain(text: str) -> str:
+    """Return a text in which nothing looks like the next part of a name: ids may have colons, too."""
+    return text.translate(_ESCAPED)
+
+
 def _window(limit: Limit, heard: Redeem, moment: Moment) -> str:
     if limit.per.startswith(_ATTRIBUTES):
-        return str(heard.attributes.get(limit.per.removeprefix(_ATTRIBUTES), ""))
+        return _plain(str(heard.attributes.get(limit.per.removeprefix(_ATTRIBUTES), "")))
     stands = heard.stands or Stands()
     finder = WindowFinder(zone_named(moment.program.zone), None)
     window = finder.of(limit.per, moment.at, enrolled_at=stands.enrolled_at)  # type: ignore[arg-type]

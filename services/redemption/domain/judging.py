@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from services.redemption.domain.bargain import Bargain, Draw
@@ -57,12 +58,16 @@ def judge(state: State, heard: Redeem, moment: Moment) -> Judged:
         return Judged(version, terms, tuple(reasons), None if isinstance(priced, Reason) else priced)
     drawn = draws(terms, heard, moment, resources)
     reasons += shortages(drawn, heard, state.tallies)
-    now = heard.versions.as_of if moment.program.manual else moment.at
-    if not stock.has(pieces, now):
-        left = stock.left_at(now)
+    left = stock.left(terms, clock_at(heard, moment))
+    if left is not None and left < pieces:
         detail = f"{pieces} of {heard.reward} were asked for, {left} are left"
         reasons.append(Reason("sold_out", detail, {"left": left}))
     return Judged(version, terms, tuple(reasons), None if isinstance(priced, Reason) else priced, drawn)
+
+
+def clock_at(heard: Redeem, moment: Moment) -> datetime | None:
+    """Return the time by which things end: that of the program's clock; nothing ends before one was set by hand."""
+    return heard.versions.as_of if moment.program.manual else moment.at
 
 
 def bargain_of(judged: Judged, heard: Redeem, state: State) -> Bargain:

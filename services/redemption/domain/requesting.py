@@ -27,7 +27,7 @@ def request(state: State, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
         reason = judged.reasons[0]
         return (asked, f.RedemptionRefused(code=reason.code, detail=reason.detail, facts=reason.facts))
     facts: list[AnyFact] = [asked]
-    if state.stock[RewardKey(heard.program, heard.reward)].total is not None:
+    if judged.terms is not None and judged.terms.counted:
         facts.append(f.StockReserved(reward=heard.reward, quantity=asked.quantity))
     if judged.drawn:
         facts.append(f.Drawn(draws=judged.drawn))

@@ -43,7 +43,7 @@ def test_held_points_are_told_with_the_end_of_the_wait(desk: Desk) -> None:
     assert told["lots"] == [{"lot": "1.1", "amount": 200}]
     assert told["expires_at"] == "2036-03-14T12:15:00Z"
     assert (desk.saga().state, desk.saga().hold) == (SagaState.HOLDING, HoldState.HELD)
-    assert (desk.stock.reserved, desk.stock.left) == (2, 5)
+    assert (desk.stock.reserved, desk.left) == (2, 5)
     assert desk.hear(points_held("m-1", "r-1", 200)) == [], "told once"
 
 
@@ -63,7 +63,7 @@ def test_not_confirmed_in_time_all_of_it_is_given_back(desk: Desk) -> None:
     said = held(desk).time_is_up("r-1", QUARTER)
     assert types(said) == ["hold.release_requested", "redemption.refused"]
     assert (body(said[1])["code"], body(said[1])["detail"]) == ("hold_expired", "It was not confirmed in time")
-    assert desk.stock.left == 7
+    assert desk.left == 7
     desk.hear(points_released("m-1", "r-1", 200))
     assert not desk.saga().open
 

@@ -19,6 +19,7 @@ from laurel.contracts.rewards import (
     PayTerms,
     RewardLimit,
 )
+from laurel.contracts.vouchers import VoucherTerms
 from services.redemption.domain.drawing import give_back_draws
 from services.redemption.domain.heard import Share, TimeIsUp
 from services.redemption.domain.moment import ProgramTerms
@@ -525,3 +526,29 @@ def test_a_price_whose_money_is_beyond_all_amounts_is_refused() -> None:
     rate = CashRate(points=1, per=10, currency="USD")
     desk.offer("island", price=10**15, pay=PayTerms(cash=True, rate=rate))
     assert desk.ask("island", pay=PayAsked(points=1))["code"] == "limit_reached"
+
+
+def test_a_change_with_notice_leaves_what_there_is_today_alone() -> None:
+    desk = Desk(m1=10_000)
+    later = NOON + timedelta(days=30)
+    desk.offer("mug", stock=2)
+    desk.offer("mug", stock=0, effective_from=later)
+    assert desk.code("mug") == ""
+    assert desk.code("mug", at=later) == "sold_out"
+    desk.offer("cup", stock=1)
+    desk.offer("cup", stock=None, effective_from=later)
+    assert [desk.code("cup"), desk.code("cup"), desk.code("cup", at=later)] == ["", "sold_out", ""]
+    desk.offer("film", kind="voucher", value=Money(amount=900, currency="GBP"))
+    desk.offer("film", kind="voucher", voucher=VoucherTerms(codes="pool"), effective_from=later)
+    assert [desk.code("film"), desk.code("film", at=later)] == ["", "sold_out"], "no code was given yet"
+
+
+def test_nobody_draws_from_what_is_counted_for_another() -> None:
+    """Ids may have colons, and so may what a limit counts by."""
+    desk = Desk()
+    a_stay = RewardLimit(limit="a-stay", per="attributes.stay", times=1)
+    desk.offer("breakfast", price=0, free=True, attributes={"stay": "text"}, limits=[a_stay])
+    assert desk.code("breakfast", "m-1", attributes={"stay": "1:s"}) == ""
+    assert desk.code("breakfast", "m-1:1", attributes={"stay": "s"}) == ""
+    assert desk.code("breakfast", "m-1", attributes={"stay": "1:s"}) == "limit_reached"
+    assert desk.code("breakfast", "m-1", attributes={"stay": "1%3As"}) == ""
