@@ -428,5 +428,5 @@ class Shop(RuleBasedStateMachine):
         return said
 
 
-Shop.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Shop.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestShop = Shop.TestCase
