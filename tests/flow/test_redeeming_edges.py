@@ -141,3 +141,19 @@ async def test_from_codes_of_our_own_to_those_of_a_partner_with_notice(town: Tow
     still = await door.redeem(PROGRAM, "notice-3", "notice", "cinema")
     assert len(still["vouchers"][0]["code"]) == 19
     await town.prove()
+
+
+async def test_what_does_not_fit_its_reward_is_said_with_its_place(town: Town, door: Door) -> None:
+    await given(door, "wrong", 1_000)
+    await offer(door, "plain", price=10)
+    told = await door.redeem(PROGRAM, "wrong", "wrong", "plain", 422, amount=5, segments=[seat("AA7")])
+    assert [(each["pointer"], each["code"]) for each in told["errors"]] == [
+        ("/segments", "not_allowed"),
+        ("/amount", "not_allowed"),
+    ]
+    assert (await door.redeem(PROGRAM, "wrong", "wrong", "plain"))["state"] == "fulfilled", "the key was left free"
+    await town.prove()
+
+
+def seat(resource: str) -> dict[str, str]:
+    return {"resource": resource, "on": "2024-05-01"}

@@ -32,17 +32,17 @@ def what_stands_in_the_way(terms: Terms, heard: Redeem, moment: Moment) -> Itera
 def _fits(terms: Terms, heard: Redeem) -> Iterator[Reason]:
     """What is asked for must be what the reward is about; nothing of it is passed over."""
     if terms.segments and not heard.segments:
-        yield invalid("Name the resources and days", "/segments")
+        yield invalid("Name the resources and days", "/segments", "missing")
     if heard.segments and not terms.segments:
         yield invalid("This reward has no segments", "/segments")
     if terms.resource is not None and heard.on is None:
-        yield invalid("Name the day", "/on")
+        yield invalid("Name the day", "/on", "missing")
     for name, kind in sorted(terms.attributes.items()):
         value = heard.attributes.get(name)
         if value is not None and type(value) is not _KINDS[kind]:
-            yield invalid(f"{name} is of the kind {kind}", f"/attributes/{name}")
+            yield invalid(f"{name} is of the kind {kind}", f"/attributes/{name}", "wrong_type")
         elif value is None and name in _needed(terms):
-            yield invalid(f"This reward needs {name}", f"/attributes/{name}")
+            yield invalid(f"This reward needs {name}", f"/attributes/{name}", "missing")
 
 
 def _needed(terms: Terms) -> set[str]:

@@ -53,7 +53,7 @@ def _of_one(terms: Terms, heard: Redeem, moment: Moment) -> tuple[int, int | Non
     if terms.by_amount is not None:
         amount = heard.amount or terms.by_amount.amount
         if amount is None:
-            return invalid("This reward is priced by an amount", "/amount")
+            return invalid("This reward is priced by an amount", "/amount", "missing")
         return scaled(amount, terms.by_amount.points, terms.by_amount.per, "up"), amount
     if heard.amount is not None:
         return invalid("This reward has a price of its own", "/amount")

@@ -11,7 +11,7 @@ from services.redemption.domain.heard import Redeem
 from services.redemption.domain.judging import Judged, bargain_of, judge
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.pricing import price
-from services.redemption.domain.reasons import Reason
+from services.redemption.domain.reasons import Reason, told_together
 from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State
 
 
@@ -24,7 +24,7 @@ def request(state: State, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
     judged = judge(state, heard, moment)
     asked = _asked(heard, moment, judged, state)
     if judged.reasons:
-        reason = judged.reasons[0]
+        reason = told_together(judged.reasons)
         return (asked, f.RedemptionRefused(code=reason.code, detail=reason.detail, facts=reason.facts))
     facts: list[AnyFact] = [asked]
     if judged.terms is not None and judged.terms.counted:

@@ -552,3 +552,16 @@ def test_nobody_draws_from_what_is_counted_for_another() -> None:
     assert desk.code("breakfast", "m-1:1", attributes={"stay": "s"}) == ""
     assert desk.code("breakfast", "m-1", attributes={"stay": "1:s"}) == "limit_reached"
     assert desk.code("breakfast", "m-1", attributes={"stay": "1%3As"}) == ""
+
+
+def test_all_that_does_not_fit_is_said_with_its_place() -> None:
+    desk = Desk(m1=10**6)
+    kinds: Any = {"vin": "text", "miles": "integer"}
+    desk.offer("trip", **AWARD, price=10, attributes=kinds, key="vin")
+    refused = desk.ask("trip", amount=5, attributes={"miles": "many"})
+    assert [(each["pointer"], each["code"]) for each in refused["facts"]["errors"]] == [
+        ("/segments", "missing"),
+        ("/attributes/miles", "wrong_type"),
+        ("/attributes/vin", "missing"),
+        ("/amount", "not_allowed"),
+    ]
