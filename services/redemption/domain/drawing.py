@@ -49,6 +49,11 @@ def shortages(drawn: Sequence[Draw], heard: Redeem, tallies: dict[TallyKey, int]
             yield Reason(_REFUSALS[kind], detail, {"left": max(0, left), "of": draw.of, "asked": draw.amount})
 
 
+def is_of_seats(draw: Draw) -> bool:
+    """Say whether something of a resource is drawn."""
+    return draw.name.startswith(f"{SEATS}:")
+
+
 def unknown_resources(terms: Terms, heard: Redeem, resources: ResourceBook) -> Iterator[Reason]:
     """Yield resources that nobody has published."""
     for segment in segments_of(terms, heard):
@@ -69,8 +74,16 @@ def _seats(terms: Terms, heard: Redeem, moment: Moment, resources: ResourceBook)
 
 def _limits(terms: Terms, heard: Redeem, moment: Moment) -> Iterator[Draw]:
     for limit in terms.limits:
+        if not _can_be_counted(limit, heard):
+            continue
         name = f"{LIMIT}:{heard.reward}:{_plain(limit.limit)}:{_who(limit, heard)}:{_window(limit, heard, moment)}"
         yield Draw(name, heard.pieces, _times(limit, heard))
+
+
+def _can_be_counted(limit: Limit, heard: Redeem) -> bool:
+    """Say whether a wish names what a limit counts by: one of the catalogue does not yet, any other has to."""
+    named = [each for each in (limit.per, limit.each) if each is not None and each.startswith(_ATTRIBUTES)]
+    return all(each.removeprefix(_ATTRIBUTES) in heard.attributes for each in named)
 
 
 def _who(limit: Limit, heard: Redeem) -> str:

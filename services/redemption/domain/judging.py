@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from services.redemption.domain.bargain import Bargain, Draw
-from services.redemption.domain.drawing import draws, segments_of, shortages, unknown_resources
+from services.redemption.domain.drawing import draws, is_of_seats, segments_of, shortages, unknown_resources
 from services.redemption.domain.eligibility import what_stands_in_the_way
 from services.redemption.domain.heard import Redeem, Terms
 from services.redemption.domain.moment import Moment
@@ -52,16 +52,16 @@ def judge(state: State, heard: Redeem, moment: Moment) -> Judged:
     priced = price(terms, heard, moment)
     if isinstance(priced, Reason):
         reasons.append(priced)
-    if any(reason.code in _MISUNDERSTOOD for reason in reasons):
-        # What was not understood comes first, and what it would draw from cannot be said.
-        reasons.sort(key=lambda reason: reason.code not in _MISUNDERSTOOD)
-        return Judged(version, terms, tuple(reasons), None if isinstance(priced, Reason) else priced)
     drawn = draws(terms, heard, moment, resources)
-    reasons += shortages(drawn, heard, state.tallies)
+    # Nothing is short of a resource that nobody knows.
+    unknown = any(reason.code == "resource_unknown" for reason in reasons)
+    reasons += shortages([each for each in drawn if not (unknown and is_of_seats(each))], heard, state.tallies)
     left = stock.left(terms, clock_at(heard, moment))
     if left is not None and left < pieces:
         detail = f"{pieces} of {heard.reward} were asked for, {left} are left"
         reasons.append(Reason("sold_out", detail, {"left": left}))
+    # What was not understood comes first; what is short all the same is said in the catalogue.
+    reasons.sort(key=lambda reason: reason.code not in _MISUNDERSTOOD)
     return Judged(version, terms, tuple(reasons), None if isinstance(priced, Reason) else priced, drawn)
 
 

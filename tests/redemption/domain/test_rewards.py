@@ -21,8 +21,9 @@ from laurel.contracts.rewards import (
 )
 from laurel.contracts.vouchers import VoucherTerms
 from services.redemption.domain.drawing import give_back_draws
-from services.redemption.domain.heard import Share, TimeIsUp
-from services.redemption.domain.moment import ProgramTerms
+from services.redemption.domain.heard import Redeem, Share, TimeIsUp
+from services.redemption.domain.moment import Moment, ProgramTerms
+from services.redemption.domain.quoting import offer
 from services.redemption.domain.state import SagaKey, TallyKey
 from services.redemption.road import Road
 from services.redemption.testing import (
@@ -51,6 +52,7 @@ class Desk:
         self.store = MemoryStore()
         share = Share(percent=5)
         terms = ProgramTerms(zone="America/Chicago", member_attributes=MEMBER_KINDS, tiers=True, share=share)
+        self.terms = terms
         self.road = Road(FixedPrograms(terms))
         self.points = PaperPoints(balances={f"m-{name[1:]}": amount for name, amount in points.items()})
         self._count = 0
@@ -76,6 +78,11 @@ class Desk:
     def code(self, reward: str, member: str = "m-1", **wish: Any) -> str:
         """Return the code of the refusal, or nothing."""
         return str(self.ask(reward, member, **wish)["code"] or "")
+
+    def seen(self, reward: str, member: str = "m-1") -> tuple[str, ...]:
+        """Return what the catalogue says stands in the way."""
+        heard = msgspec.json.decode(redemption_requested(member, "seen", reward).body, type=Redeem)
+        return offer(self.store.state, heard, Moment(NOON, self.terms), self.points.balances).reasons
 
     def used(self, name: str) -> int:
         return self.store.state.tallies.get(TallyKey(PROGRAM, name), 0)
@@ -565,3 +572,16 @@ def test_all_that_does_not_fit_is_said_with_its_place() -> None:
         ("/attributes/vin", "missing"),
         ("/amount", "not_allowed"),
     ]
+
+
+def test_the_catalogue_says_what_is_short_whatever_else_a_wish_would_have_to_say() -> None:
+    desk = Desk(m1=10**6)
+    kinds: Any = {"vin": "text"}
+    desk.offer("car", price=10, attributes=kinds, key="vin", stock=1)
+    a_day = RewardLimit(limit="a-day", per="day", times=1)
+    a_car = RewardLimit(limit="a-car", per="attributes.vin", times=1)
+    desk.offer("wash", price=10, attributes=kinds, limits=[a_car, a_day])
+    assert (desk.seen("car"), desk.seen("wash")) == ((), ())
+    assert [desk.code(each, attributes={"vin": "v"}) for each in ("car", "wash")] == ["", ""]
+    assert (desk.seen("car"), desk.seen("wash")) == (("sold_out",), ("limit_reached",))
+    assert desk.code("car") == "invalid", "what was not understood comes first"
