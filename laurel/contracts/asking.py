@@ -126,13 +126,14 @@ class PayAsked(Said):
 
 
 class MemberStands(Said):
-    """Who the member was when the request was accepted, as far as rewards may ask."""
+    """Who the member was when the request was accepted, as far as rewards may ask; unless `active` it gets none."""
 
     enrolled_at: Instant | None = None
     person: Id | None = None
     tier: Name | None = None
     segments: list[Name] = Field(default_factory=list)
     attributes: Attributes = Field(default_factory=dict)
+    active: bool = True
 
 
 class RedemptionRequested(Event):

@@ -114,7 +114,7 @@ class Eligibility(Said):
 
 
 class RewardLimit(Said):
-    """How often somebody may have it within a window.
+    """How often somebody may have it within a window: how many pieces, which is quantity times party.
 
     `per` is a window, or an attribute of the request such as `attributes.stay`; `of` counts by member or by person.
     `times` is the number, `by_tier` that of a tier; `each` multiplies it by a number of the request, such as

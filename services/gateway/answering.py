@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.responses import Response
 
-from laurel.errors import PROBLEMS, Problem, ProblemKind
+from laurel.errors import PROBLEMS, Fault, Problem, ProblemKind
 from laurel.io.http import problem_response
 from laurel.io.telemetry import logger
 from services.gateway.gathering import FullError
@@ -168,10 +168,11 @@ def refusal(code: str | None, outcome: bytes | None) -> Problem:
     """Tell a refusal as the problem it is, with the facts that explain it."""
     shown: dict[str, Any] = msgspec.json.decode(outcome) if outcome else {}
     code = code or "discarded"
-    facts = {name: value for name, value in shown.items() if name not in {"state", "code", "detail"}}
+    facts = {name: value for name, value in shown.items() if name not in {"state", "code", "detail", "errors"}}
+    errors = [Fault(**each) for each in shown.get("errors", ())]
     detail = str(shown.get("detail", ""))
     if code in PROBLEMS:
-        return Problem(code, detail, extra=facts)
+        return Problem(code, detail, errors=errors, extra=facts)
     # A code that another service knows and this one does not yet.
     unknown = Problem("discarded", detail, extra=facts)
     unknown.kind = ProblemKind(code, 409, "The request was refused", kept=True)

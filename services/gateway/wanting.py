@@ -15,7 +15,7 @@ from services.gateway.details import PROFILE, SEGMENTS, profile_of
 from services.gateway.meaning import known_member
 from services.gateway.passing import path_of
 from services.gateway.standing import tier_shown
-from services.gateway.store import households
+from services.gateway.store import households, members
 
 if TYPE_CHECKING:
     from laurel.contracts.http_redeeming import RequestRedemption
@@ -123,6 +123,7 @@ async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, di
         tier=tier["name"],
         segments=[each["name"] for each in msgspec.json.decode(told.get(SEGMENTS, b"[]"))],
         attributes=told_of,
+        active=row.status in {members.PENDING, members.ACTIVE},
     )
     return known, balances
 
@@ -169,6 +170,7 @@ async def judging_of(api: Api, head: ProgramHead, member: str | None = None) -> 
     share = document.award_share
     return {
         "now": now,
+        "as_of": head.as_of if head.is_manual else None,
         "zone": document.time_zone,
         "manual": head.is_manual,
         "member_attributes": dict(document.attributes.member),

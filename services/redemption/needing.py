@@ -32,7 +32,7 @@ def needs(steps: Sequence[Step]) -> Needs:
                 out.requested.add(step.key)
                 reward = RewardKey(heard.program, heard.reward)
                 out.rewards[reward] = min(heard.at, out.rewards.get(reward, heard.at))
-                out.pieces[reward] += heard.quantity * heard.party
+                out.pieces[reward] += heard.pieces
                 out.given_at = min(heard.at, out.given_at or heard.at)
             case PublishReward() as heard:
                 out.published.add(RewardKey(heard.program, heard.reward))

@@ -154,13 +154,13 @@ class Store(Protocol):
         """Lock, after all else and in order, what may be drawn from; read it, and resources, into the state."""
 
     def print_vouchers(
-        self, key: SagaKey, reward: RewardKey, count: int, at: datetime, codes: Sequence[str] = ()
+        self, key: SagaKey, reward: RewardKey, count: int, at: datetime, codes: Sequence[str] = (), *, of_pool: bool
     ) -> tuple[Blank, ...]:
         """Make codes for a saga of that reward, or take these; `write` keeps those that were issued.
 
         Nobody else ever sees one.
 
-        Where they are of a partner's pool, it may be fewer: those that are good then and not handed out.
+        `of_pool`: a partner has given them; it may be fewer, those that are good then and not handed out.
         """
 
     def print_voucher(self, key: VoucherKey) -> Blank:

@@ -155,13 +155,16 @@ class Road:
             saga = state.sagas.get(step.key)
             if isinstance(heard, Redeem):
                 reward, count = RewardKey(heard.program, heard.reward), vouchers_at_once(state, heard, moment)
+                version = state.in_force(reward, moment.at)
             elif saga is not None:
                 reward, count = saga.reward_key, vouchers_needed(state, saga, heard)
+                version = saga.reward_version
             else:
                 count = 0
             codes = heard.codes if isinstance(heard, PartnerAnswered) else ()
-            if count:
-                blanks = store.print_vouchers(step.key, reward, count, moment.at, codes)
+            if count and version is not None:
+                of_pool = state.terms[reward, version].of_pool
+                blanks = store.print_vouchers(step.key, reward, count, moment.at, codes, of_pool=of_pool)
         elif isinstance(step.key, VoucherKey) and isinstance(heard, PointsConverted | ShareReturned):
             blanks = (store.print_voucher(step.key),) if step.key not in state.vouchers else ()
         return replace(moment, blanks=blanks) if blanks else moment

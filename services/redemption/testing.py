@@ -49,10 +49,10 @@ class MemoryStore:
         del state, tallies, resources
 
     def print_vouchers(
-        self, key: SagaKey, reward: RewardKey, count: int, at: datetime, codes: Sequence[str] = ()
+        self, key: SagaKey, reward: RewardKey, count: int, at: datetime, codes: Sequence[str] = (), *, of_pool: bool
     ) -> tuple[Blank, ...]:
         """Make the same codes each time."""
-        del reward, at, codes
+        del reward, at, codes, of_pool
         return tuple(
             Blank(voucher_id(key, number), suffix_of(code_of(number.to_bytes(CHANCE_BYTES, "little"))))
             for number in range(1, count + 1)

@@ -136,7 +136,7 @@ async def quote_redemption(request: Request) -> Response:
     asked = {"program": head.program, "member": member, "at": judging["now"], "redemption": "-", "partner": partner}
     wanted = await wanted_of(api, head, body, member)
     _, balances = await known_of(api, head, member)
-    wish = {**asked, "hash": "", "versions": {"program": head.version}, **wanted}
+    wish = {**asked, "hash": "", "versions": {"program": head.version, "as_of": judging["as_of"]}, **wanted}
     return await api.redemption.ask(
         "POST",
         path_of("v1", "programs", head.program, "redemptions", "quote"),

@@ -76,7 +76,7 @@ class NewRequest:
 
 # Rows are taken in the order of their key, so two sets that share ids cannot wait for each other in a circle.
 # While its clock is turned a program takes no request but the one that turns it.
-# A reward may be published again under its id; everything else is asked once, unless the id was freed.
+# A reward or a resource may be published again under its id; everything else is asked once, unless the id was freed.
 _INSERT = """
     with recorded as (
     insert into requests as r (program, kind, partner, id, attempt, hash, state, member, subject, batch, line,
@@ -91,7 +91,7 @@ _INSERT = """
     set attempt = r.attempt + 1, hash = excluded.hash, state = excluded.state, member = excluded.member,
         subject = excluded.subject, batch = excluded.batch, line = excluded.line, created_at = excluded.created_at,
         code = excluded.code, outcome = excluded.outcome, body = excluded.body, delayed = false, answered_at = null
-    where r.state = 'freed' or (r.kind = 'reward' and r.hash <> excluded.hash)
+    where r.state = 'freed' or (r.kind in ('reward', 'resource') and r.hash <> excluded.hash)
     returning program, kind, partner, id, attempt
     )
     select n.program, n.kind, n.partner, n.id, n.attempt, p.version, p.clock, p.as_of, p.partners

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
 from laurel.contracts import redemption
 from services.gateway.naming import VOUCHER_REDEEM, VOUCHER_VOID, Correlation, parse_correlation
-from services.gateway.told.telling import NOTHING, POSTED, Heard, Outcome, Told, encode, refusal, refusal_body
+from services.gateway.told.telling import FREED, NOTHING, POSTED, Heard, Outcome, Told, encode, refusal, refusal_body
 
 REDEEM: Final = "redeem"
 VOID: Final = "void"
@@ -91,7 +92,11 @@ def voucher_refused(message: Heard) -> Told:
     code = said.code or "voucher_unknown"
     facts = {"left": said.left} if code == "voucher_insufficient" else {}
     body = refusal_body({"voucher": said.voucher}, code, "", facts)
-    return Told(outcome=refusal(correlation, code, body)) if correlation is not None else NOTHING
+    if correlation is None:
+        return NOTHING
+    outcome = refusal(correlation, code, body)
+    # What stands in the way of undoing may be gone later, so that may be asked again, as of a redemption.
+    return Told(outcome=replace(outcome, state=FREED) if said.asked == VOID else outcome)
 
 
 def _asked_of_voucher(message: Heard, deed: str) -> Correlation | None:

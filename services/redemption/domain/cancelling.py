@@ -14,7 +14,7 @@ from services.redemption.domain.moment import Moment
 from services.redemption.domain.points_back import release, restore, tell_at_once
 from services.redemption.domain.state import Saga, SagaState, State
 from services.redemption.domain.stock import bring_back, give_back
-from services.redemption.domain.timing_out import is_over, time_out
+from services.redemption.domain.timing_out import is_over, now_for, time_out
 from services.redemption.domain.vouchers import Voucher, VoucherState
 
 CANCELLED = "cancelled"
@@ -24,7 +24,7 @@ def cancel(state: State, heard: CancelRedemption, moment: Moment) -> tuple[AnyFa
     """Give back stock, points and vouchers, or say why not. It is told when points have given back theirs."""
     saga = saga_asked_of(state, heard)
     if saga.state is SagaState.HOLDING:
-        if is_over(saga, moment.at):
+        if is_over(saga, now_for(saga, heard, moment)):
             return (*time_out(saga), cancel_refused("redemption_ended", "It was not confirmed in time"))
         cancelled = f.RedemptionCancelled(by=heard.by, correlation=moment.correlation)
         return (*release(saga, CANCELLED), *give_back(saga), cancelled, *tell_at_once(saga))

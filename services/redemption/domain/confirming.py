@@ -10,7 +10,7 @@ from services.redemption.domain.fulfilling import can_be_confirmed, can_be_settl
 from services.redemption.domain.heard import ConfirmRedemption
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.state import Saga, State
-from services.redemption.domain.timing_out import is_over, time_out
+from services.redemption.domain.timing_out import is_over, now_for, time_out
 
 
 def confirm(state: State, heard: ConfirmRedemption, moment: Moment) -> tuple[AnyFact, ...]:
@@ -23,7 +23,7 @@ def confirm(state: State, heard: ConfirmRedemption, moment: Moment) -> tuple[Any
         return (f.AskRefused(asked="confirm", code="redemption_ended", detail=detail, facts={"ended": saga.state}),)
     if not can_be_confirmed(saga):
         return (f.AskRefused(asked="confirm", code="redemption_not_held", detail=f"It is {saga.state}"),)
-    if is_over(saga, moment.at):
+    if is_over(saga, now_for(saga, heard, moment)):
         return time_out(saga)
     return (f.RedemptionConfirmed(correlation=moment.correlation), *finish(state, saga, saga.lots, moment))
 

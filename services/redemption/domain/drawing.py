@@ -24,6 +24,7 @@ KEY: Final = "key"
 
 _REFUSALS: Final = {SEATS: "sold_out", LIMIT: "limit_reached", KEY: "key_used"}
 _ATTRIBUTES: Final = "attributes."
+_ESCAPED: Final = str.maketrans({":": "%3A", "/": "%2F", "%": "%25"})
 
 
 def segments_of(terms: Terms, heard: Redeem) -> tuple[Segment, ...]:
@@ -48,6 +49,11 @@ def shortages(drawn: Sequence[Draw], heard: Redeem, tallies: dict[TallyKey, int]
             yield Reason(_REFUSALS[kind], detail, {"left": max(0, left), "of": draw.of, "asked": draw.amount})
 
 
+def is_of_seats(draw: Draw) -> bool:
+    """Say whether something of a resource is drawn."""
+    return draw.name.startswith(f"{SEATS}:")
+
+
 def unknown_resources(terms: Terms, heard: Redeem, resources: ResourceBook) -> Iterator[Reason]:
     """Yield resources that nobody has published."""
     for segment in segments_of(terms, heard):
@@ -61,16 +67,23 @@ def give_back_draws(saga: Saga) -> tuple[AnyFact, ...]:
 
 
 def _seats(terms: Terms, heard: Redeem, moment: Moment, resources: ResourceBook) -> Iterator[Draw]:
-    seats = heard.quantity * heard.party
     for segment in segments_of(terms, heard):
         offered = quota(resources.get(segment.resource, ()), segment.on, moment.program.share)
-        yield Draw(f"{SEATS}:{segment.resource}:{segment.on.isoformat()}", seats, offered)
+        yield Draw(f"{SEATS}:{segment.resource}:{segment.on.isoformat()}", heard.pieces, offered)
 
 
 def _limits(terms: Terms, heard: Redeem, moment: Moment) -> Iterator[Draw]:
     for limit in terms.limits:
-        name = f"{LIMIT}:{heard.reward}:{limit.limit}:{_who(limit, heard)}:{_window(limit, heard, moment)}"
-        yield Draw(name, heard.quantity, _times(limit, heard))
+        if not _can_be_counted(limit, heard):
+            continue
+        name = f"{LIMIT}:{heard.reward}:{_plain(limit.limit)}:{_who(limit, heard)}:{_window(limit, heard, moment)}"
+        yield Draw(name, heard.pieces, _times(limit, heard))
+
+
+def _can_be_counted(limit: Limit, heard: Redeem) -> bool:
+    """Say whether a wish names what a limit counts by: one of the catalogue does not yet, any other has to."""
+    named = [each for each in (limit.per, limit.each) if each is not None and each.startswith(_ATTRIBUTES)]
+    return all(each.removeprefix(_ATTRIBUTES) in heard.attributes for each in named)
 
 
 def _who(limit: Limit, heard: Redeem) -> str:
@@ -79,9 +92,14 @@ def _who(limit: Limit, heard: Redeem) -> str:
     return f"person/{person}" if limit.of == "person" and person is not None else f"member/{heard.member}"
 
 
+def _plain(text: str) -> str:
+    """Return a text in which nothing looks like the next part of a name: ids may have colons, too."""
+    return text.translate(_ESCAPED)
+
+
 def _window(limit: Limit, heard: Redeem, moment: Moment) -> str:
     if limit.per.startswith(_ATTRIBUTES):
-        return str(heard.attributes.get(limit.per.removeprefix(_ATTRIBUTES), ""))
+        return _plain(str(heard.attributes.get(limit.per.removeprefix(_ATTRIBUTES), "")))
     stands = heard.stands or Stands()
     finder = WindowFinder(zone_named(moment.program.zone), None)
     window = finder.of(limit.per, moment.at, enrolled_at=stands.enrolled_at)  # type: ignore[arg-type]

@@ -20,9 +20,9 @@ def what_stands_in_the_way(terms: Terms, heard: Redeem, moment: Moment) -> Itera
     yield from _fits(terms, heard)
     yield from _offered(terms, moment)
     yield from _member(terms, heard, moment)
-    if terms.owner_only and (heard.for_other or heard.beneficiary is not None):
+    if terms.owner_only and (heard.for_other or heard.beneficiary not in {None, heard.member}):
         yield not_eligible("This reward is for the member alone", "beneficiary")
-    if terms.quantity_max is not None and heard.quantity > terms.quantity_max:
+    if terms.quantity_max is not None and heard.pieces > terms.quantity_max:
         yield Reason("limit_reached", f"At most {terms.quantity_max} at once", {"most": terms.quantity_max})
     dark = [day for day in days_of(heard, moment) if falls_in(day, terms.blackouts)]
     if dark:
@@ -32,17 +32,17 @@ def what_stands_in_the_way(terms: Terms, heard: Redeem, moment: Moment) -> Itera
 def _fits(terms: Terms, heard: Redeem) -> Iterator[Reason]:
     """What is asked for must be what the reward is about; nothing of it is passed over."""
     if terms.segments and not heard.segments:
-        yield invalid("Name the resources and days", "/segments")
+        yield invalid("Name the resources and days", "/segments", "missing")
     if heard.segments and not terms.segments:
         yield invalid("This reward has no segments", "/segments")
     if terms.resource is not None and heard.on is None:
-        yield invalid("Name the day", "/on")
+        yield invalid("Name the day", "/on", "missing")
     for name, kind in sorted(terms.attributes.items()):
         value = heard.attributes.get(name)
         if value is not None and type(value) is not _KINDS[kind]:
-            yield invalid(f"{name} is of the kind {kind}", f"/attributes/{name}")
+            yield invalid(f"{name} is of the kind {kind}", f"/attributes/{name}", "wrong_type")
         elif value is None and name in _needed(terms):
-            yield invalid(f"This reward needs {name}", f"/attributes/{name}")
+            yield invalid(f"This reward needs {name}", f"/attributes/{name}", "missing")
 
 
 def _needed(terms: Terms) -> set[str]:

@@ -29,7 +29,7 @@ from services.redemption.domain.pools import NEVER
 from services.redemption.domain.pricing import to_pay
 from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState, State
 from services.redemption.domain.stock import give_back
-from services.redemption.domain.timing_out import is_over, time_out
+from services.redemption.domain.timing_out import is_over, now_for, time_out
 
 CAME_LATE = "came_late"
 
@@ -46,7 +46,7 @@ def fulfil(state: State, heard: PointsHeld, moment: Moment) -> tuple[AnyFact, ..
     if not awaits_points(saga):
         return (f.ReleaseAsked(reason=CAME_LATE),) if saga.hold is HoldState.RELEASE_ASKED else ()
     check_price(saga, heard)
-    if is_over(saga, moment.at):
+    if is_over(saga, now_for(saga, heard, moment)):
         return time_out(saga)
     if saga.later:
         return (*_counted(saga, heard), f.HeldForLater(lots=heard.lots))

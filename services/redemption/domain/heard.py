@@ -168,6 +168,16 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
             return self.voucher
         return VoucherTerms(value=self.value, valid_days=self.valid_days)
 
+    @property
+    def of_pool(self) -> bool:
+        """Say whether what is left of it are codes of a partner."""
+        return self.vouchers is not None and self.vouchers.of_pool
+
+    @property
+    def counted(self) -> bool:
+        """Say whether there are only so many pieces of it."""
+        return self.of_pool or self.stock is not None
+
 
 class Share(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which part of a capacity is for awards."""
@@ -224,6 +234,7 @@ class Stands(msgspec.Struct, frozen=True):
     tier: str | None = None
     segments: tuple[str, ...] = ()
     attributes: dict[str, str | int | bool] = {}
+    active: bool = True
 
 
 class Redeem(Heard, frozen=True, kw_only=True):
@@ -246,6 +257,11 @@ class Redeem(Heard, frozen=True, kw_only=True):
     pay: Pay | None = None
     stands: Stands | None = None
     later: bool = False
+
+    @property
+    def pieces(self) -> int:
+        """Return how many pieces are asked for: so many for each person."""
+        return self.quantity * self.party
 
 
 class AskOfRedemption(Heard, frozen=True, kw_only=True):

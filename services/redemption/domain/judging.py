@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from services.redemption.domain.bargain import Bargain, Draw
-from services.redemption.domain.drawing import draws, segments_of, shortages, unknown_resources
+from services.redemption.domain.drawing import draws, is_of_seats, segments_of, shortages, unknown_resources
 from services.redemption.domain.eligibility import what_stands_in_the_way
 from services.redemption.domain.heard import Redeem, Terms
 from services.redemption.domain.moment import Moment
@@ -36,30 +37,37 @@ def judge(state: State, heard: Redeem, moment: Moment) -> Judged:
     stock = state.stock.get(key)
     if stock is None or stock.version == 0:
         return Judged(reasons=(Reason("reward_unknown", f"There is no reward {heard.reward}"),))
+    if heard.stands is not None and not heard.stands.active:
+        # Points would say so of what costs any; of what is free nobody else would.
+        return Judged(reasons=(Reason("member_not_active", "The member takes part no more"),))
     version = state.in_force(key, moment.at)
     if version is None:
         return Judged(reasons=(not_eligible("Not offered yet", "not_yet_open"),))
     terms = state.terms[key, version]
     resources = state.resources_of(heard.program)
     reasons = [*unknown_resources(terms, heard, resources), *what_stands_in_the_way(terms, heard, moment)]
-    pieces = heard.quantity * heard.party
+    pieces = heard.pieces
     if pieces > QUANTITY_MAX:
         reasons.append(Reason("limit_reached", f"At most {QUANTITY_MAX} pieces at once", {"most": QUANTITY_MAX}))
     priced = price(terms, heard, moment)
     if isinstance(priced, Reason):
         reasons.append(priced)
-    if any(reason.code in _MISUNDERSTOOD for reason in reasons):
-        # What was not understood comes first, and what it would draw from cannot be said.
-        reasons.sort(key=lambda reason: reason.code not in _MISUNDERSTOOD)
-        return Judged(version, terms, tuple(reasons), None if isinstance(priced, Reason) else priced)
     drawn = draws(terms, heard, moment, resources)
-    reasons += shortages(drawn, heard, state.tallies)
-    now = heard.versions.as_of if moment.program.manual else moment.at
-    if not stock.has(pieces, now):
-        left = stock.left_at(now)
+    # Nothing is short of a resource that nobody knows.
+    unknown = any(reason.code == "resource_unknown" for reason in reasons)
+    reasons += shortages([each for each in drawn if not (unknown and is_of_seats(each))], heard, state.tallies)
+    left = stock.left(terms, clock_at(heard, moment))
+    if left is not None and left < pieces:
         detail = f"{pieces} of {heard.reward} were asked for, {left} are left"
         reasons.append(Reason("sold_out", detail, {"left": left}))
+    # What was not understood comes first; what is short all the same is said in the catalogue.
+    reasons.sort(key=lambda reason: reason.code not in _MISUNDERSTOOD)
     return Judged(version, terms, tuple(reasons), None if isinstance(priced, Reason) else priced, drawn)
+
+
+def clock_at(heard: Redeem, moment: Moment) -> datetime | None:
+    """Return the time by which things end: that of the program's clock; nothing ends before one was set by hand."""
+    return heard.versions.as_of if moment.program.manual else moment.at
 
 
 def bargain_of(judged: Judged, heard: Redeem, state: State) -> Bargain:

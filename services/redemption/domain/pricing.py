@@ -8,7 +8,7 @@ from laurel.rounding import scaled
 from laurel.values import AMOUNT_MAX
 from services.redemption.domain.asking_terms import holds
 from services.redemption.domain.days import days_of, falls_in
-from services.redemption.domain.heard import ChartRow, Money, Pay, Rate, Redeem, Terms
+from services.redemption.domain.heard import ChartRow, Money, Pay, PayTerms, Rate, Redeem, Terms
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.reasons import Reason, invalid, not_eligible
 
@@ -26,7 +26,7 @@ class Priced(NamedTuple):
 
 def price(terms: Terms, heard: Redeem, moment: Moment) -> Priced | Reason:
     """Return what is to be paid, or why it cannot be said."""
-    pieces = heard.quantity * heard.party
+    pieces = heard.pieces
     one = _of_one(terms, heard, moment)
     if isinstance(one, Reason):
         return one
@@ -35,6 +35,8 @@ def price(terms: Terms, heard: Redeem, moment: Moment) -> Priced | Reason:
         return Reason("limit_reached", f"At most {AMOUNT_MAX} {terms.unit} at once", {"price": points})
     rate = terms.by_amount or (terms.pay.rate if terms.pay is not None else None)
     cost = _cost(points, amount, rate)
+    if cost is not None and cost.amount > AMOUNT_MAX:
+        return Reason("limit_reached", f"At most {AMOUNT_MAX} {cost.currency} at once", {"price": points})
     wrong = _currency(heard, rate)
     return wrong or _paid(terms, heard.pay, Priced(points, points, None, cost, rate))
 
@@ -51,7 +53,7 @@ def _of_one(terms: Terms, heard: Redeem, moment: Moment) -> tuple[int, int | Non
     if terms.by_amount is not None:
         amount = heard.amount or terms.by_amount.amount
         if amount is None:
-            return invalid("This reward is priced by an amount", "/amount")
+            return invalid("This reward is priced by an amount", "/amount", "missing")
         return scaled(amount, terms.by_amount.points, terms.by_amount.per, "up"), amount
     if heard.amount is not None:
         return invalid("This reward has a price of its own", "/amount")
@@ -66,7 +68,8 @@ def _of_one(terms: Terms, heard: Redeem, moment: Moment) -> tuple[int, int | Non
 def _fits(row: ChartRow, terms: Terms, heard: Redeem, moment: Moment) -> bool:
     if row.zone is not None and heard.attributes.get("zone") != row.zone:
         return False
-    if row.season is not None and not falls_in(days_of(heard, moment)[0], terms.seasons.get(row.season, ())):
+    # The season is that of the earliest day, in whatever order the days are named.
+    if row.season is not None and not falls_in(min(days_of(heard, moment)), terms.seasons.get(row.season, ())):
         return False
     if row.tiers is not None and (heard.stands is None or heard.stands.tier not in row.tiers):
         return False
@@ -89,30 +92,46 @@ def _currency(heard: Redeem, rate: Rate | None) -> Reason | None:
 
 
 def _paid(terms: Terms, wish: Pay | None, whole: Priced) -> Priced | Reason:
-    pay, price_ = terms.pay, whole.price
-    cash, least = pay is not None and pay.cash, pay.least if pay is not None else None
-    if price_ == 0:
+    pay = terms.pay or PayTerms()
+    if whole.price == 0:
         return whole
-    if cash and ((wish is None and pay is not None and pay.most) or (wish is not None and wish.all_points)):
-        return _enough(price_, least, whole._replace(least=least or 1))
-    if wish is None or wish.all_points:
-        return _enough(price_, least, whole)
+    if not pay.cash:
+        return _in_points(terms, wish, whole, pay.least)
+    if (wish is None and pay.most) or (wish is not None and wish.all_points):
+        return _enough(whole.price, pay.least, whole._replace(least=max(pay.least or 1, _for_cash(wish, whole))))
+    if wish is None:
+        return _enough(whole.price, pay.least, whole)
     points = _wished(wish, whole)
-    if points < price_ and not cash:
-        return not_eligible(f"This reward is paid in {terms.unit} alone", "cash")
     rest = to_pay(points, whole.price, whole.cost, whole.rate)
-    if wish.cash is not None and wish.cash.amount != (rest.amount if rest is not None else 0):
-        needed = rest.amount if rest is not None else 0
+    needed = rest.amount if rest is not None else 0
+    if wish.cash is not None and points < whole.price and points == _for_cash(wish, whole):
+        # What cash leaves is rounded up to whole points, so it may be a little more than these points would leave.
+        rest = wish.cash
+    elif wish.cash is not None and wish.cash.amount != needed:
         detail = f"{points} {terms.unit} leave {needed} to pay, not {wish.cash.amount}"
         return Reason("not_eligible", detail, {"why": "cash", "points": points, "to_pay": needed})
-    return _enough(points, least, whole._replace(points=points, to_pay=rest))
+    return _enough(points, pay.least, whole._replace(points=points, to_pay=rest))
+
+
+def _in_points(terms: Terms, wish: Pay | None, whole: Priced, least: int | None) -> Priced | Reason:
+    """Pay the whole price in points, as who asks must want it."""
+    wants_cash = wish is not None and wish.cash is not None and wish.cash.amount > 0
+    if wants_cash or (wish is not None and wish.points is not None and wish.points < whole.price):
+        return not_eligible(f"This reward is paid in {terms.unit} alone", "cash")
+    return _enough(whole.price, least, whole)
 
 
 def _wished(wish: Pay, whole: Priced) -> int:
     """Return how many points are to be paid: never more than the price."""
     if wish.points is not None:
         return min(wish.points, whole.price)
-    assert wish.cash is not None  # who pays says so in points or in cash
+    return _for_cash(wish, whole)
+
+
+def _for_cash(wish: Pay | None, whole: Priced) -> int:
+    """Return how many points pay what the cash that somebody names leaves; none where nobody names any."""
+    if wish is None or wish.cash is None:
+        return 0
     assert whole.cost is not None and whole.rate is not None  # noqa: PT018 - there is a currency, so there is a rate
     rest = max(0, whole.cost.amount - wish.cash.amount)
     return min(whole.price, scaled(rest, whole.rate.points, whole.rate.per, "up"))

@@ -11,7 +11,7 @@ from services.redemption.domain.heard import Redeem
 from services.redemption.domain.judging import Judged, bargain_of, judge
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.pricing import price
-from services.redemption.domain.reasons import Reason
+from services.redemption.domain.reasons import Reason, told_together
 from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State
 
 
@@ -24,10 +24,10 @@ def request(state: State, heard: Redeem, moment: Moment) -> tuple[AnyFact, ...]:
     judged = judge(state, heard, moment)
     asked = _asked(heard, moment, judged, state)
     if judged.reasons:
-        reason = judged.reasons[0]
+        reason = told_together(judged.reasons)
         return (asked, f.RedemptionRefused(code=reason.code, detail=reason.detail, facts=reason.facts))
     facts: list[AnyFact] = [asked]
-    if state.stock[RewardKey(heard.program, heard.reward)].total is not None:
+    if judged.terms is not None and judged.terms.counted:
         facts.append(f.StockReserved(reward=heard.reward, quantity=asked.quantity))
     if judged.drawn:
         facts.append(f.Drawn(draws=judged.drawn))
@@ -56,7 +56,7 @@ def vouchers_at_once(state: State, heard: Redeem, moment: Moment) -> int:
     priced = price(terms, heard, moment)
     if isinstance(priced, Reason) or priced.points or judge(state, heard, moment).reasons:
         return 0
-    return heard.quantity * heard.party
+    return heard.pieces
 
 
 def _at_once(state: State, heard: Redeem, facts: list[AnyFact], moment: Moment) -> tuple[AnyFact, ...]:
@@ -70,15 +70,14 @@ def _at_once(state: State, heard: Redeem, facts: list[AnyFact], moment: Moment) 
 
 
 def _waiting(heard: Redeem, moment: Moment) -> f.PointsAsked:
-    """Say how long it waits: by the wall's clock, or, to be confirmed, by the program's own where that was ever set.
+    """Say how long it waits: by the wall's clock, or, to be confirmed, by the program's own.
 
     Nothing else of a program with a clock of its own waits: points answer whenever they do.
     """
+    until = moment.at + moment.hold_wait
     if not moment.program.manual:
-        return f.PointsAsked(waits_until=moment.at + moment.hold_wait)
-    if heard.later and heard.versions.as_of is not None:
-        return f.PointsAsked(waits_until=heard.versions.as_of + moment.hold_wait, manual=True)
-    return f.PointsAsked()
+        return f.PointsAsked(waits_until=until)
+    return f.PointsAsked(waits_until=until, manual=True) if heard.later else f.PointsAsked()
 
 
 def _asked(heard: Redeem, moment: Moment, judged: Judged, state: State) -> f.RedemptionRequested:
@@ -87,7 +86,7 @@ def _asked(heard: Redeem, moment: Moment, judged: Judged, state: State) -> f.Red
         partner=heard.partner,
         hash=heard.hash,
         reward=heard.reward,
-        quantity=heard.quantity * heard.party,
+        quantity=heard.pieces,
         version=heard.versions.program,
         zone=moment.program.zone,
         correlation=moment.correlation,

@@ -145,9 +145,10 @@ class Saga:
 
 @dataclass(slots=True)
 class Stock:
-    """The stock of one reward: `total` pieces ever on offer (None: not counted), of which some are set aside or gone.
+    """The stock of one reward: how many pieces are set aside or gone. What there are in all stands in the terms.
 
-    `version` is the newest version of the reward's terms; 0 says that it was never published.
+    `version` is the newest version of these, which may count later only, and `total` its number (None: not counted); 0
+    says that it was never published.
     """
 
     key: RewardKey
@@ -158,21 +159,12 @@ class Stock:
     lots: dict[datetime, CodeLot] | None = None
     """The codes of its pool by when they end, where its codes are a partner's: they are the stock, all in `total`."""
 
-    @property
-    def left(self) -> int | None:
-        """Return how many pieces can still be asked for, if none ends meanwhile; None: always one more."""
-        return self.left_at(None)
-
-    def left_at(self, now: datetime | None) -> int | None:
-        """Return how many pieces can still be asked for at that moment; None: always one more."""
-        if self.lots is not None:
-            return max(0, sum(lot.free for lot in self.lots.values() if lot.is_good(now)) - self.reserved)
-        return None if self.total is None else max(0, self.total - self.reserved - self.taken)
-
-    def has(self, quantity: int, now: datetime | None = None) -> bool:
-        """Say whether so many pieces can be set aside."""
-        left = self.left_at(now)
-        return left is None or left >= quantity
+    def left(self, terms: Terms, now: datetime | None = None) -> int | None:
+        """Return how many pieces can still be asked for by terms that count then; None: always one more."""
+        if terms.of_pool:
+            lots = (self.lots or {}).values()
+            return max(0, sum(lot.free for lot in lots if lot.is_good(now)) - self.reserved)
+        return None if terms.stock is None else max(0, terms.stock - self.reserved - self.taken)
 
     def give(self, expires_at: datetime, codes: int) -> None:
         """Take codes of a partner into the pool."""

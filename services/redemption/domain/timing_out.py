@@ -7,7 +7,7 @@ from typing import Final
 
 from services.redemption.domain import facts as f
 from services.redemption.domain.facts import AnyFact
-from services.redemption.domain.heard import TimeIsUp
+from services.redemption.domain.heard import AskOfRedemption, PointsHeld, TimeIsUp
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.points_back import release
 from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState, State
@@ -24,9 +24,21 @@ def end_wait(state: State, heard: TimeIsUp, moment: Moment) -> tuple[AnyFact, ..
     return time_out(saga) if saga is not None and is_over(saga, moment.at) else ()
 
 
-def is_over(saga: Saga, at: datetime) -> bool:
-    """Say whether the wait was over by `at`, so that no outcome depends on when the timer ran."""
-    return saga.state is SagaState.HOLDING and saga.waits_until is not None and saga.waits_until <= at
+def is_over(saga: Saga, now: datetime | None) -> bool:
+    """Say whether the wait was over by then, so that no outcome depends on when the timer ran."""
+    if saga.state is not SagaState.HOLDING or saga.waits_until is None or now is None:
+        return False
+    return saga.waits_until <= now
+
+
+def now_for(saga: Saga, heard: AskOfRedemption | PointsHeld, moment: Moment) -> datetime | None:
+    """Return the time of the clock that ends the wait: the program's own where that is turned by hand.
+
+    A member's time may lie ahead of such a clock, and ends nothing; points do not say where it stands, its turn does.
+    """
+    if not saga.manual:
+        return moment.at
+    return heard.versions.as_of if isinstance(heard, AskOfRedemption) else None
 
 
 def time_out(saga: Saga) -> tuple[AnyFact, ...]:

@@ -13,6 +13,7 @@ from laurel.errors import Problem
 from laurel.io.database import Connection, Database
 from laurel.values import ID_PATTERN, PLAIN_ID_PATTERN
 from services.redemption.domain.heard import Redeem, Share, Stands, Versions
+from services.redemption.domain.judging import clock_at
 from services.redemption.domain.moment import Moment, ProgramTerms
 from services.redemption.domain.quoting import offer, quote
 from services.redemption.domain.state import RewardKey, State
@@ -24,9 +25,13 @@ PAGE_MAX = 500
 
 
 class Judging(msgspec.Struct, frozen=True):
-    """How the program judges, which only the asker knows: the version in force, and its now."""
+    """How the program judges, which only the asker knows: the version in force, and its now.
+
+    `as_of` is where a manual clock stands that was set; a member's now may lie ahead of it.
+    """
 
     now: Aware
+    as_of: Aware | None = None
     zone: str = "UTC"
     manual: bool = False
     member_attributes: dict[str, str] = {}
@@ -151,7 +156,7 @@ def _browsed(program: str, reward: str, question: Browsing) -> Redeem:
         partner="-",
         hash="",
         reward=reward,
-        versions=Versions(),
+        versions=Versions(as_of=question.judging.as_of),
         on=question.on,
         stands=question.stands,
     )
@@ -161,9 +166,11 @@ def _offered(state: State, heard: Redeem, moment: Moment, question: Browsing) ->
     key = RewardKey(heard.program, heard.reward)
     version = state.in_force(key, moment.at)
     stock = state.stock[key]
-    shown: dict[str, Any] = {"reward": heard.reward, "left": stock.left}
+    # What is offered from a later day on is shown as it will be.
+    terms = state.terms[key, stock.version if version is None else version]
+    shown: dict[str, Any] = {"reward": heard.reward, "left": stock.left(terms, clock_at(heard, moment))}
     if version is not None:
-        shown = {**msgspec.to_builtins(state.terms[key, version]), **shown, "version": version}
+        shown = {**msgspec.to_builtins(terms), **shown, "version": version}
     found = msgspec.to_builtins(offer(state, heard, moment, question.balances))
     if question.member is None:
         # Nobody asks, so nothing is said of who may have it: only of the day.

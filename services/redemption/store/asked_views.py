@@ -14,6 +14,7 @@ from services.redemption.domain.heard import Redeem, ResourceTerms, Share, Terms
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.resources import of_day, quota_of
 from services.redemption.domain.state import ResourceKey, RewardKey, State, Stock, TallyKey
+from services.redemption.store.pools import read_lots
 
 _STOCK = """
     select s.reward, s.version, s.total, s.reserved, s.taken, r.version, r.document
@@ -43,6 +44,7 @@ class AskedViews:
             key = RewardKey(program, reward)
             state.stock[key] = Stock(key, version, total, reserved, taken)
             state.terms[key, each] = _decode_terms(document)
+        await read_lots(connection, state.stock)
         tallies: set[TallyKey] = set()
         resources: set[ResourceKey] = set()
         for heard, moment in wishes:

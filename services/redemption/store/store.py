@@ -46,17 +46,18 @@ class PostgresStore:
         await load_drawn(self._connection, state, tallies, resources)
 
     def print_vouchers(
-        self, key: SagaKey, reward: RewardKey, count: int, at: datetime, codes: Sequence[str] = ()
+        self, key: SagaKey, reward: RewardKey, count: int, at: datetime, codes: Sequence[str] = (), *, of_pool: bool
     ) -> tuple[Blank, ...]:
         """Make codes, of which only hash and sealed form are kept, or take these, or those of the partner's pool."""
         program, member, _ = key
         if codes:
             names = [voucher_id(key, number) for number in range(1, count + 1)]
             return tuple(self._press.take(program, member, *each) for each in zip(names, codes, strict=True))
-        if reward in self._free:
+        if of_pool:
+            there = self._free.get(reward, [])
             # What is over for this saga may be good for one whose time is earlier.
-            free = [code for code in self._free[reward] if code.expires_at > at][:count]
-            self._free[reward] = [code for code in self._free[reward] if code not in free]
+            free = [code for code in there if code.expires_at > at][:count]
+            self._free[reward] = [code for code in there if code not in free]
             named = zip(free, range(1, len(free) + 1), strict=True)
             return tuple(self._press.hand_out(reward, code, member, voucher_id(key, number)) for code, number in named)
         return tuple(self._press.print(program, member, voucher_id(key, number)) for number in range(1, count + 1))
@@ -111,12 +112,11 @@ class PostgresStore:
 
 def _pooled(state: State, needs: Needs) -> dict[RewardKey, int]:
     """Return how many codes of each pool sagas may be given that wait for their points, or ask for what is free."""
-    pooled = (key for key, stock in state.stock.items() if stock.lots is not None)
+    pooled = {key for (key, _), terms in state.terms.items() if terms.of_pool}
     wanted = Counter({key: needs.pieces[key] for key in pooled if key in needs.pieces})
     for saga in state.sagas.values():
         if not awaits_points(saga) and not can_be_confirmed(saga):
             continue
-        terms = state.terms_of(saga).vouchers
-        if terms is not None and terms.of_pool:
+        if state.terms_of(saga).of_pool:
             wanted[saga.reward_key] += saga.quantity
     return wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from laurel.io.database import Connection
 from services.redemption.domain.heard import Terms
 from services.redemption.domain.state import RewardKey, Stock
+from services.redemption.store.pools import read_lots
 from services.redemption.store.vault import Vault
 from services.redemption.store.voucher_views import VoucherViews, code_of
 
@@ -42,7 +44,10 @@ class PostgresViews(VoucherViews):
 
     async def rewards(self, connection: Connection, program: str, *, after: str, limit: int) -> list[dict[str, Any]]:
         """Return a page of a program's catalogue in the order of reward ids, with what is left of each."""
-        return [_reward(row, program) for row in await connection.fetch(_REWARDS, program, after, limit)]
+        rows = await connection.fetch(_REWARDS, program, after, limit)
+        stock = {RewardKey(program, row[0]): Stock(RewardKey(program, row[0]), *row[1:5]) for row in rows}
+        await read_lots(connection, stock)
+        return [_reward(each, *row[5:]) for each, row in zip(stock.values(), rows, strict=True)]
 
     async def vouchers(
         self, connection: Connection, program: str, redemption: str, member: str | None
@@ -64,20 +69,18 @@ class PostgresViews(VoucherViews):
         return {str(row[0]): str(row[1]) for row in rows}
 
 
-def _reward(row: Iterable[Any], program: str) -> dict[str, Any]:
-    reward, version, total, reserved, taken, document, at = row
+def _reward(stock: Stock, document: bytes, at: datetime) -> dict[str, Any]:
     terms = _decode_terms(document)
-    stock = Stock(RewardKey(program, reward), version, total, reserved, taken)
     return {
-        "reward": reward,
+        "reward": stock.key.reward,
         "name": terms.name,
         "kind": terms.kind,
         "price": {"unit": terms.unit, "amount": terms.price},
         "value": None if terms.value is None else {"amount": terms.value.amount, "currency": terms.value.currency},
         "valid_days": terms.valid_days,
-        "stock": total,
-        "left": stock.left,
-        "version": version,
+        "stock": stock.total,
+        "left": stock.left(terms),
+        "version": stock.version,
         "published_at": at.isoformat(),
     }
 

@@ -39,6 +39,11 @@ class Desk:
         return [each for each in self.store.state.vouchers.values() if each.redemption == redemption]
 
     @property
+    def left(self) -> int | None:
+        """Return how many cups can be had, by the terms that were published last."""
+        return self.stock.left(self.store.state.terms[CUP, self.stock.version])
+
+    @property
     def stock(self) -> Stock:
         return self.store.state.stock[CUP]
 

@@ -42,7 +42,7 @@ def test_before_the_points_are_held_it_wins(desk: Desk) -> None:
     (asked,) = desk.hear(redemption_cancelled("m-1", "r-1"))
     assert asked.type == "hold.release_requested.v1"
     assert (desk.saga().state, desk.saga().hold) == (SagaState.CANCELLED, HoldState.RELEASE_ASKED)
-    assert desk.stock.left == 7
+    assert desk.left == 7
     # The points come all the same, and are asked back.
     assert types(desk.hear(points_held("m-1", "r-1", 200))) == ["hold.release_requested"]
     (said,) = desk.hear(points_released("m-1", "r-1", 200))
@@ -72,7 +72,7 @@ def test_afterwards_the_capture_is_undone_and_vouchers_are_dead(desk: Desk, capt
     assert body(said[0])["by"] == "provider"
     assert body(said[1])["partner"] == "acme"
     assert {each.state for each in desk.vouchers()} == {VoucherState.VOID}
-    assert (desk.stock.reserved, desk.stock.taken, desk.stock.left) == (0, 0, 7)
+    assert (desk.stock.reserved, desk.stock.taken, desk.left) == (0, 0, 7)
     assert (desk.saga().state, desk.saga().hold) == (SagaState.CANCELLED, HoldState.CANCEL_ASKED)
     if not captured_first:
         assert desk.hear(points_captured("m-1", "r-1", 200)) == []
@@ -146,11 +146,11 @@ def returned(desk: Desk, amount: int = 200, **more: object) -> list[str]:
 def test_a_return_of_all_that_its_points_paid_for_cancels_it(desk: Desk) -> None:
     fulfilled(desk)
     desk.hear(points_captured("m-1", "r-1", 200))
-    assert desk.stock.left == 5
+    assert desk.left == 5
     assert returned(desk) == ["redemption.cancelled", "voucher.voided", "voucher.voided"]
     saga = desk.saga()
     assert (saga.state, saga.hold, saga.cancelled_by) == (SagaState.CANCELLED, HoldState.CANCELLED, "provider")
-    assert (desk.stock.left, saga.told, saga.open) == (7, True, False)
+    assert (desk.left, saga.told, saga.open) == (7, True, False)
     assert {each.state for each in desk.store.state.vouchers.values()} == {VoucherState.VOID}
     assert returned(desk) == []
     # Whoever cancels it now is told that it is done.
@@ -174,4 +174,4 @@ def test_a_cancellation_that_a_return_was_quicker_than(desk: Desk) -> None:
     desk.hear(redemption_cancelled("m-1", "r-1"))
     assert returned(desk) == ["redemption.cancelled"]
     assert (desk.saga().state, desk.saga().cancelled_by) == (SagaState.CANCELLED, "member")
-    assert desk.stock.left == 7
+    assert desk.left == 7

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -13,6 +13,7 @@ from services.redemption.testing import (
     points_captured,
     points_held,
     points_released,
+    redemption_cancelled,
     redemption_confirmed,
     redemption_requested,
     reward_published,
@@ -42,7 +43,7 @@ def test_held_points_are_told_with_the_end_of_the_wait(desk: Desk) -> None:
     assert told["lots"] == [{"lot": "1.1", "amount": 200}]
     assert told["expires_at"] == "2036-03-14T12:15:00Z"
     assert (desk.saga().state, desk.saga().hold) == (SagaState.HOLDING, HoldState.HELD)
-    assert (desk.stock.reserved, desk.stock.left) == (2, 5)
+    assert (desk.stock.reserved, desk.left) == (2, 5)
     assert desk.hear(points_held("m-1", "r-1", 200)) == [], "told once"
 
 
@@ -62,7 +63,7 @@ def test_not_confirmed_in_time_all_of_it_is_given_back(desk: Desk) -> None:
     said = held(desk).time_is_up("r-1", QUARTER)
     assert types(said) == ["hold.release_requested", "redemption.refused"]
     assert (body(said[1])["code"], body(said[1])["detail"]) == ("hold_expired", "It was not confirmed in time")
-    assert desk.stock.left == 7
+    assert desk.left == 7
     desk.hear(points_released("m-1", "r-1", 200))
     assert not desk.saga().open
 
@@ -89,14 +90,31 @@ def test_what_is_finished_at_once_waits_for_nobody(desk: Desk) -> None:
     assert body(said)["code"] == "redemption_not_held"
 
 
-@pytest.mark.parametrize("is_set", [True, False])
-def test_on_a_manual_clock_the_programs_own_time_counts(is_set: bool) -> None:
+AHEAD = NOON + timedelta(days=9)
+
+
+@pytest.mark.parametrize("at", [NOON, AHEAD], ids=["now", "ahead"])
+def test_on_a_manual_clock_the_wait_begins_with_the_request_and_the_clock_ends_it(at: datetime) -> None:
+    """A member whose latest activity lies ahead of the clock redeems then, and nothing of that is over."""
     desk = Desk(ProgramTerms(manual=True))
-    now = NOON if is_set else None
-    desk.hear(reward_published(), redemption_requested("m-1", "r-1", later=True, as_of=now))
+    desk.hear(reward_published(), redemption_requested("m-1", "r-1", later=True, as_of=NOON, at=at))
+    (said,) = desk.hear(points_held("m-1", "r-1", 100, at=at))
+    until = at + timedelta(minutes=15)
+    assert (said.type, datetime.fromisoformat(body(said)["expires_at"])) == ("redemption.held.v1", until)
+    far = until + timedelta(days=1)
+    done = desk.hear(redemption_confirmed("m-1", "r-1", at=far, as_of=until - timedelta(seconds=1)))
+    assert types(done)[-1] == "hold.capture_requested", "the member's time is not the clock's"
+    again = redemption_requested("m-1", "r-2", later=True, as_of=NOON, at=at)
+    desk.hear(again, points_held("m-1", "r-2", 100, at=at))
+    late = desk.hear(redemption_cancelled("m-1", "r-2", at=until, as_of=until))
+    assert body(late[1])["code"] == "hold_expired"
+
+
+@pytest.mark.parametrize("set_since", [None, NOON + timedelta(minutes=15)])
+def test_a_manual_clock_that_was_never_set_ends_nothing_until_it_is(set_since: datetime | None) -> None:
+    desk = Desk(ProgramTerms(manual=True))
+    desk.hear(reward_published(), redemption_requested("m-1", "r-1", later=True))
     (said,) = desk.hear(points_held("m-1", "r-1", 100))
-    assert body(said)["expires_at"] == ("2036-03-14T12:15:00Z" if is_set else None)
-    assert desk.saga().manual is is_set
-    later = NOON + timedelta(days=9)
-    done = desk.hear(redemption_confirmed("m-1", "r-1", at=later, as_of=later))
-    assert types(done)[-1] == ("redemption.refused" if is_set else "hold.capture_requested")
+    assert (body(said)["expires_at"], desk.saga().manual) == ("2036-03-14T12:15:00Z", True)
+    done = desk.hear(redemption_confirmed("m-1", "r-1", at=AHEAD, as_of=set_since))
+    assert types(done)[-1] == ("redemption.refused" if set_since else "hold.capture_requested")

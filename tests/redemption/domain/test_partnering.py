@@ -78,7 +78,7 @@ def test_refused_as_the_partner_says(desk: Desk) -> None:
     said = answered(desk, fulfilled=False, code="no_such_seat")
     assert types(said) == ["hold.release_requested", "redemption.refused"]
     assert (body(said[1])["code"], body(said[1])["facts"]) == ("partner_refused", {"partner_code": "no_such_seat"})
-    assert desk.stock.left == 7
+    assert desk.left == 7
 
 
 def test_taken_back_while_the_partner_is_asked(desk: Desk) -> None:
@@ -86,7 +86,7 @@ def test_taken_back_while_the_partner_is_asked(desk: Desk) -> None:
     assert desk.hear(redemption_cancelled("m-1", "r-1", "provider")) == [], "it waits"
     said = answered(desk)
     assert types(said) == ["redemption.fulfilled", "hold.capture_requested", "hold.cancel_requested"]
-    assert desk.stock.left == 7
+    assert desk.left == 7
     desk.hear(points_captured("m-1", "r-1", 200))
     (told,) = desk.hear(points_restored("m-1", "r-1", 200))
     assert (told.type, told.correlation, body(told)["by"]) == ("redemption.cancelled.v1", "cancel:r-1", "provider")
@@ -131,7 +131,7 @@ def test_an_operator_may_take_back_what_a_silent_partner_has(desk: Desk, settles
     said = desk.hear(redemption_cancelled("m-1", "r-1", "provider", settles=settles))
     assert types(said) == (["hold.release_requested"] if settles else [])
     assert desk.saga().state is (SagaState.CANCELLED if settles else SagaState.FULFILLING)
-    assert desk.stock.left == (7 if settles else 5)
+    assert desk.left == (7 if settles else 5)
 
 
 def test_confirmed_later_it_is_the_partners_turn() -> None:

@@ -28,7 +28,7 @@ def desk() -> Desk:
 
 
 def stands(desk: Desk) -> tuple[SagaState, HoldState, int | None]:
-    return desk.saga().state, desk.saga().hold, desk.stock.left
+    return desk.saga().state, desk.saga().hold, desk.left
 
 
 def test_it_is_given_at_once_and_taken_back_at_once(desk: Desk) -> None:

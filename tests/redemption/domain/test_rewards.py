@@ -19,9 +19,11 @@ from laurel.contracts.rewards import (
     PayTerms,
     RewardLimit,
 )
+from laurel.contracts.vouchers import VoucherTerms
 from services.redemption.domain.drawing import give_back_draws
-from services.redemption.domain.heard import Share, TimeIsUp
-from services.redemption.domain.moment import ProgramTerms
+from services.redemption.domain.heard import Redeem, Share, TimeIsUp
+from services.redemption.domain.moment import Moment, ProgramTerms
+from services.redemption.domain.quoting import offer
 from services.redemption.domain.state import SagaKey, TallyKey
 from services.redemption.road import Road
 from services.redemption.testing import (
@@ -50,6 +52,7 @@ class Desk:
         self.store = MemoryStore()
         share = Share(percent=5)
         terms = ProgramTerms(zone="America/Chicago", member_attributes=MEMBER_KINDS, tiers=True, share=share)
+        self.terms = terms
         self.road = Road(FixedPrograms(terms))
         self.points = PaperPoints(balances={f"m-{name[1:]}": amount for name, amount in points.items()})
         self._count = 0
@@ -75,6 +78,11 @@ class Desk:
     def code(self, reward: str, member: str = "m-1", **wish: Any) -> str:
         """Return the code of the refusal, or nothing."""
         return str(self.ask(reward, member, **wish)["code"] or "")
+
+    def seen(self, reward: str, member: str = "m-1") -> tuple[str, ...]:
+        """Return what the catalogue says stands in the way."""
+        heard = msgspec.json.decode(redemption_requested(member, "seen", reward).body, type=Redeem)
+        return offer(self.store.state, heard, Moment(NOON, self.terms), self.points.balances).reasons
 
     def used(self, name: str) -> int:
         return self.store.state.tallies.get(TallyKey(PROGRAM, name), 0)
@@ -295,6 +303,13 @@ def test_what_is_for_the_owner_is_for_nobody_else() -> None:
     assert desk.ask("upgrade")["state"] == "fulfilled"
 
 
+def test_who_takes_part_no_more_gets_nothing_that_is_free_either() -> None:
+    desk = Desk()
+    desk.offer("coupon", kind="voucher", price=0, free=True, value=Money(amount=3_000, currency="CNY"))
+    assert desk.code("coupon", redemption="r-9", stands=gold(active=False)) == "member_not_active"
+    assert desk.code("coupon", redemption="r-9", stands=gold()) == "", "the id was left free"
+
+
 # Limits
 
 
@@ -437,3 +452,136 @@ def test_a_message_says_what_a_fold_says() -> None:
     saga = desk.store.state.sagas[SagaKey(PROGRAM, "m-1", "r-1")]
     again = folded.sagas[saga.key]
     assert (again.points, again.bargain, folded.tallies) == (saga.points, saga.bargain, desk.store.state.tallies)
+
+
+def test_a_party_is_no_way_around_a_limit() -> None:
+    """What is had for each person counts for each: a hundred coupons are not one."""
+    desk = Desk(m1=10_000)
+    once = RewardLimit(limit="once", per="lifetime", times=1)
+    desk.offer("coupon", kind="voucher", price=0, free=True, limits=[once], value=Money(amount=3000, currency="CNY"))
+    refused = desk.ask("coupon", party=100)
+    assert (refused["code"], refused["facts"]) == ("limit_reached", {"left": 1, "of": 1, "asked": 100})
+    assert len(desk.ask("coupon")["vouchers"]) == 1
+    twice = RewardLimit(limit="twice", per="month", times=4)
+    desk.offer("mug", limits=[twice])
+    assert [desk.code("mug", quantity=2, party=2), desk.code("mug")] == ["", "limit_reached"]
+    desk.offer("cup", quantity_max=2)
+    assert [desk.code("cup", quantity=2, party=2), desk.code("cup", party=2)] == ["limit_reached", ""]
+
+
+def test_the_season_is_that_of_the_earliest_day_however_days_are_ordered() -> None:
+    desk = Desk(m1=10**6)
+    chart = [ChartRow(season="high", price=70_000), ChartRow(price=50_000)]
+    desk.offer("award", **AWARD, price=0, seasons={"high": [WINTER]}, chart=chart)
+    desk.seats("AA100", 150)
+    home = out(date(2037, 2, 1))
+    away = out(date(2036, 12, 24))
+    assert desk.ask("award", segments=[*away, *home])["points"] == 70_000
+    assert desk.ask("award", segments=[*home, *away])["points"] == 70_000
+
+
+def test_the_owner_named_as_beneficiary_is_the_owner() -> None:
+    desk = Desk(m1=1_000)
+    desk.offer("upgrade", owner_only=True)
+    assert desk.ask("upgrade", beneficiary="m-1")["state"] == "fulfilled"
+
+
+FARE: dict[str, Any] = {"amount": 25_000, "currency": "USD"}
+
+
+def dollars(amount: int) -> Money:
+    return Money(amount=amount, currency="USD")
+
+
+def fare_desk(**points: int) -> Desk:
+    desk = Desk(**points)
+    desk.offer("fare", by_amount=AmountPrice(points=4, per=5, currency="USD"), price=0, pay=PayTerms(cash=True))
+    return desk
+
+
+def test_any_cash_can_be_paid_and_the_rest_is_rounded_up_to_points() -> None:
+    desk = fare_desk(m1=60_000)
+    odd = desk.ask("fare", **FARE, pay=PayAsked(cash=dollars(10_001)))
+    # $149.99 are 11,999.2 points; S2 has them rounded up.
+    assert (odd["points"], odd["to_pay"]["amount"]) == (12_000, 10_001)
+    same = desk.ask("fare", **FARE, pay=PayAsked(points=12_000, cash=dollars(10_001)))
+    assert (same["points"], same["to_pay"]["amount"]) == (12_000, 10_001)
+    assert desk.code("fare", **FARE, pay=PayAsked(points=12_000, cash=dollars(10_002))) == "not_eligible"
+
+
+def test_cash_beside_all_points_is_the_most_that_is_paid_in_money() -> None:
+    desk = fare_desk(m1=11_999, m2=12_000, m3=19_000)
+    wish = PayAsked(all_points=True, cash=dollars(10_000))
+    short = desk.ask("fare", **FARE, pay=wish)
+    assert (short["code"], desk.points.balances["m-1"]) == ("below_minimum", 11_999)
+    enough = desk.ask("fare", "m-2", **FARE, pay=wish)
+    assert (enough["points"], enough["to_pay"]["amount"]) == (12_000, 10_000)
+    more = desk.ask("fare", "m-3", **FARE, pay=wish)
+    assert (more["points"], more["to_pay"]["amount"]) == (19_000, 1_250)
+
+
+def test_cash_for_what_takes_none_is_refused_with_all_points_too() -> None:
+    desk = Desk(m1=30_000)
+    desk.offer("fare", by_amount=AmountPrice(points=4, per=5, currency="USD"), price=0)
+    wish = PayAsked(all_points=True, cash=dollars(10_000))
+    assert desk.ask("fare", **FARE, pay=wish)["facts"] == {"why": "cash"}
+    assert desk.ask("fare", **FARE, pay=PayAsked(all_points=True, cash=dollars(0)))["points"] == 20_000
+
+
+def test_a_price_whose_money_is_beyond_all_amounts_is_refused() -> None:
+    desk = Desk(m1=10**15)
+    rate = CashRate(points=1, per=10, currency="USD")
+    desk.offer("island", price=10**15, pay=PayTerms(cash=True, rate=rate))
+    assert desk.ask("island", pay=PayAsked(points=1))["code"] == "limit_reached"
+
+
+def test_a_change_with_notice_leaves_what_there_is_today_alone() -> None:
+    desk = Desk(m1=10_000)
+    later = NOON + timedelta(days=30)
+    desk.offer("mug", stock=2)
+    desk.offer("mug", stock=0, effective_from=later)
+    assert desk.code("mug") == ""
+    assert desk.code("mug", at=later) == "sold_out"
+    desk.offer("cup", stock=1)
+    desk.offer("cup", stock=None, effective_from=later)
+    assert [desk.code("cup"), desk.code("cup"), desk.code("cup", at=later)] == ["", "sold_out", ""]
+    desk.offer("film", kind="voucher", value=Money(amount=900, currency="GBP"))
+    desk.offer("film", kind="voucher", voucher=VoucherTerms(codes="pool"), effective_from=later)
+    assert [desk.code("film"), desk.code("film", at=later)] == ["", "sold_out"], "no code was given yet"
+
+
+def test_nobody_draws_from_what_is_counted_for_another() -> None:
+    """Ids may have colons, and so may what a limit counts by."""
+    desk = Desk()
+    a_stay = RewardLimit(limit="a-stay", per="attributes.stay", times=1)
+    desk.offer("breakfast", price=0, free=True, attributes={"stay": "text"}, limits=[a_stay])
+    assert desk.code("breakfast", "m-1", attributes={"stay": "1:s"}) == ""
+    assert desk.code("breakfast", "m-1:1", attributes={"stay": "s"}) == ""
+    assert desk.code("breakfast", "m-1", attributes={"stay": "1:s"}) == "limit_reached"
+    assert desk.code("breakfast", "m-1", attributes={"stay": "1%3As"}) == ""
+
+
+def test_all_that_does_not_fit_is_said_with_its_place() -> None:
+    desk = Desk(m1=10**6)
+    kinds: Any = {"vin": "text", "miles": "integer"}
+    desk.offer("trip", **AWARD, price=10, attributes=kinds, key="vin")
+    refused = desk.ask("trip", amount=5, attributes={"miles": "many"})
+    assert [(each["pointer"], each["code"]) for each in refused["facts"]["errors"]] == [
+        ("/segments", "missing"),
+        ("/attributes/miles", "wrong_type"),
+        ("/attributes/vin", "missing"),
+        ("/amount", "not_allowed"),
+    ]
+
+
+def test_the_catalogue_says_what_is_short_whatever_else_a_wish_would_have_to_say() -> None:
+    desk = Desk(m1=10**6)
+    kinds: Any = {"vin": "text"}
+    desk.offer("car", price=10, attributes=kinds, key="vin", stock=1)
+    a_day = RewardLimit(limit="a-day", per="day", times=1)
+    a_car = RewardLimit(limit="a-car", per="attributes.vin", times=1)
+    desk.offer("wash", price=10, attributes=kinds, limits=[a_car, a_day])
+    assert (desk.seen("car"), desk.seen("wash")) == ((), ())
+    assert [desk.code(each, attributes={"vin": "v"}) for each in ("car", "wash")] == ["", ""]
+    assert (desk.seen("car"), desk.seen("wash")) == (("sold_out",), ("limit_reached",))
+    assert desk.code("car") == "invalid", "what was not understood comes first"

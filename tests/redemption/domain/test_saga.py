@@ -51,7 +51,7 @@ def test_request_reserves_stock_and_asks_for_points(desk: Desk) -> None:
     assert said[0].correlation == "redemption:r-1"
     assert (desk.saga().state, desk.saga().hold) == (SagaState.HOLDING, HoldState.ASKED)
     assert desk.saga().waits_until == NOON + timedelta(minutes=15)
-    assert (desk.stock.reserved, desk.stock.taken, desk.stock.left) == (2, 0, 5)
+    assert (desk.stock.reserved, desk.stock.taken, desk.left) == (2, 0, 5)
 
 
 def test_held_points_make_the_voucher_and_ask_for_the_capture_at_once(desk: Desk) -> None:
@@ -72,7 +72,7 @@ def test_held_points_make_the_voucher_and_ask_for_the_capture_at_once(desk: Desk
     # 14 March and 30 days: the last good day is 12 April.
     assert outcome["vouchers"][0]["expires_at"] == "2036-04-13T00:00:00Z"
     assert (desk.saga().state, desk.saga().hold) == (SagaState.FULFILLED, HoldState.CAPTURE_ASKED)
-    assert (desk.stock.reserved, desk.stock.taken, desk.stock.left) == (0, 2, 5)
+    assert (desk.stock.reserved, desk.stock.taken, desk.left) == (0, 2, 5)
     assert desk.saga().open
 
 
@@ -118,7 +118,7 @@ def test_refused_hold_gives_stock_back_and_says_what_is_missing(desk: Desk) -> N
     assert outcome["points"] == 0
     assert outcome["price"] == {"unit": "point", "amount": 200}
     assert outcome["wallet"] is not None
-    assert (desk.stock.reserved, desk.stock.taken, desk.stock.left) == (0, 0, 7)
+    assert (desk.stock.reserved, desk.stock.taken, desk.left) == (0, 0, 7)
     assert not desk.saga().open
     assert desk.saga().waits_until is None
 
@@ -200,7 +200,7 @@ def test_held_price_is_kept_when_the_reward_changes(desk: Desk) -> None:
 def test_stock_that_is_cut_below_what_is_gone_leaves_nothing(desk: Desk) -> None:
     desk.hear(*[redemption_requested(f"m-{n}", f"r-{n}") for n in range(4)])
     desk.hear(reward_published(stock=2))
-    assert desk.stock.left == 0
+    assert desk.left == 0
     assert body(desk.hear(redemption_requested("m-9", "r-9"))[0])["code"] == "sold_out"
     # Those who were first still get theirs.
     assert types(desk.hear(points_held("m-0", "r-0", 100)))[0] == "redemption.fulfilled"
@@ -213,7 +213,7 @@ def test_saga_waits_fifteen_minutes_and_then_wants_no_points(desk: Desk) -> None
     assert types(said) == ["hold.release_requested", "redemption.refused"]
     assert body(said[1])["code"] == "hold_expired"
     assert said[1].correlation == "redemption:r-1"
-    assert desk.stock.left == 7
+    assert desk.left == 7
     assert desk.saga().open
     assert desk.time_is_up("r-1", NOON + timedelta(minutes=16)) == []
 
@@ -233,14 +233,14 @@ def test_refusal_after_the_wait_closes_the_hold(desk: Desk) -> None:
     desk.time_is_up("r-1", NOON + timedelta(minutes=15))
     assert desk.hear(hold_refused("m-1", "r-1", 100)) == []
     assert not desk.saga().open
-    assert desk.stock.left == 7
+    assert desk.left == 7
 
 
 def test_outcome_does_not_depend_on_when_the_timer_ran(desk: Desk) -> None:
     desk.hear(redemption_requested("m-1", "r-1"))
     said = desk.hear(points_held("m-1", "r-1", 100, at=NOON + timedelta(minutes=15)))
     assert types(said) == ["hold.release_requested", "redemption.refused"]
-    assert desk.stock.left == 7
+    assert desk.left == 7
 
 
 def test_timer_comes_after_the_point_of_no_return(desk: Desk) -> None:
