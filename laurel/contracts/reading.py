@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from pydantic import BaseModel, ValidationError
 
+from laurel.contracts.dating import are_within, faults_of_times, in_utc
 from laurel.errors import Fault, Problem
 from laurel.shapes import decoder_of
 from laurel.values import NO_NUL_PATTERN
@@ -45,16 +46,19 @@ _NO_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read(model: type[M], body: bytes) -> M:
-    """Return the Struct of a body; raises the problem `malformed` or `invalid`.
+    """Return the Struct of a body, its instants in UTC; raises the problem `malformed` or `invalid`.
 
     The quick road decodes. Only a body that it refuses is read again by Pydantic, which finds every fault.
     """
     try:
-        return decoder_of(model).decode(body)
+        value = decoder_of(model).decode(body)
     except msgspec.ValidationError as refusal:
         raise Problem("invalid", errors=_faults(model, _plain(body), str(refusal))) from None
     except _NO_JSON as broken:
         raise _malformed(broken) from None
+    if not are_within(model, value):
+        raise Problem("invalid", errors=faults_of_times(model, _plain(body)))
+    return in_utc(model, value)
 
 
 def faults_of(errors: Iterable[Mapping[str, Any]], document: object) -> list[Fault]:
@@ -96,7 +100,7 @@ def _faults(model: type[BaseModel], document: object, refusal: str) -> list[Faul
     try:
         model.model_validate(document)
     except ValidationError as error:
-        return faults_of(error.errors(include_url=False), document)
+        return [*faults_of(error.errors(include_url=False), document), *faults_of_times(model, document)]
     return [Fault("", "invalid", refusal)]
 
 

@@ -155,7 +155,8 @@ class Endpoint:
         for event in found:
             position = event.position
             if hears(event) and position not in ahead and position not in queues:
-                queues.add(Item(position, event.program, event.member, event.type, event.event))
+                told = self._wish.told(event.event, event.partner)
+                queues.add(Item(position, event.program, event.member, event.type, told))
             ahead.discard(position)
         if found:
             self._scanned = found[-1].position
@@ -176,7 +177,7 @@ class Endpoint:
                         each.program,
                         each.member,
                         each.type,
-                        each.event,
+                        self._wish.told(each.event, each.partner),
                         each.attempts,
                         due,
                         each.first_at,

@@ -12,12 +12,12 @@ import msgspec
 from laurel.errors import Problem
 from laurel.values import contains_nul
 from services.gateway.accepting import Reported, read_activity
-from services.gateway.splitting import BombError, BrokenError, Gunzip, Lines, Plain
+from services.gateway.splitting import BOM, BombError, BrokenError, Gunzip, Lines, Plain, Quotation
 from services.gateway.store import batches
 from services.gateway.store.batches import FaultRow, LineRow, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from datetime import datetime
 
     from laurel.io.database import Database
@@ -38,6 +38,10 @@ class GoneError(Exception):
     """The sender of a body went away before its end."""
 
 
+class EndedError(Exception):
+    """The sender's key has ended, and with it what it may send."""
+
+
 @dataclass(frozen=True, slots=True)
 class Broke:
     """Why a body came to no good end; `code` is that of the problem to be told."""
@@ -54,29 +58,33 @@ class Unpacked:
         self._unpack = Gunzip(ratio_max) if packed else Plain()
         self._silence_seconds = silence_seconds
         self._before = b""
-
-    def put_back(self, data: bytes) -> None:
-        """Let what was read already come again, first of all."""
-        self._before = data
+        # One for all who read: of what was packed together, a part may have been read and the rest not.
+        self._unpacking = self._all()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the bytes; `BrokenError`, `GoneError` or `TimeoutError` where they do not come to their end."""
-        while (data := await self._next()) is not None:
-            for piece in self._unpack.feed(data):
-                yield piece
-        self._unpack.finish()
+        before, self._before = self._before, b""
+        if before:
+            yield before
+        async for piece in self._unpacking:
+            yield piece
 
-    async def header(self, bytes_max: int) -> bytes:
+    async def header(self, bytes_max: int, delimiter: str) -> bytes:
         """Return the first line, with its line feed; what came with it stays. 400 where there is none."""
-        lines = Lines(bytes_max, quoting=True)
-        seen = b""
+        lines = Lines(bytes_max, quotation=Quotation(delimiter.encode()))
+        seen, read = b"", 0
         try:
-            async for piece in self.pieces():
+            async for piece in self._unpacking:
                 seen += piece
-                for line in lines.feed(piece):
+                if not read:
+                    if len(seen) < len(BOM):
+                        continue
+                    lines.offset = read = len(BOM) if seen.startswith(BOM) else 0
+                fresh, read = seen[read:], len(seen)
+                for line in lines.feed(fresh):
                     if line is None:
                         raise Problem("too_large", "The header is too long")
-                    self.put_back(seen[lines.offset :])
+                    self._before = seen[lines.offset :]
                     return seen[: lines.offset]
         except (BrokenError, GoneError, TimeoutError):
             raise Problem("malformed", "The body broke off before the end of its header.") from None
@@ -84,10 +92,13 @@ class Unpacked:
             raise Problem("malformed", "A CSV begins with a header.")
         return seen
 
+    async def _all(self) -> AsyncIterator[bytes]:
+        while (data := await self._next()) is not None:
+            for piece in self._unpack.feed(data):
+                yield piece
+        self._unpack.finish()
+
     async def _next(self) -> bytes | None:
-        if self._before:
-            before, self._before = self._before, b""
-            return before
         async with asyncio.timeout(self._silence_seconds):
             return await anext(self._body, None)
 
@@ -124,8 +135,12 @@ class Intake:
         table: Table | None,
         line_bytes_max: int,
         beside_callers: Callable[[], bool],
+        may_send: Callable[[], Awaitable[bool]],
     ) -> None:
-        """`upload` is where the reading begins; `table` what the columns of a CSV mean."""
+        """`upload` is where the reading begins; `table` what the columns of a CSV mean.
+
+        `may_send` is asked before a part is stored, so that a key that has ended sends nothing more.
+        """
         self._database = database
         self._known = known
         self._clock = clock
@@ -134,8 +149,9 @@ class Intake:
         self._batch = batch
         self._upload = upload
         self._table = table
-        self._lines = Lines(line_bytes_max, offset=upload.offset, quoting=table is not None)
+        self._lines = Lines(line_bytes_max, upload.offset, Quotation(table.delimiter.encode()) if table else None)
         self._beside_callers = beside_callers
+        self._may_send = may_send
         self._number = upload.lines_read
         self._part = _Part()
         self._stored_at = time.monotonic()
@@ -147,6 +163,7 @@ class Intake:
             async for piece in body.pieces():
                 await self._take(self._lines.feed(piece))
             await self._take(self._lines.finish())
+            await self._store()
             broke = None
         except BombError as error:
             broke = Broke(str(error), "too_large")
@@ -154,6 +171,8 @@ class Intake:
             broke = Broke(str(error))
         except GoneError:
             broke = Broke("the connection was lost")
+        except EndedError:
+            broke = Broke("the key has ended meanwhile", "unauthenticated")
         except TimeoutError:
             broke = Broke("nothing more came")
         finally:
@@ -183,6 +202,8 @@ class Intake:
         if line is None:
             self._part.faults.append(_fault(number, None, Problem("too_large", "The line is too long")))
             return
+        if number == 1:
+            line = line.removeprefix(BOM)
         if not line.strip():
             return
         self._part.size += len(line)
@@ -200,6 +221,8 @@ class Intake:
         self._stored_at = time.monotonic()
         if part.is_empty:
             return
+        if not await self._may_send():
+            raise EndedError
         lines = await self._resolve(part)
         part.faults.sort(key=lambda fault: fault.line)
         program, now = self._head.program, self._clock()
@@ -260,7 +283,7 @@ class Intake:
         program = self._head.program
         try:
             await self._store()
-        except BrokenError:
+        except (BrokenError, EndedError):
             broken = True
         except BaseException:
             broken = True

@@ -7,7 +7,6 @@ A mapping is JSON: `{"columns": {"Receipt": "/id", "Total": {"to": "/amount", "d
 from __future__ import annotations
 
 import csv
-import io
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -157,7 +156,7 @@ class Table:
 
     def __init__(self, mapping: Columns, header: bytes) -> None:
         """422 for a column that the file does not have, or has twice; 400 for a header that cannot be read."""
-        self._delimiter = mapping.delimiter
+        self.delimiter = mapping.delimiter
         names = self._cells(header, _BOM)
         self._width = len(names)
         faults = []
@@ -200,10 +199,19 @@ class Table:
     def _cells(self, row: bytes, mark: str = "") -> list[str]:
         try:
             text = row.decode().removeprefix(mark)
-            rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter, strict=True))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise Problem("malformed", f"The row cannot be read: {error}") from None
+            # Told as one line: what stands behind a carriage return is an error, and no row that nobody looks at.
+            rows = list(csv.reader([text], delimiter=self.delimiter, strict=True))
+        except UnicodeDecodeError as error:
+            raise Problem("malformed", f"The row is not UTF-8: {error}") from None
+        except csv.Error as error:
+            raise Problem("malformed", f"The row cannot be read: {_said(error)}") from None
         return rows[0] if rows else []
+
+
+def _said(error: csv.Error) -> str:
+    if "new-line character" in str(error):
+        return "a carriage return stands in it; rows end with a line feed"
+    return str(error)
 
 
 def _is_place(pointer: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_reader
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from laurel.contracts.codes import CodeLine
 from laurel.errors import Fault, Problem
 from laurel.shapes import decoder_of
+from services.gateway.splitting import BOM
 
 PassOn = Callable[[Sequence[dict[str, Any]]], Awaitable[dict[str, Any]]]
 """Has a part of the codes taken; tells how many were `added`, and the `faults` of the others."""
@@ -37,6 +39,8 @@ class Filling:
     async def take(self, line: bytes | None) -> None:
         """Take one line; None stands for one that is too long."""
         self._number += 1
+        if line is not None and self._number == 1:
+            line = line.removeprefix(BOM)
         if line is not None and not line.strip():
             return
         if self._csv and not self._columns:
@@ -45,7 +49,7 @@ class Filling:
         self._received += 1
         try:
             code = self._read(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, csv_reader.Error, ValueError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, csv_reader.Error, ValueError, OverflowError):
             # What was wrong is not quoted: it may be the code.
             self._fault(self._number, "invalid", "This is no code, or not one with a moment at which it ends")
             return
@@ -72,12 +76,12 @@ class Filling:
         if line is None:
             raise ValueError("too long")
         if not self._csv:
-            return _decode(line)
+            return _ending(_decode(line))
         (cells,) = csv_reader.reader([line.decode("utf-8").rstrip("\r")], strict=True)
         if len(cells) != len(self._columns):
             raise ValueError("another number of cells")
-        return _decode(
-            msgspec.json.encode({name: cell for name, cell in zip(self._columns, cells, strict=True) if cell})
+        return _ending(
+            _decode(msgspec.json.encode({name: cell for name, cell in zip(self._columns, cells, strict=True) if cell}))
         )
 
     async def _store(self) -> None:
@@ -94,6 +98,13 @@ class Filling:
             self._rejected += 1
         if len(self._faults) < _FAULTS_MAX:
             self._faults.append({"line": line, "code": code, "detail": detail})
+
+
+def _ending(code: Any) -> Any:  # noqa: ANN401 (a Struct made of the class)
+    if code.expires_at is not None:
+        # The last hours of the year 9999 west of Greenwich are no moment that a clock could show.
+        code.expires_at.astimezone(UTC)
+    return code
 
 
 def _header(line: bytes | None) -> list[str]:

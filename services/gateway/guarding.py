@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 import re
@@ -123,6 +124,12 @@ class Guard:
         self._database = database
         self._clock = clock
         self._known: Remembered[bytes, KeyRow] = Remembered(_CACHED_MAX, cache_seconds)
+
+    def patient(self) -> Guard:
+        """Return the same guard for those who wait for a connection as long as it takes."""
+        same = copy.copy(self)
+        same._database = self._database.patient()  # noqa: SLF001 - it is one of us
+        return same
 
     async def caller(self, authorization: str | None) -> Caller:
         """Return who holds the key; 401 for one that is missing, wrong, expired or revoked."""

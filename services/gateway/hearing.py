@@ -30,7 +30,11 @@ TELLS_ATTRIBUTES: Final = frozenset({MemberEnrolled.TYPE, MemberChanged.TYPE})
 EVERYTHING: Final = "*"
 _PATTERN: Final = re.compile(r"(?:[a-z_]+\.)*(?:\*|[a-z_]+(?:\.v[0-9]+)?)")
 _MEMBERS_OWN: Final = ("member.", "tier.", "segment.")
-"""What a partner may hear of a member whoever caused it, as it may read it."""
+"""What a partner may hear of a member whoever caused it, as it may read it. A refusal changes nothing of a member."""
+_REFUSED: Final = "_refused"
+_LEADS_BACK: Final = ("causationid", "correlationid", "traceparent")
+"""What names the request that led to an event, and with it whose it was."""
+_UNDISCLOSED: Final = "undisclosed"
 
 
 class Heard(Protocol):
@@ -158,12 +162,29 @@ class Wish:
             return False
         if event.program not in self.programs and EVERYTHING not in self.programs:
             return False
-        if self.partner is not None and event.partner != self.partner and not event.type.startswith(_MEMBERS_OWN):
+        if self.partner is not None and event.partner != self.partner and not _is_members_own(event.type):
             return False
         wanted = self._types.get(event.type)
         if wanted is None:
             wanted = self._types[event.type] = any(_names(pattern, event.type) for pattern in self.types)
         return wanted
+
+    def told(self, event: bytes, partner: str | None) -> bytes:
+        """Return an event as it is told here; of what another partner's request led to, without what names that."""
+        return event if self.partner is None or partner in {None, "", self.partner} else _without_cause(event)
+
+
+def _is_members_own(type_: str) -> bool:
+    return type_.startswith(_MEMBERS_OWN) and not type_.rpartition(".v")[0].endswith(_REFUSED)
+
+
+def _without_cause(event: bytes) -> bytes:
+    told = msgspec.json.decode(event, type=dict[str, msgspec.Raw])
+    for name in _LEADS_BACK:
+        told.pop(name, None)
+    data = msgspec.json.decode(told["data"], type=dict[str, msgspec.Raw])
+    cause = _encode({"kind": _UNDISCLOSED, "id": _UNDISCLOSED})
+    return _encode({**told, "data": {**data, "cause": msgspec.Raw(cause)}})
 
 
 def _names(pattern: str, type_: str) -> bool:

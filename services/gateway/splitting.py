@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 _GZIP = 16 + zlib.MAX_WBITS
 _STEP = 64 * 1024
 _GRACE = 16 * 1024 * 1024
+_MARK = b'"'
+_CLOSED = b'""'
+BOM = b"\xef\xbb\xbf"
+"""What some programs put in front of a file to say that it is UTF-8. It is no part of the first line."""
 
 
 class BrokenError(Exception):
@@ -81,40 +85,65 @@ class Plain:
 
 
 @dataclass(slots=True)
+class Quotation:
+    """Whether a CSV is within quotation marks. One opens where a cell begins; `12" pizza` is a cell with a letter."""
+
+    delimiter: bytes
+    is_open: bool = False
+    _before: bytes = b""
+    """What stands before the next byte: nothing where a row begins, `_CLOSED` where a mark has just closed."""
+
+    def read(self, data: bytes, start: int, end: int) -> bool:
+        """Read on, and say whether a quotation is open at `end`."""
+        at = start
+        while (mark := data.find(_MARK, at, end)) >= 0:
+            before = data[mark - 1 : mark] if mark > at else self._before
+            if self.is_open:
+                self.is_open, self._before = False, _CLOSED
+            else:
+                # Two marks within a quotation stand for one: it closes and opens again.
+                self.is_open, self._before = before in {b"", self.delimiter, _CLOSED}, _MARK
+            at = mark + 1
+        if at < end:
+            self._before = data[end - 1 : end]
+        return self.is_open
+
+    def begin(self) -> None:
+        """A row begins."""
+        self.is_open, self._before = False, b""
+
+
+@dataclass(slots=True)
 class Lines:
     """Cuts bytes into lines. A line above the limit is passed on as `None` and its bytes are dropped.
 
-    With `quoting` a line feed between quotation marks ends no line, as in a CSV. Where a mark has no other, the line
-    grows above the limit; after that marks are counted anew.
+    With a `quotation` a line feed between its marks ends no line. Where a mark has no other, the line grows above the
+    limit; after that marks are counted anew.
     """
 
     line_bytes_max: int
     offset: int = 0
     """Bytes of whole lines seen so far: where a body that broke off is to be resumed."""
-    quoting: bool = False
+    quotation: Quotation | None = None
     _parts: list[bytes] = field(default_factory=list)
     _held: int = 0
     _skipped: int = 0
-    _is_open: bool = False
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
         start = seen = 0
+        quotation = self.quotation
         while (end := data.find(b"\n", seen)) >= 0:
-            is_open = self._opens(data, seen, end)
+            is_open = quotation is not None and quotation.read(data, seen, end)
             seen = end + 1
             if is_open and self._held + self._skipped + end - start <= self.line_bytes_max:
                 continue
-            self._is_open = False
+            if quotation is not None:
+                quotation.begin()
             yield self._whole(data[start:end], newline=1)
             start = seen
-        self._opens(data, seen, len(data))
+        if quotation is not None:
+            quotation.read(data, seen, len(data))
         self._keep(data[start:])
-
-    def _opens(self, data: bytes, start: int, end: int) -> bool:
-        """Whether a quotation is open at `end`, having read on from `start`."""
-        if self.quoting:
-            self._is_open ^= data.count(b'"', start, end) % 2 == 1
-        return self._is_open
 
     def finish(self) -> Iterator[bytes | None]:
         """The last line of a body that is complete needs no line feed."""

@@ -86,7 +86,7 @@ class EventStream(Response):
                 except EventsGoneError:
                     # It lags behind what is kept; when it asks again it is told so.
                     return
-                frames = [_frame(each) for each in found if self._wish.hears(each)]
+                frames = [self._frame(each) for each in found if self._wish.hears(each)]
                 if found:
                     position = found[-1].position
                 now = time.monotonic()
@@ -105,6 +105,10 @@ class EventStream(Response):
                     rest = min(beat_at + self._heartbeat_seconds, self._ends_at) - now
                     await feed.moved(position, max(rest, 0.001), left)
 
+    def _frame(self, event: Event) -> bytes:
+        told = self._wish.told(event.event, event.partner)
+        return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.position, event.type.encode(), told)
+
     async def _send(self, send: Send, body: bytes) -> None:
         try:
             async with asyncio.timeout(self._send_seconds):
@@ -116,7 +120,3 @@ class EventStream(Response):
 async def _leaves(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _frame(event: Event) -> bytes:
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.position, event.type.encode(), event.event)

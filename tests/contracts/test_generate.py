@@ -1,6 +1,8 @@
 """What is committed is what the classes say, and writing keeps the promises made to readers."""
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,25 @@ def test_every_name_has_a_version_and_stands_once() -> None:
 def test_the_page_on_events_names_every_type_and_topic() -> None:
     page = (HERE.parents[1] / "docs" / "events.md").read_text(encoding="utf-8")
     assert [name for name in (*EVENTS, *TOPICS) if f"`{name}`" not in page] == []
+
+
+_ROW = re.compile(r"\| `([a-z_]+\.[a-z_]+\.v1)` \| .* \| (.*) \|")
+_EVERYWHERE = {"program", "member", "at", "cause", "balances", "version", "tier_standing", "segments"}
+"""What the page says of all events, or of all of a topic."""
+
+
+def test_the_page_on_events_names_each_type_once_with_all_of_its_fields() -> None:
+    """A reader makes tables of them."""
+    page = (HERE.parents[1] / "docs" / "events.md").read_text(encoding="utf-8")
+    rows = [found.groups() for line in page.splitlines() if (found := _ROW.fullmatch(line))]
+    assert [name for name, count in Counter(name for name, _ in rows).items() if count > 1] == []
+    for name, said in rows:
+        outside = re.sub(r"\([^)]*\)", "", said)
+        if "as " in outside:
+            continue
+        fields = set(re.findall(r"`([a-z_]+)(?:\[\])?`", outside))
+        known = {field.alias or own for own, field in EVENTS[name].model.model_fields.items()}
+        assert (name, fields - known, known - fields - _EVERYWHERE) == (name, set(), set())
 
 
 def test_no_event_has_room_for_an_identifier_a_name_or_a_code_of_a_voucher() -> None:

@@ -1,13 +1,17 @@
 """A body that is wrong is told fault by fault, each with its pointer."""
 
 import json
-from typing import Any
+from datetime import datetime
+from typing import Any, get_args
 
+import msgspec
 import pytest
+from pydantic import BaseModel
 
+from laurel.contracts import http, http_redeeming
 from laurel.contracts.activity import Activity
-from laurel.contracts.http import CreateKey, EnrolMember
-from laurel.contracts.http_redeeming import PublishReward
+from laurel.contracts.http import AdjustPoints, CreateKey, EnrolMember, MatchStatus, TurnClock
+from laurel.contracts.http_redeeming import PublishResource, PublishReward, RequestRedemption
 from laurel.contracts.reading import pointer_to, read
 from laurel.errors import Problem
 
@@ -137,6 +141,72 @@ def test_the_sentence_names_every_way_to_say_it() -> None:
 )
 def test_other_bodies(model: Any, document: object, wrong: set[tuple[str, str]]) -> None:
     assert faults(document, model) == wrong
+
+
+@pytest.mark.parametrize(
+    ("model", "document", "pointer"),
+    [
+        # What a clock says that was never set, and what stands for "never".
+        (Activity, {**GOOD, "occurred_at": "0001-01-01T00:00:00Z"}, "/occurred_at"),
+        (Activity, {**GOOD, "occurred_at": "0001-01-01T00:00:00+05:00"}, "/occurred_at"),
+        (Activity, {**GOOD, "occurred_at": "9999-12-31T23:59:59-05:00"}, "/occurred_at"),
+        (Activity, {**GOOD, "occurred_at": "1899-12-31T23:59:59Z"}, "/occurred_at"),
+        (EnrolMember, {"enrolled_at": "0001-01-01T00:00:00Z"}, "/enrolled_at"),
+        (TurnClock, {"as_of": "9999-12-31T23:59:59.999999Z"}, "/as_of"),
+        (AdjustPoints, {"member": "m", "unit": "point", "expires_at": "9999-12-31T23:59:59Z"}, "/expires_at"),
+        (MatchStatus, {"tier": "gold", "evidence": {"issuer": "x", "dated": "0001-01-01"}}, "/evidence/dated"),
+        (PublishResource, {"capacity": 1, "from": "1899-12-31"}, "/from"),
+        (
+            RequestRedemption,
+            {"member": "m", "reward": "r", "segments": [{"resource": "a", "on": "9999-12-31"}]},
+            "/segments/0/on",
+        ),
+    ],
+)
+def test_times_that_cannot_be_reckoned_with_are_told(model: Any, document: object, pointer: str) -> None:
+    assert faults(document, model) == {(pointer, "out_of_range")}
+
+
+def test_a_time_that_cannot_be_reckoned_with_is_told_beside_other_faults() -> None:
+    document = {**GOOD, "occurred_at": "0001-01-01T00:00:00Z", "amount": -1}
+    assert faults(document) == {("/occurred_at", "out_of_range"), ("/amount", "out_of_range")}
+
+
+@pytest.mark.parametrize("at", ["1900-01-01T00:00:00Z", "8999-12-31T23:59:59.999999Z", "2024-02-29T23:59:59+23:59"])
+def test_times_within_are_read(at: str) -> None:
+    assert read(Activity, json.dumps({**GOOD, "occurred_at": at}).encode()).occurred_at.tzinfo is not None
+
+
+def test_instants_are_read_into_utc_whatever_zone_they_come_in() -> None:
+    """What is decided from them is said to others, who are told that events have their instants in UTC."""
+    for said in ("2026-03-14T09:26:53+05:30", "2026-03-14T03:56:53Z", "2026-03-13T19:56:53-08:00"):
+        found = read(Activity, json.dumps({**GOOD, "occurred_at": said}).encode())
+        assert msgspec.json.encode(found.occurred_at) == b'"2026-03-14T03:56:53Z"'
+
+
+def test_instants_stand_where_they_are_read_into_utc() -> None:
+    """At the top of a body. Whoever writes a body with one further in has to see to that one, too."""
+    bodies: list[type[BaseModel]] = [Activity, *_bodies(http), *_bodies(http_redeeming)]
+    assert len(bodies) > 40
+    for body in bodies:
+        for inner in {each for field in body.model_fields.values() for each in _models_in(field.annotation)}:
+            assert datetime not in _types_of(inner), (body, inner)
+
+
+def _bodies(module: Any) -> list[type[BaseModel]]:
+    return [each for each in vars(module).values() if isinstance(each, type) and issubclass(each, BaseModel)]
+
+
+def _models_in(annotation: Any) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields.values()
+        return {annotation, *(each for field in fields for each in _models_in(field.annotation))}
+    return {each for part in get_args(annotation) for each in _models_in(part)}
+
+
+def _types_of(model: type[BaseModel]) -> set[object]:
+    annotations = [field.annotation for field in model.model_fields.values()]
+    return {part for annotation in annotations for part in (annotation, *get_args(annotation))}
 
 
 def test_pointers_are_escaped() -> None:

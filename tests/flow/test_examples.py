@@ -9,8 +9,10 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 
@@ -101,6 +103,59 @@ async def test_a_till_earns_and_pays(town: Town) -> None:
     assert "paid with 10 points" in said
     again = await run(town, "till", town.address("gateway"), PROGRAM, "6340001")
     assert "earned 47, has 84" in again
+
+
+class Unlucky(BaseHTTPRequestHandler):
+    """A gateway on a bad evening: busy at first, another till was quicker, and it does not know yet what came of it."""
+
+    protocol_version = "HTTP/1.1"
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", "0")))
+        path = self.path.removeprefix("/v1/programs/evening")
+        self.asked.append(path)
+        first = self.asked.count(path) == 1
+        answers: dict[str, tuple[int, dict[str, Any]]] = {
+            "/members/find": (404, {"code": "member_unknown"}) if first else (200, {"member": "m-1"}),
+            "/members": (409, {"code": "identifier_taken"}),
+            "/activities": (503, {"code": "overloaded"}) if first else (202, {"id": "r", "state": "pending"}),
+            "/holds": (202, {"hold": "h-1", "state": "pending"}),
+            "/holds/h-1/release": (200, {"hold": "h-1", "state": "released"}),
+        }
+        status, body = answers[path]
+        answer = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(answer)))
+        self.send_header("retry-after", "0")
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing of each request."""
+
+
+async def test_a_till_on_a_bad_evening_asks_again_and_takes_nothing_that_is_not_sure(town: Town) -> None:
+    """What is in this example stands in shops: 503 is asked again, a taken card is a member, 202 pays nothing."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Unlucky)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        said = await run(town, "till", f"http://127.0.0.1:{server.server_port}", "evening", "6340001")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert said.splitlines() == ["m-1 will see later what it earned", "not enough points"]
+    assert Unlucky.asked == [
+        "/members/find",
+        "/members",
+        "/members/find",
+        "/activities",
+        "/activities",
+        "/holds",
+        "/holds/h-1/release",
+    ]
 
 
 async def test_a_partners_file_is_sent_and_what_is_wrong_is_said(town: Town, tmp_path: Path) -> None:

@@ -381,3 +381,27 @@ async def test_another_partners_batch_is_not_there(http: httpx.AsyncClient, memb
     for path in ("", "/errors", "/lines"):
         shown = await http.get(answer.headers["location"] + path, headers=headers)
         assert (shown.status_code, shown.json()["code"]) == (404, "batch_unknown")
+
+
+async def test_the_first_line_of_a_file_that_says_that_it_is_utf_8(
+    http: httpx.AsyncClient, member: str, projecting: Instance
+) -> None:
+    whole = b"\xef\xbb\xbf" + ndjson([purchase("bom-1"), purchase("bom-2")])
+    answer = await http.post(BATCHES, content=whole, headers=NDJSON)
+    assert answer.headers["upload-offset"] == str(len(whole))
+    assert counts(await finished(http, answer.headers["location"])) == {"received": 2, "posted": 2}
+
+
+async def test_a_time_that_cannot_be_reckoned_with_stops_no_other_line(
+    http: httpx.AsyncClient, member: str, projecting: Instance
+) -> None:
+    """It ended the whole file, and again each time that it was sent on."""
+    times = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00")
+    wrong = [{**purchase(f"far-{at[:4]}"), "occurred_at": at} for at in times]
+    answer = await http.post(BATCHES, content=ndjson([*wrong, purchase("near")]), headers=NDJSON)
+    assert answer.status_code == 202, answer.text
+    location = answer.headers["location"]
+    assert counts(await finished(http, location)) == {"received": 3, "posted": 1, "rejected": 2}
+    for row in await rows(http, f"{location}/errors"):
+        assert (row["status"], row["code"]) == (422, "invalid")
+        assert [(each["pointer"], each["code"]) for each in row["errors"]] == [("/occurred_at", "out_of_range")]

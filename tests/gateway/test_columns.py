@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import gzip
+import io
 import itertools
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,14 +18,19 @@ from pydantic import BaseModel
 
 from laurel.contracts.activity import Activity, Identifier, Line, Payer, Tender
 from laurel.errors import Problem
+from services.gateway.batching import Unpacked
 from services.gateway.columns import Table, read_mapping
-from services.gateway.splitting import Lines
+from services.gateway.splitting import Lines, Quotation
 
 PLAIN = {"columns": {"Receipt": "/id", "When": "/occurred_at"}, "constants": {"/type": "purchase"}}
 
 
 def table(header: str, **changes: Any) -> Table:
     return Table(read_mapping(json.dumps({**PLAIN, **changes})), header.encode())
+
+
+def quoted(limit: int, delimiter: bytes = b",") -> Lines:
+    return Lines(limit, quotation=Quotation(delimiter))
 
 
 def faults(mapping: object) -> set[tuple[str, str]]:
@@ -119,9 +128,9 @@ def test_no_row_breaks_the_reader(row: bytes, cuts: list[int]) -> None:
     """Whatever comes is an activity's JSON or a problem; and lines are the same however the bytes were cut."""
     with contextlib.suppress(Problem):
         json.loads(table("Receipt,When").activity(row))
-    whole = Lines(1000, quoting=True)
+    whole = quoted(1000)
     expected = [*whole.feed(row), *whole.finish()]
-    parts = Lines(1000, quoting=True)
+    parts = quoted(1000)
     places = sorted({0, *(cut for cut in cuts if cut < len(row)), len(row)})
     found = [line for start, end in itertools.pairwise(places) for line in parts.feed(row[start:end])]
     assert [*found, *parts.finish()] == expected
@@ -129,13 +138,76 @@ def test_no_row_breaks_the_reader(row: bytes, cuts: list[int]) -> None:
 
 
 def test_a_line_feed_between_marks_ends_no_line() -> None:
-    lines = Lines(1000, quoting=True)
+    lines = quoted(1000)
     assert list(lines.feed(b'a,"x\ny"\r\nb,"')) == [b'a,"x\ny"\r']
     assert list(lines.feed(b'z\n""\n"\nc\n')) == [b'b,"z\n""\n"', b"c"]
 
 
+def test_a_mark_within_a_cell_opens_nothing() -> None:
+    """Inches and nicknames stand in files of those who write no quotation marks; the rows behind them are whole."""
+    rows = [
+        b'1,12" pizza',
+        b"2,plain",
+        b'3,Robert "Bob" Ross',
+        b'4,a""b',
+        b'5,"12"" pizza\nlarge",x',
+        b"6,",
+        b'"7",""',
+        b"8,",
+    ]
+    whole = b"".join(row + b"\n" for row in rows)
+    for step in range(1, len(whole)):
+        lines = quoted(1000)
+        found = [line for at in range(0, len(whole), step) for line in lines.feed(whole[at : at + step])]
+        assert found == rows
+    assert [*quoted(1000, b";").feed(b'1;2,"\n3;"a\nb"\n')] == [b'1;2,"', b'3;"a\nb"']
+
+
+@given(st.lists(st.lists(st.text('a",;\n\r é', max_size=5), min_size=2, max_size=3), min_size=1, max_size=4))
+def test_rows_that_a_writer_of_csv_writes_are_cut_where_they_end(rows: list[list[str]]) -> None:
+    written = [_written(row) for row in rows]
+    assert [*quoted(1000).feed(b"".join(written))] == [row.removesuffix(b"\n") for row in written]
+
+
+def _written(row: list[str]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow(row)
+    return text.getvalue().encode()
+
+
+def test_what_stands_behind_a_carriage_return_is_not_lost() -> None:
+    """A file whose lines end with a carriage return alone is one line: all of it was taken for a header, and done."""
+    for row in (b"r,w\rr2,w2", b"r,w\r\rx"):
+        with pytest.raises(Problem) as caught:
+            table("Receipt,When").activity(row)
+        assert "carriage return" in caught.value.detail
+    with pytest.raises(Problem) as caught:
+        table("Receipt,When\rr,w\rr2,w2")
+    assert (caught.value.code, "carriage return" in caught.value.detail) == ("malformed", True)
+    assert json.loads(table("Receipt,When\r\n").activity(b'"r",w\r'))["id"] == "r"
+
+
 def test_a_mark_without_another_costs_one_line_too_long() -> None:
-    lines = Lines(20, quoting=True)
+    lines = quoted(20)
     rows = b'a,"\n' + b"x" * 30 + b"\nb\nc\n"
     assert list(lines.feed(rows)) == [None, b"b", b"c"]
     assert lines.offset == len(rows)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("step", "rows"), [(1, 1), (2, 1), (3, 1), (4, 1), (7, 1), (1000, 1), (65_536, 50_000)])
+async def test_the_header_of_a_file_that_says_that_it_is_utf_8(step: int, rows: int, *, packed: bool) -> None:
+    """Its first column may stand between marks, and hold a line feed. Much may have been packed with it."""
+    header, rest = b'\xef\xbb\xbf"Receipt\nnumber",When\n', b"r,w\n" * rows
+    sent = gzip.compress(header + rest) if packed else header + rest
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(sent), step):
+            yield sent[at : at + step]
+
+    body = Unpacked(pieces(), packed=packed, ratio_max=250, silence_seconds=5)
+    assert await body.header(1000, ",") == header
+    assert b"".join([piece async for piece in body.pieces()]) == rest
+    columns = {"Receipt\nnumber": "/id", "When": "/occurred_at"}
+    assert json.loads(table(header.decode(), columns=columns).activity(b"r,w"))["id"] == "r"

@@ -91,6 +91,52 @@ async def test_a_partner_hears_what_it_reported_and_how_members_stand(
         assert [each.activity for each in await listener.heard(1)] == ["a-4"]
 
 
+def risen(partner: str | None, cause: str, type_: str = "tier.changed.v1") -> NewEvent:
+    """What is kept of a member who rose by what a partner reported."""
+    data = {
+        "program": PROGRAM,
+        "member": "m-9",
+        "at": "2026-03-14T09:00:00Z",
+        "cause": {"kind": "activity", "id": cause},
+    }
+    event = {
+        "id": "1.grocery.m-9.7",
+        "source": "laurel/points/1",
+        "subject": "m-9",
+        "sequence": "7",
+        "causationid": f"1.grocery.m-9.{cause}",
+        "correlationid": f"a:grocery:{partner}:1:{cause}",
+        "traceparent": "00-1-2-01",
+        "data": {**data, "to": "gold"},
+    }
+    return NewEvent(PROGRAM, "m-9", type_, partner, "laurel/points/1", 7, json.dumps(event).encode())
+
+
+async def test_a_partner_does_not_hear_whose_request_moved_a_member(
+    settings: GatewaySettings, here: Instance, database: Database
+) -> None:
+    """That a member shops at a rival, and under which number, is the rival's; a refusal is the caller's own."""
+    keys = {name: await key_of(here.http, name, "read") for name in ("acme", "rival")}
+    keys["admin"] = here.http.headers["authorization"]
+    rose, refused = risen("rival", "rival-7"), risen("rival", "rival-8", "tier.match_refused.v1")
+    timed = risen(None, "timer")
+    async with database.transaction() as connection:
+        await events.append(connection, [rose, refused, timed], datetime.now(UTC))
+    heard = {}
+    async with served(here, settings) as port:
+        for name, key in keys.items():
+            async with listening(port, key, "0") as listener:
+                heard[name] = [each.event for each in await listener.heard(2 if name == "acme" else 3)]
+    assert heard["rival"] == heard["admin"] == [json.loads(each.event) for each in (rose, refused, timed)]
+    assert heard["acme"][1] == json.loads(timed.event)
+    assert "rival" not in json.dumps(heard["acme"])
+    whole = json.loads(rose.event)
+    assert heard["acme"][0] == {
+        **{name: whole[name] for name in ("id", "source", "subject", "sequence")},
+        "data": {**whole["data"], "cause": {"kind": "undisclosed", "id": "undisclosed"}},
+    }
+
+
 async def test_another_program_is_not_there(here: Instance) -> None:
     stranger = {"authorization": await key_of(here.http, "acme", "read")}
     earner = {"authorization": await key_of(here.http, "acme", "earn")}

@@ -100,6 +100,73 @@ async def test_whoever_hangs_is_overtaken(http: httpx.AsyncClient, member: str, 
     assert counts(await finished(http, location)) == {"received": 1200, "posted": 1200}
 
 
+@pytest.mark.parametrize("lines", [20, 1200])
+async def test_who_is_overtaken_is_told_however_little_it_sends(
+    http: httpx.AsyncClient, member: str, projecting: Instance, lines: int
+) -> None:
+    """What came last is stored with the end of the body."""
+    whole = ndjson(purchase(f"t-{n}") for n in range(lines))
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def hangs() -> AsyncIterator[bytes]:
+        yield whole[:-20]
+        begun.set()
+        await goes_on.wait()
+        yield whole[-20:]
+
+    first = asyncio.create_task(http.post(BATCHES, content=hangs(), headers=NDJSON))
+    await begun.wait()
+
+    async def location_of() -> str | None:
+        async with projecting.parts.database.connection() as connection:
+            row = await connection.fetchrow("select batch from batches")
+        return f"{BATCHES}/{row[0]}" if row is not None else None
+
+    location: str = await until(location_of)
+    # Where nothing is stored yet, everything comes again.
+    taken = await until(lambda: _stands(http, location)) - 1
+    assert (await resume(http, location, taken, whole[taken:])).status_code == 202
+    goes_on.set()
+    late = await first
+    assert (late.status_code, "another one" in late.json().get("detail", "")) == (400, True)
+    assert counts(await finished(http, location)) == {"received": lines, "posted": lines}
+
+
+async def _stands(http: httpx.AsyncClient, location: str) -> int:
+    """Where a file stands once that does not move, and one more, so that its beginning is something, too."""
+    first = await offset_of(http, location)
+    await asyncio.sleep(0.2)
+    return first + 1 if await offset_of(http, location) == first else 0
+
+
+@pytest.mark.parametrize("lines", [20, 1200])
+async def test_a_key_that_ends_sends_nothing_more(
+    http: httpx.AsyncClient, member: str, projecting: Instance, here: Instance, lines: int
+) -> None:
+    """Also on a connection that was open before; another key of the partner sends the rest."""
+    made = await key(http, scopes=["earn"])
+    whole = ndjson(purchase(f"t-{n}") for n in range(lines))
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield whole[:-20]
+        begun.set()
+        await goes_on.wait()
+        yield whole[-20:]
+
+    first = asyncio.create_task(http.post(BATCHES, content=slowly(), headers={**NDJSON, **bearer(made)}))
+    await begun.wait()
+    assert (await http.delete(f"/v1/partners/acme/keys/{made['key']}")).status_code == 204
+    goes_on.set()
+    ended = await first
+    assert (ended.status_code, ended.json()["code"]) == (401, "unauthenticated"), ended.text
+    location, taken = ended.headers["location"], int(ended.headers["upload-offset"])
+    assert 0 <= taken < len(whole)
+    theirs = bearer(await key(http))
+    assert (await resume(http, location, taken, whole[taken:], **theirs)).status_code == 202
+    assert counts(await finished(http, location)) == {"received": lines, "posted": lines}
+
+
 async def test_who_may_not_send_on(http: httpx.AsyncClient, member: str, here: Instance) -> None:
     whole = ndjson(purchase(f"t-{n}") for n in range(600))
     location, taken = await broken(http, whole, 40_000)
@@ -135,7 +202,13 @@ async def test_a_table_is_a_file_like_any_other(
         (402, "member_unknown"), (403, "invalid"), (404, "invalid"), (405, "invalid"),
     ]  # fmt: skip
     assert errors[1]["errors"][0]["pointer"] == "/amount"
-    # The same table again, in two parts: nothing changes.
+    # The same table again, packed, and in two parts: nothing changes.
+    for encoding in ("gzip", "x-gzip"):
+        headers = {**CSV, "content-encoding": encoding}
+        answer = await http.post(BATCHES, content=gzip.compress(whole), headers=headers, params=query)
+        assert answer.status_code == 202, answer.text
+        shown = await finished(http, answer.headers["location"])
+        assert counts(shown) == {"received": 404, "duplicate": 400, "rejected": 4}
     packed = gzip.compress(whole[: len(whole) // 2])[:-4]
     cut = await http.post(BATCHES, content=packed, headers={**CSV, "content-encoding": "gzip"}, params=query)
     taken = int(cut.headers["upload-offset"])

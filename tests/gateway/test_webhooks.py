@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from services.gateway.store import events
 from tests.gateway.listening import key_of, report
 from tests.gateway.receiving import Delivery, Receiver
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, until
+from tests.gateway.test_events import risen
 from tests.gateway.test_keys import bearer, key
 
 pytestmark = pytest.mark.anyio
@@ -448,6 +450,25 @@ async def test_a_partner_has_its_own_webhooks_and_hears_what_it_may_read(
     # That the member joined may be told to both: it is projected at about the time at which they begin.
     of_acme = [each for each in receiver.told if each.id.startswith(f"{webhook['id']}-")]
     assert {each.activity for each in of_acme if "activity" in each.event["data"]} == {"a-2"}
+
+
+async def test_a_partner_is_not_told_whose_request_moved_a_member(
+    here: Instance, projecting: Instance, receiver: Receiver, database: Database
+) -> None:
+    """Neither at once nor from what waits in the log."""
+    acme = await key_of(here.http, "acme", "read")
+    webhook = await made(here.http, receiver, "tier.*", authorization=acme)
+    receiver.answer = lambda _: 503
+    async with database.transaction() as connection:
+        await events.append(connection, [risen("rival", "rival-7"), risen("rival", "rival-8")], datetime.now(UTC))
+    await until(lambda: receiver.tries)
+    path = f"{WEBHOOKS}/{webhook['id']}"
+    await here.http.post(f"{path}/disable", headers={"authorization": acme})
+    receiver.answer = lambda _: 204
+    await here.http.post(f"{path}/enable", headers={"authorization": acme})
+    await until(lambda: len(receiver.told) == 2)
+    assert [each.event["data"]["cause"]["kind"] for each in receiver.told] == ["undisclosed", "undisclosed"]
+    assert not [each for each in receiver.tries if "rival" in json.dumps(each.event)]
 
 
 async def test_a_partner_has_only_so_many_webhooks(settings: GatewaySettings, here: Instance) -> None:

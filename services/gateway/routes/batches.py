@@ -78,7 +78,7 @@ async def send_batch(request: Request) -> Response:
     batch = new_id("b")
     upload, table = Upload(new_id("w")), None
     if mapping is not None:
-        header = await body.header(api.settings.batch_line_bytes_max)
+        header = await body.header(api.settings.batch_line_bytes_max, mapping.delimiter)
         table = Table(mapping, header)
         upload = replace(upload, offset=len(header), lines_read=1, mapping=mapping.source, header=header)
     async with api.database.transaction() as connection:
@@ -246,6 +246,7 @@ async def _receive(
         table=table,
         line_bytes_max=api.settings.batch_line_bytes_max,
         beside_callers=lambda: api.presence.is_near,
+        may_send=partial(api.guard.patient().is_good, request.headers.get("authorization")),
     )
     broke = await intake.receive(body)
     async with api.database.connection() as connection:
@@ -318,9 +319,10 @@ async def _events(
 
 def _packed(request: Request) -> bool:
     encoding = request.headers.get("content-encoding", "").strip().lower()
-    if encoding not in {"", "identity", "gzip"}:
+    if encoding not in {"", "identity", "gzip", "x-gzip"}:
         raise Problem("unsupported", "A file may be packed with gzip.")
-    return encoding == "gzip"
+    # Two names of one thing (RFC 9110, section 8.4.1.3).
+    return encoding in {"gzip", "x-gzip"}
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

@@ -43,6 +43,7 @@ class Waiting:
     attempts: int
     next_at: datetime | None
     first_at: datetime | None
+    partner: str | None
     event: bytes
 
 
@@ -57,9 +58,10 @@ _PUT = f"""
 """
 # Those whose events are no longer kept can never be sent; they end by themselves when their rows are dropped.
 _WAITING = """
-    select d.position, d.program, d.member, d.type, d.attempts, d.next_at, d.first_at, e.event
+    select d.position, d.program, d.member, d.type, d.attempts, d.next_at, d.first_at,
+        e.partner, e.event
     from (select * from deliveries where webhook = $1 and state = 'waiting' order by position limit $2) d
-    cross join lateral (select event from events e where e.position = d.position offset 0) e
+    cross join lateral (select partner, event from events e where e.position = d.position offset 0) e
     order by d.position
 """
 _AHEAD = "select position from deliveries where webhook = $1 and position > $2"
