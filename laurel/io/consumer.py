@@ -56,6 +56,13 @@ _START_SECONDS = 30.0
 _POLL_MS = 100
 
 
+def _unwanted(types: Collection[str] | None) -> Callable[[str], bool] | None:
+    if types is None:
+        return None
+    wanted = frozenset(types)
+    return lambda type_: type_ not in wanted
+
+
 class Consumer:
     """Reads `topics` as `group` and applies every message once, in the order of its key."""
 
@@ -70,19 +77,21 @@ class Consumer:
         *,
         relay: Relay | None = None,
         types: Collection[str] | None = None,
+        may_wait: Callable[[str], bool] | None = None,
         ripen: Callable[[Connection], Awaitable[None]] | None = None,
         batch_max: int = 500,
         gap_report_seconds: float = 30.0,
     ) -> None:
         """`types`: what the handler wants; messages of other types only move the inbox, when it suits.
 
+        `may_wait`: the types for whose effect nobody waits, so that they go with others; by default what is not wanted.
         `ripen` is called once a second: it has those parked messages tried again whose time has come.
         """
         self.group = group
         self.topics = tuple(topics)
         self.part = f"consumer:{group}"
         self.applier = Applier(group, handler, unit, types=types)
-        self._patience = Patience(types, batch_max)
+        self._patience = Patience(may_wait or _unwanted(types), batch_max)
         self._database = unit.database
         self._kafka = kafka
         self._health = health

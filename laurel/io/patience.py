@@ -1,25 +1,29 @@
-"""Records that nobody is in a hurry for: they only move the inbox, so they may wait a moment and go together.
+"""Records that nobody is in a hurry for: they may wait a moment and go together.
 
-A service that listens to a busy topic for a few of its events would else pay a transaction for each of the others.
+A service that listens to a busy topic for a few of its events would else pay a transaction for each of the others, and
+whoever listens to it one for each of its own.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
 
-PATIENCE_SECONDS: Final = 0.3
-"""How long records wait that are wanted for nothing but their number."""
+PATIENCE_SECONDS: Final = 0.1
+"""How long records wait for whose effect nobody waits."""
+
+_TYPES_MAX: Final = 1000
 
 
 class Patience:
-    """What was fetched and is not worked off yet. `types` are those that may not wait; None: none may."""
+    """What was fetched and is not worked off yet. `may_wait` says of which types; None: none may."""
 
-    def __init__(self, types: Collection[str] | None, most: int, *, seconds: float = PATIENCE_SECONDS) -> None:
-        self._types = frozenset(name.encode() for name in types) if types is not None else None
+    def __init__(self, may_wait: Callable[[str], bool] | None, most: int, *, seconds: float = PATIENCE_SECONDS) -> None:
+        self._may_wait = may_wait
+        self._known: dict[bytes, bool] = {}
         self._most = most
         self._seconds = seconds
         self._records: dict[TopicPartition, list[Any]] = {}
@@ -51,7 +55,15 @@ class Patience:
         return records
 
     def _is_urgent(self, record: Any) -> bool:  # noqa: ANN401 - aiokafka ships no types
-        if self._types is None:
+        if self._may_wait is None:
             return True
         # What does not say its type is no message, and is looked at at once.
-        return next((value in self._types for name, value in record.headers if name == "ce_type"), True)
+        name = next((value for name, value in record.headers if name == "ce_type"), None)
+        if name is None:
+            return True
+        urgent = self._known.get(name)
+        if urgent is None:
+            urgent = not self._may_wait(name.decode(errors="replace"))
+            if len(self._known) < _TYPES_MAX:
+                self._known[name] = urgent
+        return urgent

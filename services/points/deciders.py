@@ -142,3 +142,14 @@ OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock | TopUp]] = {
 
 NOT_FOR_US = ("redemption.", "resource.", "reward.", "voucher.", "message.")
 """How the types begin that are meant for others; they are counted and skipped."""
+
+UNHURRIED = frozenset({"hold.capture_requested.v1"})
+"""What nobody waits for: the caller was answered when the redemption was fulfilled; the points are held until then."""
+
+
+def may_wait(type_: str) -> bool:
+    """Say whether a message may wait a moment for others, so that one transaction does for all of them."""
+    if type_ in UNHURRIED:
+        return True
+    is_ours = type_ in DECIDERS or type_ in AMONG or type_ in OF_PROGRAMS
+    return not is_ours and type_.startswith(NOT_FOR_US)

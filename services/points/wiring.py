@@ -20,6 +20,7 @@ from laurel.io.published import PublishedTopic
 from laurel.io.relay import Relay
 from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
+from services.points.deciders import may_wait
 from services.points.entry.consumers import PointsHandler
 from services.points.entry.funding import BlockFiller
 from services.points.entry.judging import Judge, JudgementTimer
@@ -134,6 +135,7 @@ async def working(reading: Reading) -> Working:
         settings,
         reading.health,
         relay=relay,
+        may_wait=may_wait,
         ripen=partial(retry_known, topics=topics, knows=reading.programs.knows),
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,

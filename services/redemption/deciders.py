@@ -87,3 +87,14 @@ ON_TIME: dict[type, Decide] = {
 OURS = ("redemption.", "reward.", "resource.", "voucher.")
 """How requests to this service begin. One that the table does not know comes from a newer gateway, and parks;
 every other type that is not in the table is meant for others, or a fact of no concern, and is skipped."""
+
+UNHURRIED = frozenset({"points.captured.v1"})
+"""What nobody waits for: the redemption was fulfilled before, and a capture is never refused."""
+
+
+def may_wait(type_: str) -> bool:
+    """Say whether a message may wait a moment for others, so that one transaction does for all of them."""
+    if type_ in UNHURRIED:
+        return True
+    is_ours = type_ in DECIDERS or type_ in OF_PROGRAMS or type_ in FORGETTING
+    return not is_ours and not type_.startswith(OURS)

@@ -21,6 +21,7 @@ from laurel.io.relay import Relay
 from laurel.io.sealing import seal_again, service_key
 from laurel.io.topics import main_topic, programs_topic
 from laurel.io.unit import UnitOfWork
+from services.redemption.deciders import may_wait
 from services.redemption.domain.heard import VoucherEnds
 from services.redemption.entry.allotting import Allotment
 from services.redemption.entry.calling import PartnerCaller
@@ -142,6 +143,7 @@ async def worker(parts: Parts) -> Worker:
         settings,
         health,
         relay=relay,
+        may_wait=may_wait,
         ripen=partial(retry_known, topics=topics, knows=known.knows),
         batch_max=settings.batch_max,
         gap_report_seconds=settings.gap_report_seconds,

@@ -22,12 +22,16 @@ WANTED = "test.asked.v1"
 OTHER = "test.other.v1"
 
 
+def _may_wait(type_: str) -> bool:
+    return type_ != WANTED
+
+
 def _chatter(member: str) -> Saying:
     return Saying("", "grocery", member, OTHER, b"0", NOON)
 
 
 def test_records_wait_for_their_time_and_are_handed_over_once_in_order() -> None:
-    patience = Patience([WANTED], 100, seconds=30)
+    patience = Patience(_may_wait, 100, seconds=30)
     assert not patience.is_over
     first, second, third = (record("m-1", number, type_=OTHER) for number in (1, 2, 3))
     patience.add({HERE: [first], THERE: [second]})
@@ -39,7 +43,7 @@ def test_records_wait_for_their_time_and_are_handed_over_once_in_order() -> None
 
 
 def test_one_that_is_wanted_takes_all_along() -> None:
-    patience = Patience([WANTED], 100, seconds=30)
+    patience = Patience(_may_wait, 100, seconds=30)
     patience.add({HERE: [record("m-1", 1, type_=OTHER)]})
     patience.add({HERE: [record("m-1", 2)]})
     assert patience.is_over
@@ -49,10 +53,10 @@ def test_one_that_is_wanted_takes_all_along() -> None:
 
 
 def test_a_full_batch_and_one_that_has_waited_long_enough_go() -> None:
-    full = Patience([WANTED], 2, seconds=30)
+    full = Patience(_may_wait, 2, seconds=30)
     full.add({HERE: [record("m-1", 1, type_=OTHER), record("m-1", 2, type_=OTHER)]})
     assert full.is_over
-    old = Patience([WANTED], 100, seconds=0)
+    old = Patience(_may_wait, 100, seconds=0)
     old.add({HERE: [record("m-1", 1, type_=OTHER)]})
     assert old.is_over
 
@@ -63,7 +67,7 @@ def test_who_wants_everything_has_no_patience_nor_is_there_any_for_bytes() -> No
     assert everything.is_over
     nameless = record("m-1", 1)
     nameless.headers = []
-    choosy = Patience([WANTED], 100, seconds=30)
+    choosy = Patience(_may_wait, 100, seconds=30)
     choosy.add({HERE: [nameless]})
     assert choosy.is_over
 
@@ -109,7 +113,7 @@ async def test_what_is_laid_aside_is_finished_before_partitions_are_let_go(
     listener = make_listener(listener_database, kafka, types=[WANTED])
     consumer = listener.consumer
     assert consumer is not None
-    consumer._patience = Patience([WANTED], 500, seconds=60)
+    consumer._patience = Patience(_may_wait, 500, seconds=60)
     async with running(speaker.relay, consumer, listener.relay):
         await until(lambda: listener.health.is_ready)
         await speaker.say(_chatter("m-1"), _chatter("m-2"))
