@@ -45,7 +45,7 @@ __all__ = ["Consumer", "Handled", "Handler", "Poison"]
 
 log = logger(__name__)
 
-_COMMIT_SECONDS = 0.1
+_COMMIT_SECONDS = 0.5
 _COMMIT_AGAIN_SECONDS = 1.0
 _TICK_SECONDS = 1.0
 _GAP_CHECK_SECONDS = 5.0
