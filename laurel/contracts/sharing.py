@@ -90,7 +90,8 @@ class MemberMerged(WalletEvent):
     """The account became a part of `other`, or `other` of this one, which answers for both from now on.
 
     It is said again where something comes to the merged one later, such as points of a hold that is cancelled: `merge`
-    then names what brought them. `counters` are those of the survivor that moved.
+    then names what brought them. `counters` are those of the survivor that moved. `part_of` is the account of which the
+    merged one is a part, where that is one of a third by then, `other`, to which it goes.
     """
 
     TYPE: ClassVar[str] = "member.merged.v1"
@@ -100,6 +101,7 @@ class MemberMerged(WalletEvent):
     other: Id
     other_version: Version = 0
     counters: list[CounterSeen] = Field(default_factory=list)
+    part_of: Id | None = None
 
 
 class MemberUnmerged(WalletEvent):

@@ -71,7 +71,7 @@ def _refused(fact: f.TransferRefused, decided: Decided) -> tuple[Any, dict[str, 
 
 def _merged(fact: f.MemberMerged, _decided: Decided) -> _Told:
     fields = {"merge": fact.merge, "other": fact.into, "other_version": fact.journal}
-    return said.MemberMerged, {**fields, "role": "merged"}
+    return said.MemberMerged, {**fields, "role": "merged", "part_of": fact.part_of or None}
 
 
 def _absorbed(fact: f.MemberAbsorbed, _decided: Decided) -> _Told:

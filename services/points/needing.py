@@ -24,6 +24,7 @@ from services.points.domain.asked import (
     DecidePending,
     Enrol,
     Exchange,
+    MatchStatus,
     Merge,
     PlaceHold,
     PlaceTimedHold,
@@ -59,26 +60,12 @@ class Needing:
             if step.concerned or step.shares:
                 self._need_concerned(needs, step)
             self._need_tiers(needs, step.key, step.activity)
-            if isinstance(asked, Report):
-                self._need_reported(needs, step, asked)
-            elif isinstance(asked, Enrol):
-                needs.enrolling.add(step.key)
-            elif isinstance(asked, PlaceHold | PlaceTimedHold):
-                want = (*step.key, asked.unit)
-                needs.spending[want] = needs.spending.get(want, 0) + asked.amount
-                needs.holds.add((*step.key, asked.hold))
-            elif isinstance(asked, DecidePending):
-                needs.originals[ActivityKey(step.key.program, asked.partner, asked.activity)] = step.key
-                self._need_refilled(needs, step.key, asked)
-            elif isinstance(asked, Adjust | Correct | DecideAdjustment):
-                _need_for_adjusting(needs, step.key, asked)
-            elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
-                needs.holds.add((*step.key, asked.hold))
-            elif step.others:
-                _need_between(needs, step.key, step.others, asked)
+            self._need_asked(needs, step, asked)
             if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
                 needs.persons.setdefault(step.key, set()).add(asked.person)
             self._need_due(needs, step.key, asked)
+            if step.survivor is not None:
+                _need_counted(needs, step.survivor, asked)
             wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []), *step.heirs.values())
             needs.whole.update(wholly)
             for other in (*step.others, *wholly):
@@ -86,6 +73,28 @@ class Needing:
                 self._need_tiers(needs, other)
                 self._need_due(needs, other, asked)
         return needs
+
+    def _need_asked(self, needs: Needs, step: Step, asked: Asked) -> None:
+        """Name what the very thing that is asked can touch."""
+        if isinstance(asked, Report):
+            self._need_reported(needs, step, asked)
+        elif isinstance(asked, Enrol):
+            needs.enrolling.add(step.key)
+        elif isinstance(asked, PlaceHold | PlaceTimedHold):
+            want = (*step.key, asked.unit)
+            needs.spending[want] = needs.spending.get(want, 0) + asked.amount
+            needs.holds.add((*step.key, asked.hold))
+        elif isinstance(asked, DecidePending):
+            needs.originals[ActivityKey(step.key.program, asked.partner, asked.activity)] = step.key
+            self._need_refilled(needs, step.key, asked)
+        elif isinstance(asked, Adjust | Correct | DecideAdjustment):
+            _need_for_adjusting(needs, step.key, asked)
+        elif isinstance(asked, CaptureHold | ReleaseHold | AskOfHold):
+            needs.holds.add((*step.key, asked.hold))
+        elif isinstance(asked, MatchStatus):
+            _need_counted(needs, step.key, asked)
+        elif step.others:
+            _need_between(needs, step.key, step.others, asked)
 
     def of_time(self, wallets: Iterable[WalletKey], until: datetime) -> Needs:
         """Say what time alone can touch of members by an instant."""
@@ -248,13 +257,18 @@ def _need_for_adjusting(needs: Needs, key: WalletKey, asked: Adjust | Correct | 
         needs.originals[ActivityKey(key.program, asked.of_partner, asked.of)] = key
 
 
+def _need_counted(needs: Needs, key: WalletKey, asked: Asked) -> None:
+    """Name what counts towards tiers by now: what is told of a standing says how much that is."""
+    needs.counting[key] = min(asked.at.date() - A_WEEK, needs.counting.get(key, date.max))
+
+
 def _need_between(needs: Needs, key: WalletKey, others: Sequence[WalletKey], asked: Asked) -> None:
     """Add what is touched beside the wallets: lots that could pay, what limits have counted, or all that is open."""
     if isinstance(asked, Merge):
         needs.whole |= {key, *others}
         needs.counting[key] = FIRST_DAY
         for other in others:
-            needs.counting[other] = min(asked.at.date() - A_WEEK, needs.counting.get(other, date.max))
+            _need_counted(needs, other, asked)
     if isinstance(asked, Transfer | Exchange):
         want = (*key, asked.unit)
         needs.spending[want] = needs.spending.get(want, 0) + asked.amount

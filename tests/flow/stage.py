@@ -28,6 +28,7 @@ from services.gateway import verifying as gateway_proofs
 from services.points import verifying as points_proofs
 from services.redemption import verifying as redemption_proofs
 from tests.flow.nursery import Nursery
+from tests.flow.published import committed
 
 # An idle machine needs a tenth of these; they only bound how long a test that fails may take.
 READY_SECONDS = 90.0
@@ -44,6 +45,12 @@ TWO_OF_EACH = {**ONE_OF_EACH, "gateway-2": "both", "points-2": "worker"}
 
 _GROCERY: Any = read_yaml((Path(__file__).parents[2] / "programs" / "grocery.yaml").read_text(encoding="utf-8"))
 _POSITIONS = ("broker_state", "consumer_logs", "relay_positions", "alembic_version")
+_LOOKED_AT_MAX = 50
+_SAID = """
+    select event from (
+        select event, row_number() over (partition by type order by position desc) as place from gateway.events
+    ) e where place <= $1
+"""
 _AGAIN = {202, 429, 503}
 """What an answer says that is not the last word."""
 
@@ -388,7 +395,10 @@ class Town:
             await connection.close()
 
     async def prove(self, *, parked: int = 0) -> None:
-        """Wait until every event has arrived; then all that `laurel verify` proves must hold."""
+        """Wait until every event has arrived; then all that `laurel verify` proves must hold.
+
+        And what others hear is what is published of it, the last of each type.
+        """
         await self.rest(parked=parked)
         connection = await asyncpg.connect(self.urls.auditor, server_settings={"jit": "off"})
         try:
@@ -397,8 +407,11 @@ class Town:
                 *[each async for each in redemption_proofs.verify(connection, at_rest=True)],
                 *[each async for each in gateway_proofs.verify(connection)],
             ]
+            said = await connection.fetch(_SAID, _LOOKED_AT_MAX)
         finally:
             await connection.close()
+        otherwise = committed().faults(json.loads(event) for (event,) in said)
+        assert not otherwise, otherwise
         kinds = (points_proofs.Finding, redemption_proofs.Finding, gateway_proofs.Finding)
         findings = [each for each in found if isinstance(each, kinds)]
         assert not findings, "\n".join(f"{each.proof}: {each.where}: {each.what}" for each in findings)

@@ -104,6 +104,29 @@ async def test_what_was_brought_comes_back_as_far_as_it_is_there(town: Town) -> 
     await town.prove()
 
 
+async def test_a_chain_is_taken_back_link_by_link(town: Town) -> None:
+    door, other = town.door(), town.door("gateway-2")
+    card = {"scheme": "card", "value": "0815"}
+    await door.call("POST", MEMBERS, {"member": "one", "identifiers": [card], "enrolled_at": JOINED_AT}, 201)
+    await door.enrol(PROGRAM, "two", "three")
+    await door.report(PROGRAM, purchase("chain-1", "one", 10_000))
+    await door.report(PROGRAM, purchase("chain-2", "one", 5_000))
+    await merge(door, "c-1", "one", "two")
+    await merge(door, "c-2", "two", "three")
+    assert (await other.call("POST", f"{MEMBERS}/find", card))["member"] == "three"
+    # The till knows the card alone, which is the last one's by now.
+    await door.report(PROGRAM, {**giving_back("chain-back", "chain-1"), "member": card})
+    await town.until(lambda: _has(other, "three", 50), "the return to be the survivor's")
+    assert (await unmerge(door, "c-3", "one", 409))["code"] == "member_not_active"
+    await unmerge(door, "c-4", "two")
+    await town.until(lambda: _is(other, card, "two"), "the card to be the second's again")
+    earned = await door.report(PROGRAM, purchase("chain-3", "one", 1_000))
+    assert earned["awards"][0]["member"] == "two"
+    await unmerge(door, "c-5", "one")
+    assert [await door.available(PROGRAM, member) for member in ("one", "two", "three")] == [50, 10, 0]
+    await town.prove()
+
+
 async def test_merging_amid_purchases_loses_none(town: Town) -> None:
     door, other = town.door(), town.door("gateway-2")
     await door.enrol(PROGRAM, "busy", "calm")
@@ -131,3 +154,8 @@ async def test_who_may_merge(town: Town) -> None:
 
 async def _has(door: Door, member: str, points: int) -> bool:
     return await door.available(PROGRAM, member) == points
+
+
+async def _is(door: Door, card: dict[str, str], member: str) -> bool:
+    found = await door.call("POST", f"{MEMBERS}/find", card)
+    return bool(found["member"] == member)

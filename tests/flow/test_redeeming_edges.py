@@ -157,3 +157,26 @@ async def test_what_does_not_fit_its_reward_is_said_with_its_place(town: Town, d
 
 def seat(resource: str) -> dict[str, str]:
     return {"resource": resource, "on": "2024-05-01"}
+
+
+ENDS_OF_TIME = [
+    "0001-01-01T00:00:00+14:00",
+    "1899-12-31T23:59:59Z",
+    "9000-01-01T00:00:00Z",
+    "9999-12-31T23:59:59-12:00",
+]
+
+
+@pytest.mark.parametrize("at", ENDS_OF_TIME)
+async def test_nothing_happens_at_the_ends_of_time(town: Town, door: Door, at: str) -> None:
+    """Whoever was enrolled there could not ask for anything: no day, window or wait can be counted from it."""
+    visit = {"id": "v-1", "type": "visit", "member": "nobody", "occurred_at": at}
+    for path, body, pointer in (
+        ("members", {"member": "old", "enrolled_at": at}, "/enrolled_at"),
+        ("activities", visit, "/occurred_at"),
+        ("quotes", visit, "/occurred_at"),
+        ("clock", {"as_of": at}, "/as_of"),
+    ):
+        told = await door.call("POST", f"{BASE}/{path}", body, 422)
+        assert [(each["pointer"], each["code"]) for each in told["errors"]] == [(pointer, "out_of_range")], path
+    await town.rest()

@@ -61,6 +61,9 @@ def test_what_a_merged_account_passes_on_later_answers_nobody() -> None:
     assert told.outcome is None
     assert told.merged is not None
     assert told.merged.into == "m-2"
+    further = told_by(message("member.merged.v1", {**merged, "other": "m-3", "part_of": "m-2"}, ""))
+    assert further.merged is not None
+    assert further.merged.into == "m-2", "what it passed on went on from there"
 
 
 @pytest.mark.anyio

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from laurel.contracts.http import TurnClock
 from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
+from services.gateway.accepting import check_time
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.auditing import noted
@@ -53,6 +54,7 @@ async def turn_clock(request: Request) -> Response:
         fault = Fault("/as_of", "not_allowed", "The program lives by the wall clock")
         raise Problem("invalid", errors=[fault])
     api = api_of(request)
+    check_time(body.as_of, "/as_of", head, api.clock())
     key = turn_key(head.program, body.as_of)
     trace = traceparent(request)
 

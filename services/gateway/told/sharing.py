@@ -157,6 +157,7 @@ class _Merged(msgspec.Struct, kw_only=True):
     other: str
     other_version: int = 0
     counters: list[CounterTold] = msgspec.field(default_factory=list)
+    part_of: str | None = None
 
 
 class _MergeRefused(msgspec.Struct, kw_only=True):
@@ -176,7 +177,8 @@ def _merged(program: str, member: str, body: bytes) -> _Shared:
     if said.role != "merged":
         return _Shared(MERGE, said.merge, counters=said.counters)
     shown = {"merge": said.merge, "state": POSTED, "member": member, "into": said.other}
-    return _Shared(MERGE, said.merge, shown, (program, said.other, said.other_version), part_of=(said.other,))
+    part_of = (said.part_of or said.other,)
+    return _Shared(MERGE, said.merge, shown, (program, said.other, said.other_version), part_of=part_of)
 
 
 def _unmerged(program: str, member: str, body: bytes) -> _Shared:

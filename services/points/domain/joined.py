@@ -9,12 +9,18 @@ class MemberMerged(Fact, frozen=True, tag=True):
     """The account became a part of another, whose journal of it is `journal`.
 
     It is said again where something comes to this account later, such as points of a hold that is cancelled: that goes
-    the same way.
+    the same way. Where the other is a part of a third one by then it goes on to that, and `part_of` is the other.
     """
 
     merge: str
     into: str
     journal: int
+    part_of: str = ""
+
+    @property
+    def parent(self) -> str:
+        """Return the account of which this one is a part."""
+        return self.part_of or self.into
 
 
 class MemberAbsorbed(Fact, frozen=True, tag=True):

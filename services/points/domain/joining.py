@@ -95,8 +95,9 @@ def pass_on(
     left, arrived = _move(leaving, staying, cause, moments, first)
     if not (left or counted or tiers or excused):
         return ((), ())
+    part_of = leaving.merged_into if leaving.merged_into not in (None, staying.member) else ""
     return (
-        (MemberMerged(merge=cause, into=staying.member, journal=moments[1].journal), *left),
+        (MemberMerged(cause, staying.member, moments[1].journal, part_of or ""), *left),
         (
             MemberAbsorbed(cause, leaving.member, moments[0].journal, counted, excused),
             *arrived,

@@ -562,14 +562,14 @@ def _sent(wallet: Wallet, _journal: int, fact: f.PointsSent) -> None:
     balance.available -= amount
     balance.owed -= fact.owed
     balance.adjusted += fact.owed - amount
-    if wallet.merged_into is not None:
+    if wallet.merged_into == fact.member:
         wallet.passed_on[fact.journal] = (*wallet.passed_on.get(fact.journal, ()), *fact.parts)
 
 
 def _merged(wallet: Wallet, journal: int, fact: f.MemberMerged) -> None:
-    if wallet.merged_into != fact.into:
+    if wallet.merged_into != fact.parent:
         wallet.passed_on.clear()
-    wallet.status, wallet.merged_into = "merged", fact.into
+    wallet.status, wallet.merged_into = "merged", fact.parent
     if wallet.merged_in is None:
         wallet.merged_in = journal
 

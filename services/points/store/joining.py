@@ -91,10 +91,10 @@ async def _read_passed_on(connection: asyncpg.Connection[Any], wallets: Sequence
         wallet = merged[program, member]
         for fact in decode_facts(facts):
             if isinstance(fact, MemberMerged):
-                if into.get(member) != fact.into:
+                if into.get(member) != fact.parent:
                     wallet.passed_on.clear()
-                into[member] = fact.into
-            elif isinstance(fact, PointsSent):
+                into[member] = fact.parent
+            elif isinstance(fact, PointsSent) and fact.member == into.get(member):
                 wallet.passed_on[fact.journal] = (*wallet.passed_on.get(fact.journal, ()), *fact.parts)
 
 

@@ -103,6 +103,8 @@ def _days(needs: Needs, key: WalletKey, wallet: Wallet) -> Iterable[date]:
     until = needs.until.get(key)
     if standing is not None and standing.due_at is not None and until is not None and standing.due_at <= until:
         yield standing.due_at.date() - MARGIN
+    if wallet.birthday_at is not None and until is not None and wallet.birthday_at <= until:
+        yield wallet.birthday_at.date() - MARGIN
 
 
 async def write_tiers(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:

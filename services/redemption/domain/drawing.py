@@ -10,6 +10,7 @@ from typing import Final
 
 from laurel.calendars import zone_named
 from laurel.program.windows import WindowFinder
+from laurel.values import AMOUNT_MAX
 from services.redemption.domain.bargain import Draw
 from services.redemption.domain.facts import AnyFact, DrawsReturned
 from services.redemption.domain.heard import Limit, Redeem, Segment, Stands, Terms
@@ -112,7 +113,7 @@ def _times(limit: Limit, heard: Redeem) -> int:
     if limit.each is not None:
         each = heard.attributes.get(limit.each.removeprefix(_ATTRIBUTES), 0)
         times *= each if type(each) is int and each > 0 else 0
-    return times
+    return min(times, AMOUNT_MAX)
 
 
 def _key(terms: Terms, heard: Redeem) -> Iterator[Draw]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 
 from laurel.calendars import local_date, months_after, zone_named
 from services.redemption.domain.asking_terms import holds
@@ -78,6 +78,9 @@ def _age(wanted: Eligibility, stands: Stands, moment: Moment) -> Iterator[Reason
         yield not_eligible("It is not known since when this is a member", "member_since")
         return
     since = local_date(stands.enrolled_at, zone_named(moment.program.zone))
-    first = months_after(since, wanted.member_months or 0) + timedelta(days=wanted.member_days or 0)
+    try:
+        first = months_after(since, wanted.member_months or 0) + timedelta(days=wanted.member_days or 0)
+    except (OverflowError, ValueError):
+        first = date.max  # longer than there are dates
     if today(moment) < first:
         yield not_eligible(f"For this member from {first.isoformat()} on", "member_since")

@@ -74,10 +74,10 @@ def _waiting(heard: Redeem, moment: Moment) -> f.PointsAsked:
 
     Nothing else of a program with a clock of its own waits: points answer whenever they do.
     """
-    until = moment.at + moment.hold_wait
-    if not moment.program.manual:
-        return f.PointsAsked(waits_until=until)
-    return f.PointsAsked(waits_until=until, manual=True) if heard.later else f.PointsAsked()
+    manual = moment.program.manual
+    if manual and not heard.later:
+        return f.PointsAsked()
+    return f.PointsAsked(waits_until=moment.at + moment.hold_wait, manual=manual)
 
 
 def _asked(heard: Redeem, moment: Moment, judged: Judged, state: State) -> f.RedemptionRequested:

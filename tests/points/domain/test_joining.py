@@ -197,6 +197,24 @@ async def test_a_chain_of_merges_leads_to_its_end() -> None:
     assert [couple.points(member).owed for member in ("m-1", "m-2", "m-3")] == [0, 0, 0]
 
 
+async def test_taken_back_a_chain_leaves_each_account_with_the_one_before() -> None:
+    couple = await a_couple()
+    await couple.send(enrolment(couple.program, "m-3", couple.at))
+    await couple.buy("b-1", 1000)
+    await couple.buy("b-2", 2000)
+    await couple.join("j-1")
+    await couple.join("j-2", member="m-2", into="m-3")
+    said = await couple.back_of("m-1", "r-1", "b-1")
+    assert [(one["member"], one["other"], one["part_of"]) for one in said if one["type"] == "member.merged.v1"] == [
+        ("m-1", "m-3", "m-2"),
+        ("m-3", "m-1", None),
+    ]
+    await couple.join("u-2", member="m-2", into="m-3", undo=True)
+    assert (await couple.buy("b-3", 500))["member"] == "m-2", "whoever was merged by mistake earns nothing of it"
+    await couple.join("u-1", undo=True)
+    assert [couple.points(member).available for member in ("m-1", "m-2", "m-3")] == [20, 5, 0]
+
+
 async def test_unmerged_it_has_what_is_left_of_what_it_brought() -> None:
     couple = await a_couple(caps=[CAP])
     await couple.buy("b-1", 1000)

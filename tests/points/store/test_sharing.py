@@ -168,10 +168,17 @@ async def test_a_merged_past_is_found_again_and_given_back(
     assert await available(database) == {"m-1": 0, "m-2": 0, "m-3": 350 + 837 - 10 + 1}
     assert await findings(database_urls) == []
     said = await say(database, road, join("m-1", "m-2", undo=True))
-    assert said[0]["code"] == "not_eligible", "it answers to another one by now"
+    assert said[0]["code"] == "member_not_active", "only the last of a chain can be taken back first"
     await say(database, road, join("m-2", "m-3", undo=True))
     # What m-1 passed on to m-3 later came not by this merge.
     assert await available(database) == {"m-1": 0, "m-2": 837 - 10, "m-3": 350 + 1}
+    # It is a part of m-2, as it was before.
+    await say(database, road, report("clubcard", "m-1", purchase("then", 300), START), back("r-4", "b-m-1-3", "m-2"))
+    assert await available(database) == {"m-1": 0, "m-2": 837 - 10 + 3 - 10, "m-3": 350 + 1}
+    assert await findings(database_urls) == []
+    await say(database, road, join("m-1", "m-2", undo=True, name="u-again"))
+    # Of its 40 purchases four came back.
+    assert await available(database) == {"m-1": 400 - 40, "m-2": 400 + 50 + 7 + 3, "m-3": 350 + 1}
     assert await findings(database_urls) == []
 
 

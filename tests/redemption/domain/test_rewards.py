@@ -585,3 +585,19 @@ def test_the_catalogue_says_what_is_short_whatever_else_a_wish_would_have_to_say
     assert [desk.code(each, attributes={"vin": "v"}) for each in ("car", "wash")] == ["", ""]
     assert (desk.seen("car"), desk.seen("wash")) == (("sold_out",), ("limit_reached",))
     assert desk.code("car") == "invalid", "what was not understood comes first"
+
+
+@pytest.mark.parametrize("wanted", [{"member_days": 4_000_000}, {"member_months": 10**15}, {"member_days": 10**15}])
+def test_a_membership_longer_than_there_are_dates_is_nobodys(wanted: Any) -> None:
+    desk = Desk(m1=1_000)
+    desk.offer("mug", eligibility=Eligibility(**wanted))
+    assert desk.ask("mug", stands=gold())["facts"] == {"why": "member_since"}
+
+
+def test_a_limit_of_very_many_stays_a_number_that_rows_can_hold() -> None:
+    desk = Desk()
+    many = RewardLimit(limit="many", per="lifetime", times=10**15, each="attributes.nights")
+    desk.offer("breakfast", price=0, free=True, attributes={"nights": "integer"}, limits=[many])
+    assert desk.code("breakfast", attributes={"nights": 10**15}) == ""
+    (draw,) = desk.store.state.sagas[SagaKey(PROGRAM, "m-1", "r-1")].bargain.drawn
+    assert draw.of == 10**15
