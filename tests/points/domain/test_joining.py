@@ -414,6 +414,18 @@ async def test_what_was_excused_before_is_not_excused_again_once_it_is_unmerged(
     assert (couple.points("m-1").owed, couple.points("m-2").owed) == (0, 4)
 
 
+async def test_what_ended_of_it_is_no_more_the_other_s_to_have_again() -> None:
+    couple = await a_couple(units={"point": {"scale": 0, "validity": INACTIVITY}})
+    await couple.buy("b-1", 1000)
+    await couple.join()
+    couple.pass_time(days=40)
+    await couple.join("u-1", undo=True)
+    late = report(couple.program, "m-2", purchase("late", 300, START + timedelta(days=20)), couple.at)
+    await couple.send(late)
+    assert couple.points("m-2").available == 3
+    assert reversed_by(await couple.back_of("m-1", "r-1", "b-1")) == (10, 0, 10, 0)
+
+
 async def test_it_may_come_and_go_again() -> None:
     couple = await a_couple(**A_MONTH)
     await couple.buy("b-1", 1000)
