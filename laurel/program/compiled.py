@@ -111,6 +111,8 @@ class CompiledProgram:
     birthdays: CompiledBirthdays | None
     roles: frozenset[str]
     """Whom rules give points to, or ask for, besides the member."""
+    keeping_alive: frozenset[str]
+    """The types of activities that put off the lapse of any unit."""
     releasing_others: frozenset[str]
     """The types of activities that points for others may await."""
     _plans: Mapping[str, Plan] = field(repr=False)
@@ -163,6 +165,12 @@ class CompiledProgram:
             exchanges=compile_exchanges(document),
             birthdays=None if document.birthdays is None else CompiledBirthdays.from_document(document.birthdays, zone),
             roles=frozenset(rule.given for rule in rules if rule.given is not None),
+            keeping_alive=frozenset(
+                name
+                for unit in document.units.values()
+                if isinstance(unit.validity, Inactivity)
+                for name in unit.validity.kept_by
+            ),
             releasing_others=frozenset(
                 name for rule in rules if rule.to is not None and (name := awaited_type(rule.pending)) is not None
             ),

@@ -31,8 +31,7 @@ class PaperLot:
     pending: int = 0
     available_at: datetime | None = None
     awaits: str = ""
-    came_at: datetime | None = None
-    """When it came from another member."""
+    ended_at: datetime | None = None
 
 
 @dataclass(slots=True)

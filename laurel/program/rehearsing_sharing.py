@@ -137,6 +137,9 @@ class Sharing:
             mine = [lot for lot in staying.in_order(unit) if lot in self._brought[name]]
             staying.let_go(mine)
             coming.take_in(unit, mine, staying.lapse_at.get(unit))
+        for lot in self._brought[name]:
+            # What ended there is neither's to have again.
+            lot.ended_at = None
         del self._brought[name]
 
     def _move(self, giver: str, to: str, unit: str, amount: int, lots: Iterable[PaperLot]) -> None:

@@ -172,7 +172,6 @@ class Stage:
         if lots and lapse_at is not None:
             self._keep(unit, self._at, lapse_at)
         for lot in lots:
-            lot.came_at = self._at
             self._pay(lot)
 
     def _keep(self, unit: str, since: datetime, lapse_at: datetime) -> None:
@@ -193,12 +192,12 @@ class Stage:
                         self._pay(lot)
 
     def _lasts(self, lot: PaperLot, at: datetime) -> bool:
-        """Say whether something kept a lot alive all the time from when it was earned, or came, up to an instant."""
-        first = reach = lot.came_at or lot.earned_at
+        """Say whether something kept a lot alive when it ended, and from then on up to an instant."""
+        reach = lot.ended_at
         for since, until in sorted(self._spans[lot.rule.unit]):
-            if (since < reach or since == first) and until > reach:
+            if reach is not None and since < reach < until:
                 reach = until
-        return reach > at
+        return reach is not None and reach > at
 
     def absorb(self, other: Stage, at: datetime) -> None:
         """Count what another account has counted, and stand where the better of the two stood."""
@@ -779,7 +778,8 @@ class Stage:
         self._release(lambda lot: lot.awaits == "date" and lot.available_at is not None and lot.available_at <= at)
         for lot in self._lots:
             gone_at = self.end_of(lot)
-            if gone_at is not None and gone_at <= at:
+            if gone_at is not None and gone_at <= at and lot.remaining:
+                lot.ended_at = gone_at
                 lot.expired += lot.remaining
                 lot.remaining = 0
 

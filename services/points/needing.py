@@ -186,7 +186,7 @@ class Needing:
         if until is None or activity.occurred_at >= until:
             return
         program = self._programs.in_force(key.program, activity.occurred_at, asked.versions.program)
-        if program is None or not any(program.keeps_alive(unit, activity.type) for unit in program.units):
+        if program is None or activity.type not in program.keeping_alive:
             return
         if local_date(activity.occurred_at, program.zone) < local_date(until, program.zone):
             needs.late[key] = min(activity.occurred_at, needs.late.get(key, activity.occurred_at))

@@ -49,12 +49,16 @@ class MemberUnmerged(Fact, frozen=True, tag=True):
 
 
 class MemberParted(Fact, frozen=True, tag=True):
-    """Another account is no part of this one any more; `counted` is what it takes with it."""
+    """Another account is no part of this one any more; `counted` is what it takes with it.
+
+    `expired` is what had ended here of lots that it had brought: it knows of that now, and nobody here any more.
+    """
 
     merge: str
     member: str
     journal: int
     counted: tuple[Counted, ...] = ()
+    expired: tuple[LotPart, ...] = ()
 
 
 class MergeRefused(Fact, frozen=True, tag=True):

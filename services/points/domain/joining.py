@@ -122,11 +122,13 @@ def unmerge(wallets: Sequence[Wallet], asked: Unmerge, moments: Sequence[Moment]
     brought = [lot for lot in sorted(staying.lots.values(), key=Lot.order) if lot.name.journal in coming.passed_on]
     homes = _homes(coming, brought)
     left, arrived = _move_home(staying, coming, brought, homes, asked.merge, moments)
-    expired = tuple(LotPart(homes[lot.name][0].name, lot.expired) for lot in brought if lot.expired > 0)
+    ended = [lot for lot in brought if lot.expired > 0]
+    expired = tuple(LotPart(homes[lot.name][0].name, lot.expired) for lot in ended)
+    there = tuple(LotPart(lot.name, lot.expired) for lot in ended)
     return (
         (MemberUnmerged(asked.merge, staying.member, moments[1].journal, expired), *arrived),
         (
-            MemberParted(merge=asked.merge, member=coming.member, journal=moments[0].journal, counted=counted),
+            MemberParted(asked.merge, coming.member, moments[0].journal, counted, there),
             *left,
             *tiers,
         ),

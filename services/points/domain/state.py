@@ -588,9 +588,8 @@ def _household_changed(wallet: Wallet, _journal: int, fact: f.HouseholdChanged) 
 
 def _absorbed(wallet: Wallet, _journal: int, fact: f.MemberAbsorbed | f.MemberParted) -> None:
     _count(wallet, fact.counted)
-    if type(fact) is f.MemberAbsorbed:
-        for part in fact.excused:
-            wallet.lots[part.name].expired -= part.amount
+    for part in fact.excused if isinstance(fact, f.MemberAbsorbed) else fact.expired:
+        wallet.lots[part.name].expired -= part.amount
     for moved in fact.counted:
         counter = wallet.counters[CounterKey(moved.counter, moved.start)]
         if moved.given and counter.given_in <= 0:

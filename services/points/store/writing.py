@@ -225,7 +225,7 @@ def _names(fact: f.AnyFact, wallet: Wallet) -> Iterable[LotName]:
         yield fact.part.name
     elif isinstance(fact, f.MemberAbsorbed):
         yield from (part.name for part in fact.excused)
-    elif isinstance(fact, f.MemberUnmerged):
+    elif isinstance(fact, f.MemberUnmerged | f.MemberParted):
         yield from (part.name for part in fact.expired)
     elif isinstance(fact, f.PointsClawedBack):
         yield from (part.name for part in (*fact.taken, *fact.pending))

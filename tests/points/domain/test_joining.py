@@ -414,6 +414,18 @@ async def test_what_was_excused_before_is_not_excused_again_once_it_is_unmerged(
     assert (couple.points("m-1").owed, couple.points("m-2").owed) == (0, 4)
 
 
+async def test_what_ended_of_it_is_no_more_the_other_s_to_have_again() -> None:
+    couple = await a_couple(units={"point": {"scale": 0, "validity": INACTIVITY}})
+    await couple.buy("b-1", 1000)
+    await couple.join()
+    couple.pass_time(days=40)
+    await couple.join("u-1", undo=True)
+    late = report(couple.program, "m-2", purchase("late", 300, START + timedelta(days=20)), couple.at)
+    await couple.send(late)
+    assert couple.points("m-2").available == 3
+    assert reversed_by(await couple.back_of("m-1", "r-1", "b-1")) == (10, 0, 10, 0)
+
+
 async def test_it_may_come_and_go_again() -> None:
     couple = await a_couple(**A_MONTH)
     await couple.buy("b-1", 1000)
@@ -449,13 +461,16 @@ async def live(couple: Couple, accounts: tuple[str, str, str], chance: random.Ra
             await spend(couple, me, f"h-{step}", amount)
 
 
-async def come_and_go(couple: Couple, chance: random.Random) -> None:
-    """Live as somebody whose first account becomes a part of the second now and then, and goes again."""
+async def come_and_go(couple: Couple, chance: random.Random, *, late: bool = False) -> None:
+    """Live as somebody whose first account becomes a part of the second now and then, and goes again.
+
+    With `late` some purchases are known only when points have ended that they would have kept alive.
+    """
     await couple.enrol()
     bought: list[tuple[str, str]] = []
     is_one = False
     for step in range(90):
-        couple.pass_time(days=chance.choice((0, 0, 1, 5)), minutes=1)
+        couple.pass_time(days=chance.choice((0, 5, 11, 25) if late else (0, 0, 1, 5)), minutes=1)
         member = chance.choice(("m-1", "m-2"))
         deed = chance.choice(("buy", "buy", "back", "back", "spend", "join"))
         of, amount = chance.random(), chance.randint(1, 9)
@@ -469,7 +484,9 @@ async def come_and_go(couple: Couple, chance: random.Random) -> None:
             await couple.back_of(whose, f"r-{step}", what, **({"amount": 300} if amount > 3 else {}))
         elif deed == "buy":
             bought.append(("m-2" if is_one else member, f"b-{step}"))
-            await couple.buy_for(member, f"b-{step}", amount * 300)
+            when = couple.at - timedelta(days=chance.choice((0, 15, 29)) if late else 0)
+            bought_then = purchase(f"b-{step}", amount * 300, when)
+            await couple.send(report(couple.program, member, bought_then, couple.at))
 
 
 TOTALS = ("available", "owed", "earned", "spent", "expired", "reversed", "adjusted")
@@ -488,15 +505,18 @@ async def test_a_survivor_owes_what_it_would_owe_had_the_lots_never_moved(seed: 
     assert shown[0] == shown[1]
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-async def test_who_comes_and_goes_neither_gains_nor_loses_by_that(seed: int) -> None:
+async def test_who_comes_and_goes_neither_gains_nor_loses_by_that(seed: int, *, late: bool) -> None:
     """All that was granted is there, spent, ended, owed or given back, whoever of the two has it."""
-    couple = Couple(document("clubcard", clock="wall", **A_MONTH))
-    await come_and_go(couple, random.Random(seed))
+    changes = {"units": {"point": {"scale": 0, "validity": INACTIVITY}}} if late else A_MONTH
+    couple = Couple(document("clubcard", clock="wall", **changes))
+    await come_and_go(couple, random.Random(seed), late=late)
     both = [couple.points(member) for member in ("m-1", "m-2")]
     for each in both:
         stands = each.earned - each.spent - each.expired - each.reversed + each.adjusted
         assert each.available + each.held - each.owed == stands
     assert sum(each.adjusted for each in both) == 0
     for lot in (lot for member in ("m-1", "m-2") for lot in couple.of(member).lots.values()):
-        assert 0 <= lot.held <= lot.remaining <= lot.granted
+        assert 0 <= lot.held <= lot.remaining <= lot.granted - lot.expired
+        assert lot.expired >= 0, "between the two there is nobody"

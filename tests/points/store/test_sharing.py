@@ -15,7 +15,7 @@ from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from services.points.road import Road
 from services.points.testing import FixedPrograms, Note, note
-from tests.points.domain.test_joining import A_MONTH, TOTALS, Couple, come_and_go, live
+from tests.points.domain.test_joining import A_MONTH, INACTIVITY, TOTALS, Couple, come_and_go, live
 from tests.points.stored import findings, say
 from tests.points.till import START, document, enrolment, purchase, report
 
@@ -218,15 +218,16 @@ async def test_what_ended_at_a_survivor_is_found_again_and_excused(
     assert await findings(database_urls) == []
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize(("seed", "late"), [(1, False), (2, False), (3, True), (4, True), (5, True)])
 async def test_who_comes_and_goes_has_its_points_where_they_were(
-    database: Database, database_urls: DatabaseUrls, seed: int
+    database: Database, database_urls: DatabaseUrls, seed: int, *, late: bool
 ) -> None:
-    program = document("clubcard", clock="wall", **A_MONTH)
+    changes = {"units": {"point": {"scale": 0, "validity": INACTIVITY}}} if late else A_MONTH
+    program = document("clubcard", clock="wall", **changes)
     stored, remembered = StoredCouple(program), Couple(program)
     stored.database = database
     for couple in (stored, remembered):
-        await come_and_go(couple, random.Random(seed))
+        await come_and_go(couple, random.Random(seed), late=late)
     await as_in_memory(database, remembered)
     assert await findings(database_urls) == []
 
