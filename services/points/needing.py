@@ -176,6 +176,7 @@ class Needing:
                 program.lapses_at(unit, activity.occurred_at) if program.keeps_alive(unit, activity.type) else None
             )
             if lapses_at is not None and lapses_at <= asked.at:
+                needs.lapsing.add((*key, unit))
                 needs.spending[*key, unit] = AMOUNT_MAX
 
     def _need_concerned(self, needs: Needs, step: Step) -> None:

@@ -56,7 +56,8 @@ class Needs:
     journals that may wait for one; `awaiting` names, by wallet, the types of activities that pending lots may have
     awaited; `journals` are needed as originals are, by wallet and number; `refilling` names, by program, the blocks
     that are needed where something ends while it is pending. `all_refusals`: of windows that returns make room in, not
-    only the oldest refusals are needed that could take it up.
+    only the oldest refusals are needed that could take it up. `lapsing` are units of wallets of which all may turn out
+    to have ended by inactivity, if nothing is known that keeps them.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -84,6 +85,7 @@ class Needs:
     journals: set[tuple[str, str, int]] = field(default_factory=set)
     refilling: dict[str, set[BlockName]] = field(default_factory=dict)
     all_refusals: bool = False
+    lapsing: set[tuple[str, str, str]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
