@@ -86,7 +86,7 @@ async def test_what_became_of_the_points(database: Database) -> None:
 
 
 async def test_a_program_of_more_points_than_a_float_can_tell_apart(database: Database) -> None:
-    """S20: 10^12 points are outstanding in a program, and one more; ten members with the most an amount can say sum up."""
+    """S20: 10^12 points are outstanding, and one more; then ten members have the most that an amount can say."""
     till = StoredTill(load_program(a_document({"rule": "base", "rate": {"points": 1, "per": 1}}, clock="wall")))
     till.database = database
     members = [f"m-{number}" for number in range(10)]
