@@ -44,6 +44,18 @@ def plainly(said: Any) -> Any:
     return said
 
 
+def differing(here: Sequence[Mapping[str, Any]], there: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return what tables and memory say differently: an event at a time, and no more of it than what differs."""
+    if [each["type"] for each in here] != [each["type"] for each in there]:
+        return [[(each["type"], each["member"], each["cause"]) for each in said] for said in (here, there)]
+    return [
+        (one["type"], one["member"], one["cause"], name, one.get(name), other.get(name))
+        for one, other in zip(here, there, strict=True)
+        for name in {**one, **other}
+        if plainly(one.get(name)) != plainly(other.get(name))
+    ]
+
+
 def told_totals(said: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {each["unit"]: tuple({**each, **each["lifetime"]}[name] for name in TOTALS) for each in said["balances"]}
 
@@ -76,7 +88,8 @@ class Played:
         there = as_heard(await deed(self.memory))
         async with self.database.transaction() as connection:
             here = as_heard(await deed(Ledger(connection)))
-        assert [plainly(each) for each in here] == [plainly(each) for each in there]
+        found = differing(here, there)
+        assert not found, "\n".join(map(str, found))
         for said in here:
             if said["member"] and said["type"] != "member.enrolled.v1":
                 self.told[said["member"]] = told_totals(said)
@@ -141,7 +154,7 @@ class Played:
         }
 
 
-@pytest.mark.parametrize("seed", [18, 23, 112, 219, 400, 401])
+@pytest.mark.parametrize("seed", list(range(600, 640)))
 async def test_all_is_alike_and_every_sum_agrees(database: Database, database_urls: DatabaseUrls, seed: int) -> None:
     played = Played(seed, database)
     await played.live(STEPS)
