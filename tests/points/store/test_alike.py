@@ -154,7 +154,7 @@ class Played:
         }
 
 
-@pytest.mark.parametrize("seed", list(range(600, 640)))
+@pytest.mark.parametrize("seed", range(600, 605))
 async def test_all_is_alike_and_every_sum_agrees(database: Database, database_urls: DatabaseUrls, seed: int) -> None:
     played = Played(seed, database)
     await played.live(STEPS)
