@@ -240,5 +240,10 @@ def _survivor(loaded: Loaded, key: WalletKey) -> WalletKey | None:
 def _is_new_activity(loaded: Loaded, step: Step) -> bool:
     if step.activity is None or step.activity.type == "return" or not isinstance(step.asked, Report):
         return False
+    if step.takes_back and step.activity.of is not None:
+        # What ends something early belongs to what it ends, and that to this account's past.
+        ended = loaded.known.get(ActivityKey(step.key.program, step.asked.partner, step.activity.of))
+        if ended is not None and ended.code is None and ended.member == step.key.member:
+            return False
     known = loaded.known.get(ActivityKey(step.key.program, step.asked.partner, step.activity.id))
     return known is None or known.member != step.key.member

@@ -178,6 +178,7 @@ class Needing:
                 program.lapses_at(unit, activity.occurred_at) if program.keeps_alive(unit, activity.type) else None
             )
             if lapses_at is not None and lapses_at <= asked.at:
+                needs.lapsing.add((*key, unit))
                 needs.spending[*key, unit] = AMOUNT_MAX
 
     def _need_late(self, needs: Needs, key: WalletKey, asked: Report, activity: ReportedActivity) -> None:

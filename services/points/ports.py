@@ -57,7 +57,8 @@ class Needs:
     awaited; `journals` are needed as originals are, by wallet and number; `refilling` names, by program, the blocks
     that are needed where something ends while it is pending. `late` says of wallets for which something is reported
     late since when it has to be known what ended, and what kept points alive. `all_refusals`: of windows that returns
-    make room in, not only the oldest refusals are needed that could take it up.
+    make room in, not only the oldest refusals are needed that could take it up. `lapsing` are units of wallets of which
+    all may turn out to have ended by inactivity, if nothing is known that keeps them.
     """
 
     wallets: set[WalletKey] = field(default_factory=set)
@@ -86,6 +87,7 @@ class Needs:
     refilling: dict[str, set[BlockName]] = field(default_factory=dict)
     late: dict[WalletKey, datetime] = field(default_factory=dict)
     all_refusals: bool = False
+    lapsing: set[tuple[str, str, str]] = field(default_factory=set)
 
 
 @dataclass(slots=True)

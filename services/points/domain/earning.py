@@ -47,7 +47,7 @@ _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
     """Judge by the version in force when it happened; grant, then let debts be paid (S11)."""
     program = moment.programs.in_force(wallet.program, activity.occurred_at, asked.versions.program)
-    refusal = _refusal(wallet, activity, program, asked.at) or _not_from(wallet, asked, activity, moment)
+    refusal = _refusal(wallet, asked, activity, program) or _not_from(wallet, asked, activity, moment)
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
@@ -160,16 +160,19 @@ def _already_credited(asked: Report, activity: ReportedActivity, credit: Credit)
 
 
 def _refusal(
-    wallet: Wallet, activity: ReportedActivity, program: CompiledProgram | None, at: datetime
+    wallet: Wallet, asked: Report, activity: ReportedActivity, program: CompiledProgram | None
 ) -> tuple[str, str] | None:
     """Return why the activity cannot be judged, as code and detail."""
     if not wallet.exists:
         return "member_unknown", "The member is not enrolled"
-    if wallet.status != "active":
+    # What would have ended something of an account's own past, had it come early, is judged there; all that is left
+    # there goes on to the account that it became a part of.
+    is_of_its_past = wallet.merged_into is not None and (asked.partner, activity.of) in wallet.postings
+    if wallet.status != "active" and not is_of_its_past:
         return "member_not_active", f"The member is {wallet.status}"
     if program is None:
         return "program_unknown", "No version of the program is published"
-    return _not_taken(program, activity, at)
+    return _not_taken(program, activity, asked.at)
 
 
 def _not_taken(program: CompiledProgram, activity: ReportedActivity, at: datetime) -> tuple[str, str] | None:

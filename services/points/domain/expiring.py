@@ -36,6 +36,9 @@ def due(
         given_up_at = next_given_up(wallet, until)
         hold_ends = hold[0] if hold is not None else None
         segments_end, birthday = segments_end_at(wallet, until), birthday_due(wallet, until)
+        if wallet.merged_into is not None:
+            # What time brings to a member comes to the account that this one is a part of.
+            conversion = segments_end = birthday = None
         named = (released_at, hold_ends, expiry, given_up_at, review_at, conversion, segments_end, birthday)
         ends = [end for end in named if end is not None]
         if not ends:

@@ -70,10 +70,11 @@ async def ended_lots(
     connection: asyncpg.Connection[Any], needs: Needs, wallets: dict[WalletKey, Wallet]
 ) -> Sequence[Any]:
     """Return the lots that end before what they await. Ask for their activities, and for what may take their place."""
+    lapsing = {WalletKey(program, member) for program, member, _ in needs.lapsing}
     due = [
         (*key, until)
         for key, until in needs.until.items()
-        if (moves_at := wallets[key].releases_at) is not None and moves_at <= until
+        if key in lapsing or ((moves_at := wallets[key].releases_at) is not None and moves_at <= until)
     ]
     rows = await connection.fetch(_ENDED, *_columns(due)) if due else []
     ended = [row for row in rows if _has_ended(row, needs, wallets[WalletKey(row["program"], row["member"])])]
@@ -87,8 +88,11 @@ async def ended_lots(
 
 
 def _has_ended(row: asyncpg.Record, needs: Needs, wallet: Wallet) -> bool:
+    key = WalletKey(wallet.program, wallet.member)
     end: datetime | None = row["expires_at"] or wallet.balance(row["unit"]).active_until
-    return end is not None and end <= needs.until[WalletKey(wallet.program, wallet.member)]
+    if end is None:
+        return (*key, row["unit"]) in needs.lapsing
+    return end <= needs.until[key]
 
 
 async def awaiting_lots(

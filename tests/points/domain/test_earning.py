@@ -167,3 +167,22 @@ async def test_two_awards_of_one_activity_end_together_where_one_would_fit() -> 
     both = [line, {"id": "2", "sku": "x", "amount": 100}]
     assert (await till.buy("b-1", 100, lines=both))["code"] == "limit_reached"
     assert (await till.buy("b-2", 0, lines=[line]))["awards"][0]["amount"] == AMOUNT_MAX
+
+
+async def test_each_component_makes_one_lot_that_says_where_it_comes_from() -> None:
+    """S4: granted, remaining, held, when it was earned and ends, what granted it, who pays, by which version."""
+    till = await clubcard()
+    happened = till.at
+    till.pass_time(days=3)
+    said = await till.report(purchase("b-1", 250, happened, lines=[{"id": "1", "sku": "pack-50", "amount": 250}]))
+    lots = list(till.wallet.lots.values())
+    assert [(lot.rule, lot.granted, lot.remaining, lot.held) for lot in lots] == [
+        ("base", 2, 2, 0),
+        ("supplier-a-pack-50", 50, 50, 0),
+    ]
+    assert {(lot.activity, lot.partner, lot.earned_at, lot.version) for lot in lots} == {("b-1", "shop", happened, 1)}
+    assert [(lot.rule, lot.funder) for lot in lots] == [("base", "tesco"), ("supplier-a-pack-50", "supplier-a")]
+    assert [award["lot"] for award in said["awards"]] == [str(lot.name) for lot in lots]
+    # A component of zero makes none.
+    await till.buy("b-2", 99)
+    assert len(till.wallet.lots) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -520,3 +520,30 @@ async def test_who_comes_and_goes_neither_gains_nor_loses_by_that(seed: int, *, 
     for lot in (lot for member in ("m-1", "m-2") for lot in couple.of(member).lots.values()):
         assert 0 <= lot.held <= lot.remaining <= lot.granted - lot.expired
         assert lot.expired >= 0, "between the two there is nobody"
+
+
+@pytest.mark.parametrize(("days", "left"), [(9, 0), (10, 500)])
+@pytest.mark.parametrize("named", ["m-1", "m-2"])
+async def test_what_ends_something_of_a_merged_past_early_or_late(named: str, days: int, left: int) -> None:
+    points = {"unit": "point", "funding": {"funder": "bank"}}
+    taken_back = {"on": ["product_closed"], "within_days": 10}
+    rules = [
+        {"rule": "opened", "on": ["product_opened"], "fixed": {"points": 500}, "taken_back": taken_back, **points},
+        {"rule": "closed", "on": ["product_closed"], "fixed": {"points": 7}, **points},
+    ]
+    couple = await a_couple(earning=rules, conversions=[], segments=[])
+    await couple.send(report("clubcard", "m-1", product("p-1", "product_opened", couple.at), couple.at))
+    await couple.join()
+    couple.pass_time(days=days)
+    closed = report("clubcard", named, {**product("c-1", "product_closed", couple.at), "of": "p-1"}, couple.at)
+    said = await couple.send(closed)
+    early = days < 10
+    assert said[0]["type"] == ("points.clawed_back.v1" if early else "points.awarded.v1")
+    # Whatever comes late is an activity like any other, and what it earns is the survivor's.
+    assert couple.of("m-2").balance("point").available == left + (0 if early else 7)
+    assert couple.of("m-1").balance("point").available == 0
+    assert [one["type"] for one in await couple.send(closed)] == [said[0]["type"]]
+
+
+def product(id_: str, type_: str, at: datetime) -> dict[str, Any]:
+    return {"id": id_, "type": type_, "occurred_at": at.isoformat()}

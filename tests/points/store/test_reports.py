@@ -8,6 +8,7 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.program import load_program
+from laurel.values import AMOUNT_MAX
 from services.points.store.reports import percent
 from services.points.store.views import LedgerViews
 from tests.points.stored import StoredTill
@@ -82,6 +83,28 @@ async def test_what_became_of_the_points(database: Database) -> None:
             }
         ]
     }
+
+
+async def test_a_program_of_more_points_than_a_float_can_tell_apart(database: Database) -> None:
+    """S20: 10^12 points are outstanding, and one more; then ten members have the most that an amount can say."""
+    till = StoredTill(load_program(a_document({"rule": "base", "rate": {"points": 1, "per": 1}}, clock="wall")))
+    till.database = database
+    members = [f"m-{number}" for number in range(10)]
+    await till.send(*(enrolment("sample", member, till.at) for member in members))
+    for number, member in enumerate(members):
+        await till.send(report("sample", member, purchase(f"b-{number}", 10**11 + (number == 0), till.at), till.at))
+    views = LedgerViews(database)
+    (unit,) = (await views.liability("sample", till.programs.zone("sample")))["units"]
+    assert (unit["granted"], unit["outstanding"]) == (10**12 + 1, 10**12 + 1)
+    assert [each["outstanding"] for each in (*unit["by_funder"], *unit["by_expiry_year"])] == [10**12 + 1] * 2
+    for number, member in enumerate(members):
+        most = AMOUNT_MAX - 10**11 - (number == 0)
+        await till.send(report("sample", member, purchase(f"c-{number}", most, till.at), till.at))
+    (unit,) = (await views.liability("sample", till.programs.zone("sample")))["units"]
+    # Beyond what a binary floating point number can say exactly.
+    assert unit["outstanding"] == 10 * AMOUNT_MAX > 2**53
+    (told,) = (await views.breakage("sample"))["units"]
+    assert (told["granted"], told["redemption_percent"]) == (10 * AMOUNT_MAX, "0.0")
 
 
 def test_shares_are_rounded_half_up_to_one_decimal() -> None:
