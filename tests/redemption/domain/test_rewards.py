@@ -601,3 +601,15 @@ def test_a_limit_of_very_many_stays_a_number_that_rows_can_hold() -> None:
     assert desk.code("breakfast", attributes={"nights": 10**15}) == ""
     (draw,) = desk.store.state.sagas[SagaKey(PROGRAM, "m-1", "r-1")].bargain.drawn
     assert draw.of == 10**15
+
+
+@pytest.mark.parametrize("where", ['member.attributes.card == "gold"', 'member.tier == "gold"'])
+def test_what_a_later_version_of_the_program_no_longer_knows_is_not_so(where: str) -> None:
+    """The program gave up an attribute, or its tiers; the reward still asks for them."""
+    desk = Desk(m1=1_000)
+    desk.road = Road(FixedPrograms(ProgramTerms(zone="America/Chicago")))
+    desk.offer("mug", eligibility=Eligibility(where=where))
+    desk.offer("cup", price=0, chart=[ChartRow(where=where, price=5), ChartRow(price=7)])
+    stands = gold(attributes={"card": "gold"})
+    assert desk.ask("mug", stands=stands)["facts"] == {"why": "where"}
+    assert desk.ask("cup", stands=stands)["points"] == 7
