@@ -24,7 +24,16 @@ from laurel.io.keeping import keep_doing
 from laurel.io.reaching_out import AddressRefusedError, Answer, UnreachableError
 from laurel.io.telemetry import logger
 from laurel.io.unit import UnitOfWork
-from services.redemption.domain.calling import CHANCES, Call, Question, Read, Verdict, pause_before, read_answer
+from services.redemption.domain.calling import (
+    CHANCES,
+    Call,
+    Question,
+    Read,
+    Verdict,
+    address_of,
+    pause_before,
+    read_answer,
+)
 from services.redemption.domain.heard import PartnerAnswered, PartnerSilent
 from services.redemption.domain.partnering import call_id
 from services.redemption.entry.allotting import Allotment, Places
@@ -193,7 +202,9 @@ class PartnerCaller:
     async def _ask(self, call: Call) -> tuple[Answer | None, Read]:
         order = call_id(call.key)
         body = b"" if call.question is Question.READ_BACK else _body(call, order)
-        address, name = _address(call, order)
+        address = address_of(call.terms.url, call.question, order)
+        # Telling a cancellation is another question than the order.
+        name = f"{order}-cancelled" if call.question is Question.CANCELLED else order
         hook = Webhook(self._secret_of(call.key.program, call.reward))
         at = self._stamped()
         headers = {
@@ -256,18 +267,6 @@ class PartnerCaller:
         ANSWERS.labels(read.verdict).inc()
         if read.verdict in _STRANGE:
             log.warning("a partner's answer is not believed", verdict=str(read.verdict), reward=call.reward)
-
-
-def _address(call: Call, order: str) -> tuple[str, str]:
-    """Return where a question goes, and what it is known by: telling a cancellation is another one than the order."""
-    base = call.terms.url.rstrip("/")
-    match call.question:
-        case Question.FULFIL:
-            return call.terms.url, order
-        case Question.READ_BACK:
-            return f"{base}/{order}", order
-        case Question.CANCELLED:
-            return f"{base}/{order}/cancel", f"{order}-cancelled"
 
 
 def _body(call: Call, order: str) -> bytes:
