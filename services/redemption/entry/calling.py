@@ -43,6 +43,8 @@ from services.redemption.road import Road
 log = logger(__name__)
 
 PART: Final = "calling"
+_ANSWER_BYTES_MAX: Final = 524_288
+"""A thousand codes, each of 64 characters and each of these escaped."""
 _ENDS: Final = frozenset({Verdict.FULFILLED, Verdict.REFUSED})
 _HEARD: Final = frozenset({Verdict.TOLD, Verdict.NOT_THERE})
 _STRANGE: Final = frozenset({Verdict.MALFORMED, Verdict.WRONGLY_SIGNED, Verdict.ADDRESS_REFUSED})
@@ -59,7 +61,14 @@ class Reaching(Protocol):
     """The way out."""
 
     async def ask(
-        self, method: str, address: str, *, body: bytes | None, headers: dict[str, str], seconds: float
+        self,
+        method: str,
+        address: str,
+        *,
+        body: bytes | None,
+        headers: dict[str, str],
+        seconds: float,
+        answer_bytes_max: int,
     ) -> Answer:
         """Ask an address."""
 
@@ -222,6 +231,7 @@ class PartnerCaller:
                 body=body or None,
                 headers=headers,
                 seconds=float(call.terms.timeout_seconds),
+                answer_bytes_max=_ANSWER_BYTES_MAX,
             )
         except UnreachableError as error:
             return None, Read(Verdict.UNREACHABLE, str(error))
