@@ -180,3 +180,18 @@ async def test_nothing_happens_at_the_ends_of_time(town: Town, door: Door, at: s
         told = await door.call("POST", f"{BASE}/{path}", body, 422)
         assert [(each["pointer"], each["code"]) for each in told["errors"]] == [(pointer, "out_of_range")], path
     await town.rest()
+
+
+async def test_a_quote_and_a_refusal_miss_the_same_with_what_is_owed(town: Town, door: Door) -> None:
+    await given(door, "owing")
+    await offer(door, "cup", price=100)
+    basket = {"id": "owing-1", "type": "purchase", "member": "owing", "occurred_at": NOW, "currency": "USD"}
+    await door.report(PROGRAM, {**basket, "amount": 20_000})
+    await door.redeem(PROGRAM, "owing-1", "owing", "cup")
+    back = {"id": "owing-2", "type": "return", "of": "owing-1", "member": "owing", "occurred_at": NOW}
+    await door.report(PROGRAM, back)
+    quote = await door.call("POST", f"{BASE}/redemptions/quote", {"member": "owing", "reward": "cup"})
+    refused = await door.redeem(PROGRAM, "owing-2", "owing", "cup", 409)
+    for told in (quote, refused):
+        assert (told["available"], told["shortfall"]) == (0, 200), "100 are owed, 100 are wanted"
+    await town.prove()

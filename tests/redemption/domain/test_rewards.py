@@ -613,3 +613,15 @@ def test_what_a_later_version_of_the_program_no_longer_knows_is_not_so(where: st
     stands = gold(attributes={"card": "gold"})
     assert desk.ask("mug", stands=stands)["facts"] == {"why": "where"}
     assert desk.ask("cup", stands=stands)["points"] == 7
+
+
+@pytest.mark.parametrize(("net", "available", "shortfall"), [(-16, 0, 116), (0, 0, 100), (99, 99, 1), (100, 100, 0)])
+def test_a_quote_says_what_is_missing_with_what_is_owed(net: int, available: int, shortfall: int) -> None:
+    desk = Desk()
+    desk.offer("mug", price=100)
+    desk.offer("leaf", price=0, free=True)
+    heard = msgspec.json.decode(redemption_requested("m-1", "seen", "mug").body, type=Redeem)
+    told = offer(desk.store.state, heard, Moment(NOON, desk.terms), {"point": net})
+    assert (told.available, told.shortfall, told.affordable) == (available, shortfall, not shortfall)
+    free = msgspec.structs.replace(heard, reward="leaf")
+    assert offer(desk.store.state, free, Moment(NOON, desk.terms), {"point": net}).affordable
