@@ -244,27 +244,13 @@ class PartnerCaller:
         now = self._now()
         # A sandbox's time is its own, whatever the wall's clock says.
         at = now if self._on_wall_clock(call.key.program) else call.saga_at
-        program, member, redemption = call.key
-        heard: list[PartnerAnswered | PartnerSilent] = []
-        if read.verdict in _ENDS and read.said is not None:
-            said = read.said
-            heard.append(
-                PartnerAnswered(
-                    program=program,
-                    member=member,
-                    redemption=redemption,
-                    at=at,
-                    fulfilled=read.verdict is Verdict.FULFILLED,
-                    reference=said.reference,
-                    code=said.code,
-                    codes=said.codes,
-                )
-            )
-        elif call.question is not Question.CANCELLED and now >= call.deadline and not call.delayed:
-            heard.append(PartnerSilent(program=program, member=member, redemption=redemption, at=at))
         status, body = (answer.status, answer.body) if answer is not None else (0, b"")
         async with self._unit.begin() as work:
-            announced = await self._road.run_due(self._store_of(work.connection), heard)
+            store = self._store_of(work.connection)
+            codes = read.said.codes if read.said is not None else ()
+            if codes and await store.codes_known(call.key.program, codes):
+                read = Read(Verdict.MALFORMED, "it gives codes that were given before")
+            announced = await self._road.run_due(store, _heard(call, read, at, now))
             work.say_all(sayings_of(announced))
             work.after_commit(partial(count, announced))
             digest = hashlib.sha256(body).digest()
@@ -277,6 +263,28 @@ class PartnerCaller:
         ANSWERS.labels(read.verdict).inc()
         if read.verdict in _STRANGE:
             log.warning("a partner's answer is not believed", verdict=str(read.verdict), reward=call.reward)
+
+
+def _heard(call: Call, read: Read, at: datetime, now: datetime) -> list[PartnerAnswered | PartnerSilent]:
+    """Return what an answer, or none in time, tells the redemption."""
+    program, member, redemption = call.key
+    if read.verdict in _ENDS and read.said is not None:
+        said = read.said
+        return [
+            PartnerAnswered(
+                program=program,
+                member=member,
+                redemption=redemption,
+                at=at,
+                fulfilled=read.verdict is Verdict.FULFILLED,
+                reference=said.reference,
+                code=said.code,
+                codes=said.codes,
+            )
+        ]
+    if call.question is not Question.CANCELLED and now >= call.deadline and not call.delayed:
+        return [PartnerSilent(program=program, member=member, redemption=redemption, at=at)]
+    return []
 
 
 def _body(call: Call, order: str) -> bytes:

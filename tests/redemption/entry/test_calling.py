@@ -170,6 +170,24 @@ async def test_codes_of_the_partner_are_its_own(
     assert await findings(auditor, across=False) == []
 
 
+async def test_a_code_that_another_has_is_not_believed(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any
+) -> None:
+    """Two would have the same voucher; the partner is asked again until it says another one."""
+    partner.said = {"state": "fulfilled", "codes": ["GATE-4711-AB"]}
+    await begun(counter, partner.url, "r-1", kind="voucher")
+    await desk.ask()
+    await begun(counter, partner.url, "r-2", kind="voucher")
+    await desk.ask()
+    found = await auditor.fetch("select verdict from partner_answers order by redemption")
+    assert [each["verdict"] for each in found] == ["fulfilled", "malformed"]
+    assert await auditor.fetchval("select state from sagas where redemption = 'r-2'") == "fulfilling"
+    partner.done = dict.fromkeys(partner.done, {"state": "fulfilled", "codes": ["GATE-4712-CD"]})
+    await desk.ask(seconds=10)
+    assert await auditor.fetchval("select state from sagas where redemption = 'r-2'") == "fulfilled"
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
 async def test_a_thousand_long_codes_are_one_answer(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
     partner.said = {"state": "fulfilled", "codes": [f"{number:064}" for number in range(1000)]}
     await begun(counter, partner.url, kind="voucher", quantity=1000, stock=1000, timeout_seconds=10)
