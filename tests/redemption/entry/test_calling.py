@@ -182,7 +182,7 @@ async def test_a_code_that_another_has_is_not_believed(
     found = await auditor.fetch("select verdict from partner_answers order by redemption")
     assert [each["verdict"] for each in found] == ["fulfilled", "malformed"]
     assert await auditor.fetchval("select state from sagas where redemption = 'r-2'") == "fulfilling"
-    partner.done = dict.fromkeys(partner.done, {"state": "fulfilled", "codes": ["GATE-4712-CD"]})
+    partner.done = {key: {"state": "fulfilled", "codes": ["GATE-4712-CD"]} for key in partner.done}
     await desk.ask(seconds=10)
     assert await auditor.fetchval("select state from sagas where redemption = 'r-2'") == "fulfilled"
     assert await findings(auditor, across=False, at_rest=False) == []
