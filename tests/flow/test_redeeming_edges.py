@@ -63,6 +63,7 @@ async def test_who_is_closed_gets_nothing_that_is_free(town: Town, door: Door) -
     await given(door, "there")
     await offer(door, "coupon", kind="voucher", free=True, voucher={"product": "A coffee"})
     before = await door.redeem(PROGRAM, "gone-1", "gone", "coupon")
+    held = await door.redeem(PROGRAM, "gone-0", "gone", "coupon", confirm="later")
     await door.call("POST", f"{BASE}/members/gone/close", {})
     for key, member, status in (("gone-2", "gone", 409), ("there-1", "there", 201)):
         told = await door.redeem(PROGRAM, key, member, "coupon", status)
@@ -71,6 +72,10 @@ async def test_who_is_closed_gets_nothing_that_is_free(town: Town, door: Door) -
     assert (quote["eligible"], quote["reasons"]) == (False, ["member_not_active"])
     again = await door.redeem(PROGRAM, "gone-1", "gone", "coupon", 200)
     assert again["redemption"] == before["redemption"], "what it had before stays its own"
+    late = await door.call("POST", f"{BASE}/redemptions/{held['redemption']}/confirm", {}, 409)
+    assert late["code"] == "member_not_active"
+    given_up = {"by": "member", "reason": "gone"}
+    await door.call("POST", f"{BASE}/redemptions/{held['redemption']}/cancel", given_up)
     await town.prove()
 
 
