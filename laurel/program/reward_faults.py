@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
@@ -34,6 +35,7 @@ def reward_faults(reward: Reward, program: ProgramDocument) -> list[Fault]:
         *_places(reward),
         *_asked(reward),
         *_limits(reward),
+        *_fulfilment(reward),
         *_named(reward, program),
         *_conditions(reward, program),
     )
@@ -132,6 +134,20 @@ def _limits(reward: Reward) -> Iterator[_Found]:
             yield (*path, "times"), "missing", "Say how often, or how often by_tier"
         if limit.each is not None:
             yield from _attribute((*path, "each"), limit.each, reward.attributes, "integer")
+
+
+def _fulfilment(reward: Reward) -> Iterator[_Found]:
+    if reward.fulfilment is None:
+        return
+    try:
+        parts = urlsplit(reward.fulfilment.url)
+        named, _ = parts.hostname, parts.port
+    except ValueError:
+        named = None
+    if not named:
+        yield ("fulfilment", "url"), "bad_format", "This is no address"
+    elif "@" in parts.netloc or parts.fragment:
+        yield ("fulfilment", "url"), "not_allowed", "An address holds no user, no password and no fragment"
 
 
 def _attribute(path: _Path, name: str, declared: Mapping[str, str], *kinds: str) -> Iterator[_Found]:

@@ -100,7 +100,7 @@ async def stands(api: Api, head: ProgramHead, member: str) -> object:
 
 
 async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, dict[str, int]]:
-    """Return who a member is, and what is available to it of each unit, from its household too."""
+    """Return who a member is, and what is available to it of each unit, from its household too; below zero: owed."""
     seen = await api.seeing.find(head.program, member)
     if seen is None:
         return None, {}
@@ -129,7 +129,7 @@ async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, di
 
 
 def _together(own: bytes, others: list[bytes]) -> dict[str, int]:
-    """Return what is available of each unit. What the others lend pays first what the member owes."""
+    """Return what is available of each unit, below zero what is owed: what others lend pays that first."""
     lent: dict[str, int] = {}
     for balances in others:
         for each in _decode_balances(balances):
@@ -138,7 +138,7 @@ def _together(own: bytes, others: list[bytes]) -> dict[str, int]:
     found = {}
     for unit in {*mine, *lent}:
         balance = mine.get(unit, _Available(unit, 0))
-        found[unit] = balance.available + max(0, lent.get(unit, 0) - balance.owed)
+        found[unit] = balance.available + lent.get(unit, 0) - balance.owed
     return found
 
 

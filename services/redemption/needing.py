@@ -18,6 +18,7 @@ from services.redemption.domain.heard import (
     UseVoucher,
     VoidVoucher,
 )
+from services.redemption.domain.judging import QUANTITY_MAX
 from services.redemption.domain.state import RewardKey, SagaKey
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Needs
@@ -32,7 +33,8 @@ def needs(steps: Sequence[Step]) -> Needs:
                 out.requested.add(step.key)
                 reward = RewardKey(heard.program, heard.reward)
                 out.rewards[reward] = min(heard.at, out.rewards.get(reward, heard.at))
-                out.pieces[reward] += heard.pieces
+                # More is refused, so it needs no codes.
+                out.pieces[reward] += heard.pieces if heard.pieces <= QUANTITY_MAX else 0
                 out.given_at = min(heard.at, out.given_at or heard.at)
             case PublishReward() as heard:
                 out.published.add(RewardKey(heard.program, heard.reward))

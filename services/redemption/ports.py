@@ -166,6 +166,9 @@ class Store(Protocol):
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became; the same holds for it."""
 
+    async def codes_known(self, program: str, codes: Sequence[str]) -> bool:
+        """Say whether any of these codes of a partner was given before, to whomever."""
+
     async def uses_for(
         self, wanted: Collection[tuple[str, str, str]]
     ) -> Mapping[tuple[str, str, str], Sequence[VoucherKey]]:

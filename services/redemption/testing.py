@@ -62,6 +62,11 @@ class MemoryStore:
         """Make the same code each time."""
         return Blank(key.voucher, suffix_of(code_of(bytes(CHANCE_BYTES))))
 
+    async def codes_known(self, program: str, codes: Sequence[str]) -> bool:
+        """Know none."""
+        del program, codes
+        return False
+
     async def uses_for(
         self, wanted: Collection[tuple[str, str, str]]
     ) -> Mapping[tuple[str, str, str], Sequence[VoucherKey]]:

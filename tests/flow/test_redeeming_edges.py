@@ -63,6 +63,7 @@ async def test_who_is_closed_gets_nothing_that_is_free(town: Town, door: Door) -
     await given(door, "there")
     await offer(door, "coupon", kind="voucher", free=True, voucher={"product": "A coffee"})
     before = await door.redeem(PROGRAM, "gone-1", "gone", "coupon")
+    held = await door.redeem(PROGRAM, "gone-0", "gone", "coupon", confirm="later")
     await door.call("POST", f"{BASE}/members/gone/close", {})
     for key, member, status in (("gone-2", "gone", 409), ("there-1", "there", 201)):
         told = await door.redeem(PROGRAM, key, member, "coupon", status)
@@ -71,6 +72,10 @@ async def test_who_is_closed_gets_nothing_that_is_free(town: Town, door: Door) -
     assert (quote["eligible"], quote["reasons"]) == (False, ["member_not_active"])
     again = await door.redeem(PROGRAM, "gone-1", "gone", "coupon", 200)
     assert again["redemption"] == before["redemption"], "what it had before stays its own"
+    late = await door.call("POST", f"{BASE}/redemptions/{held['redemption']}/confirm", {}, 409)
+    assert late["code"] == "member_not_active"
+    given_up = {"by": "member", "reason": "gone"}
+    await door.call("POST", f"{BASE}/redemptions/{held['redemption']}/cancel", given_up)
     await town.prove()
 
 
@@ -180,3 +185,18 @@ async def test_nothing_happens_at_the_ends_of_time(town: Town, door: Door, at: s
         told = await door.call("POST", f"{BASE}/{path}", body, 422)
         assert [(each["pointer"], each["code"]) for each in told["errors"]] == [(pointer, "out_of_range")], path
     await town.rest()
+
+
+async def test_a_quote_and_a_refusal_miss_the_same_with_what_is_owed(town: Town, door: Door) -> None:
+    await given(door, "owing")
+    await offer(door, "cup", price=100)
+    basket = {"id": "owing-1", "type": "purchase", "member": "owing", "occurred_at": NOW, "currency": "USD"}
+    await door.report(PROGRAM, {**basket, "amount": 20_000})
+    await door.redeem(PROGRAM, "owing-1", "owing", "cup")
+    back = {"id": "owing-2", "type": "return", "of": "owing-1", "member": "owing", "occurred_at": NOW}
+    await door.report(PROGRAM, back)
+    quote = await door.call("POST", f"{BASE}/redemptions/quote", {"member": "owing", "reward": "cup"})
+    refused = await door.redeem(PROGRAM, "owing-2", "owing", "cup", 409)
+    for told in (quote, refused):
+        assert (told["available"], told["shortfall"]) == (0, 200), "100 are owed, 100 are wanted"
+    await town.prove()

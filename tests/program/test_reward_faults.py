@@ -83,6 +83,11 @@ def test_a_whole_reward_has_no_faults() -> None:
             {"opens_at": "2026-01-02T00:00:00Z", "closes_at": "2026-01-01T00:00:00Z"},
             [("/closes_at", "not_allowed")],
         ),
+        ({"fulfilment": {"url": "https://[x"}}, [("/fulfilment/url", "bad_format")]),
+        ({"fulfilment": {"url": "https://x.example:port/"}}, [("/fulfilment/url", "bad_format")]),
+        ({"fulfilment": {"url": "https://:443/"}}, [("/fulfilment/url", "bad_format")]),
+        ({"fulfilment": {"url": "https://me:pass@x.example/"}}, [("/fulfilment/url", "not_allowed")]),
+        ({"fulfilment": {"url": "https://x.example/o?shop=7"}}, []),
     ],
 )
 def test_each_fault_is_named_with_its_place(more: dict[str, Any], faults: list[tuple[str, str]]) -> None:

@@ -182,6 +182,7 @@ async def confirm_redemption(request: Request) -> Response:
     """At the price that is held, whatever was published meanwhile. The same again is the same confirmation."""
     caller, api, head, row = await _found(request, "redeem")
     body = await optional_body_of(request, ConfirmRedemption)
+    await _require_active(api, row)
     settles = _settles(caller, row)
     at = await happens_at(api, head, row.member)
     trace = traceparent(request)
@@ -231,6 +232,13 @@ async def cancel_redemption(request: Request) -> Response:
         ),
         settles=settles,
     )
+
+
+async def _require_active(api: Api, row: RedemptionRow) -> None:
+    """Who takes part no more gets nothing that costs no points; of points that are held nobody is closed."""
+    seen = await api.seeing.find(row.program, row.member) if row.state == "holding" else None
+    if seen is not None and seen.row.status in {"closed", "erased"}:
+        raise Problem("member_not_active")
 
 
 def _settles(caller: Caller, row: RedemptionRow) -> bool:

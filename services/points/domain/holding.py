@@ -30,7 +30,8 @@ def hold(wallet: Wallet, asked: PlaceHold, _moment: Moment) -> tuple[AnyFact, ..
 
 def _as_many(wallet: Wallet, asked: PlaceHold) -> int | HoldRefused:
     """Return how many points are to be held: as many as there are where less than all will do."""
-    available = wallet.balance(asked.unit).available
+    balance = wallet.balance(asked.unit)
+    available = balance.available
     if asked.least is None or wallet.status != "active" or wallet.merged_into is not None:
         return asked.amount
     if available < asked.least:
@@ -40,7 +41,8 @@ def _as_many(wallet: Wallet, asked: PlaceHold) -> int | HoldRefused:
             amount=asked.amount,
             code="below_minimum",
             available=available,
-            shortfall=asked.least - available,
+            # What is owed is paid first (S11).
+            shortfall=min(asked.least - available + balance.owed, AMOUNT_MAX),
         )
     return min(asked.amount, available)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Meta
@@ -131,7 +131,22 @@ def _read_told(status: int, *, signed: bool) -> Read:
 
 def place_of(url: str) -> str:
     """Return where a partner is reached, which is what its limits count by: host and port, whatever the path."""
-    return urlsplit(url).netloc.rpartition("@")[2].lower()
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return url
+
+
+def address_of(url: str, question: Question, order: str) -> str:
+    """Return where a question goes: an order has a place of its own below the partner's, whatever query that has."""
+    if question is Question.FULFIL:
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    below = f"/{order}/cancel" if question is Question.CANCELLED else f"/{order}"
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + below, fragment=""))
 
 
 def _fault(call: Call, said: Said) -> str:

@@ -31,7 +31,7 @@ class Quoted(msgspec.Struct, frozen=True):
 
 
 def quote(state: State, heard: Redeem, moment: Moment, balances: dict[str, int]) -> Quoted:
-    """Judge a wish for a member with these balances."""
+    """Judge a wish for a member with these balances; what is below zero is owed."""
     return _told(judge(state, heard, moment), balances)
 
 
@@ -43,15 +43,17 @@ def offer(state: State, heard: Redeem, moment: Moment, balances: dict[str, int])
 
 def _told(judged: Judged, balances: dict[str, int]) -> Quoted:
     priced, unit = judged.priced, judged.terms.unit if judged.terms is not None else ""
-    available = balances.get(unit, 0)
+    # Below zero it is owed, and paid before anything can be held (S11).
+    net = balances.get(unit, 0)
+    available = max(0, net)
     explained = tuple({"code": each.code, "detail": each.detail, **each.facts} for each in judged.reasons)
     reasons = tuple(dict.fromkeys(each.code for each in judged.reasons))
     if priced is None:
         return Quoted(not reasons, reasons, explained, None, None, None, available, 0, affordable=False)
     points, rest, needed = priced.points, priced.to_pay, priced.points
     if priced.least is not None:
-        points, needed = min(points, max(0, available)), priced.least
+        points, needed = min(points, available), priced.least
         rest = to_pay(points, priced.price, priced.cost, priced.rate)
-    shortfall = max(0, needed - available)
+    shortfall = max(0, needed - net) if needed else 0
     price = {"unit": unit, "amount": priced.price}
     return Quoted(not reasons, reasons, explained, price, points, rest, available, shortfall, affordable=not shortfall)

@@ -24,7 +24,16 @@ from laurel.io.keeping import keep_doing
 from laurel.io.reaching_out import AddressRefusedError, Answer, UnreachableError
 from laurel.io.telemetry import logger
 from laurel.io.unit import UnitOfWork
-from services.redemption.domain.calling import CHANCES, Call, Question, Read, Verdict, pause_before, read_answer
+from services.redemption.domain.calling import (
+    CHANCES,
+    Call,
+    Question,
+    Read,
+    Verdict,
+    address_of,
+    pause_before,
+    read_answer,
+)
 from services.redemption.domain.heard import PartnerAnswered, PartnerSilent
 from services.redemption.domain.partnering import call_id
 from services.redemption.entry.allotting import Allotment, Places
@@ -34,6 +43,8 @@ from services.redemption.road import Road
 log = logger(__name__)
 
 PART: Final = "calling"
+_ANSWER_BYTES_MAX: Final = 524_288
+"""A thousand codes, each of 64 characters and each of these escaped."""
 _ENDS: Final = frozenset({Verdict.FULFILLED, Verdict.REFUSED})
 _HEARD: Final = frozenset({Verdict.TOLD, Verdict.NOT_THERE})
 _STRANGE: Final = frozenset({Verdict.MALFORMED, Verdict.WRONGLY_SIGNED, Verdict.ADDRESS_REFUSED})
@@ -50,7 +61,14 @@ class Reaching(Protocol):
     """The way out."""
 
     async def ask(
-        self, method: str, address: str, *, body: bytes | None, headers: dict[str, str], seconds: float
+        self,
+        method: str,
+        address: str,
+        *,
+        body: bytes | None,
+        headers: dict[str, str],
+        seconds: float,
+        answer_bytes_max: int,
     ) -> Answer:
         """Ask an address."""
 
@@ -193,7 +211,9 @@ class PartnerCaller:
     async def _ask(self, call: Call) -> tuple[Answer | None, Read]:
         order = call_id(call.key)
         body = b"" if call.question is Question.READ_BACK else _body(call, order)
-        address, name = _address(call, order)
+        address = address_of(call.terms.url, call.question, order)
+        # Telling a cancellation is another question than the order.
+        name = f"{order}-cancelled" if call.question is Question.CANCELLED else order
         hook = Webhook(self._secret_of(call.key.program, call.reward))
         at = self._stamped()
         headers = {
@@ -211,6 +231,7 @@ class PartnerCaller:
                 body=body or None,
                 headers=headers,
                 seconds=float(call.terms.timeout_seconds),
+                answer_bytes_max=_ANSWER_BYTES_MAX,
             )
         except UnreachableError as error:
             return None, Read(Verdict.UNREACHABLE, str(error))
@@ -223,27 +244,13 @@ class PartnerCaller:
         now = self._now()
         # A sandbox's time is its own, whatever the wall's clock says.
         at = now if self._on_wall_clock(call.key.program) else call.saga_at
-        program, member, redemption = call.key
-        heard: list[PartnerAnswered | PartnerSilent] = []
-        if read.verdict in _ENDS and read.said is not None:
-            said = read.said
-            heard.append(
-                PartnerAnswered(
-                    program=program,
-                    member=member,
-                    redemption=redemption,
-                    at=at,
-                    fulfilled=read.verdict is Verdict.FULFILLED,
-                    reference=said.reference,
-                    code=said.code,
-                    codes=said.codes,
-                )
-            )
-        elif call.question is not Question.CANCELLED and now >= call.deadline and not call.delayed:
-            heard.append(PartnerSilent(program=program, member=member, redemption=redemption, at=at))
         status, body = (answer.status, answer.body) if answer is not None else (0, b"")
         async with self._unit.begin() as work:
-            announced = await self._road.run_due(self._store_of(work.connection), heard)
+            store = self._store_of(work.connection)
+            codes = read.said.codes if read.said is not None else ()
+            if codes and await store.codes_known(call.key.program, codes):
+                read = Read(Verdict.MALFORMED, "it gives codes that were given before")
+            announced = await self._road.run_due(store, _heard(call, read, at, now))
             work.say_all(sayings_of(announced))
             work.after_commit(partial(count, announced))
             digest = hashlib.sha256(body).digest()
@@ -258,16 +265,26 @@ class PartnerCaller:
             log.warning("a partner's answer is not believed", verdict=str(read.verdict), reward=call.reward)
 
 
-def _address(call: Call, order: str) -> tuple[str, str]:
-    """Return where a question goes, and what it is known by: telling a cancellation is another one than the order."""
-    base = call.terms.url.rstrip("/")
-    match call.question:
-        case Question.FULFIL:
-            return call.terms.url, order
-        case Question.READ_BACK:
-            return f"{base}/{order}", order
-        case Question.CANCELLED:
-            return f"{base}/{order}/cancel", f"{order}-cancelled"
+def _heard(call: Call, read: Read, at: datetime, now: datetime) -> list[PartnerAnswered | PartnerSilent]:
+    """Return what an answer, or none in time, tells the redemption."""
+    program, member, redemption = call.key
+    if read.verdict in _ENDS and read.said is not None:
+        said = read.said
+        return [
+            PartnerAnswered(
+                program=program,
+                member=member,
+                redemption=redemption,
+                at=at,
+                fulfilled=read.verdict is Verdict.FULFILLED,
+                reference=said.reference,
+                code=said.code,
+                codes=said.codes,
+            )
+        ]
+    if call.question is not Question.CANCELLED and now >= call.deadline and not call.delayed:
+        return [PartnerSilent(program=program, member=member, redemption=redemption, at=at)]
+    return []
 
 
 def _body(call: Call, order: str) -> bytes:

@@ -60,6 +60,10 @@ _GIVE: Final = """
     order by k.digest
     on conflict do nothing returning digest"""
 
+_KNOWN: Final = """
+    select exists (select from vouchers where program = $1 and digest = any($2::bytea[]))
+        or exists (select from pool_codes where program = $1 and digest = any($2::bytea[]))"""
+
 _TOTAL: Final = "update stock set total = $3 where program = $1 and reward = $2"
 
 _decode_terms = msgspec.json.Decoder(Terms).decode
@@ -101,6 +105,11 @@ async def hand_out(connection: Connection, handed: Collection[tuple[str, bytes, 
     """Note whom each code was handed to, by (program, digest, member, voucher)."""
     if handed:
         await connection.execute(_HAND_OUT, *columns(sorted(handed)))
+
+
+async def any_known(connection: Connection, program: str, digests: Sequence[bytes]) -> bool:
+    """Say whether any of these codes is a voucher's or a pool's already."""
+    return bool(await connection.fetchval(_KNOWN, program, digests))
 
 
 async def write_lots(connection: Connection, stock: Iterable[Stock]) -> None:

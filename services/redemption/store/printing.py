@@ -71,7 +71,7 @@ class Press:
 
     def take(self, program: str, member: str, voucher: str, code: str) -> Blank:
         """Take a code that a partner has made."""
-        self._seal(program, member, voucher, code, self._vault.digest(program, code))
+        self._seal(program, member, voucher, code, self._vault.foreign_digest(program, code))
         return Blank(voucher, suffix_of_others(code))
 
     def hand_out(self, reward: RewardKey, code: PoolCode, member: str, voucher: str) -> Blank:

@@ -17,7 +17,7 @@ from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
 from services.redemption.store.loading import MemberKey, load, load_drawn, overdue_in
-from services.redemption.store.pools import PoolCode, free_codes, hand_out
+from services.redemption.store.pools import PoolCode, any_known, free_codes, hand_out
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import UseFor, ended, uses_for
@@ -65,6 +65,10 @@ class PostgresStore:
     def print_voucher(self, key: VoucherKey) -> Blank:
         """Make the code of a voucher that points became."""
         return self._press.print(*key)
+
+    async def codes_known(self, program: str, codes: Sequence[str]) -> bool:
+        """Look for a partner's codes among those that were given before."""
+        return await any_known(self._connection, program, [self._vault.foreign_digest(program, each) for each in codes])
 
     async def uses_for(self, wanted: Collection[UseFor]) -> Mapping[UseFor, Sequence[VoucherKey]]:
         """Find the vouchers that were used for something."""

@@ -88,3 +88,15 @@ async def test_no_more_is_held_than_was_asked_for() -> None:
     await till.buy("b-1", 1000, currency="USD")
     assert (await till.hold("h-1", 4, least=1))[0]["amount"] == 4
     assert till.balance.available == 6
+
+
+async def test_what_is_missing_of_the_least_is_told_with_what_is_owed() -> None:
+    """S11: what is owed is paid before anything can be held."""
+    till = await grocery()
+    await till.buy("b-1", 2000, currency="USD")
+    await till.hold("h-1", 20)
+    await till.give_back("r-1", "b-1", amount=1500)
+    assert (till.balance.available, till.balance.owed) == (0, 15)
+    whole = (await till.hold("h-2", 4))[0]
+    least = (await till.hold("h-3", 100, least=4))[0]
+    assert [(each["available"], each["shortfall"]) for each in (whole, least)] == [(0, 19), (0, 19)]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from laurel.contracts.fulfilment import Fulfilment
+from services.redemption.domain.calling import Question, address_of, place_of
 from services.redemption.domain.heard import PartnerAnswered, PartnerSilent
 from services.redemption.domain.state import HoldState, SagaState
 from services.redemption.ports import Announcement
@@ -143,3 +144,24 @@ def test_confirmed_later_it_is_the_partners_turn() -> None:
     said = answered(desk)
     assert types(said) == ["redemption.fulfilled", "hold.capture_requested"]
     assert said[0].correlation == "confirm:r-1"
+
+
+@pytest.mark.parametrize(
+    ("url", "below"),
+    [
+        ("https://x.example/orders", "https://x.example/orders/f-1{}"),
+        ("https://x.example/orders/", "https://x.example/orders/f-1{}"),
+        ("https://x.example", "https://x.example/f-1{}"),
+        ("https://x.example:8443/o?shop=7&key=a%2Fb", "https://x.example:8443/o/f-1{}?shop=7&key=a%2Fb"),
+    ],
+)
+def test_an_order_lies_below_its_partner_whatever_the_query(url: str, below: str) -> None:
+    assert address_of(url, Question.FULFIL, "f-1") == url
+    assert address_of(url, Question.READ_BACK, "f-1") == below.format("")
+    assert address_of(url, Question.CANCELLED, "f-1") == below.format("/cancel")
+
+
+def test_an_address_that_is_none_is_a_place_all_the_same() -> None:
+    """Rewards from before may name one; it is refused when it is asked, and parks nothing."""
+    assert place_of("https://[x") == "https://[x"
+    assert place_of("https://u:p@X.example:8443/o") == "x.example:8443"

@@ -601,3 +601,27 @@ def test_a_limit_of_very_many_stays_a_number_that_rows_can_hold() -> None:
     assert desk.code("breakfast", attributes={"nights": 10**15}) == ""
     (draw,) = desk.store.state.sagas[SagaKey(PROGRAM, "m-1", "r-1")].bargain.drawn
     assert draw.of == 10**15
+
+
+@pytest.mark.parametrize("where", ['member.attributes.card == "gold"', 'member.tier == "gold"'])
+def test_what_a_later_version_of_the_program_no_longer_knows_is_not_so(where: str) -> None:
+    """The program gave up an attribute, or its tiers; the reward still asks for them."""
+    desk = Desk(m1=1_000)
+    desk.road = Road(FixedPrograms(ProgramTerms(zone="America/Chicago")))
+    desk.offer("mug", eligibility=Eligibility(where=where))
+    desk.offer("cup", price=0, chart=[ChartRow(where=where, price=5), ChartRow(price=7)])
+    stands = gold(attributes={"card": "gold"})
+    assert desk.ask("mug", stands=stands)["facts"] == {"why": "where"}
+    assert desk.ask("cup", stands=stands)["points"] == 7
+
+
+@pytest.mark.parametrize(("net", "available", "shortfall"), [(-16, 0, 116), (0, 0, 100), (99, 99, 1), (100, 100, 0)])
+def test_a_quote_says_what_is_missing_with_what_is_owed(net: int, available: int, shortfall: int) -> None:
+    desk = Desk()
+    desk.offer("mug", price=100)
+    desk.offer("leaf", price=0, free=True)
+    heard = msgspec.json.decode(redemption_requested("m-1", "seen", "mug").body, type=Redeem)
+    told = offer(desk.store.state, heard, Moment(NOON, desk.terms), {"point": net})
+    assert (told.available, told.shortfall, told.affordable) == (available, shortfall, not shortfall)
+    free = msgspec.structs.replace(heard, reward="leaf")
+    assert offer(desk.store.state, free, Moment(NOON, desk.terms), {"point": net}).affordable

@@ -20,6 +20,7 @@ from services.redemption.entry.allotting import Allotment, Places
 from services.redemption.entry.calling import PartnerCaller
 from services.redemption.store import calls
 from services.redemption.store.store import PostgresStore
+from services.redemption.store.views import PostgresViews
 from services.redemption.testing import (
     hold_refused,
     points_captured,
@@ -100,7 +101,8 @@ async def begun(counter: Any, url: str, *redemptions: str, kind: str = "product"
     seconds = more.pop("timeout_seconds", 1)
     fulfilment = Fulfilment(url=url, timeout_seconds=seconds, deadline_seconds=more.pop("deadline_seconds", 3600))
     value: dict[str, Any] = {"value": None} if kind == "product" else {}
-    await counter.hear(reward_published(stock=20, kind=kind, fulfilment=fulfilment, **value))
+    stock = more.pop("stock", 20)
+    await counter.hear(reward_published(stock=stock, kind=kind, fulfilment=fulfilment, **value))
     for name in redemptions or ("r-1",):
         await counter.hear(
             redemption_requested(f"m-{name}", name, **more), points_held(f"m-{name}", name, _price(more))
@@ -158,10 +160,40 @@ async def test_codes_of_the_partner_are_its_own(
     first = rows[0]
     opened = counter.vault.open(key, "grocery", first["member"], first["voucher"], first["sealed"])
     assert opened == "GATE-4711-AB"
+    async with database.reading() as connection:
+        found = await PostgresViews(counter.vault).by_code(connection, "grocery", "GATE-4711-AB", None)
+    assert found is not None, "it is found as it is written, as codes of a pool are"
+    assert (found["voucher"], found["used_here"]) == (first["voucher"], False)
     everything = await auditor.fetch("select facts from saga_decisions")
     assert not any(b"4711" in each["facts"] for each in everything), "a code stands in no decision"
     await counter.hear(points_captured("m-r-1", "r-1", 200))
     assert await findings(auditor, across=False) == []
+
+
+async def test_a_code_that_another_has_is_not_believed(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any
+) -> None:
+    """Two would have the same voucher; the partner is asked again until it says another one."""
+    partner.said = {"state": "fulfilled", "codes": ["GATE-4711-AB"]}
+    await begun(counter, partner.url, "r-1", kind="voucher")
+    await desk.ask()
+    await begun(counter, partner.url, "r-2", kind="voucher")
+    await desk.ask()
+    found = await auditor.fetch("select verdict from partner_answers order by redemption")
+    assert [each["verdict"] for each in found] == ["fulfilled", "malformed"]
+    assert await auditor.fetchval("select state from sagas where redemption = 'r-2'") == "fulfilling"
+    partner.done = {key: {"state": "fulfilled", "codes": ["GATE-4712-CD"]} for key in partner.done}
+    await desk.ask(seconds=10)
+    assert await auditor.fetchval("select state from sagas where redemption = 'r-2'") == "fulfilled"
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
+async def test_a_thousand_long_codes_are_one_answer(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
+    partner.said = {"state": "fulfilled", "codes": [f"{number:064}" for number in range(1000)]}
+    await begun(counter, partner.url, kind="voucher", quantity=1000, stock=1000, timeout_seconds=10)
+    await desk.ask()
+    assert await verdicts(auditor) == [("post", "fulfilled")]
+    assert await auditor.fetchval("select count(*) from vouchers") == 1000
 
 
 @pytest.mark.parametrize(
