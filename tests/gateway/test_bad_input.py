@@ -591,7 +591,8 @@ async def test_bad_queries_of_every_list(
         if "limit" in {each["name"] for each in item.get("get", {}).get("parameters", ())}
     ]
     assert {path.rpartition("/")[2] for path in lists} == {
-        "audit", "decisions", "deliveries", "lots", "rewards", "statement", "versions", "vouchers", "webhooks",
+        "audit", "batches", "decisions", "deliveries", "lots", "rewards", "statement", "versions", "vouchers",
+        "webhooks",
     }  # fmt: skip
     async with (
         points_door(settings, database_urls.points) as points,
