@@ -149,10 +149,10 @@ def path_id(request: Request, name: str, code: str) -> str:
     return value
 
 
-def path_name(request: Request, name: str) -> str:
-    """Return the id that a PUT makes something under: of a program or partner, without a colon."""
+def path_name(request: Request, name: str, *, is_plain: bool = True) -> str:
+    """Return the id that a PUT makes something under; a plain one, of a program or partner, has no colon."""
     value: str = request.path_params[name]
-    if _PLAIN_ID.match(value) is None:
+    if (_PLAIN_ID if is_plain else _ID).match(value) is None:
         fault = Fault(f"/path/{name}", "bad_format", "This cannot be an id")
         raise Problem("invalid", errors=[fault])
     return value

@@ -48,7 +48,7 @@ async def put_household(request: Request) -> Response:
     _, head = await in_program(request, "members")
     query_of(request)
     wish = wish_of(request)
-    name = path_name(request, "household")
+    name = path_name(request, "household", is_plain=False)
     body: Any = await body_of(request, PutHousehold)
     api = api_of(request)
     members = [
