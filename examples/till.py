@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import uuid
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,10 @@ class Till:
     def __init__(self, address: str, program: str, key: str) -> None:
         self._base = f"/v1/programs/{program}"
         self._http = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=40)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._http.close()
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:  # noqa: ANN401 - JSON
         """Ask, and ask again where nobody answered or nothing could be done: the same request is never done twice."""
@@ -91,16 +96,16 @@ class Till:
 
 def main() -> None:
     address, program, card = sys.argv[1:]
-    till = Till(address, program, os.environ["LAUREL_KEY"])
-    member = till.member(card)
-    sale = till.sell(f"till-1-{uuid.uuid4().hex[:8]}", card, 4_730)
-    if sale["state"] == "pending":
-        print(f"{member['member']} will see later what it earned")
-    else:
-        earned = sum(each["amount"] for each in sale["awards"])
-        print(f"{member['member']} earned {earned}, has {sale['balances'][0]['available']}")
-    paid = till.pay(f"till-1-{uuid.uuid4().hex[:8]}", member["member"], 10)
-    print("paid with 10 points" if paid else "not enough points")
+    with closing(Till(address, program, os.environ["LAUREL_KEY"])) as till:
+        member = till.member(card)
+        sale = till.sell(f"till-1-{uuid.uuid4().hex[:8]}", card, 4_730)
+        if sale["state"] == "pending":
+            print(f"{member['member']} will see later what it earned")
+        else:
+            earned = sum(each["amount"] for each in sale["awards"])
+            print(f"{member['member']} earned {earned}, has {sale['balances'][0]['available']}")
+        paid = till.pay(f"till-1-{uuid.uuid4().hex[:8]}", member["member"], 10)
+        print("paid with 10 points" if paid else "not enough points")
 
 
 if __name__ == "__main__":

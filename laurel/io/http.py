@@ -68,7 +68,11 @@ def service_app(
     **options: Any,  # noqa: ANN401 - they are FastAPI's own
 ) -> FastAPI:
     """Make a service's application. `options` go to FastAPI."""
-    app = FastAPI(title=title, lifespan=lifespan, separate_input_output_schemas=False, **options)
+    # A path with a slash behind it is another one: where it would be sent on to is told by the caller's own `Host`, and
+    # behind a door that ends TLS it would be an address without.
+    app = FastAPI(
+        title=title, lifespan=lifespan, separate_input_output_schemas=False, redirect_slashes=False, **options
+    )
     app.state.body_bytes_max = settings.http_body_bytes_max
     app.state.bounds = Bounds.of(settings)
     app.state.health = health

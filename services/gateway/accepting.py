@@ -11,6 +11,7 @@ import msgspec
 from laurel.contracts.activity import Activity, check, content_hash, problem_of
 from laurel.contracts.reading import read
 from laurel.errors import PROBLEMS, Fault, Problem
+from services.gateway.meaning import named_at
 from services.gateway.saying import activity_json
 
 if TYPE_CHECKING:
@@ -82,12 +83,13 @@ def check_time(at: datetime, pointer: str, head: ProgramHead, now: datetime) -> 
         raise Problem("in_the_future", errors=[fault])
 
 
-def partner_of(named: str | None, caller: Caller) -> str:
-    """A body's partner is the key's own by default; only `admin` may name another."""
+def partner_of(named: str | None, caller: Caller, *, at: str = "/partner") -> str:
+    """A body's partner is the key's own by default; only `admin` may name another. `at` is where the body says it."""
     if named is None or named == caller.partner:
         return caller.partner
     if not caller.is_admin:
-        raise Problem("partner_unknown")
+        with named_at(at):
+            raise Problem("partner_unknown")
     return named
 
 

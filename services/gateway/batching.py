@@ -12,6 +12,7 @@ import msgspec
 from laurel.errors import Problem
 from laurel.values import contains_nul
 from services.gateway.accepting import Reported, read_activity
+from services.gateway.meaning import named_at
 from services.gateway.splitting import BOM, BombError, BrokenError, Gunzip, Lines, Plain, Quotation
 from services.gateway.store import batches
 from services.gateway.store.batches import FaultRow, LineRow, Upload
@@ -259,11 +260,11 @@ class Intake:
             elif member is not None and (program, member) not in known:
                 member = None
             if each.partner in strangers:
-                part.faults.append(_fault(number, each.id, Problem("partner_unknown")))
+                part.faults.append(_not_known(number, each.id, "partner_unknown", "/partner"))
             elif member is None and each.activity.member is not None:
-                part.faults.append(_fault(number, each.id, Problem("member_unknown")))
+                part.faults.append(_not_known(number, each.id, "member_unknown", "/member"))
             elif is_blocked:
-                part.faults.append(_fault(number, each.id, Problem("identifier_blocked")))
+                part.faults.append(_not_known(number, each.id, "identifier_blocked", "/member"))
             else:
                 lines.append(
                     LineRow(
@@ -297,6 +298,14 @@ class Intake:
 def _fault(line: int, id_: str | None, problem: Problem) -> FaultRow:
     errors = msgspec.json.encode([fault.document() for fault in problem.errors])
     return FaultRow(line, id_, problem.status, problem.code, problem.detail or problem.title, errors)
+
+
+def _not_known(line: int, id_: str, code: str, pointer: str) -> FaultRow:
+    try:
+        with named_at(pointer):
+            raise Problem(code)
+    except Problem as problem:
+        return _fault(line, id_, problem)
 
 
 def _id_of(line: bytes) -> str | None:

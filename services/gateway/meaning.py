@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from laurel.errors import Fault, Problem
 from services.gateway.store import requests
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from laurel.contracts.activity import Identifier
     from services.gateway.guarding import Caller
     from services.gateway.naming import RequestKey
     from services.gateway.wiring import Api
 
 
-async def known_member(api: Api, program: str, member: str | Identifier, key: RequestKey | None = None) -> str:
-    """Return who is meant, by id or identifier: the account that answers for it.
+_SAID_AS: Final = {
+    "member_unknown": "unknown", "partner_unknown": "unknown", "program_unknown": "unknown",
+    "identifier_blocked": "blocked",
+}  # fmt: skip
+
+
+@contextmanager
+def named_at(pointer: str) -> Iterator[None]:
+    """Have a problem with whoever is named say where in the body that is; several may be named in one."""
+    try:
+        yield
+    except Problem as problem:
+        code = _SAID_AS.get(problem.code)
+        if code is None or problem.errors:
+            raise
+        raise Problem(problem.code, problem.detail, errors=[Fault(pointer, code, problem.title)]) from None
+
+
+async def known_member(
+    api: Api, program: str, member: str | Identifier, key: RequestKey | None = None, *, at: str = "/member"
+) -> str:
+    """Return who is meant, by id or identifier: the account that answers for it. `at` is where the body says it.
 
     404 where nobody knows, 409 where the identifier is blocked; what was asked under `key` before it was blocked is
     answered as before.
     """
-    found = await api.known.survivor(program, await _named(api, program, member, key))
-    if found is None:
-        raise Problem("member_unknown")
+    with named_at(at):
+        found = await api.known.survivor(program, await _named(api, program, member, key))
+        if found is None:
+            raise Problem("member_unknown")
     return found
 
 
@@ -37,10 +61,11 @@ async def _named(api: Api, program: str, member: str | Identifier, key: RequestK
     return await api.known.whose(program, member.scheme, member.value)
 
 
-async def require_partner(api: Api, caller: Caller, program: str, partner: str) -> None:
-    """A partner that an admin names must be one that it can know of in this program."""
+async def require_partner(api: Api, caller: Caller, program: str, partner: str, *, at: str = "/partner") -> None:
+    """A partner that an admin names must be one that it can know of in this program. `at` is where the body says it."""
     if partner != caller.partner and not await api.known.partner(partner, program, caller):
-        raise Problem("partner_unknown")
+        with named_at(at):
+            raise Problem("partner_unknown")
 
 
 async def require_unit(api: Api, program: str, version: int, unit: str) -> None:

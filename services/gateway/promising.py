@@ -62,6 +62,7 @@ PROMISES: Final[dict[str, Promise]] = {
                                             "member_not_active", "discarded"), may_lack_body=True),
     "quote": Promise(("earn", "read"), _ACTIVITY),
     "send_batch": Promise(("earn",), ("batch_unknown",)),
+    "list_batches": Promise(("earn", "read"), ("partner_unknown",)),
     "get_batch": Promise(("earn", "read"), ("batch_unknown",)),
     "resume_batch": Promise(("earn",), ("batch_unknown", "upload_complete", "offset_mismatch")),
     "head_batch": Promise(("earn", "read"), ("batch_unknown",)),

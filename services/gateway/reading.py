@@ -26,6 +26,7 @@ M = TypeVar("M", bound="BaseModel")
 _ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 _PLAIN_ID = re.compile(PLAIN_ID_PATTERN.removesuffix("$") + r"\Z")
 _KEY = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"')
+_KEY_FORM = 'An Idempotency-Key is a quoted string of at most 255 characters, like "8e03978e".'
 _LIMIT = re.compile(r"[1-9][0-9]{0,2}")
 _JSON = "application/json"
 _DEFAULT_LIMIT = 50
@@ -126,10 +127,12 @@ def idempotency_key(request: Request) -> str:
     """Return the `Idempotency-Key`, which is a quoted string; 400 where it is missing or is none."""
     given = request.headers.get("idempotency-key")
     if given is None:
-        raise Problem("idempotency_key_missing")
+        fault = Fault("/header/Idempotency-Key", "missing", _KEY_FORM)
+        raise Problem("idempotency_key_missing", _KEY_FORM, errors=[fault])
     found = _KEY.fullmatch(given.strip())
     if found is None:
-        raise Problem("malformed", 'An Idempotency-Key is a quoted string of at most 255 characters, like "8e03978e".')
+        fault = Fault("/header/Idempotency-Key", "bad_format", _KEY_FORM)
+        raise Problem("malformed", _KEY_FORM, errors=[fault])
     return found[1].replace('\\"', '"').replace("\\\\", "\\")
 
 
@@ -146,10 +149,10 @@ def path_id(request: Request, name: str, code: str) -> str:
     return value
 
 
-def path_name(request: Request, name: str) -> str:
-    """Return the id that a PUT makes something under: of a program or partner, without a colon."""
+def path_name(request: Request, name: str, *, is_plain: bool = True) -> str:
+    """Return the id that a PUT makes something under; a plain one, of a program or partner, has no colon."""
     value: str = request.path_params[name]
-    if _PLAIN_ID.match(value) is None:
+    if (_PLAIN_ID if is_plain else _ID).match(value) is None:
         fault = Fault(f"/path/{name}", "bad_format", "This cannot be an id")
         raise Problem("invalid", errors=[fault])
     return value

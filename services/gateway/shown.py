@@ -356,6 +356,7 @@ class BatchShown(Shown):
     """How far a file is."""
 
     batch: str
+    created_at: Instant
     state: Literal["receiving", "running", "done", "cut_off"]
     received: int
     posted: int
@@ -366,6 +367,13 @@ class BatchShown(Shown):
     rejected: int
     duplicate: int
     awarded: list[AwardedShown]
+
+
+class BatchesShown(Shown):
+    """A page of files."""
+
+    data: list[BatchShown]
+    next_cursor: str | None
 
 
 class RewardShown(Shown):

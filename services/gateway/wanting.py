@@ -69,7 +69,7 @@ async def wanted_of(
     """Return what is told of a request; 404 where the beneficiary is nobody. Names are not told."""
     beneficiary = None
     if body.beneficiary is not None and body.beneficiary.member is not None:
-        beneficiary = await known_member(api, head.program, body.beneficiary.member, key)
+        beneficiary = await known_member(api, head.program, body.beneficiary.member, key, at="/beneficiary/member")
     return {
         "reward": body.reward,
         "quantity": body.quantity,

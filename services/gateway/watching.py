@@ -90,6 +90,7 @@ def shown_as(row: BatchRow, awarded: list[tuple[str, int]]) -> dict[str, Any]:
     """Return a batch as callers see it."""
     return {
         "batch": row.batch,
+        "created_at": row.created_at,
         "state": row.state,
         "received": row.received,
         "posted": row.posted,

@@ -52,14 +52,15 @@ async def test_a_redemption_is_paid_by_the_whole_household(town: Town) -> None:
 
 
 async def test_a_member_is_in_one_household_at_most(town: Town) -> None:
+    """Ids may hold a colon, but for those of programs and partners."""
     door = town.door()
     await door.enrol(PROGRAM, "b-1", "b-2", "b-3")
-    await settle(door, "one", "b-1", "b-2", expect=201)
+    await settle(door, "one:1", "b-1", "b-2", expect=201)
     assert (await settle(door, "two", "b-2", "b-3", expect=409))["code"] == "other_household"
     path = f"programs/{PROGRAM}/households"
     assert (await door.call("GET", f"{path}/two", None, 404))["code"] == "household_unknown"
-    assert (await settle(door, "one", "b-1", "ghost", expect=404))["code"] == "member_unknown"
-    await settle(door, "one", "b-1", pooling=False)
+    assert (await settle(door, "one:1", "b-1", "ghost", expect=404))["code"] == "member_unknown"
+    await settle(door, "one:1", "b-1", pooling=False)
     assert (await door.call("GET", f"programs/{PROGRAM}/members/b-2"))["household"] is None
     await settle(door, "two", "b-2", "b-3", expect=201)
     answers = await asyncio.gather(*(

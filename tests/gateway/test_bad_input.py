@@ -530,7 +530,8 @@ async def test_every_fault_is_named_at_once(http: httpx.AsyncClient) -> None:
 
 
 async def test_bad_paths_queries_and_methods(http: httpx.AsyncClient, member: str) -> None:
-    for path in ("/", "/v1", "/v1/nothing", f"{BASE}/nothing", "/v2/programs"):
+    # A slash more is another path, and nobody is sent elsewhere with a key in hand.
+    for path in ("/", "/v1", "/v1/nothing", f"{BASE}/nothing", "/v2/programs", f"{BASE}/members/m-1/", f"{BASE}/"):
         is_problem(await http.get(path), 404, "not_found")
     is_problem(await http.delete(f"{BASE}/activities"), 405, "method_not_allowed")
     for path, code in (
@@ -590,7 +591,8 @@ async def test_bad_queries_of_every_list(
         if "limit" in {each["name"] for each in item.get("get", {}).get("parameters", ())}
     ]
     assert {path.rpartition("/")[2] for path in lists} == {
-        "audit", "decisions", "deliveries", "lots", "rewards", "statement", "versions", "vouchers", "webhooks",
+        "audit", "batches", "decisions", "deliveries", "lots", "rewards", "statement", "versions", "vouchers",
+        "webhooks",
     }  # fmt: skip
     async with (
         points_door(settings, database_urls.points) as points,
@@ -635,7 +637,8 @@ async def test_some_requests_need_a_quoted_key(http: httpx.AsyncClient, member: 
     assert len(needing) > 1
     for route in needing:
         missing = await http.post(route.path, json=route.good)
-        is_problem(missing, 400, "idempotency_key_missing")
+        told = is_problem(missing, 400, "idempotency_key_missing")
+        assert [each["pointer"] for each in told["errors"]] == ["/header/Idempotency-Key"]
         for bad in ("bare", '""', '"open', '"' + "x" * 256 + '"', '"a" "b"'):
             answer = await http.post(route.path, json=route.good, headers={"idempotency-key": bad})
             is_problem(answer, 400, "malformed")
@@ -655,6 +658,42 @@ async def test_unknown_members_are_told_and_nothing_is_recorded(
     is_problem(await http.post(f"{BASE}/quotes", json=purchase("t-1", "nobody")), 404, "member_unknown")
     assert await counts(database) == before
     assert not others.heard
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code", "pointer"),
+    [
+        ("activities", purchase("t-1", "nobody"), "member_unknown", "/member"),
+        ("activities", purchase("t-1", partner="nobody"), "partner_unknown", "/partner"),
+        ("quotes", purchase("t-1", {"scheme": "card", "value": "0"}), "member_unknown", "/member"),
+        ("transfers", {"from": "nobody", "to": "m-1", "unit": "point", "amount": 1}, "member_unknown", "/from"),
+        ("transfers", {"from": "m-1", "to": "nobody", "unit": "point", "amount": 1}, "member_unknown", "/to"),
+        ("members/m-1/merge", {"into": "nobody"}, "member_unknown", "/into"),
+        (
+            "exchanges",
+            {"member": "m-1", "to": {"program": "none", "member": "m"}, "unit": "point", "amount": 1},
+            "program_unknown",
+            "/to/program",
+        ),
+        (
+            "holds",
+            {"member": "m-1", "unit": "point", "amount": 1, "reference": "r", "partner": "nobody"},
+            "partner_unknown",
+            "/partner",
+        ),
+    ],
+)
+async def test_who_is_unknown_is_told_by_its_place(
+    http: httpx.AsyncClient, member: str, path: str, body: Any, code: str, pointer: str
+) -> None:
+    """A body names several."""
+    problem = is_problem(await http.post(f"{BASE}/{path}", json=body, headers=KEY), 404, code)
+    assert [(each["pointer"], each["code"]) for each in problem["errors"]] == [(pointer, "unknown")]
+
+
+async def test_whoever_of_a_household_is_unknown_is_told_by_its_place(http: httpx.AsyncClient, member: str) -> None:
+    answer = await http.put(f"{BASE}/households/home", json={"members": [member, "nobody"]})
+    assert [each["pointer"] for each in is_problem(answer, 404, "member_unknown")["errors"]] == ["/members/1"]
 
 
 async def test_when_an_owner_cannot_be_reached_that_is_said(http: httpx.AsyncClient, member: str) -> None:

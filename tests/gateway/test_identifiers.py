@@ -118,6 +118,28 @@ async def test_a_hold_asked_for_before_its_card_was_blocked_is_the_same_hold(
     assert (fresh.status_code, fresh.json()["code"]) == (409, "identifier_blocked")
 
 
+async def test_what_was_asked_before_its_card_was_blocked_is_the_same_when_it_is_asked_again(
+    http: httpx.AsyncClient, member: str, other: str, others: Others
+) -> None:
+    """Whoever heard no answer asks again, and the card may have been replaced meanwhile."""
+    others.silent = True
+    gift = {"from": card(OLD), "to": other, "unit": "point", "amount": 5}
+    asked = [("transfers", gift), (f"members/{other}/merge", {"into": card(OLD)})]
+    headers = {"prefer": "respond-async"}
+    firsts = []
+    for path, body in asked:
+        answer = await http.post(f"{BASE}/{path}", json=body, headers={**headers, "idempotency-key": '"k"'})
+        assert answer.status_code == 202, answer.text
+        firsts.append(answer.headers["location"])
+    await block(http, member, OLD)
+    for (path, body), first in zip(asked, firsts, strict=True):
+        again = await http.post(f"{BASE}/{path}", json=body, headers={**headers, "idempotency-key": '"k"'})
+        assert (again.status_code, again.headers.get("location")) == (202, first), again.text
+        fresh = await http.post(f"{BASE}/{path}", json=body, headers={**headers, "idempotency-key": '"k-2"'})
+        assert (fresh.status_code, fresh.json()["code"]) == (409, "identifier_blocked")
+        assert fresh.json()["errors"][0]["code"] == "blocked"
+
+
 async def test_a_line_of_a_file_with_a_blocked_card_stops_no_other(
     http: httpx.AsyncClient, member: str, projecting: Instance
 ) -> None:
@@ -135,6 +157,7 @@ async def test_a_line_of_a_file_with_a_blocked_card_stops_no_other(
     assert (shown["posted"], shown["rejected"]) == (1, 1)
     (fault,) = [json.loads(line) for line in (await http.get(f"{where}/errors")).text.splitlines()]
     assert (fault["id"], fault["status"], fault["code"]) == ("f-1", 409, "identifier_blocked")
+    assert [each["pointer"] for each in fault["errors"]] == ["/member"]
 
 
 async def test_of_two_members_who_want_one_card_at_once_exactly_one_gets_it(

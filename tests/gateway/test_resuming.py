@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from services.gateway.settings import GatewaySettings
-from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, until
+from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, served, until
 from tests.gateway.test_batches import BATCHES, NDJSON, PACKED, counts, finished, ndjson, rows
 from tests.gateway.test_keys import bearer, key
 
@@ -165,6 +165,51 @@ async def test_a_key_that_ends_sends_nothing_more(
     theirs = bearer(await key(http))
     assert (await resume(http, location, taken, whole[taken:], **theirs)).status_code == 202
     assert counts(await finished(http, location)) == {"received": lines, "posted": lines}
+
+
+async def test_who_was_never_told_of_its_file_finds_it(
+    settings: GatewaySettings, here: Instance, member: str, projecting: Instance
+) -> None:
+    """The connection is lost in the middle, so no answer ever came. Nobody else's files are shown beside it."""
+    http = here.http
+    whole = ndjson(purchase(f"t-{n}") for n in range(1200))
+    theirs = bearer(await key(http))
+    sent = [
+        await http.post(BATCHES, content=ndjson([purchase(f"own-{n}")]), headers={**NDJSON, **theirs}) for n in "ab"
+    ]
+    assert (await http.post(BATCHES, content=ndjson([purchase("ours")]), headers=NDJSON)).status_code == 202
+    async with served(here, settings) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"POST {BATCHES} HTTP/1.1\r\nhost: x\r\nauthorization: {theirs['authorization']}\r\n"
+        head += f"content-type: application/x-ndjson\r\ncontent-length: {len(whole)}\r\n\r\n"
+        writer.write(head.encode() + whole[:150_000])
+        await writer.drain()
+        writer.close()
+
+        async def lost() -> str | None:
+            (newest,) = (await http.get(BATCHES, params={"limit": "1"}, headers=theirs)).json()["data"]
+            return newest["batch"] if newest["state"] == "cut_off" else None
+
+        location = f"{BATCHES}/{await until(lost)}"
+    taken = int((await http.head(location, headers=theirs)).headers["upload-offset"])
+    assert taken > 100_000
+    assert (await resume(http, location, taken, whole[taken:], **theirs)).status_code == 202
+    assert counts(await finished(http, location)) == {"received": 1200, "posted": 1200}
+
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while len(seen) < 10:
+        listed = (await http.get(BATCHES, params={"limit": "1", **cursor}, headers=theirs)).json()
+        seen += [f"{BATCHES}/{each['batch']}" for each in listed["data"]]
+        if listed["next_cursor"] is None:
+            break
+        cursor = {"cursor": listed["next_cursor"]}
+    assert seen == [location, *(answer.headers["location"] for answer in reversed(sent))]
+    of_acme = (await http.get(BATCHES, params={"partner": "acme"})).json()["data"]
+    assert [f"{BATCHES}/{each['batch']}" for each in of_acme] == seen
+    assert of_acme[0]["created_at"] > of_acme[1]["created_at"]
+    foreign = await http.get(BATCHES, params={"partner": "operator"}, headers=theirs)
+    assert (foreign.status_code, foreign.json()["code"]) == (404, "partner_unknown")
 
 
 async def test_who_may_not_send_on(http: httpx.AsyncClient, member: str, here: Instance) -> None:

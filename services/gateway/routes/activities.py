@@ -17,7 +17,7 @@ from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PARTNER, PREFER, described
 from services.gateway.explaining import explained, with_explanation
-from services.gateway.meaning import require_partner
+from services.gateway.meaning import named_at, require_partner
 from services.gateway.naming import ACTIVITY, RequestKey
 from services.gateway.reading import (
     api_of,
@@ -65,7 +65,8 @@ async def report_activity(request: Request) -> Response:
     reported = read_activity(body, caller, head, api.clock())
     await require_partner(api, caller, head.program, reported.partner)
     try:
-        member = await member_of(api, head.program, reported)
+        with named_at("/member"):
+            member = await member_of(api, head.program, reported)
     except Problem as problem:
         if problem.code != "identifier_blocked":
             raise

@@ -60,8 +60,9 @@ async def adjust_points(request: Request) -> Response:
     body: Any = await body_of(request, AdjustPoints)
     api = api_of(request)
     _check(body, head, api)
-    of_partner = partner_of(body.corrects.partner, caller) if body.corrects is not None else caller.partner
-    await require_partner(api, caller, head.program, of_partner)
+    named = body.corrects.partner if body.corrects is not None else None
+    of_partner = partner_of(named, caller, at="/corrects/partner")
+    await require_partner(api, caller, head.program, of_partner, at="/corrects/partner")
     await require_unit(api, head.program, head.version, body.unit)
     by = RequestKey(head.program, ADJUSTMENT, caller.partner, key)
     member = await known_member(api, head.program, body.member, by)

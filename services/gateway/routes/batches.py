@@ -18,10 +18,20 @@ from laurel.errors import Fault, Problem
 from laurel.io.http import problem_response, unhurried
 from services.gateway.batching import GoneError, Intake, Unpacked
 from services.gateway.columns import Table, read_mapping
-from services.gateway.documenting import described
+from services.gateway.documenting import PAGE, PARTNER, described
 from services.gateway.naming import new_id
-from services.gateway.reading import api_of, in_program, path_id, query_of, require_media
-from services.gateway.shown import BatchShown
+from services.gateway.reading import (
+    api_of,
+    cursor_of,
+    in_program,
+    limit_of,
+    page,
+    partner_in_query,
+    path_id,
+    query_of,
+    require_media,
+)
+from services.gateway.shown import BatchesShown, BatchShown
 from services.gateway.store import batches as store
 from services.gateway.store.batches import Upload
 from services.gateway.told.telling import FREED
@@ -51,6 +61,7 @@ _BODY = {
 }
 _NO_LIMIT = 2**62
 _ROWS = 500
+_BATCH_ID = re.compile(r"b-[0-9a-z]{1,40}")
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 _SILENCE_SECONDS = 15.0
 
@@ -84,6 +95,32 @@ async def send_batch(request: Request) -> Response:
     async with api.database.transaction() as connection:
         await store.add(connection, head.program, batch, caller.partner, upload, api.clock())
     return await _receive(request, caller, head, batch, upload, table, body)
+
+
+@router.get(
+    **described(
+        _TAG,
+        "List files",
+        path=_PATH,
+        answers={200: BatchesShown},
+        problems=(403, 422),
+        query={**PARTNER, **PAGE},
+    )
+)
+async def list_batches(request: Request) -> Response:
+    """Of one partner, the newest first. A sender whose connection broke before it was told finds its file here."""
+    caller, head = await in_program(request, "earn", "read")
+    query = query_of(request, "partner", "limit", "cursor")
+    partner = partner_in_query(query, caller)
+    limit, before = limit_of(query), cursor_of(query)
+    if before and _BATCH_ID.fullmatch(before) is None:
+        fault = Fault("/query/cursor", "bad_format", "A cursor is given back as it was received")
+        raise Problem("invalid", errors=[fault])
+    async with api_of(request).database.connection() as connection:
+        found = await store.newest(connection, head.program, partner, before, limit)
+    data = [shown_as(row, awarded) for row, awarded in found]
+    listed = page(data, limit, found[-1][0].batch if found else "")
+    return Response(msgspec.json.encode(listed), media_type="application/json")
 
 
 @router.patch(

@@ -11,8 +11,8 @@ from laurel.contracts.http import ExchangePoints
 from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
 from services.gateway.documenting import described
-from services.gateway.meaning import known_member, require_unit
-from services.gateway.naming import EXCHANGE, idempotency_id, new_id
+from services.gateway.meaning import known_member, named_at, require_unit
+from services.gateway.naming import EXCHANGE, RequestKey, idempotency_id, new_id
 from services.gateway.operating import KEYED, ask_for, found, show
 from services.gateway.reading import api_of, body_of, idempotency_key, in_program, query_of
 from services.gateway.saying import exchange_requested
@@ -49,10 +49,12 @@ async def exchange_points(request: Request) -> Response:
     if to == head.program:
         raise Problem("invalid", errors=[Fault("/to/program", "not_allowed", "This is the program itself")])
     await require_unit(api, head.program, head.version, body.unit)
-    giver = await known_member(api, head.program, body.member)
+    by = RequestKey(head.program, EXCHANGE, caller.partner, key)
+    giver = await known_member(api, head.program, body.member, by)
     if not caller.sees_program(to) or await api.known.program(to) is None:
-        raise Problem("program_unknown")
-    receiver = await known_member(api, to, body.to.member)
+        with named_at("/to/program"):
+            raise Problem("program_unknown")
+    receiver = await known_member(api, to, body.to.member, by, at="/to/member")
     exchange = new_id("x")
     trace = traceparent(request)
     return await ask_for(

@@ -48,10 +48,12 @@ async def put_household(request: Request) -> Response:
     _, head = await in_program(request, "members")
     query_of(request)
     wish = wish_of(request)
-    name = path_name(request, "household")
+    name = path_name(request, "household", is_plain=False)
     body: Any = await body_of(request, PutHousehold)
     api = api_of(request)
-    members = [await known_member(api, head.program, each) for each in body.members]
+    members = [
+        await known_member(api, head.program, each, at=f"/members/{place}") for place, each in enumerate(body.members)
+    ]
     faults = [
         Fault(f"/members/{place}", "repeated", "This member is named before")
         for place, member in enumerate(members)

@@ -12,7 +12,7 @@ from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
 from services.gateway.documenting import described
 from services.gateway.meaning import known_member
-from services.gateway.naming import MERGE, UNMERGE, idempotency_id, new_id
+from services.gateway.naming import MERGE, UNMERGE, RequestKey, idempotency_id, new_id
 from services.gateway.operating import KEYED, ask_for, found, show
 from services.gateway.reading import (
     api_of,
@@ -58,7 +58,8 @@ async def merge_member(request: Request) -> Response:
     api = api_of(request)
     if not await api.known.member(head.program, member):
         raise Problem("member_unknown")
-    into = await known_member(api, head.program, body.into)
+    by = RequestKey(head.program, MERGE, caller.partner, key)
+    into = await known_member(api, head.program, body.into, by, at="/into")
     if into == member:
         raise Problem("invalid", errors=[Fault("/into", "not_allowed", "An account cannot be joined to itself")])
     return await _ask(request, NewOperation(head.program, MERGE, new_id("mg"), caller.partner, member, key), into, body)

@@ -8,12 +8,11 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.activity import QuotedActivity, check, problem_of
-from laurel.errors import Problem
 from laurel.io.http import request_id
 from laurel.shapes import encode
 from services.gateway.accepting import check_time, partner_of
 from services.gateway.documenting import described
-from services.gateway.meaning import require_partner
+from services.gateway.meaning import known_member, require_partner
 from services.gateway.passing import path_of
 from services.gateway.reading import api_of, body_of, in_program, query_of
 from services.gateway.shown import QuoteShown
@@ -44,12 +43,8 @@ async def quote(request: Request) -> Response:
     partner = partner_of(activity.partner, caller)
     await require_partner(api, caller, head.program, partner)
     member = activity.member
-    if member is not None and not isinstance(member, str):
-        member = await api.known.whose(head.program, member.scheme, member.value)
     if member is not None:
-        member = await api.known.survivor(head.program, member)
-        if member is None:
-            raise Problem("member_unknown")
+        member = await known_member(api, head.program, member)
     body = encode(msgspec.structs.replace(activity, member=member, partner=partner))
     path = path_of("v1", "programs", head.program, "quotes")
     return await api.points.ask("POST", path, body=body, request_id=request_id(request))

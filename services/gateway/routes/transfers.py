@@ -12,7 +12,7 @@ from laurel.errors import Fault, Problem
 from laurel.io.http import traceparent
 from services.gateway.documenting import described
 from services.gateway.meaning import known_member, require_unit
-from services.gateway.naming import TRANSFER, idempotency_id, new_id
+from services.gateway.naming import TRANSFER, RequestKey, idempotency_id, new_id
 from services.gateway.operating import KEYED, ask_for, found, show
 from services.gateway.reading import api_of, body_of, idempotency_key, in_program, query_of
 from services.gateway.saying import transfer_requested
@@ -46,8 +46,9 @@ async def transfer_points(request: Request) -> Response:
     body: Any = await body_of(request, TransferPoints)
     api = api_of(request)
     await require_unit(api, head.program, head.version, body.unit)
-    giver = await known_member(api, head.program, body.from_)
-    receiver = await known_member(api, head.program, body.to)
+    by = RequestKey(head.program, TRANSFER, caller.partner, key)
+    giver = await known_member(api, head.program, body.from_, by, at="/from")
+    receiver = await known_member(api, head.program, body.to, by, at="/to")
     if giver == receiver:
         raise Problem("invalid", errors=[Fault("/to", "not_allowed", "Points are given to somebody else")])
     transfer = new_id("g")

@@ -47,6 +47,7 @@ class BatchRow:
     answered: int
     refused: int
     delayed: int
+    created_at: datetime
 
     @property
     def posted(self) -> int:
@@ -106,7 +107,7 @@ _SELECT = """
         b.mapping is not null,
         coalesce((
             select true from batch_giving_back g where g.program = b.program and g.batch = b.batch limit 1), false),
-        o.posted, o.refused, o.delayed
+        o.posted, o.refused, o.delayed, b.created_at
     from batches b cross join lateral (
         select posted, refused, delayed from batch_outcomes c where c.program = b.program and c.batch = b.batch offset 0
     ) o
@@ -168,6 +169,22 @@ async def find_all(
     for program, batch, unit, amount in await connection.fetch(_AWARDED_ALL, *names):
         amounts.setdefault((program, batch), []).append((unit, int(amount)))
     return [(row, amounts.get((row.program, row.batch), [])) for row in rows]
+
+
+# Ids sort by time, so the newest come first.
+_NEWEST = """
+    select program, batch from batches
+    where program = $1 and partner = $2 and ($3 = '' or batch < $3) order by batch desc limit $4
+"""
+
+
+async def newest(
+    connection: Connection, program: str, partner: str, before: str, limit: int
+) -> list[tuple[BatchRow, list[tuple[str, int]]]]:
+    """Return a partner's batches, the newest first, each with what its lines were awarded."""
+    names = [(row[0], row[1]) for row in await connection.fetch(_NEWEST, program, partner, before, limit)]
+    found = {row.batch: (row, awarded) for row, awarded in await find_all(connection, names)}
+    return [found[batch] for _, batch in names]
 
 
 async def find(connection: Connection, program: str, batch: str) -> BatchRow | None:
