@@ -7,11 +7,12 @@ LaurelError
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class LaurelError(Exception):
@@ -240,3 +241,19 @@ class Problem(LaurelError):  # noqa: N818  # named as the contract names it
             "errors": [fault.document() for fault in self.errors],
         }
         return {**standard, **{name: value for name, value in self.extra.items() if name not in standard}}
+
+
+_NAMED: Final = frozenset({"member_unknown", "partner_unknown", "program_unknown", "identifier_blocked"})
+
+
+@contextmanager
+def named_at(pointer: str) -> Iterator[None]:
+    """Have a problem with whoever is named say where in the body that is; several may be named in one."""
+    try:
+        yield
+    except Problem as problem:
+        if problem.code not in _NAMED or problem.errors:
+            raise
+        # What is wrong at the place: it is unknown, or blocked.
+        what = problem.code.rpartition("_")[2]
+        raise Problem(problem.code, problem.detail, errors=[Fault(pointer, what, problem.title)]) from None

@@ -10,8 +10,7 @@ import msgspec
 
 from laurel.contracts.activity import Activity, check, content_hash, problem_of
 from laurel.contracts.reading import read
-from laurel.errors import PROBLEMS, Fault, Problem
-from services.gateway.meaning import named_at
+from laurel.errors import PROBLEMS, Fault, Problem, named_at
 from services.gateway.saying import activity_json
 
 if TYPE_CHECKING:

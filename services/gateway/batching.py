@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from laurel.errors import Problem
+from laurel.errors import Problem, named_at
 from laurel.values import contains_nul
 from services.gateway.accepting import Reported, read_activity
-from services.gateway.meaning import named_at
 from services.gateway.splitting import BOM, BombError, BrokenError, Gunzip, Lines, Plain, Quotation
 from services.gateway.store import batches
 from services.gateway.store.batches import FaultRow, LineRow, Upload

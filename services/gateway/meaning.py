@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from laurel.errors import Fault, Problem
+from laurel.errors import Fault, Problem, named_at
 from services.gateway.store import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from laurel.contracts.activity import Identifier
     from services.gateway.guarding import Caller
     from services.gateway.naming import RequestKey
     from services.gateway.wiring import Api
-
-
-_SAID_AS: Final = {
-    "member_unknown": "unknown", "partner_unknown": "unknown", "program_unknown": "unknown",
-    "identifier_blocked": "blocked",
-}  # fmt: skip
-
-
-@contextmanager
-def named_at(pointer: str) -> Iterator[None]:
-    """Have a problem with whoever is named say where in the body that is; several may be named in one."""
-    try:
-        yield
-    except Problem as problem:
-        code = _SAID_AS.get(problem.code)
-        if code is None or problem.errors:
-            raise
-        raise Problem(problem.code, problem.detail, errors=[Fault(pointer, code, problem.title)]) from None
 
 
 async def known_member(

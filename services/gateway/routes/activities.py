@@ -10,14 +10,14 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.activity import Activity
-from laurel.errors import Problem
+from laurel.errors import Problem, named_at
 from laurel.io.http import traceparent
 from services.gateway.accepting import Reported, blocked, read_activity, unearned
 from services.gateway.answering import answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PARTNER, PREFER, described
 from services.gateway.explaining import explained, with_explanation
-from services.gateway.meaning import named_at, require_partner
+from services.gateway.meaning import require_partner
 from services.gateway.naming import ACTIVITY, RequestKey
 from services.gateway.reading import (
     api_of,

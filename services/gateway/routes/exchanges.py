@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 
 from laurel.contracts.hashing import body_hash
 from laurel.contracts.http import ExchangePoints
-from laurel.errors import Fault, Problem
+from laurel.errors import Fault, Problem, named_at
 from laurel.io.http import traceparent
 from services.gateway.documenting import described
-from services.gateway.meaning import known_member, named_at, require_unit
+from services.gateway.meaning import known_member, require_unit
 from services.gateway.naming import EXCHANGE, RequestKey, idempotency_id, new_id
 from services.gateway.operating import KEYED, ask_for, found, show
 from services.gateway.reading import api_of, body_of, idempotency_key, in_program, query_of
