@@ -73,6 +73,7 @@ class ActivityLike(Protocol):
 class Basis(msgspec.Struct, frozen=True, gc=False):
     """What rules look at. `tender_excluded` of the amount was paid by points and vouchers, spread over the lines in
     `line_excluded` (empty where nothing was). `kept` is false once everything came back: then nothing earns.
+    `paid_wholly`: points and vouchers paid, and money for nothing of what there is, or is left after returns.
     `day_part` and `store_type` are what the program makes of the time and the store.
     """
 
@@ -91,6 +92,7 @@ class Basis(msgspec.Struct, frozen=True, gc=False):
     occurred_at: datetime | None = None
     day_part: str | None = None
     store_type: str | None = None
+    paid_wholly: bool = False
 
 
 def basis_of(activity: ActivityLike, *, partner: str | None = None) -> Basis:
@@ -116,6 +118,7 @@ def basis_of(activity: ActivityLike, *, partner: str | None = None) -> Basis:
         excluded,
         line_excluded,
         occurred_at=activity.occurred_at,
+        paid_wholly=excluded > 0 and (amount or 0) <= excluded,
     )
 
 

@@ -220,7 +220,7 @@ class Plan:
     ) -> RuleOutcome:
         """What a rule whose conditions hold computes; `places` are the lines it picked, None where it picks none."""
         if rule.kind == "fixed":
-            if rule.excludes_tenders and 0 < (basis.amount or 0) <= basis.tender_excluded:
+            if rule.excludes_tenders and basis.paid_wholly:
                 return RuleOutcome(rule, True, NOTHING_PAID, 0)
             count = _count(rule, basis, places)
             return RuleOutcome(rule, count > 0, EARNED if count else NO_LINE_MATCHES, rule.numerator * count)

@@ -69,7 +69,10 @@ def basis_less_returns(activity: ActivityLike, returned: Returned, *, partner: s
     if not whole.lines:
         amount, excluded = _less(whole.amount or 0, whole.tender_excluded, returned.amount)
         kept_amount = None if whole.amount is None else amount
-        return msgspec.structs.replace(whole, amount=kept_amount, tender_excluded=excluded, attributes=attributes)
+        wholly = whole.tender_excluded > 0 and amount <= excluded
+        return msgspec.structs.replace(
+            whole, amount=kept_amount, tender_excluded=excluded, attributes=attributes, paid_wholly=wholly
+        )
     lines: list[LineLike] = []
     line_excluded: list[int] = []
     for line, excluded in zip(whole.lines, whole.line_excluded or (0,) * len(whole.lines), strict=True):
@@ -81,13 +84,16 @@ def basis_less_returns(activity: ActivityLike, returned: Returned, *, partner: s
             amount, excluded_left = _less(line.amount or 0, excluded, returned_amount(line, back))
             lines.append(_kept(line, quantity_of(line) - back.quantity, amount))
             line_excluded.append(excluded_left)
+    amount, excluded = sum(line.amount or 0 for line in lines), sum(line_excluded)
     return msgspec.structs.replace(
         whole,
-        amount=sum(line.amount or 0 for line in lines),
+        amount=amount,
         lines=lines,
         attributes=attributes,
-        tender_excluded=sum(line_excluded),
+        tender_excluded=excluded,
         line_excluded=tuple(line_excluded) if whole.line_excluded else (),
+        # Free lines are left of what points had paid for: they earn no more than it did.
+        paid_wholly=whole.tender_excluded > 0 and amount <= excluded,
     )
 
 

@@ -92,6 +92,15 @@ def test_everything_returned_leaves_nothing(activity: Activity) -> None:
         plus_return(activity, everything, a_return())
 
 
+def test_free_lines_earn_no_more_when_what_points_paid_for_comes_back() -> None:
+    lines = [{"amount": 0, "category": "A"}, {"amount": 1, "category": "A"}]
+    activity = a_purchase(lines=lines, tenders=[{"kind": "points", "amount": 1}])
+    returned = plus_return(activity, NOTHING_RETURNED, a_return(lines=[{"id": "2", "quantity": 1}]))
+    fixed = slice(2, 5)
+    assert earned(basis_of(activity))[fixed] == [0, 0, 0]
+    assert earned(basis_less_returns(activity, returned))[fixed] == [0, 0, 0]
+
+
 @given(purchases(), st.data())
 def test_nothing_grows_by_coming_back_and_all_parts_make_the_whole(activity: Activity, data: st.DataObject) -> None:
     whole = basis_of(activity)
