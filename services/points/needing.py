@@ -8,6 +8,7 @@ from typing import Final
 
 from laurel.calendars import local_date
 from laurel.contracts.activity import ReportedActivity
+from laurel.contracts.processing import CannotProcessError
 from laurel.program.outcomes import runs_at
 from laurel.program.sharing import gift_counters
 from laurel.values import AMOUNT_MAX
@@ -55,24 +56,31 @@ class Needing:
         """Say what the messages can touch."""
         needs = Needs()
         for step in steps:
-            needs.wallets.add(step.key)
-            asked = step.asked
-            if step.concerned or step.shares:
-                self._need_concerned(needs, step)
-            self._need_tiers(needs, step.key, step.activity)
-            self._need_asked(needs, step, asked)
-            if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
-                needs.persons.setdefault(step.key, set()).add(asked.person)
-            self._need_due(needs, step.key, asked)
-            if step.survivor is not None:
-                _need_counted(needs, step.survivor, asked)
-            wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []), *step.heirs.values())
-            needs.whole.update(wholly)
-            for other in (*step.others, *wholly):
-                needs.wallets.add(other)
-                self._need_tiers(needs, other)
-                self._need_due(needs, other, asked)
+            try:
+                self._need_step(needs, step)
+            except (ArithmeticError, ValueError) as error:
+                # A time with which nobody can reckon is this message's matter; it is parked alone, with its reason.
+                raise CannotProcessError(step.message, "undecidable", repr(error)) from error
         return needs
+
+    def _need_step(self, needs: Needs, step: Step) -> None:
+        needs.wallets.add(step.key)
+        asked = step.asked
+        if step.concerned or step.shares:
+            self._need_concerned(needs, step)
+        self._need_tiers(needs, step.key, step.activity)
+        self._need_asked(needs, step, asked)
+        if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
+            needs.persons.setdefault(step.key, set()).add(asked.person)
+        self._need_due(needs, step.key, asked)
+        if step.survivor is not None:
+            _need_counted(needs, step.survivor, asked)
+        wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []), *step.heirs.values())
+        needs.whole.update(wholly)
+        for other in (*step.others, *wholly):
+            needs.wallets.add(other)
+            self._need_tiers(needs, other)
+            self._need_due(needs, other, asked)
 
     def _need_asked(self, needs: Needs, step: Step, asked: Asked) -> None:
         """Name what the very thing that is asked can touch."""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from laurel.codes import looks_like_a_code
+from laurel.codes import looks_like_a_code, suffix_of_others
 from laurel.io.database import Connection
 from services.redemption.domain.heard import Terms
 from services.redemption.domain.pools import NEVER, CodeLot
@@ -67,7 +67,6 @@ _KNOWN: Final = """
 _TOTAL: Final = "update stock set total = $3 where program = $1 and reward = $2"
 
 _decode_terms = msgspec.json.Decoder(Terms).decode
-_SUFFIX: Final = 4
 
 
 class PoolCode(NamedTuple):
@@ -161,7 +160,12 @@ class PostgresPools:
         if not fresh:
             return set()
         rows = [
-            (digest, each.expires_at or NEVER, self._vault.seal_pool_code(key, digest, each.code), each.code[-_SUFFIX:])
+            (
+                digest,
+                each.expires_at or NEVER,
+                self._vault.seal_pool_code(key, digest, each.code),
+                suffix_of_others(each.code),
+            )
             for digest, each in fresh.items()
         ]
         return {digest for (digest,) in await connection.fetch(_GIVE, *key, *columns(rows))}
