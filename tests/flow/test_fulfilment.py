@@ -100,7 +100,8 @@ async def test_taken_back_while_the_partner_thinks(town: Town, door: Door, partn
         "POST", f"{AT}/r-3/cancel", {"by": "provider", "reason": "we cannot"}, prefer="respond-async"
     )
     assert answer.status_code == 202
-    (name,) = partner.asked
+    # It is to be asked from when this is shown, and is so a moment later.
+    (name,) = await town.until(lambda: list(partner.asked), "the partner to be asked")
     partner.done[name] = {"state": "fulfilled", "reference": "T-3"}
     await stands(town, door, "r-3", state="cancelled", by="provider")
     await town.prove()
