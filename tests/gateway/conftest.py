@@ -41,6 +41,8 @@ def settings(
         redemption_url="http://127.0.0.1:9",
         batch_poll_seconds=0.05,
         key_cache_seconds=0.2,
+        # On a busy machine a connection may take a second to come back, and nothing of that is told here.
+        database_wait_seconds=5.0,
     )
 
 

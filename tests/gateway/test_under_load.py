@@ -73,6 +73,7 @@ async def test_who_comes_too_often_is_told_when_to_come_again_and_others_do_not_
 async def test_without_a_connection_to_the_database_it_answers_503_and_goes_on_when_there_is_one(
     settings: GatewaySettings, here: Instance, member: str, projecting: Instance
 ) -> None:
+    settings = settings.model_copy(update={"database_wait_seconds": 1.0})
     async with poor_gateway(settings, here) as (there, _, http):
         assert there.api is not None
         async with AsyncExitStack() as taken:
