@@ -67,14 +67,11 @@ class EmbeddedBroker:
 
     def wait_until_ready(self) -> None:
         """Return when a request for metadata is answered; raise BrokerFailedError when that does not happen."""
-        deadline = time.monotonic() + START_SECONDS_MAX
-        while not answers_metadata(self.port):
-            assert self._child is not None
-            if not self._child.running or time.monotonic() > deadline:
-                words = self._child.last_words()
-                self.stop()
-                raise BrokerFailedError(f"The broker did not start. The end of its log:\n{words}")
-            time.sleep(0.01)
+        assert self._child is not None
+        if not comes_to_answer(self._child, self.port, START_SECONDS_MAX):
+            words = self._child.last_words()
+            self.stop()
+            raise BrokerFailedError(f"The broker did not start. The end of its log:\n{words}")
 
     def stop(self) -> None:
         if self._child is not None:
@@ -99,6 +96,16 @@ class EmbeddedBroker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def comes_to_answer(child: Child, port: int, seconds: float) -> bool:
+    """Wait until a broker's process answers. False: it has ended, or takes longer than that."""
+    deadline = time.monotonic() + seconds
+    while not answers_metadata(port):
+        if not child.running or time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def answers_metadata(port: int, timeout_seconds: float = 1.0) -> bool:

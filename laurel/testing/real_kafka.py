@@ -10,13 +10,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from laurel.embedded.broker import answers_metadata
+from laurel.embedded.broker import comes_to_answer
 from laurel.embedded.children import Child
 from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.errors import LaurelError
@@ -100,14 +99,11 @@ class RealKafka:
 
     def wait_until_ready(self) -> None:
         """Return when a request for metadata is answered; raise KafkaUnavailableError when that does not happen."""
-        deadline = time.monotonic() + START_SECONDS_MAX
-        while not answers_metadata(self.port):
-            assert self._child is not None
-            if not self._child.running or time.monotonic() > deadline:
-                words = self._child.last_words(30)
-                self.stop()
-                raise KafkaUnavailableError(f"Kafka did not start. The end of its log:\n{words}")
-            time.sleep(0.05)
+        assert self._child is not None
+        if not comes_to_answer(self._child, self.port, START_SECONDS_MAX):
+            words = self._child.last_words(30)
+            self.stop()
+            raise KafkaUnavailableError(f"Kafka did not start. The end of its log:\n{words}")
 
     def _format(self) -> None:
         self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

@@ -137,19 +137,14 @@ class Known:
 
     async def units(self, program: str, version: int) -> frozenset[str]:
         """Return what points a program has, or had before a version: whoever has some of what it gave up has them."""
-        first, units = version, self._units.get((program, version))
-        while units is None and first > 1:
-            first -= 1
-            units = self._units.get((program, first))
-        missing = range(first + 1 if units is not None else first, version + 1)
-        found = set(units or ())
-        for number in missing:
+        units = self._units.get((program, version))
+        if units is None:
             async with self._database.connection() as connection:
-                row = await programs.version(connection, program, number)
-            named = _decode_units(row.document).units if row is not None else {}
-            found |= {name for name, unit in named.items() if not unit.counts_only}
-            self._units.put((program, number), frozenset(found))
-        return frozenset(found)
+                documents = await programs.documents(connection, program, version)
+            named = [_decode_units(document).units for document in documents]
+            units = frozenset(name for each in named for name, unit in each.items() if not unit.counts_only)
+            self._units.put((program, version), units)
+        return units
 
     async def rules(self, program: str, version: int) -> list[KnownRule]:
         """Return the rules of a version, which never change."""

@@ -9,6 +9,7 @@ from typing import Final
 from laurel.calendars import local_date
 from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.processing import CannotProcessError
+from laurel.program import CompiledProgram
 from laurel.program.outcomes import runs_at
 from laurel.program.sharing import gift_counters
 from laurel.values import AMOUNT_MAX
@@ -180,12 +181,18 @@ class Needing:
                 needs.budgets.add(BudgetName(key.program, rule.id))
         if activity.exclusive_key is not None:
             needs.keys.add(key_name(program, activity.exclusive_key))
+        if activity.type in program.keeping_alive and activity.occurred_at < asked.at:
+            self._need_lapsing(needs, key, program, activity, asked.at)
+
+    def _need_lapsing(
+        self, needs: Needs, key: WalletKey, program: CompiledProgram, activity: ReportedActivity, at: datetime
+    ) -> None:
+        """Say what a report may be too late for: all that had no end yet has ended since."""
         for unit in program.units:
-            # What is reported so late says that all that had no end yet has ended since.
-            lapses_at = (
-                program.lapses_at(unit, activity.occurred_at) if program.keeps_alive(unit, activity.type) else None
-            )
-            if lapses_at is not None and lapses_at <= asked.at:
+            if not program.keeps_alive(unit, activity.type):
+                continue
+            lapses_at = program.lapses_at(unit, activity.occurred_at)
+            if lapses_at is not None and lapses_at <= at:
                 needs.lapsing.add((*key, unit))
                 needs.spending[*key, unit] = AMOUNT_MAX
 

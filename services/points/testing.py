@@ -16,11 +16,12 @@ from laurel.program import CompiledProgram, ProgramDocument
 from laurel.program.converting import CompiledConversion
 from services.points.domain.facts import Household, LotName
 from services.points.domain.joining import went_to
+from services.points.domain.late import Late
 from services.points.domain.partnering import Billing, State, Terms
 from services.points.domain.posting import entries
 from services.points.domain.reviving import ended_at
 from services.points.domain.shared import Shared
-from services.points.domain.state import Late, Lot, Wallet
+from services.points.domain.state import Lot, Wallet
 from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Paid, Payment, Relation, Turn, WalletKey
 
 

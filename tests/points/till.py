@@ -19,6 +19,27 @@ from tests.program.played import file_of
 START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 
+A_SHOP: dict[str, Any] = {
+    "program": "shop",
+    "name": "Shop",
+    "effective_from": "2020-01-01T00:00:00+00:00",
+    "time_zone": "UTC",
+    "clock": "wall",
+    "currency": "GBP",
+    "units": {"point": {"scale": 0, "validity": {"kind": "never"}}, "step": {"scale": 0, "counts_only": True}},
+    "earning": [
+        {
+            "rule": "base",
+            "on": ["purchase"],
+            "unit": "point",
+            "rate": {"points": 1, "per": 1},
+            "funding": {"funder": "s"},
+        }
+    ],
+}
+"""A program with a point for every penny, and a unit that only counts."""
+
+
 def document(name: str, **changes: Any) -> ProgramDocument:
     """Return a program that is played, with top-level changes; units that are not named stay."""
     plain = msgspec.json.decode(msgspec.json.encode(_plain(name)))

@@ -84,6 +84,14 @@ _IN_FORCE = f"""
 _STARTS = "select effective_from, version from program_versions where program = $1 and version <= $2"
 
 
+_DOCUMENTS = "select document from program_versions where program = $1 and version <= $2"
+
+
+async def documents(connection: Connection, program: str, newest: int) -> list[bytes]:
+    """Return the documents of all versions up to one."""
+    return [row[0] for row in await connection.fetch(_DOCUMENTS, program, newest)]
+
+
 async def starts(connection: Connection, program: str, newest: int) -> list[tuple[datetime, int]]:
     """Return from when on each version judges, of those up to one."""
     return [(row[0], row[1]) for row in await connection.fetch(_STARTS, program, newest)]

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from laurel.contracts.activity import ReportedActivity
 from services.points.domain.facts import AnyFact, DebtPaid, LotName, LotPart, PointsRevived
+from services.points.domain.late import Late
 from services.points.domain.releasing import first
-from services.points.domain.state import Late, Wallet
+from services.points.domain.state import Wallet
 
 
 def revive(

@@ -6,7 +6,7 @@ which). Folding all facts of a member over an empty wallet gives every total aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from laurel.program.tiers import seen_as
 from services.points.domain import facts as f
 from services.points.domain import pending_state as pending
 from services.points.domain.facts import AnyFact, LotName, LotPart
+from services.points.domain.late import Late
 
 ELSEWHERE = -1
 """Stands for a journal of another wallet."""
@@ -255,35 +256,6 @@ class Posting:
         self.returned = fact.returned
         for judged in fact.decision:
             self.clawed_back[judged.rule] = self.clawed_back.get(judged.rule, 0) + judged.amount
-
-
-class Lapse(NamedTuple):
-    """What of a unit ended at an instant."""
-
-    at: datetime
-    unit: str
-    parts: tuple[LotPart, ...]
-
-
-@dataclass(slots=True)
-class Late:
-    """What an activity that is reported late may have to do with: what ended since it happened, and what kept points
-    alive, by unit from when until when.
-    """
-
-    lapses: list[Lapse] = field(default_factory=list)
-    kept: dict[str, list[tuple[datetime, datetime]]] = field(default_factory=dict)
-
-    def note(self, facts: Iterable[AnyFact], at: datetime, ended_at: datetime) -> None:
-        """Take what facts of a journal of `at` say of that; what ended did so at `ended_at`."""
-        for fact in facts:
-            if isinstance(fact, f.LotsExpired):
-                self.lapses.append(Lapse(ended_at, fact.unit, fact.parts))
-            elif isinstance(fact, f.ActivityPosted):
-                for unit, until in fact.active_until.items():
-                    self.kept.setdefault(unit, []).append((fact.occurred_at, until))
-            elif isinstance(fact, f.PointsReceived) and fact.active_until is not None:
-                self.kept.setdefault(fact.unit, []).append((at, fact.active_until))
 
 
 @dataclass(slots=True)

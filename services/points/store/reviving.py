@@ -8,8 +8,9 @@ from typing import Any
 import asyncpg
 
 from services.points.domain.facts import decode_facts
+from services.points.domain.late import Late
 from services.points.domain.reviving import ended_at
-from services.points.domain.state import Late, Wallet
+from services.points.domain.state import Wallet
 from services.points.ports import Needs, WalletKey
 from services.points.store.pending import LOT
 

@@ -12,28 +12,11 @@ import pytest
 from laurel.program import load_program
 from laurel.values import AMOUNT_MAX
 from services.points.testing import note
-from tests.points.till import Till, document, enrolment, purchase, report
+from tests.points.till import A_SHOP, Till, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
-PLAIN: dict[str, Any] = {
-    "program": "vast",
-    "name": "Vast",
-    "effective_from": "2020-01-01T00:00:00+00:00",
-    "time_zone": "UTC",
-    "clock": "wall",
-    "currency": "GBP",
-    "units": {"point": {"scale": 0, "validity": {"kind": "never"}}, "step": {"scale": 0, "counts_only": True}},
-    "earning": [
-        {
-            "rule": "base",
-            "on": ["purchase"],
-            "unit": "point",
-            "rate": {"points": 1, "per": 1},
-            "funding": {"funder": "s"},
-        }
-    ],
-}
+PLAIN = {**A_SHOP, "program": "vast"}
 STEPS = {"rule": "steps", "on": ["purchase"], "unit": "step", "fixed": {"points": 1000, "per": "quantity"}}
 
 

@@ -8,29 +8,12 @@ from typing import Any
 import pytest
 
 from laurel.program import load_program
-from tests.points.till import Till, purchase
+from tests.points.till import A_SHOP, Till, purchase
 
 pytestmark = pytest.mark.anyio
 
-PLAIN: dict[str, Any] = {
-    "program": "shop",
-    "name": "Shop",
-    "effective_from": "2020-01-01T00:00:00+00:00",
-    "time_zone": "UTC",
-    "clock": "wall",
-    "currency": "GBP",
-    "units": {"point": {"scale": 0, "validity": {"kind": "never"}}, "step": {"scale": 0, "counts_only": True}},
-    "earning": [
-        {
-            "rule": "base",
-            "on": ["purchase"],
-            "unit": "point",
-            "rate": {"points": 1, "per": 1},
-            "funding": {"funder": "s"},
-        },
-        {"rule": "steps", "on": ["purchase"], "unit": "step", "rate": {"points": 1, "per": 1}},
-    ],
-}
+STEPS = {"rule": "steps", "on": ["purchase"], "unit": "step", "rate": {"points": 1, "per": 1}}
+PLAIN = {**A_SHOP, "earning": [*A_SHOP["earning"], STEPS]}
 JUNE = "2024-06-01T00:00:00+00:00"
 MAY = datetime(2024, 5, 31, 10, tzinfo=UTC)
 
