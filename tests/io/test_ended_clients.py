@@ -17,7 +17,7 @@ from tests.io.conftest import all_published, make_listener, make_service, runnin
 pytestmark = pytest.mark.anyio
 
 
-def _end(*_: Any) -> Never:
+def _end(*_: Any, **__: Any) -> Never:
     raise RuntimeError("what nobody expected")
 
 
