@@ -20,13 +20,13 @@ class Written(NamedTuple):
     def names(self) -> Sequence[str]:
         return tuple(self.columns)
 
-    def insert(self, start: int = 1) -> str:
-        """Return the insert of rows that come as one array a column, from parameter `start` on.
+    def insert(self) -> str:
+        """Return the insert of rows that come as one array a column.
 
         Where rows are there it updates them, by key whatever the planner believes of a young table: an update that
         joins has been seen to walk it once for every key, and to keep that plan.
         """
-        arrays = ", ".join(_array(number, kind) for number, kind in enumerate(self.columns.values(), start))
+        arrays = ", ".join(_array(number, kind) for number, kind in enumerate(self.columns.values(), 1))
         text = f"insert into {self.name} ({', '.join(self.columns)}) select * from unnest({arrays})"
         if not self.totals:
             return text

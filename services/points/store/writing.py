@@ -1,6 +1,6 @@
 """Write: the facts of a batch as rows, in sets. What is only added goes in by COPY, totals by one update a table.
 
-A few journals that only add go in by a single statement (`writing_few`).
+A few journals go in by a single statement, and totals that are read again in between by one more (`writing_few`).
 """
 
 from __future__ import annotations
@@ -50,12 +50,6 @@ _ONLY_ADDING = {
     f.SegmentsChanged, f.PersonCounted, f.BlockDrawn, f.FundingAwaited, f.ReferrerNamed, f.BirthdayAwaited,
 }  # fmt: skip
 
-_LOTS_MOVED = LOTS_MOVED.insert()
-_HOLDS = HOLDS.insert()
-_ADJUSTMENTS = ADJUSTMENTS.insert()
-_WALLETS = WALLETS.insert()
-_BALANCES = BALANCES.insert()
-
 # The first time-out among a wallet's open holds, read after the holds were set.
 _NEXT_TIMEOUT = """
     select k.program, k.member, h.expires_at
@@ -93,23 +87,18 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
         await write_tiers(connection, journals)
     if any(wallet.segments.held or wallet.segments.past for wallet in wallets):
         await write_segments(connection, journals)
+    put = write_few if len(journals) <= FEW else _write_many
     # Where time has looked and nothing came of it, it is looked up when to look again.
-    if journals and len(journals) <= FEW and not any(_moves_what_stands(journal) for journal in journals):
-        added, lots = _added(journals), _lots_added(journals)
-        with _collisions():
-            await write_few(connection, *added, lots, _wallet_rows(wallets), _balance_rows(wallets))
-        return
-    moved = _moved(journals)
-    await _add_journals(connection, journals)
-    await _copy(connection, LOTS, _lots_added(journals))
-    await _move_lots(connection, moved)
-    await _set_holds(connection, journals)
-    await _set_adjustments(connection, journals)
+    only_adds = bool(journals) and not any(_moves_what_stands(journal) for journal in journals)
+    with _collisions():
+        if only_adds and put is write_few:
+            await put(connection, [*_facts(journals), *_totals(wallets)])
+            return
+        await put(connection, [*_facts(journals), *_moves(journals)])
     await _refresh_next_expiry(connection, journals)
     await _refresh_next_timeout(connection, wallets)
     await refresh_next_release(connection, wallets)
-    await _set_wallets(connection, wallets)
-    await _set_balances(connection, wallets)
+    await put(connection, _totals(wallets))
 
 
 @contextmanager
@@ -123,14 +112,12 @@ def _collisions() -> Iterator[None]:
         raise CollisionError from error
 
 
-async def _copy(connection: asyncpg.Connection[Any], table: Written, rows: Rows) -> None:
-    if rows:
-        await copy_rows(connection, table.name, table.names, rows)
-
-
-async def _set(connection: asyncpg.Connection[Any], table: Written, statement: str, rows: Rows) -> None:
-    if rows:
-        await connection.execute(statement, *table.parameters(rows))
+async def _write_many(connection: asyncpg.Connection[Any], parts: Iterable[tuple[Written, Rows]]) -> None:
+    for table, rows in parts:
+        if rows and table.totals:
+            await connection.execute(table.insert(), *table.parameters(rows))
+        elif rows:
+            await copy_rows(connection, table.name, table.names, rows)
 
 
 def _moves_what_stands(journal: Journal) -> bool:
@@ -138,13 +125,29 @@ def _moves_what_stands(journal: Journal) -> bool:
     return any(type(fact) not in _ONLY_ADDING for fact in journal.facts)
 
 
-async def _add_journals(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
+def _facts(journals: Sequence[Journal]) -> list[tuple[Written, Rows]]:
+    """Return what is only ever added."""
     rows, posted, known = _added(journals)
-    await _copy(connection, JOURNALS, rows)
-    await _copy(connection, ENTRIES, posted)
-    with _collisions():
-        await _copy(connection, ACTIVITIES, known)
-    await _copy(connection, RETURNS, _returns_added(journals))
+    return [
+        (JOURNALS, rows),
+        (ENTRIES, posted),
+        (ACTIVITIES, known),
+        (RETURNS, _returns_added(journals)),
+        (LOTS, _lots_added(journals)),
+    ]
+
+
+def _moves(journals: Sequence[Journal]) -> list[tuple[Written, Rows]]:
+    """Return what stood before, or may have, as it is now."""
+    return [
+        (LOTS_MOVED, [_lot_row(wallet, lot) for wallet, lot in _moved(journals)]),
+        (HOLDS, _hold_rows(journals)),
+        (ADJUSTMENTS, _adjustment_rows(journals)),
+    ]
+
+
+def _totals(wallets: Sequence[Wallet]) -> list[tuple[Written, Rows]]:
+    return [(WALLETS, _wallet_rows(wallets)), (BALANCES, _balance_rows(wallets))]
 
 
 def _returns_added(journals: Sequence[Journal]) -> Rows:
@@ -253,18 +256,13 @@ def _names(fact: f.AnyFact, wallet: Wallet) -> Iterable[LotName]:
             yield from (part.name for part in fact.pending)
 
 
-async def _move_lots(connection: asyncpg.Connection[Any], moved: Sequence[tuple[Wallet, Lot]]) -> None:
-    rows = [_lot_row(wallet, lot) for wallet, lot in moved]
-    await _set(connection, LOTS_MOVED, _LOTS_MOVED, rows)
-
-
-async def _set_holds(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
+def _hold_rows(journals: Sequence[Journal]) -> Rows:
     changed: dict[tuple[int, str], tuple[Journal, Hold]] = {}
     for journal in journals:
         for fact in journal.facts:
             if isinstance(fact, f.HOLD_MOVING) and fact.hold in journal.wallet.holds:
                 changed[id(journal.wallet), fact.hold] = (journal, journal.wallet.holds[fact.hold])
-    rows = [
+    return [
         (
             journal.wallet.program, journal.wallet.member, hold.hold, hold.unit, hold.amount, hold.state,
             hold.saga, msgspec.json.encode(hold.parts), journal.number, hold.expires_at, hold.partner,
@@ -272,10 +270,9 @@ async def _set_holds(connection: asyncpg.Connection[Any], journals: Sequence[Jou
         )
         for journal, hold in changed.values()
     ]  # fmt: skip
-    await _set(connection, HOLDS, _HOLDS, rows)
 
 
-async def _set_adjustments(connection: asyncpg.Connection[Any], journals: Sequence[Journal]) -> None:
+def _adjustment_rows(journals: Sequence[Journal]) -> Rows:
     changed: dict[tuple[int, str], tuple[Wallet, Adjustment]] = {}
     for journal in journals:
         wallet = journal.wallet
@@ -285,14 +282,13 @@ async def _set_adjustments(connection: asyncpg.Connection[Any], journals: Sequen
             changed[id(wallet), fact.adjustment] = (wallet, wallet.adjustments[fact.adjustment])
             if isinstance(fact, f.PostingCorrected) and fact.of in wallet.adjustments:
                 changed[id(wallet), fact.of] = (wallet, wallet.adjustments[fact.of])
-    rows = [
+    return [
         (
             wallet.program, wallet.member, a.adjustment, a.unit, a.amount, a.state, a.reason, a.partner, a.expires_at,
             a.waiting, a.corrects, a.corrected, a.journal, a.reversed, a.written_off, a.bonus, a.owed,
         )
         for wallet, a in changed.values()
     ]  # fmt: skip
-    await _set(connection, ADJUSTMENTS, _ADJUSTMENTS, rows)
 
 
 async def _refresh_next_timeout(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
@@ -324,10 +320,6 @@ async def _refresh_next_expiry(connection: asyncpg.Connection[Any], journals: Se
         balance.next_expiry_at, balance.next_expiry_amount = expires_at, amount
 
 
-async def _set_wallets(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
-    await _set(connection, WALLETS, _WALLETS, _wallet_rows(wallets))
-
-
 def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
     return [
         (
@@ -339,10 +331,6 @@ def _wallet_rows(wallets: Sequence[Wallet]) -> Rows:
         )
         for wallet in wallets
     ]  # fmt: skip
-
-
-async def _set_balances(connection: asyncpg.Connection[Any], wallets: Sequence[Wallet]) -> None:
-    await _set(connection, BALANCES, _BALANCES, _balance_rows(wallets))
 
 
 def _balance_rows(wallets: Sequence[Wallet]) -> Rows:

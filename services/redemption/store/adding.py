@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from laurel.io.database import Connection, copy_rows
-from services.redemption.store.columns import columns
+from laurel.io.together import Statement
+from services.redemption.store.columns import of_rows
 
 # COPY needs more round trips than a statement, and pays from about this many rows.
 _COPY_ROWS_MIN: Final = 24
@@ -21,9 +22,9 @@ class Adding:
         arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types.values(), 1))
         self._statement = f"insert into {table} ({', '.join(types)}) select * from unnest({arrays})"
 
-    async def add(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        """Add the rows, if there are any."""
-        if len(rows) >= _COPY_ROWS_MIN:
-            await copy_rows(connection, self._table, self._columns, rows)
-        elif rows:
-            await connection.execute(self._statement, *columns(rows))
+    async def add(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> list[Statement]:
+        """Add many rows at once; return the statement that adds a few, for whoever has others to go with it."""
+        if len(rows) < _COPY_ROWS_MIN:
+            return of_rows(self._statement, rows)
+        await copy_rows(connection, self._table, self._columns, rows)
+        return []

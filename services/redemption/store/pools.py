@@ -14,11 +14,12 @@ import msgspec
 
 from laurel.codes import looks_like_a_code, suffix_of_others
 from laurel.io.database import Connection
+from laurel.io.together import Statement, execute_together
 from services.redemption.domain.heard import Terms
 from services.redemption.domain.pools import NEVER, CodeLot
 from services.redemption.domain.state import RewardKey, Stock
 from services.redemption.ports import CodeGiven, CodesTaken, PoolFault
-from services.redemption.store.columns import columns
+from services.redemption.store.columns import columns, of_rows
 from services.redemption.store.vault import Vault
 
 _LOTS: Final = """
@@ -111,15 +112,14 @@ async def any_known(connection: Connection, program: str, digests: Sequence[byte
     return bool(await connection.fetchval(_KNOWN, program, digests))
 
 
-async def write_lots(connection: Connection, stock: Iterable[Stock]) -> None:
+def lots_set(stock: Iterable[Stock]) -> list[Statement]:
     """Set the lots of pools that were touched."""
     rows = [
         (*each.key, lot.expires_at, lot.codes, lot.handed)
         for each in stock
         for lot in (each.lots or {}).values()
     ]  # fmt: skip
-    if rows:
-        await connection.execute(_SET_LOTS, *columns(rows))
+    return of_rows(_SET_LOTS, rows)
 
 
 class PostgresPools:
@@ -152,8 +152,7 @@ class PostgresPools:
         for expires_at, codes in Counter(fresh[digest].expires_at or NEVER for digest in added).items():
             stock.give(expires_at, codes)
         if added:
-            await write_lots(connection, [stock])
-            await connection.execute(_TOTAL, *key, stock.total)
+            await execute_together(connection, [*lots_set([stock]), Statement(_TOTAL, (*key, stock.total))])
         return CodesTaken(len(added), tuple(sorted(faults)))
 
     async def _add(self, connection: Connection, key: RewardKey, fresh: Mapping[bytes, CodeGiven]) -> set[bytes]:

@@ -21,7 +21,7 @@ from services.redemption.store.pools import PoolCode, any_known, free_codes, han
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import UseFor, ended, uses_for
-from services.redemption.store.writing import forget_members, keep_member_keys, write
+from services.redemption.store.writing import forget_members, write
 
 
 class PostgresStore:
@@ -108,8 +108,7 @@ class PostgresStore:
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Write what was decided."""
-        await keep_member_keys(self._connection, self._press.new_keys)
-        await write(self._connection, decisions, state, self._press.printed)
+        await write(self._connection, decisions, state, self._press.printed, self._press.new_keys)
         issued = {fact.voucher for each in decisions for fact in each.facts if isinstance(fact, VoucherIssued)}
         await hand_out(self._connection, [code for voucher, code in self._press.handed.items() if voucher in issued])
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from laurel.io.database import Connection
+from laurel.io.together import Statement
 from services.redemption.domain import facts as f
 from services.redemption.domain.facts import encode_facts
 from services.redemption.domain.heard import VoucherEnds
@@ -14,7 +15,7 @@ from services.redemption.domain.state import SagaKey, State
 from services.redemption.domain.vouchers import Use, UseKey, Voucher, VoucherKey, VoucherState
 from services.redemption.ports import Decision
 from services.redemption.store.adding import Adding
-from services.redemption.store.columns import columns
+from services.redemption.store.columns import columns, of_rows
 from services.redemption.store.secrets import Secret
 
 # Each row is reached by its key, whatever the planner believes of a young table.
@@ -142,28 +143,27 @@ async def uses_for(connection: Connection, wanted: Collection[UseFor]) -> dict[U
 
 async def write_vouchers(
     connection: Connection, decisions: Sequence[Decision], state: State, secrets: Mapping[str, Secret]
-) -> None:
-    """Add what was issued and decided, and set what was moved."""
+) -> list[Statement]:
+    """Add what was issued and decided, and set what was moved: many rows at once, a few by what is returned."""
     made = [row for decision in decisions for row in _made(decision, state, secrets)]
-    await _VOUCHERS_MADE.add(connection, made)
     own = [decision for decision in decisions if isinstance(decision.key, VoucherKey)]
-    if not own:
-        return
     rows = [
         (*decision.key, decision.step, decision.kind, decision.message, decision.at, encode_facts(decision.facts))
         for decision in own
         if decision.key is not None
     ]
-    await _DECISIONS.add(connection, rows)
     new = {(row[0], row[1], row[2]) for row in made}
     moved = sorted({decision.key for decision in own if isinstance(decision.key, VoucherKey)} - new)
-    if moved:
-        vouchers = [state.vouchers[key] for key in moved]
-        await connection.execute(_SET, *columns([(*v.key, str(v.state), v.remaining, v.step) for v in vouchers]))
-    await _write_uses(connection, own, state)
+    vouchers = [state.vouchers[key] for key in moved]
+    return [
+        *await _VOUCHERS_MADE.add(connection, made),
+        *await _DECISIONS.add(connection, rows),
+        *of_rows(_SET, [(*v.key, str(v.state), v.remaining, v.step) for v in vouchers]),
+        *_uses(own, state),
+    ]
 
 
-async def _write_uses(connection: Connection, decisions: Sequence[Decision], state: State) -> None:
+def _uses(decisions: Sequence[Decision], state: State) -> list[Statement]:
     """Make the rows of uses what they are now, of those that were spoken of."""
     touched = sorted({
         (decision.key, UseKey(getattr(fact, "used_by", "") or fact.partner, fact.reference))
@@ -178,10 +178,7 @@ async def _write_uses(connection: Connection, decisions: Sequence[Decision], sta
         if (paid := state.vouchers[key].uses.get(use)) is not None
     ]
     gone = [(*key, *use) for key, use in touched if use not in state.vouchers[key].uses]
-    if stand:
-        await connection.execute(_ADD_USES, *columns(stand))
-    if gone:
-        await connection.execute(_DROP_USES, *columns(gone))
+    return [*of_rows(_ADD_USES, stand), *of_rows(_DROP_USES, gone)]
 
 
 def _made(decision: Decision, state: State, secrets: Mapping[str, Secret]) -> list[Sequence[Any]]:

@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 
 from laurel.io.database import Connection
+from laurel.io.together import execute_together
 from services.redemption.domain import facts as f
 from services.redemption.domain.facts import encode_facts
 from services.redemption.domain.state import RewardKey, SagaKey, State, Stock, TallyKey
 from services.redemption.ports import Decision
 from services.redemption.store import saga_rows
 from services.redemption.store.calls import write_calls
-from services.redemption.store.columns import columns
+from services.redemption.store.columns import of_rows
 from services.redemption.store.loading import MemberKey
-from services.redemption.store.pools import write_lots
+from services.redemption.store.pools import lots_set
 from services.redemption.store.secrets import Secret
 from services.redemption.store.vouchers import write_vouchers
 
@@ -59,35 +60,36 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def write(
-    connection: Connection, decisions: Sequence[Decision], state: State, secrets: Mapping[str, Secret]
+    connection: Connection,
+    decisions: Sequence[Decision],
+    state: State,
+    secrets: Mapping[str, Secret],
+    keys: Mapping[MemberKey, bytes],
 ) -> None:
-    """Add what was decided, then set the sagas and the stock that it touched."""
-    await _run(connection, _REWARDS, _reward_rows(decisions))
-    await _run(connection, _RESOURCES, _resource_rows(decisions))
-    await _run(connection, _DECISIONS, _decision_rows(decisions))
-    await write_vouchers(connection, decisions, state, secrets)
-    await write_calls(connection, decisions)
+    """Add what was decided, then set the sagas and the stock that it touched.
+
+    `keys` are those of members who got their first voucher; what is sealed for an erased one stays unreadable.
+    """
     sagas = {key: state.sagas[key] for decision in decisions if isinstance(key := decision.key, SagaKey)}
-    await _run(connection, saga_rows.WRITE, [saga_rows.row_of(saga) for saga in sagas.values()])
     touched = list(_touched(decisions, state))
-    await _run(connection, _STOCK, [_stock_row(stock) for stock in touched])
-    await write_lots(connection, touched)
-    await _run(connection, _TALLIES, [(*key, state.tallies[key]) for key in _drawn(decisions)])
-
-
-async def keep_member_keys(connection: Connection, keys: Mapping[MemberKey, bytes]) -> None:
-    """Keep the keys of members who got their first voucher; what is sealed for an erased one stays unreadable."""
-    await _run(connection, _MEMBER_KEYS, [(*member, key) for member, key in keys.items()])
+    statements = [
+        *of_rows(_MEMBER_KEYS, [(*member, key) for member, key in keys.items()]),
+        *of_rows(_REWARDS, _reward_rows(decisions)),
+        *of_rows(_RESOURCES, _resource_rows(decisions)),
+        *of_rows(_DECISIONS, _decision_rows(decisions)),
+        *await write_vouchers(connection, decisions, state, secrets),
+        *of_rows(saga_rows.WRITE, [saga_rows.row_of(saga) for saga in sagas.values()]),
+        *of_rows(_STOCK, [_stock_row(stock) for stock in touched]),
+        *lots_set(touched),
+        *of_rows(_TALLIES, [(*key, state.tallies[key]) for key in _drawn(decisions)]),
+    ]
+    await execute_together(connection, statements)
+    await write_calls(connection, decisions)
 
 
 async def forget_members(connection: Connection, members: Sequence[MemberKey]) -> None:
     """Destroy the keys of members, and with them their codes; done twice, it changes nothing."""
-    await _run(connection, _FORGET, sorted(set(members)))
-
-
-async def _run(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-    if rows:
-        await connection.execute(statement, *columns(rows))
+    await execute_together(connection, of_rows(_FORGET, sorted(set(members))))
 
 
 def _reward_rows(decisions: Sequence[Decision]) -> list[Sequence[Any]]:

@@ -10,6 +10,7 @@ from laurel.io.inbox import _LOCK as INBOX_LOCK
 from laurel.io.inbox import _MOVE as INBOX_MOVE
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import _TAKE_NUMBERS
+from laurel.io.together import joined
 from services.points.road import Road
 from services.points.store import (
     budgeting,
@@ -26,7 +27,18 @@ from services.points.store import (
     turning,
     views,
     writing,
-    writing_few,
+)
+from services.points.store.columns import (
+    ACTIVITIES,
+    ADJUSTMENTS,
+    BALANCES,
+    ENTRIES,
+    HOLDS,
+    JOURNALS,
+    LOTS,
+    LOTS_MOVED,
+    RETURNS,
+    WALLETS,
 )
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms
@@ -34,6 +46,7 @@ from tests.points.till import START, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
+FEW = (JOURNALS, ENTRIES, ACTIVITIES, RETURNS, LOTS, LOTS_MOVED, HOLDS, ADJUSTMENTS, WALLETS, BALANCES)
 HOT = {
     "lock wallets": loading._LOCK,
     "read balances": loading._BALANCES,
@@ -52,9 +65,7 @@ HOT = {
     "holds": loading._HOLDS,
     "holds due": loading._HOLDS_DUE,
     "next timeout": writing._NEXT_TIMEOUT,
-    "set holds": writing._HOLDS,
     "adjustments": loading._ADJUSTMENTS,
-    "set adjustments": writing._ADJUSTMENTS,
     "members of a turn": turning._PAGE,
     "members moved": turning._MOVED,
     "counters": counting._COUNTERS,
@@ -66,10 +77,12 @@ HOT = {
     "draw budgets": budgeting._DRAW,
     "lock exclusive keys": crediting._LOCK,
     "take exclusive keys": crediting._TAKE,
-    "set wallets": writing._WALLETS,
-    "set balances": writing._BALANCES,
-    "move lots": writing._LOTS_MOVED,
-    "write a few": writing_few._WRITE,
+    "set wallets": WALLETS.insert(),
+    "set balances": BALANCES.insert(),
+    "move lots": LOTS_MOVED.insert(),
+    "set holds": HOLDS.insert(),
+    "set adjustments": ADJUSTMENTS.insert(),
+    "write a few": joined(tuple(table.insert() for table in FEW)),
     "read standings": tiering._STANDINGS,
     "read counts": tiering._COUNTS,
     "set standings": tiering._SET_STANDINGS,
