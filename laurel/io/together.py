@@ -37,7 +37,7 @@ def joined(texts: tuple[str, ...]) -> str:
     parts: list[str] = []
     taken = 0
     for text in texts:
-        parts.append(_counted_from(taken, text))
+        parts.append(counted_from(taken, text))
         taken += max(map(int, _PARAMETER.findall(text)), default=0)
     *first, last = parts
     if not first:
@@ -46,5 +46,6 @@ def joined(texts: tuple[str, ...]) -> str:
     return f"with {named} {last}"
 
 
-def _counted_from(taken: int, text: str) -> str:
+def counted_from(taken: int, text: str) -> str:
+    """Return a statement whose parameters come after as many others."""
     return _PARAMETER.sub(lambda found: f"${int(found[1]) + taken}", text)

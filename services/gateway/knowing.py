@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from laurel.io.database import Database
     from laurel.program.document import ProgramDocument
     from services.gateway.guarding import Caller
-    from services.gateway.seeing import Seeing
+    from services.gateway.seeing import Seeing, Seen
     from services.gateway.store.members import Owner
     from services.gateway.store.programs import ProgramHead
 
@@ -218,6 +218,14 @@ class Known:
             if known is not None:
                 self._survivors.put((program, member), known)
         return known
+
+    async def account(self, program: str, member: str) -> Seen | None:
+        """Return the account that answers for a member, as it stands now; None where nobody knows it."""
+        seen = await self._seeing.find(program, member)
+        if seen is None or seen.row.merged_into is None:
+            return seen
+        survivor = await self.survivor(program, member)
+        return await self._seeing.find(program, survivor) if survivor is not None else None
 
     def forget_survivor(self, program: str, member: str) -> None:
         self._survivors.forget((program, member))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from laurel.contracts.activity import Identifier
     from services.gateway.guarding import Caller
     from services.gateway.naming import RequestKey
+    from services.gateway.seeing import Seen
     from services.gateway.wiring import Api
 
 
@@ -24,6 +25,17 @@ async def known_member(
     """
     with named_at(at):
         found = await api.known.survivor(program, await _named(api, program, member, key))
+        if found is None:
+            raise Problem("member_unknown")
+    return found
+
+
+async def known_account(
+    api: Api, program: str, member: str | Identifier, key: RequestKey | None = None, *, at: str = "/member"
+) -> Seen:
+    """Return the same account as it stands, for who needs to know more of it than its id."""
+    with named_at(at):
+        found = await api.known.account(program, await _named(api, program, member, key))
         if found is None:
             raise Problem("member_unknown")
     return found

@@ -20,6 +20,7 @@ from services.gateway.store import households, members
 if TYPE_CHECKING:
     from laurel.contracts.http_redeeming import RequestRedemption
     from services.gateway.naming import RequestKey
+    from services.gateway.seeing import Seen
     from services.gateway.store.programs import ProgramHead
     from services.gateway.wiring import Api
 
@@ -64,7 +65,7 @@ def check(body: RequestRedemption) -> None:
 
 
 async def wanted_of(
-    api: Api, head: ProgramHead, body: RequestRedemption, member: str, key: RequestKey | None = None
+    api: Api, head: ProgramHead, body: RequestRedemption, seen: Seen, key: RequestKey | None = None
 ) -> dict[str, Any]:
     """Return what is told of a request; 404 where the beneficiary is nobody. Names are not told."""
     beneficiary = None
@@ -83,7 +84,7 @@ async def wanted_of(
         "for_other": body.beneficiary is not None and body.beneficiary.name is not None,
         "attributes": body.attributes,
         "pay": _pay(body),
-        "stands": await stands(api, head, member),
+        "stands": (await known_of(api, head, seen))[0],
     }
 
 
@@ -94,21 +95,16 @@ def _pay(body: RequestRedemption) -> object:
     return _Pay(points=None if points == "all" else points, all_points=points == "all", cash=body.pay.cash)
 
 
-async def stands(api: Api, head: ProgramHead, member: str) -> object:
-    """Return who a member is, as reads show it now: who asks after an answer is judged by what that answer showed."""
-    return (await known_of(api, head, member))[0]
+async def known_of(api: Api, head: ProgramHead, seen: Seen) -> tuple[object, dict[str, int]]:
+    """Return who a member is, and what is available to it of each unit, from its household too; below zero: owed.
 
-
-async def known_of(api: Api, head: ProgramHead, member: str) -> tuple[object, dict[str, int]]:
-    """Return who a member is, and what is available to it of each unit, from its household too; below zero: owed."""
-    seen = await api.seeing.find(head.program, member)
-    if seen is None:
-        return None, {}
+    As reads show it now: who asks after an answer is judged by what that answer showed.
+    """
     row, told = seen
     others: list[bytes] = []
     if row.household is not None:
         async with api.database.connection() as connection:
-            others = await households.pooled(connection, head.program, row.household, member)
+            others = await households.pooled(connection, head.program, row.household, row.member)
     if PROFILE in told:
         row = replace(row, **profile_of(told[PROFILE]))
     now = head.as_of if head.is_manual else api.clock()

@@ -41,6 +41,7 @@ HOT = {
     "record outcomes": recording._RECORD,
     "note delays": recording._DELAYED,
     "record redemptions": recording._REDEMPTIONS,
+    "record outcomes with redemptions": recording._RECORD_REDEMPTIONS,
     "record rewards": recording._REWARDS,
     "refused lines": recording._FAULTS,
     "count lines": recording._COUNT,

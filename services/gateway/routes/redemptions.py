@@ -17,7 +17,7 @@ from services.gateway.accepting import partner_of
 from services.gateway.answering import Settled, answer
 from services.gateway.asking import Ask, Stamp
 from services.gateway.documenting import PREFER, described
-from services.gateway.meaning import known_member, require_partner
+from services.gateway.meaning import known_account, require_partner
 from services.gateway.naming import (
     REDEMPTION,
     REDEMPTION_CANCEL,
@@ -91,10 +91,11 @@ async def redeem(request: Request) -> Response:
     partner = partner_of(body.partner, caller)
     await require_partner(api, caller, head.program, partner)
     row_key = RequestKey(head.program, REDEMPTION, partner, key)
-    member = await known_member(api, head.program, body.member, row_key)
+    seen = await known_account(api, head.program, body.member, row_key)
+    member = seen.row.member
     redemption = body.id or new_id("r")
     hash_ = body_hash(msgspec.structs.replace(body, partner=None))
-    wanted = await wanted_of(api, head, body, member, row_key)
+    wanted = await wanted_of(api, head, body, seen, row_key)
     at = await happens_at(api, head, member)
     trace = traceparent(request)
 
@@ -131,11 +132,12 @@ async def quote_redemption(request: Request) -> Response:
     api = api_of(request)
     partner = partner_of(body.partner, caller)
     await require_partner(api, caller, head.program, partner)
-    member = await known_member(api, head.program, body.member)
+    seen = await known_account(api, head.program, body.member)
+    member = seen.row.member
     judging = await judging_of(api, head, member)
     asked = {"program": head.program, "member": member, "at": judging["now"], "redemption": "-", "partner": partner}
-    wanted = await wanted_of(api, head, body, member)
-    _, balances = await known_of(api, head, member)
+    wanted = await wanted_of(api, head, body, seen)
+    _, balances = await known_of(api, head, seen)
     wish = {**asked, "hash": "", "versions": {"program": head.version, "as_of": judging["as_of"]}, **wanted}
     return await api.redemption.ask(
         "POST",

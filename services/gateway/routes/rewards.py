@@ -150,11 +150,11 @@ async def _browse(
         "limit": limit,
     }
     if "member" in query:
-        member = await api.known.survivor(head.program, query["member"])
-        if member is None:
+        seen = await api.known.account(head.program, query["member"])
+        if seen is None:
             raise Problem("member_unknown")
-        known, balances = await known_of(api, head, member)
-        question |= {"member": member, "stands": known, "balances": balances}
+        known, balances = await known_of(api, head, seen)
+        question |= {"member": seen.row.member, "stands": known, "balances": balances}
     question["judging"] = await judging_of(api, head, question.get("member"))
     answered = await api.redemption.ask(
         "POST",

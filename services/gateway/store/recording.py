@@ -2,7 +2,7 @@
 
 Whoever hears first writes first, an instance that answers a waiting caller or the projector. Requests are guarded
 by their state, summaries by the place of their event, so the second writer changes nothing. Rows are taken in one
-order everywhere: requests, members and their details, redemptions, operations, rewards, batches.
+order everywhere: requests, redemptions, members and their details, operations, rewards, batches.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from laurel.errors import PROBLEMS
+from laurel.io.together import counted_from
 from services.gateway.naming import CLAIM, CLOCK, MEMBER, OPERATOR, Correlation, RequestKey
 from services.gateway.store import audit, details, people
 from services.gateway.store.audit import AuditRow, digest
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 # what is known of the table, which of a young one is nothing, and compare every row with every key.
 # The arrays are sorted, so two writers lock rows in the same order. `delayed` stays: it tells whether the line was
 # counted as such.
-_RECORD = """
+_ANSWERED = """
     with answered as (
         insert into requests as r (program, kind, partner, id, attempt, hash, state, code, outcome, created_at,
             answered_at)
@@ -62,7 +63,9 @@ _RECORD = """
             answered_at = excluded.answered_at
         where r.attempt = excluded.attempt and r.state = 'pending'
         returning r.program, r.kind, r.partner, r.id, r.attempt, r.batch, r.line, r.delayed
-    ), seen as (
+    )"""
+_SEEN = """
+    seen as (
         insert into members as m (program, member, status, enrolled_at, attributes, tier, balances, version, epoch,
             sequence, created_at)
         select s.program, s.member, q.status, q.enrolled_at, q.attributes, s.tier, s.balances, s.version, s.epoch,
@@ -87,6 +90,23 @@ _RECORD = """
     )
     select program, kind, partner, id, attempt, batch, line, delayed from answered where batch is not null
 """
+_REDEMPTIONS = """
+    insert into redemptions as r (program, redemption, partner, member, reward, request, state, body, epoch, sequence,
+        created_at)
+    select s.program, s.redemption, q.partner, q.member, q.reward, q.request, s.state, s.body, s.epoch, s.sequence,
+        q.created_at
+    from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::int4[], $6::int8[])
+        as s(program, redemption, state, body, epoch, sequence)
+    cross join lateral (
+        select partner, member, reward, request, created_at from redemptions p
+        where p.program = s.program and p.redemption = s.redemption offset 0
+    ) q
+    on conflict (program, redemption) do update
+    set state = excluded.state, body = excluded.body, epoch = excluded.epoch, sequence = excluded.sequence
+    where (r.epoch, r.sequence) < (excluded.epoch, excluded.sequence)
+"""
+_RECORD = f"{_ANSWERED}, {_SEEN}"
+_RECORD_REDEMPTIONS = f"{_ANSWERED}, redeemed as ({counted_from(16, _REDEMPTIONS)}), {_SEEN}"
 
 
 def is_one_statement(told: Sequence[Told]) -> bool:
@@ -95,8 +115,7 @@ def is_one_statement(told: Sequence[Told]) -> bool:
     Only of requests that no batch made: those are also counted.
     """
     return all(
-        each.redemption is None
-        and each.also is None
+        each.also is None
         and not each.shares
         and (each.outcome is None or each.outcome.correlation.key.kind != CLAIM)
         and (each.outcome is None or each.outcome.state != PENDING)
@@ -128,7 +147,12 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     delayed = await _delayed(connection, {each.parked for each in told if each.parked is not None} | waiting.keys())
     await _show(connection, list(waiting.values()))
     ordered = [outcomes[correlation] for correlation in sorted(outcomes)]
-    rows = await connection.fetch(_RECORD, *_outcome_columns(ordered), *_summary_columns(told, at))
+    columns = (*_outcome_columns(ordered), *_summary_columns(told, at))
+    redemptions = [each.redemption for each in told if each.redemption is not None]
+    if redemptions:
+        rows = await connection.fetch(_RECORD_REDEMPTIONS, *columns, *_redemption_columns(redemptions))
+    else:
+        rows = await connection.fetch(_RECORD, *columns)
     await _claimed(connection, [each.correlation for each in ordered if each.correlation.key.kind == CLAIM])
     await _show_shares(connection, [share for each in told for share in each.shares])
     await _disenrol(connection, [each for each in ordered if each.correlation.key.kind == MEMBER])
@@ -136,7 +160,6 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
     erased = [member for each in told for member in each.erased]
     await people.forget(connection, erased)
     await details.keep(connection, [detail for each in told for detail in each.details])
-    await _redemptions(connection, [each.redemption for each in told if each.redemption is not None])
     await _merged(connection, [each.merged for each in told if each.merged is not None])
     await _operations(connection, [each.operation for each in told if each.operation is not None])
     await people.forget_notes(connection, erased)
@@ -249,35 +272,15 @@ async def _disenrol(connection: Connection, outcomes: Sequence[Outcome]) -> None
             await connection.execute(_DISENROL_IDENTIFIERS, key.program, key.id)
 
 
-_REDEMPTIONS = """
-    insert into redemptions as r (program, redemption, partner, member, reward, request, state, body, epoch, sequence,
-        created_at)
-    select s.program, s.redemption, q.partner, q.member, q.reward, q.request, s.state, s.body, s.epoch, s.sequence,
-        q.created_at
-    from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::int4[], $6::int8[])
-        as s(program, redemption, state, body, epoch, sequence)
-    cross join lateral (
-        select partner, member, reward, request, created_at from redemptions p
-        where p.program = s.program and p.redemption = s.redemption offset 0
-    ) q
-    on conflict (program, redemption) do update
-    set state = excluded.state, body = excluded.body, epoch = excluded.epoch, sequence = excluded.sequence
-    where (r.epoch, r.sequence) < (excluded.epoch, excluded.sequence)
-"""
-
-
-async def _redemptions(connection: Connection, seen: Sequence[RedemptionSeen]) -> None:
+def _redemption_columns(seen: Sequence[RedemptionSeen]) -> tuple[list[Any], ...]:
     latest: dict[tuple[str, str], RedemptionSeen] = {}
     for each in seen:
         key = (each.program, each.redemption)
         before = latest.get(key)
         if before is None or _placed(before) < _placed(each):
             latest[key] = each
-    if not latest:
-        return
     rows = [latest[key] for key in sorted(latest)]
-    await connection.execute(
-        _REDEMPTIONS,
+    return (
         [each.program for each in rows],
         [each.redemption for each in rows],
         [each.state for each in rows],

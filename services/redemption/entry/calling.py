@@ -95,6 +95,9 @@ class Calls(Protocol):
     async def drop_call(self, connection: Connection, call: Call) -> None:
         """Have it asked no more."""
 
+    async def any_call(self, connection: Connection) -> bool:
+        """Say whether anybody is to be asked, now or later."""
+
     async def overdue_calls(self, connection: Connection, now: datetime) -> int:
         """Return how many partners have been silent for too long."""
 
@@ -172,10 +175,17 @@ class PartnerCaller:
 
     async def _take(self, limit: int) -> list[Call]:
         seconds = asyncio.get_running_loop().time()
-        async with self._unit.database.transaction() as connection:
-            allowed = self._places.allowed(seconds)
-            taken = await self._calls.take_due(connection, self._now(), limit, allowed, self._places.allotment.at_once)
-            overdue = await self._calls.overdue_calls(connection, self._now())
+        taken: list[Call] = []
+        overdue = 0
+        # Mostly there is nobody to ask, and the cheap question is asked ten times a second.
+        async with self._unit.database.connection() as connection:
+            any_call = await self._calls.any_call(connection)
+        if any_call:
+            async with self._unit.database.transaction() as connection:
+                allowed = self._places.allowed(seconds)
+                most = self._places.allotment.at_once
+                taken = await self._calls.take_due(connection, self._now(), limit, allowed, most)
+                overdue = await self._calls.overdue_calls(connection, self._now())
         for call in taken:
             self._places.begin(call.place, seconds)
         OVERDUE.set(overdue)

@@ -80,6 +80,8 @@ _KEEP: Final = """
     insert into partner_answers (program, member, redemption, attempt, at, asked, status, verdict, detail, digest)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing"""
 
+_ANY: Final = "select exists (select from calls)"
+
 _OVERDUE: Final = "select count(*) from calls where deadline < $1"
 
 _LEASE_SECONDS: Final = 15
@@ -121,6 +123,11 @@ async def ask_again(connection: Connection, call: Call, at: datetime) -> None:
 async def drop_call(connection: Connection, call: Call) -> None:
     """Have it asked no more."""
     await connection.execute(_DROP, *columns([call.key]))
+
+
+async def any_call(connection: Connection) -> bool:
+    """Say whether anybody is to be asked, now or later."""
+    return bool(await connection.fetchval(_ANY))
 
 
 async def overdue_calls(connection: Connection, now: datetime) -> int:
