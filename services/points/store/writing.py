@@ -261,7 +261,8 @@ def _hold_rows(journals: Sequence[Journal]) -> Rows:
     for journal in journals:
         for fact in journal.facts:
             if isinstance(fact, f.HOLD_MOVING) and fact.hold in journal.wallet.holds:
-                changed[id(journal.wallet), fact.hold] = (journal, journal.wallet.holds[fact.hold])
+                # What placed it comes before what else the batch did to it.
+                changed.setdefault((id(journal.wallet), fact.hold), (journal, journal.wallet.holds[fact.hold]))
     return [
         (
             journal.wallet.program, journal.wallet.member, hold.hold, hold.unit, hold.amount, hold.state,

@@ -9,18 +9,18 @@ from laurel.io.migrating import DatabaseUrls
 from services.points.road import Road
 from services.points.store.ledger import Ledger
 from services.points.store.writing_few import FEW
-from services.points.testing import FixedPrograms, Note
+from services.points.testing import FixedPrograms, Note, note
 from tests.points.stored import findings
 from tests.points.till import START, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio
 
-TABLES = ("wallets", "balances", "journals", "entries", "activities", "lots")
+TABLES = ("wallets", "balances", "journals", "entries", "activities", "lots", "holds", "adjustments", "returns")
 MEMBERS = FEW + 6
 
 
 def _notes(prefix: str) -> list[Note]:
-    """Enrolments, baskets that earn, one too small to earn, and a repeat of one with another content."""
+    """Whatever writes: baskets that earn, one too small, a repeat with another content, holds, a return, a gift."""
     members = [f"{prefix}-{number}" for number in range(MEMBERS)]
     joined = [enrolment("clubcard", member) for member in members]
     bought = [
@@ -29,7 +29,31 @@ def _notes(prefix: str) -> list[Note]:
     ]
     more = [report("clubcard", member, purchase(f"b-{member}", 500), START) for member in members]
     other = [report("clubcard", members[0], purchase(f"a-{members[0]}", 4321), START)]
-    return [*joined, *bought, *more, *other]
+    spending = [_asked("hold.requested.v1", member, hold=f"h-{member}", unit="point", amount=5) for member in members]
+    captures = [_asked("hold.capture_requested.v1", member, hold=f"h-{member}") for member in members[: MEMBERS // 2]]
+    releases = [
+        _asked("hold.release_requested.v1", member, hold=f"h-{member}", reason="test")
+        for member in members[MEMBERS // 2 :]
+    ]
+    returns = [report("clubcard", member, _returned(f"c-{member}", f"b-{member}"), START) for member in members]
+    gifts = [
+        _asked(
+            "adjustment.requested.v1", member, adjustment=f"d-{member}", unit="point", amount=7, reason="goodwill",
+            partner="bank", versions={"program": 1},
+        )
+        for member in members
+    ]  # fmt: skip
+    return [*joined, *bought, *more, *other, *spending, *captures, *releases, *returns, *gifts]
+
+
+def _asked(type_: str, member: str, **fields: Any) -> Note:
+    cause = {"kind": "redemption", "id": "r"}
+    whose = {} if type_.startswith("adjustment") else {"redemption": fields["hold"]}
+    return note(type_, "clubcard", member, at=START, cause=cause, **whose, **fields)
+
+
+def _returned(id_: str, of: str) -> dict[str, Any]:
+    return {"id": id_, "type": "return", "of": of, "occurred_at": START.isoformat()}
 
 
 async def _rows(database: Database, table: str, prefix: str) -> list[tuple[Any, ...]]:
@@ -43,9 +67,9 @@ async def _rows(database: Database, table: str, prefix: str) -> list[tuple[Any, 
 
 async def test_few_and_many_write_the_same(database: Database, database_urls: DatabaseUrls) -> None:
     road = Road(FixedPrograms(document("clubcard")))
-    for note in _notes("few"):
+    for each in _notes("few"):
         async with database.transaction() as connection:
-            await road.run(Ledger(connection), [note])
+            await road.run(Ledger(connection), [each])
     many = _notes("all")
     assert len(many) > FEW
     async with database.transaction() as connection:
