@@ -33,7 +33,6 @@ from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.io.kafka import new_consumer, stop_quietly
 from laurel.io.topics import PARTITIONS
 
-PROGRAM = "grocery"
 WORKERS = 2
 WINDOW_SECONDS = 10.0
 SHORTEST_SECONDS = 30.0
@@ -58,6 +57,7 @@ class Variant:
     events: Callable[[str, int, int | None], Iterator[Event]]
     rate_min: float
     ratio_min: float = 0.0
+    program: str = "grocery"
 
     def with_at_most(self, households: int | None) -> Variant:
         """Return it with fewer households, for a look that need not mean anything."""
@@ -78,6 +78,8 @@ VARIANTS = (
     Variant("points", "real baskets, 2,469 households", None, _baskets, 6_000),
     Variant("points-250k", "real baskets over 250,000 members", 250_000, _baskets, 4_000),
     Variant("points-one-line", "one-line activities over 100,000 members", 100_000, _one_line, 7_000, 1.75),
+    # Segments, counted sums, points that end by inactivity and a statement, beside what the other program does.
+    Variant("points-clubcard", "real baskets, `clubcard` complete", None, _baskets, 6_000, program="clubcard"),
 )
 
 
@@ -87,17 +89,18 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
         tell("TPC-B before")
         await tpcb.prepare(place.admin_url, place.pgbench)
         before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
-        feed = Feed(place.kafka, PROGRAM)
-        await feed.publish_program((ROOT / "programs" / f"{PROGRAM}.yaml").read_text(encoding="utf-8"))
+        program = variant.program
+        feed = Feed(place.kafka, program)
+        await feed.publish_program(_in_dollars((ROOT / "programs" / f"{program}.yaml").read_text(encoding="utf-8")))
         tell("enrolling")
-        enrolled = await feed.produce(enrolments(PROGRAM, household_ids(variant.households)))
+        enrolled = await feed.produce(enrolments(program, household_ids(variant.households)))
         async with published_by(place) as published, workers_of(place):
             if not await until_done(place, published, enrolled, [], []):
                 raise RuntimeError("The members were not enrolled in time")
             # What is published but not yet marked would be published again by the next workers, and counted.
             await all_marked(place)
         tell(f"producing {count:,} activities")
-        await feed.produce(variant.events(PROGRAM, count, variant.households))
+        await feed.produce(variant.events(program, count, variant.households))
         tell("working")
         samples: list[Counted] = []
         async with published_by(place) as published, workers_of(place) as workers:
@@ -151,6 +154,11 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
             ),
         ],
     }
+
+
+def _in_dollars(text: str) -> str:
+    """Return a program in the currency in which the baskets are paid."""
+    return text.replace("GBP", "USD")
 
 
 @asynccontextmanager
