@@ -11,6 +11,8 @@ import asyncpg
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from asyncpg.pool import PoolConnectionProxy
+
 Connection = asyncpg.Connection
 """The connection that transactions hand out."""
 
@@ -27,6 +29,9 @@ KEYED_PLANS: Mapping[str, str] = {
 _FREE_PLANS = "set local plan_cache_mode = force_custom_plan; " + "".join(
     f"set local {name} = on; " for name in KEYED_PLANS if name.startswith("enable_")
 )
+
+
+_END_SECONDS = 5.0
 
 
 class NoConnectionError(ConnectionError):
@@ -131,6 +136,10 @@ class Database:
                 connection = await self._pool.acquire()
         try:
             yield connection  # type: ignore[misc]
+        except (asyncio.CancelledError, TimeoutError):
+            # Whoever is cut off once more meanwhile does not stop it.
+            await asyncio.shield(_end_what_was_cut_off(connection))
+            raise
         finally:
             self._pace.moved()
             await self._pool.release(connection)
@@ -183,6 +192,22 @@ async def copy_rows(connection: Connection, table: str, columns: Sequence[str], 
         raise asyncpg.DataError(f"a value does not fit its column of {table}") from error
 
 
+async def _end_what_was_cut_off(connection: PoolConnectionProxy) -> None:
+    """See to it that the server has no transaction open of which asyncpg knows nothing.
+
+    It prepares a statement without an end to that, which comes with the execution: who is cut off in between leaves
+    locks behind, for as long as nobody uses the connection. Anything that is asked ends it.
+    """
+    # One that the server has ended is the pool's again, and may not even be asked.
+    with suppress(asyncpg.InterfaceError):
+        if connection.is_closed() or connection.is_in_transaction():
+            return
+        try:
+            await connection.execute("select", timeout=_END_SECONDS)
+        except Exception:  # noqa: BLE001 - one that does not answer is of no use to anybody
+            connection.terminate()
+
+
 async def _leave_as_it_is(connection: Connection) -> None:
     """Take a connection back without the usual round trip: nobody here changes a session, only transactions."""
     if connection.is_in_transaction():
@@ -216,7 +241,7 @@ def is_conflict(error: BaseException) -> bool:
 _AWAY = ("08", "53", "57P", "58")
 """How the SQLSTATE begins: no connection, no room, shutting down or starting, trouble with its files."""
 # Of a connection that ends under its hands, asyncpg also says these; what it says of misuse has other words.
-_ENDED = ("is closed", "is closing", "another operation", "released back to the pool")
+_ENDED = ("is closed", "is closing", "another operation", "released back to the pool", "free connection holder")
 
 
 def is_away(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from laurel.io.database import is_away
 from services.redemption.domain.partnering import call_id
 from services.redemption.domain.state import SagaKey
 from tests.flow.halting import Halting
@@ -32,6 +33,23 @@ PRICES = {"off": 50, "rare": 40, "ticket": 30, "seat": 20}
 MEMBER = {"by": "member", "reason": "changed their mind"}
 PROVIDER = {"by": "provider", "reason": "it broke"}
 _DAYS = "2036-03-{:02}"
+PATIENCE_SECONDS = 180.0
+"""Somebody dies every few seconds. Who dies with the answer of a partner in hand leaves a call to its lease, of twenty,
+and what came of it is shown by a gateway that lives for long enough."""
+PATIENCE_WITH_KAFKA_SECONDS = 600.0
+"""On a busy machine a real broker takes twenty seconds to come back, and dies again at the next step."""
+_OF_IT = "where program = $1 and redemption = $2"
+_HOW_IT_STANDS = (
+    f"select state, hold, step, at, now() from redemption.sagas {_OF_IT}",
+    f"select attempts, due_at, now() from redemption.calls {_OF_IT}",
+    f"select state, epoch, sequence from gateway.redemptions {_OF_IT}",
+    "select kind, state, code, delayed, created_at from gateway.requests where program = $1 and subject = $2",
+    *(
+        f"select member, source, sequence, type, reason, detail, parked_at from {service}.parked "
+        "where program = $1 and $2 <> ''"
+        for service in ("gateway", "points", "redemption")
+    ),
+)
 
 
 class Redeemers:
@@ -53,6 +71,7 @@ class Redeemers:
         self._partner = partner
         self._secrets = secrets
         self._doors = Doors(town.door())
+        self._patience = PATIENCE_WITH_KAFKA_SECONDS if town.kafka.kafka_idempotence else PATIENCE_SECONDS
         self._numbers = itertools.count()
         self._members = [f"m-{number}" for number in range(MEMBERS)]
         self._stories: Sequence[Callable[[int, str], Awaitable[None]]] = (
@@ -202,9 +221,29 @@ class Redeemers:
         return await self._insist("POST", f"{self._at}/vouchers/{code}/redeem", {"reference": till})
 
     async def _insist(self, method: str, path: str, body: Any = None, **headers: Any) -> httpx.Response:
-        answer = await self._doors.insist(0, method, path, body, **headers)
+        asked = (body or {}).get("id", path)
+        told = partial(self._how_it_stands, asked)
+        answer = await self._doors.insist(0, method, path, body, seconds=self._patience, told=told, **headers)
         assert answer.status_code in {200, 201, 404, 409}, f"{method} {path}: {answer.text}\n{self._town.told()}"
         return answer
+
+    async def _how_it_stands(self, asked: str) -> str:
+        """Say how far a redemption has come, whose id is part of what was asked, and what the processes say."""
+        name = next((part for part in asked.split("/") if part.startswith("r-")), "")
+        said = []
+        for query in _HOW_IT_STANDS:
+            rows = await self._town.until(partial(self._rows, query, name), "the database, to say how it stands")
+            said += [f"{query}: {row}" for row in rows[0]]
+        return "\n".join([*said, *await self._town.healths(), self._town.told()])
+
+    async def _rows(self, query: str, name: str) -> list[Any]:
+        """Return what a query finds in a list; nothing while the database is away."""
+        try:
+            return [await self._town.rows(query, self._program, name)]
+        except Exception as error:
+            if not is_away(error):
+                raise
+            return []
 
     def _has(self, number: int, member: str, reward: str, answer: httpx.Response) -> None:
         told = answer.json()

@@ -185,9 +185,17 @@ class Doors:
         """How often nobody answered, or the answer was not the last word."""
 
     async def insist(
-        self, first: int, method: str, path: str, body: Any = None, *, seconds: float = DEED_SECONDS, **headers: str
+        self,
+        first: int,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        seconds: float = DEED_SECONDS,
+        told: Callable[[], Awaitable[str]] | None = None,
+        **headers: str,
     ) -> httpx.Response:
-        """Ask until there is a last word, beginning at the door numbered `first`."""
+        """Ask until there is a last word, beginning at the door numbered `first`; fails with what `told` says, too."""
         deadline = time.monotonic() + seconds
         turn = first
         seen = "nothing"
@@ -204,7 +212,8 @@ class Doors:
                 seen = f"{answer.status_code} {answer.text}"
             self.failed_over += 1
             turn += 1
-        raise AssertionError(f"{method} {path} found no answer in {seconds:.0f} s, last saw {seen}")
+        circumstances = await told() if told is not None else ""
+        raise AssertionError(f"{method} {path} found no answer in {seconds:.0f} s, last saw {seen}\n{circumstances}")
 
 
 class Town:
@@ -322,6 +331,10 @@ class Town:
         except httpx.TransportError:
             return {}
         return found
+
+    async def healths(self) -> list[str]:
+        """Return what each process says of itself, a line each, for a message about what went wrong."""
+        return [f"{name}: {await self.health(name)}" for name in self._children]
 
     async def metric(self, name: str, metric: str, **labels: str) -> float:
         """Return the sum of a metric's series that have these labels."""

@@ -56,6 +56,29 @@ async def test_reading_sees_one_moment_writes_nothing_and_plans_freely(speaker_d
         assert await connection.fetchval("show search_path") == "speaker"
 
 
+async def test_who_is_cut_off_while_a_statement_is_prepared_leaves_no_transaction(speaker_database: Database) -> None:
+    inside = asyncio.Event()
+
+    async def asks(query: str) -> None:
+        async with speaker_database.connection() as connection:
+            inside.set()
+            await connection.fetch(query)
+
+    async with speaker_database.connection() as watching:
+        for number in range(10):
+            inside.clear()
+            asking = asyncio.create_task(asks(f"select {number} from broker_state where cluster_id = $1::text"))
+            await inside.wait()
+            # What it has sent is on its way, and what comes back has not been heard.
+            await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            open_ = "select count(*) from pg_locks where relation = 'broker_state'::regclass"
+            assert await watching.fetchval(open_) == 0
+            async with speaker_database.reading() as connection:
+                assert await connection.fetchval("select 1") == 1
+
+
 async def test_what_a_lost_connection_cannot_roll_back_hides_no_error(speaker_database: Database) -> None:
     async def fails() -> None:
         async with speaker_database.reading() as connection:
@@ -108,6 +131,7 @@ async def test_who_is_in_a_hurry_leaves_where_nothing_moves_and_stays_where_it_d
         (asyncpg.InterfaceError("cannot call Transaction.__aexit__(): the underlying connection is closed"), True),
         (asyncpg.InterfaceError("cannot call f(): connection has been released back to the pool"), True),
         (asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"), True),
+        (asyncpg.InternalClientError("PoolConnectionHolder.release() called on a free connection holder"), True),
         (ConnectionRefusedError(111, "Connection refused"), True),
         (asyncpg.InterfaceError("the server expects 1 argument for this query, 2 were passed"), False),
         (asyncpg.QueryCanceledError(), False),

@@ -21,6 +21,8 @@ from services.redemption.domain.state import SagaKey
 FIRST_PAUSE_MS: Final = 500
 PAUSE_MS_MAX: Final = 600_000
 CHANCES: Final = 1000
+LEASE_SECONDS: Final = 15
+"""For how long after the end of its wait for an answer a process may be silent before another asks."""
 _DOUBLED_MAX: Final = 12
 _OK: Final = range(200, 300)
 _NOT_FOUND: Final = 404

@@ -18,14 +18,16 @@ import prometheus_client
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from laurel.io import failpoints
-from laurel.io.database import Connection, is_conflict
+from laurel.io.database import Connection, is_away, is_conflict
 from laurel.io.health import Health
+from laurel.io.kafka import Backoff
 from laurel.io.keeping import keep_doing
 from laurel.io.reaching_out import AddressRefusedError, Answer, UnreachableError
 from laurel.io.telemetry import logger
 from laurel.io.unit import UnitOfWork
 from services.redemption.domain.calling import (
     CHANCES,
+    LEASE_SECONDS,
     Call,
     Question,
     Read,
@@ -45,6 +47,8 @@ log = logger(__name__)
 PART: Final = "calling"
 _ANSWER_BYTES_MAX: Final = 524_288
 """A thousand codes, each of 64 characters and each of these escaped."""
+_KEEP_SECONDS: Final = LEASE_SECONDS - 3
+"""For how long an answer is held in hand while the database is away: until another process may soon ask."""
 _ENDS: Final = frozenset({Verdict.FULFILLED, Verdict.REFUSED})
 _HEARD: Final = frozenset({Verdict.TOLD, Verdict.NOT_THERE})
 _STRANGE: Final = frozenset({Verdict.MALFORMED, Verdict.WRONGLY_SIGNED, Verdict.ADDRESS_REFUSED})
@@ -198,25 +202,31 @@ class PartnerCaller:
         return taken
 
     async def _see_to(self, call: Call) -> None:
-        """Ask, and keep what came of it; a database that is away is waited for by the call's next turn."""
+        """Ask, and keep what came of it. What cannot be kept is read back when the call falls due again."""
         try:
             answer, read = await self._ask(call)
             await failpoints.reach(failpoints.AFTER_PARTNER)
-            while not await self._kept(call, answer, read):
-                pass
+            await self._kept(call, answer, read)
         except Exception:
             log.exception("a partner's answer could not be kept; it is read back", redemption=call.key.redemption)
         finally:
             self._places.end(call.place)
 
-    async def _kept(self, call: Call, answer: Answer | None, read: Read) -> bool:
-        try:
-            await self._keep(call, answer, read)
-        except Exception as error:
-            if is_conflict(error):
-                return False
-            raise
-        return True
+    async def _kept(self, call: Call, answer: Answer | None, read: Read) -> None:
+        """Keep an answer, also where others were met, or the database comes back while the call is still ours."""
+        loop, backoff = asyncio.get_running_loop(), Backoff(0.05, 1.0)
+        until = loop.time() + _KEEP_SECONDS
+        while True:
+            try:
+                await self._keep(call, answer, read)
+            except Exception as error:
+                if is_conflict(error):
+                    continue
+                if not is_away(error) or loop.time() > until:
+                    raise
+                await backoff.pause()
+            else:
+                return
 
     async def _ask(self, call: Call) -> tuple[Answer | None, Read]:
         order = call_id(call.key)

@@ -10,7 +10,7 @@ import msgspec
 
 from laurel.io.database import Connection
 from services.redemption.domain import facts as f
-from services.redemption.domain.calling import Call, Question, place_of
+from services.redemption.domain.calling import LEASE_SECONDS, Call, Question, place_of
 from services.redemption.domain.heard import Fulfilment, Terms
 from services.redemption.domain.state import SagaKey
 from services.redemption.ports import Decision
@@ -84,9 +84,6 @@ _ANY: Final = "select exists (select from calls)"
 
 _OVERDUE: Final = "select count(*) from calls where deadline < $1"
 
-_LEASE_SECONDS: Final = 15
-"""For how long after the end of its wait for an answer a process may be silent before another asks."""
-
 _decode = msgspec.json.Decoder(Terms).decode
 
 
@@ -100,7 +97,7 @@ async def take_due(
     rows = await connection.fetch(_DUE, now, limit, list(allowed), list(allowed.values()), each)
     calls = [_call(tuple(row), now) for row in rows]
     if calls:
-        ends = [now + timedelta(seconds=call.terms.timeout_seconds + _LEASE_SECONDS) for call in calls]
+        ends = [now + timedelta(seconds=call.terms.timeout_seconds + LEASE_SECONDS) for call in calls]
         taken = [(*call.key, end, call.deadline, call.place) for call, end in zip(calls, ends, strict=True)]
         await connection.execute(_TAKE, *columns(taken))
     return calls

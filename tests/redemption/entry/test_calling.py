@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from laurel.contracts.fulfilment import Fulfilment
+from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.io import failpoints
 from laurel.io.database import Database
 from laurel.io.health import Health
@@ -260,6 +261,39 @@ async def test_whoever_dies_after_asking_reads_back(desk: Desk, counter: Any, pa
     assert await desk.ask(seconds=60) == 1
     assert await verdicts(auditor) == [("get", "fulfilled")]
     assert list(partner.asked.values()) == [1]
+
+
+async def test_an_answer_in_hand_is_kept_when_the_database_is_back(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any, postgres: EmbeddedPostgres
+) -> None:
+    """Nobody waits until the call would fall due again."""
+    name = await auditor.fetchval("select current_database()")
+    admin = await asyncpg.connect(postgres.url("admin", "postgres"))
+    back: list[asyncio.Task[None]] = []
+
+    async def comes_back() -> None:
+        await asyncio.sleep(0.3)
+        await admin.execute(f"alter database {name} connection limit -1")
+
+    async def goes_away() -> None:
+        await admin.execute(f"alter database {name} connection limit 0")
+        await admin.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1 and usename = $2",
+            name,
+            "laurel_redemption",
+        )
+        back.append(asyncio.create_task(comes_back()))
+
+    await begun(counter, partner.url)
+    try:
+        with failpoints.armed(failpoints.AFTER_PARTNER, goes_away):
+            assert await desk.ask() == 1
+        await back[0]
+    finally:
+        await admin.close()
+    assert await row(auditor) == ("fulfilled", "capture_asked", "T-1", False)
+    assert await verdicts(auditor) == [("post", "fulfilled")]
+    assert not partner.read_back
 
 
 async def test_two_instances_ask_each_partner_once(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
