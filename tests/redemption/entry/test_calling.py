@@ -222,8 +222,7 @@ async def test_a_code_that_goes_into_a_pool_meanwhile_is_not_believed(
     async with database.transaction() as connection:
         await PostgresPools(counter.vault).fill(connection, pool, [CodeGiven(1, "GATE-4711-AB", None)])
         asking = asyncio.create_task(desk.ask())
-        while not asking.done() and not await _somebody_waits(auditor):
-            await asyncio.sleep(0.01)
+        await _waits_for_a_lock(asking, auditor)
     await asking
     assert await verdicts(auditor) == [("post", "malformed")]
     assert await findings(auditor, across=False, at_rest=False) == []
@@ -248,16 +247,18 @@ async def test_a_code_that_somebody_is_given_meanwhile_goes_into_no_pool(
     async with counter.unit.begin() as work:
         await counter.road.run_due(PostgresStore(work.connection, counter.vault), [answered])
         filling = asyncio.create_task(fill())
-        while not filling.done() and not await _somebody_waits(auditor):
-            await asyncio.sleep(0.01)
+        await _waits_for_a_lock(filling, auditor)
     taken = await filling
     assert taken is not None
     assert (taken.added, [(fault.line, fault.code) for fault in taken.faults]) == (1, [(1, "duplicate")])
     assert await findings(auditor, across=False, at_rest=False) == []
 
 
-async def _somebody_waits(auditor: Any) -> bool:
-    return bool(await auditor.fetchval("select count(*) from pg_locks where not granted"))
+async def _waits_for_a_lock(task: asyncio.Task[Any], auditor: Any) -> None:
+    """Come back when it waits for what another transaction has, or is done without."""
+    while not (await asyncio.wait({task}, timeout=0.01))[0]:
+        if await auditor.fetchval("select count(*) from pg_locks where not granted"):
+            return
 
 
 async def test_a_thousand_long_codes_are_one_answer(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
