@@ -145,7 +145,8 @@ async def test_the_head_of_a_stream_ends(settings: GatewaySettings, here: Instan
             told = await http.head(path, headers={"authorization": key})
             assert (told.status_code, told.content) == (status, b"")
         assert here.api is not None
-        await until(lambda feed=here.api.feed: feed.has_room(1))
+        feed = here.api.feed
+        await until(lambda: feed.has_room(1))
         assert (await http.head(ANY)).status_code == 401
 
 
