@@ -140,6 +140,7 @@ _REFUSED = {
     "voucher_exceeds_basket": "The voucher exceeds the basket",
     "voucher_insufficient": "Less than that is left of the voucher",
     "voucher_not_here": "The voucher is used at its partner",
+    "voucher_use_undone": "The use under this reference was undone; another use needs another reference",
     "discarded": "The request could not be processed and was discarded",
 }
 # Conflicts whose id stays free: the same request sent again is judged again.

@@ -21,6 +21,9 @@ from laurel.io.migrating import DatabaseUrls, bootstrap, migrate, urls_beside
 from laurel.testing.real_kafka import RealKafka, fetch_jars
 from tests.databases import Copies
 from tests.flow.nursery import Nursery, nursery
+from tests.trying_again import pytest_runtest_setup
+
+__all__ = ["pytest_runtest_setup"]
 
 ROOT = Path(__file__).parent.parent
 JARS = ROOT / ".laurel-cache"

@@ -243,13 +243,17 @@ class VoucherRedeemed(VoucherEvent):
 
 
 class VoucherUndone(VoucherEvent):
-    """The use of a voucher was undone: it is good again, until its old end. With an `amount`, that part of the use."""
+    """The use of a voucher was undone: it is good again, until its old end. With an `amount`, that part of the use.
+
+    `used_by`: whose use it was, where that is not the partner who undid it.
+    """
 
     TYPE: ClassVar[str] = "voucher.undone.v1"
 
     reference: Reference
     partner: PartnerId
     amount: NotNegative | None = None
+    used_by: PartnerId | None = None
 
 
 class VoucherVoided(VoucherEvent):

@@ -8,10 +8,13 @@ from typing import Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from laurel.io.request_ids import REQUEST_ID, id_of
+
 HEAD_BYTES_MAX = 65_536
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-_TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_NO_REQUEST = b"400 Bad Request"
+_TOO_SLOW = b"408 Request Timeout"
+_TOO_LARGE = b"431 Request Header Fields Too Large"
+_TOO_MANY = b"503 Service Unavailable\r\nretry-after: 1"
 
 
 class BoundSettings(Protocol):
@@ -108,11 +111,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _refuse(self, answer: bytes) -> None:
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(_NO_REQUEST, msg.encode())
+
+    def _refuse(self, status: bytes, text: bytes = b"") -> None:
+        """Answer what is no request yet, or none at all, and close the connection."""
         self._stop_timer()
-        if not self.transport.is_closing():
-            self.transport.write(answer)
-            self.transport.close()
+        if self.transport.is_closing():
+            return
+        kind = b"\r\ncontent-type: text/plain; charset=utf-8" if text else b""
+        known = b"\r\n%s: %s" % (REQUEST_ID, id_of(self.headers or ()).encode())
+        length = b"\r\ncontent-length: %d" % len(text)
+        head = b"HTTP/1.1 " + status + kind + known + length + b"\r\nconnection: close\r\n\r\n"
+        self.transport.write(head + text)
+        self.transport.close()
 
 
 def bounded(settings: BoundSettings) -> type[BoundedProtocol]:

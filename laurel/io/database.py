@@ -241,6 +241,12 @@ def is_conflict(error: BaseException) -> bool:
     return sqlstate(error)[:2] == "40" or isinstance(error, CollisionError)
 
 
+def is_passing(error: BaseException) -> bool:
+    """Say whether the same may do a little later: transactions met, or there was no database, or not in time."""
+    too_busy = isinstance(error, TimeoutError) or sqlstate(error).startswith(("55", "57"))
+    return too_busy or is_conflict(error) or is_away(error)
+
+
 _AWAY = ("08", "53", "57P", "58")
 """How the SQLSTATE begins: no connection, no room, shutting down or starting, trouble with its files."""
 # Of a connection that ends under its hands, asyncpg also says these; what it says of misuse has other words.

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,21 +17,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from starlette.exceptions import HTTPException
-from starlette.routing import compile_path
+from starlette.routing import Match, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laurel.errors import Fault, Problem, Refused
 from laurel.io.bounding import Bounds, BoundSettings, bounded
 from laurel.io.database import NoConnectionError, is_away
 from laurel.io.health import Health
+from laurel.io.request_ids import REQUEST_ID, id_of
 from laurel.io.telemetry import HTTP_SECONDS, logger
 
 log = logger(__name__)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 PROBLEM_TYPE = "application/problem+json"
-REQUEST_ID = "x-request-id"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _GRACE_SECONDS = 8
 _ALWAYS = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -165,10 +163,14 @@ async def _on_http(request: Request, error: Exception) -> Response:
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     if error.status_code == 405:
-        allowed = _methods_of(request)
-        if allowed:
-            response.headers["allow"] = ", ".join(sorted(allowed))
+        allowed = _methods_of(request) or set(re.findall(r"\w+", response.headers.get("allow", "")))
+        response.headers["allow"] = ", ".join(sorted(allowed | {"HEAD"} if "GET" in allowed else allowed))
     return response
+
+
+def _has_head(scope: Scope) -> bool:
+    """Say whether a route answers HEAD itself; wherever else something can be read, a GET does."""
+    return any(route.matches(scope)[0] is Match.FULL for route in scope["app"].routes)
 
 
 def know_methods(app: FastAPI, methods: Mapping[str, Iterable[str]]) -> None:
@@ -239,12 +241,16 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = id_of(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
         scope["state"]["traceparent"] = _traceparent(scope)
+        asked = scope["method"]
+        if asked == "HEAD" and not _has_head(scope):
+            # The server looks at its own scope, and sends what belongs to a HEAD.
+            scope = {**scope, "method": "GET"}
         started = time.perf_counter()
         bounds: Bounds = scope["app"].state.bounds
-        visit = _Visit(scope, bounds, request_id, send)
+        visit = _Visit(scope, bounds, request_id, send, is_head=asked == "HEAD")
         structlog.contextvars.bind_contextvars(request=request_id)
         try:
             async with visit.time_limit:
@@ -258,16 +264,17 @@ class Door:
             visit.leave()
             structlog.contextvars.unbind_contextvars("request")
             route = getattr(scope.get("route"), "path", "unknown")
-            _histogram(scope["method"], route, visit.status).observe(time.perf_counter() - started)
+            _histogram(asked, route, visit.status).observe(time.perf_counter() - started)
 
 
 class _Visit:
     """A request on its way through the door."""
 
-    __slots__ = ("_bounds", "_is_inside", "_request_id", "_scope", "_send", "begun", "status", "time_limit")
+    __slots__ = ("_bounds", "_is_head", "_is_inside", "_request_id", "_scope", "_send", "begun", "status", "time_limit")
 
-    def __init__(self, scope: Scope, bounds: Bounds, request_id: str, send: Send) -> None:
+    def __init__(self, scope: Scope, bounds: Bounds, request_id: str, send: Send, *, is_head: bool) -> None:
         self._scope = scope
+        self._is_head = is_head
         self._bounds = bounds
         self._request_id = request_id.encode()
         self._send = send
@@ -296,10 +303,15 @@ class _Visit:
             self.begun = True
             self.status = message["status"]
             message["headers"] = self._headers(message["headers"])
+        elif self._is_head:
+            return
         await self._send(message)
+        if self._is_head:
+            # It ends here; whoever makes a body that has no end is told that the caller has left.
+            await self._send({"type": "http.response.body", "body": b""})
 
     def _headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        found = [*headers, (REQUEST_ID.encode(), self._request_id), *_SAFE_HEADERS]
+        found = [*headers, (REQUEST_ID, self._request_id), *_SAFE_HEADERS]
         found += self._scope["state"].get("answer_headers", ())
         names = {name for name, _ in found}
         if b"cache-control" not in names:
@@ -379,11 +391,6 @@ def _header(scope: Scope, name: bytes) -> str:
         if key == name:
             return str(value.decode("latin-1"))
     return ""
-
-
-def _request_id(scope: Scope) -> str:
-    given = _header(scope, REQUEST_ID.encode())
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
 
 
 def _traceparent(scope: Scope) -> str:

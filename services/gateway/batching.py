@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from laurel.errors import Problem, named_at
+from laurel.io.database import is_passing
+from laurel.io.telemetry import logger
 from laurel.values import contains_nul
 from services.gateway.accepting import Reported, read_activity
 from services.gateway.splitting import BOM, BombError, BrokenError, Gunzip, Lines, Plain, Quotation
@@ -26,12 +29,21 @@ if TYPE_CHECKING:
     from services.gateway.knowing import Known
     from services.gateway.store.programs import ProgramHead
 
+log = logger(__name__)
+
 _PART_LINES: Final = 500
 _PART_BYTES: Final = 1_000_000
 _PART_SECONDS: Final = 1.0
 _PART_LINES_BESIDE_CALLERS: Final = 100
 _PAUSE_SECONDS_MAX: Final = 0.2
+_AWAY_SECONDS_MAX: Final = 60.0
+"""For so long a sender is kept waiting while nothing can be stored. It is less than after what a file is given up."""
+_AGAIN_SECONDS: Final = 0.05
+_AGAIN_SECONDS_MAX: Final = 2.0
 _ID_MAX: Final = 128
+
+
+_OVERTAKEN: Final = "another one sends it now, or it was closed because nothing had come for too long"
 
 
 class GoneError(Exception):
@@ -134,12 +146,14 @@ class Intake:
         upload: Upload,
         table: Table | None,
         line_bytes_max: int,
+        silence_seconds: float,
         beside_callers: Callable[[], bool],
         may_send: Callable[[], Awaitable[bool]],
     ) -> None:
         """`upload` is where the reading begins; `table` what the columns of a CSV mean.
 
-        `may_send` is asked before a part is stored, so that a key that has ended sends nothing more.
+        After `silence_seconds` twice without a word a file is taken for abandoned. `may_send` is asked before a part
+        is stored, so that a key that has ended sends nothing more.
         """
         self._database = database
         self._known = known
@@ -150,11 +164,13 @@ class Intake:
         self._upload = upload
         self._table = table
         self._lines = Lines(line_bytes_max, upload.offset, Quotation(table.delimiter.encode()) if table else None)
+        self._silence_seconds = silence_seconds
         self._beside_callers = beside_callers
         self._may_send = may_send
         self._number = upload.lines_read
         self._part = _Part()
-        self._stored_at = time.monotonic()
+        self._stored_at = self._touched_at = time.monotonic()
+        self._away_since: float | None = None
 
     async def receive(self, body: Unpacked) -> Broke | None:
         """Take the whole file; answers why it broke off, or None. What came before a break is kept."""
@@ -219,27 +235,59 @@ class Intake:
     async def _store(self) -> None:
         part, self._part = self._part, _Part()
         self._stored_at = time.monotonic()
-        if part.is_empty:
+        if not part.is_empty:
+            await self._patiently(partial(self._store_part, part))
+        elif self._stored_at - self._touched_at > self._silence_seconds / 2:
+            # A long line comes slowly: nobody may take the file for abandoned.
+            await self._patiently(self._touch)
+        else:
             return
+        self._touched_at = time.monotonic()
+
+    async def _store_part(self, part: _Part, *, again: bool) -> None:
         if not await self._may_send():
             raise EndedError
-        lines = await self._resolve(part)
-        part.faults.sort(key=lambda fault: fault.line)
+        lines, faults = await self._resolve(part)
+        upload = replace(self._upload, offset=self._lines.offset, lines_read=self._number)
         program, now = self._head.program, self._clock()
         async with self._database.transaction() as connection:
-            is_open = await batches.receive(
-                connection,
-                program,
-                self._batch,
-                lines,
-                part.faults,
-                replace(self._upload, offset=self._lines.offset, lines_read=self._number),
-                at=now,
-            )
-            if not is_open:
-                raise BrokenError("another one sends it now, or it was closed because nothing had come for too long")
+            if again and await batches.stands(connection, program, self._batch, upload):
+                # It was stored, and only the word of it was lost.
+                return
+            if not await batches.receive(connection, program, self._batch, lines, faults, upload, at=now):
+                raise BrokenError(_OVERTAKEN)
 
-    async def _resolve(self, part: _Part) -> list[LineRow]:
+    async def _touch(self, *, again: bool) -> None:
+        del again
+        async with self._database.connection() as connection:
+            if not await batches.touch(connection, self._head.program, self._batch, self._upload.writer, self._clock()):
+                raise BrokenError(_OVERTAKEN)
+
+    async def _patiently(self, deed: Callable[..., Awaitable[None]]) -> None:
+        """Do it, and again while that may help: a file of hours is not sent anew for a moment without the database.
+
+        Meanwhile nothing is read, so its sender waits. 503 where it lasts too long.
+        """
+        again, pause = False, _AGAIN_SECONDS
+        while True:
+            try:
+                await deed(again=again)
+            except Exception as error:
+                now = time.monotonic()
+                self._away_since = self._away_since or now
+                if not is_passing(error):
+                    raise
+                if now - self._away_since > _AWAY_SECONDS_MAX:
+                    detail = "The database does not take it; its whole lines before that are taken."
+                    raise Problem("unavailable", detail, retry_after_seconds=5) from error
+                log.warning("a part of a file is stored again", batch=self._batch, error=type(error).__name__)
+            else:
+                self._away_since = None
+                return
+            await asyncio.sleep(pause)
+            again, pause = True, min(2 * pause, _AGAIN_SECONDS_MAX)
+
+    async def _resolve(self, part: _Part) -> tuple[list[LineRow], list[FaultRow]]:
         """Find the members, all in one go; a line whose member nobody knows is rejected."""
         program = self._head.program
         identifiers = [(program, *each.identifier) for _, each in part.reported if each.identifier is not None]
@@ -249,6 +297,7 @@ class Intake:
         partners = {each.partner for _, each in part.reported if each.partner != self._caller.partner}
         strangers = {partner for partner in partners if not await self._known.partner(partner, program, self._caller)}
         lines: list[LineRow] = []
+        faults = list(part.faults)
         for number, each in part.reported:
             member = each.member_id
             is_blocked = False
@@ -259,11 +308,11 @@ class Intake:
             elif member is not None and (program, member) not in known:
                 member = None
             if each.partner in strangers:
-                part.faults.append(_not_known(number, each.id, "partner_unknown", "/partner"))
+                faults.append(_not_known(number, each.id, "partner_unknown", "/partner"))
             elif member is None and each.activity.member is not None:
-                part.faults.append(_not_known(number, each.id, "member_unknown", "/member"))
+                faults.append(_not_known(number, each.id, "member_unknown", "/member"))
             elif is_blocked:
-                part.faults.append(_not_known(number, each.id, "identifier_blocked", "/member"))
+                faults.append(_not_known(number, each.id, "identifier_blocked", "/member"))
             else:
                 lines.append(
                     LineRow(
@@ -277,10 +326,9 @@ class Intake:
                         each.json(member),
                     )
                 )
-        return lines
+        return lines, sorted(faults, key=lambda fault: fault.line)
 
     async def _end(self, *, broken: bool) -> None:
-        program = self._head.program
         try:
             await self._store()
         except (BrokenError, EndedError):
@@ -289,9 +337,13 @@ class Intake:
             broken = True
             raise
         finally:
-            async with self._database.transaction() as connection:
-                writer = self._upload.writer
-                await batches.end(connection, program, self._batch, writer, broken=broken, at=self._clock())
+            await self._patiently(partial(self._close, broken=broken))
+
+    async def _close(self, *, broken: bool, again: bool) -> None:
+        del again
+        async with self._database.transaction() as connection:
+            writer = self._upload.writer
+            await batches.end(connection, self._head.program, self._batch, writer, broken=broken, at=self._clock())
 
 
 def _fault(line: int, id_: str | None, problem: Problem) -> FaultRow:

@@ -47,8 +47,8 @@ _REDEMPTION: Final = (
 )  # fmt: skip
 _VOUCHER: Final = (
     "voucher_unknown", "voucher_spent", "voucher_expired", "voucher_void", "voucher_exceeds_basket",
-    "voucher_insufficient", "voucher_not_here", "over_returned", "currency_not_accepted", "member_not_active",
-    "not_eligible", "discarded",
+    "voucher_insufficient", "voucher_not_here", "voucher_use_undone", "over_returned", "currency_not_accepted",
+    "member_not_active", "not_eligible", "discarded",
 )  # fmt: skip
 
 PROMISES: Final[dict[str, Promise]] = {

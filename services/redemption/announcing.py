@@ -307,7 +307,8 @@ def _redeemed(fact: f.VoucherRedeemed, occasion: Occasion) -> _Built:
 
 
 def _undone(fact: f.VoucherUndone, occasion: Occasion) -> _Built:
-    yield _voucher_event(occasion, said.VoucherUndone, reference=fact.reference, partner=fact.partner)
+    whose = {"reference": fact.reference, "partner": fact.partner, "used_by": fact.used_by or None}
+    yield _voucher_event(occasion, said.VoucherUndone, **whose)
 
 
 def _given_back(fact: f.VoucherGivenBack, occasion: Occasion) -> _Built:

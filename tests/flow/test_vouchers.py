@@ -211,6 +211,37 @@ async def test_keys_see_what_is_theirs_to_see(town: Town) -> None:
     assert elsewhere["code"] == "voucher_unknown"
 
 
+async def test_a_use_that_was_undone_is_not_said_to_stand(town: Town) -> None:
+    """Whoever puts a voucher into a basket again, after taking it out, is not told of the use that is no more."""
+    door, other = town.door(), town.door("gateway-2")
+    await enrol(door, "m-1")
+    await buy(door, "b-1", "m-1", 25000)
+    await turn(door, FEBRUARY)
+    (voucher,) = await vouchers_of(door, "m-1")
+    path = f"{BASE}/vouchers/{voucher['code']}"
+    await door.call("PUT", "partners/acme", {"name": "Acme"}, 201)
+    made = await door.call("POST", "partners/acme/keys", {"scopes": ["redeem"], "programs": ["clubcard"]}, 201)
+    till, second = town.door("gateway", made["secret"]), town.door("gateway-2", made["secret"])
+
+    assert (await till.call("POST", f"{path}/redeem", basket(1000)))["state"] == "spent"
+    assert (await second.call("POST", f"{path}/redeem", basket(1000)))["state"] == "spent"
+    assert (await second.call("POST", f"{path}/void", {"reference": "till-1"}))["state"] == "issued"
+    for each in (till, second):
+        told = await each.call("POST", f"{path}/redeem", basket(1000), 409)
+        assert (told["code"], told["voucher"]) == ("voucher_use_undone", voucher["voucher"])
+    assert (await door.call("GET", path))["state"] == "issued"
+
+    # Under another reference it pays; the operator undoes that, and its till is told so too.
+    assert (await till.call("POST", f"{path}/redeem", basket(1000, "till-1-again")))["state"] == "spent"
+    assert (await second.call("POST", f"{path}/void", {"reference": "till-1"}))["state"] == "issued", "what it undid"
+    assert (await other.call("GET", path))["state"] == "spent", "and nothing else"
+    assert (await other.call("POST", f"{path}/void", {"reference": "till-1-again"}))["state"] == "issued"
+    told = await till.call("POST", f"{path}/redeem", basket(1000, "till-1-again"), 409)
+    assert told["code"] == "voucher_use_undone"
+    assert (await till.call("POST", f"{path}/redeem", basket(1000, "till-2")))["state"] == "spent"
+    await town.prove()
+
+
 async def bought(door: Door, reward: str, terms: dict[str, Any], number: int = 1) -> dict[str, Any]:
     """Publish a reward that makes such vouchers, and return one that m-1 buys."""
     document = {"name": "A gift", "kind": "voucher", "unit": "point", "price": 10, "voucher": terms}

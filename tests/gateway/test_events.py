@@ -137,6 +137,19 @@ async def test_a_partner_does_not_hear_whose_request_moved_a_member(
     }
 
 
+async def test_the_head_of_a_stream_ends(settings: GatewaySettings, here: Instance, member: str) -> None:
+    """Who asks whether one may listen is told so, and nobody goes on telling."""
+    key = here.http.headers["authorization"]
+    async with served(here, settings) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        for path, status in ((ANY, 200), (f"/v1/programs/{PROGRAM}/members/{member}", 200), ("/v1/nothing", 404)):
+            told = await http.head(path, headers={"authorization": key})
+            assert (told.status_code, told.content) == (status, b"")
+        assert here.api is not None
+        feed = here.api.feed
+        await until(lambda: feed.has_room(1))
+        assert (await http.head(ANY)).status_code == 401
+
+
 async def test_another_program_is_not_there(here: Instance) -> None:
     stranger = {"authorization": await key_of(here.http, "acme", "read")}
     earner = {"authorization": await key_of(here.http, "acme", "earn")}

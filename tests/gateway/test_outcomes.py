@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from laurel.contracts.registry import EVENTS, POINTS_TOPIC, REDEMPTION_TOPIC, TOPICS
+from services.gateway.naming import RequestKey, idempotency_id
 from services.gateway.outcomes import ANSWERS, TYPES, told_by
 from services.gateway.told.telling import FREED, NOTHING, POSTED, REFUSED, Place
 
@@ -261,7 +262,27 @@ def test_what_became_of_a_voucher_is_the_outcome_of_who_asked(
     shown = json.loads(told.outcome.body)
     assert (shown["voucher"], shown["state"], shown["left"], shown["member"]) == ("v-1", state, left, "m-1")
     assert "code" not in shown
-    assert told_by(message(type_, VOUCHER, "r:grocery:acme:1:k")) == NOTHING
+    assert told_by(message(type_, VOUCHER, "r:grocery:acme:1:k")).outcome is None
+
+
+@pytest.mark.parametrize(
+    ("said", "whose"),
+    [
+        ({"partner": "acme"}, "acme"),
+        ({"partner": "operator", "used_by": "acme"}, "acme"),
+        ({"partner": "acme", "amount": 100}, None),
+    ],
+)
+def test_whoever_used_a_voucher_is_told_that_it_was_undone(said: dict[str, Any], whose: str | None) -> None:
+    """By a void or by a return of all it paid for; a part that came back leaves the use."""
+    told = told_by(message("voucher.undone.v1", {**VOUCHER, "reference": "till-1", **said}, ""))
+    if whose is None:
+        assert told == NOTHING
+        return
+    assert told.outcome is None
+    assert told.undone is not None
+    assert told.undone.key == RequestKey("grocery", "voucher_redeem", whose, f"v-1:{idempotency_id('till-1')}")
+    assert told.undone.code == "voucher_use_undone"
 
 
 def test_a_refused_use_of_a_voucher_is_kept() -> None:

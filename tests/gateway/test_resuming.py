@@ -6,12 +6,19 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from laurel.embedded.postgres import EmbeddedPostgres
+from laurel.io.database import Database
+from laurel.io.migrating import DatabaseUrls
 from services.gateway.settings import GatewaySettings
+from services.gateway.store import batches
+from services.gateway.store.batches import Upload
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, served, until
 from tests.gateway.test_batches import BATCHES, NDJSON, PACKED, counts, finished, ndjson, rows
 from tests.gateway.test_keys import bearer, key
@@ -73,6 +80,19 @@ async def test_a_file_goes_on_where_it_broke_off(
     assert (await resume(http, location, len(whole), b"")).json()["code"] == "upload_complete"
 
 
+async def test_what_was_stored_is_known_where_the_word_of_it_was_lost(
+    http: httpx.AsyncClient, member: str, database: Database
+) -> None:
+    location, taken = await broken(http, ndjson(purchase(f"t-{n}") for n in range(600)), 40_000)
+    batch = location.rpartition("/")[2]
+    async with database.connection() as connection:
+        (row,) = await connection.fetch("select writer, lines_read from batches where batch = $1", batch)
+        there = Upload(row["writer"], taken, row["lines_read"])
+        assert await batches.stands(connection, PROGRAM, batch, there)
+        for other in (replace(there, writer="w-2"), replace(there, offset=taken + 1)):
+            assert not await batches.stands(connection, PROGRAM, batch, other)
+
+
 async def test_whoever_hangs_is_overtaken(http: httpx.AsyncClient, member: str, projecting: Instance) -> None:
     """The connection of the first sender hangs; the same sender comes again at once, and the first is too late."""
     whole = ndjson(purchase(f"t-{n}") for n in range(1200))
@@ -98,6 +118,66 @@ async def test_whoever_hangs_is_overtaken(http: httpx.AsyncClient, member: str, 
     assert late.status_code == 400
     assert "another one" in late.json()["detail"]
     assert counts(await finished(http, location)) == {"received": 1200, "posted": 1200}
+
+
+@pytest.mark.parametrize("ended", ["pg_terminate_backend", "pg_cancel_backend"])
+async def test_a_file_is_taken_on_after_a_moment_without_the_database(
+    http: httpx.AsyncClient,
+    member: str,
+    projecting: Instance,
+    database_urls: DatabaseUrls,
+    postgres: EmbeddedPostgres,
+    ended: str,
+) -> None:
+    """What cannot be stored is tried again, while its sender waits."""
+    whole = ndjson(purchase(f"t-{n}") for n in range(1200))
+    goes_on = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield whole[:120_000]
+        await goes_on.wait()
+        yield whole[120_000:]
+
+    sending = asyncio.create_task(http.post(BATCHES, content=pieces(), headers=NDJSON))
+    owner = await asyncpg.connect(database_urls.owner)
+    admin = await asyncpg.connect(postgres.url("admin", "postgres"))
+    try:
+        await until(lambda: owner.fetchval("select count(*) from gateway.batches where body_offset > 0"))
+        async with owner.transaction():
+            # Whoever stores a part waits for this row, and is sent away while it does.
+            await owner.execute("select from gateway.batches for update")
+            goes_on.set()
+            waits = (
+                "select count({}) from pg_stat_activity where wait_event_type = 'Lock' and query like '%lines_read%'"
+            )
+            await until(lambda: admin.fetchval(waits.format("*")))
+            assert await admin.fetchval(waits.format(f"{ended}(pid)"))
+        answer = await sending
+    finally:
+        await owner.close()
+        await admin.close()
+    assert answer.status_code == 202, answer.text
+    assert counts(await finished(http, answer.headers["location"])) == {"received": 1200, "posted": 1200}
+    assert int(answer.headers["upload-offset"]) == len(whole)
+
+
+async def test_a_long_line_may_come_slowly(settings: GatewaySettings, member: str, projecting: Instance) -> None:
+    """As long as bytes come nobody takes the file for abandoned, though no line has ended."""
+    line = json.dumps(purchase("t-slow")).encode() + b"\n"
+    hurried = settings.model_copy(update={"batch_silence_seconds": 1.5})
+
+    async def slowly() -> AsyncIterator[bytes]:
+        for start in range(0, len(line), 12):
+            yield line[start : start + 12]
+            await asyncio.sleep(0.3)
+
+    async with gateway(hurried) as there, served(there, hurried) as port:
+        key_ = there.http.headers["authorization"]
+        headers = {**NDJSON, "authorization": key_}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as http:
+            answer = await http.post(BATCHES, content=slowly())
+            assert answer.status_code == 202, answer.text
+            assert counts(await finished(there.http, answer.headers["location"])) == {"received": 1, "posted": 1}
 
 
 @pytest.mark.parametrize("lines", [20, 1200])

@@ -67,7 +67,9 @@ WHOLE = {
     },
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},
     # `calls` has a row for each partner that is to be asked, and no more.
-    "redemption": {"calls", "pool_codes", "pool_lots", "resources", "rewards", "service_keys", "stock", "turns"},
+    "redemption": {
+        "calls", "partner_codes", "pool_codes", "pool_lots", "resources", "rewards", "service_keys", "stock", "turns",
+    },
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.
 WHOLE_EVERYWHERE = {

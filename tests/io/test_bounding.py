@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -145,9 +146,19 @@ async def drip(served: Served, first: bytes, more: bytes, pause: float = 0.1) ->
         writer.close()
 
 
+def named(came: bytes) -> bytes:
+    """Return the id that an answer gives its request."""
+    found = re.search(rb"\r\nx-request-id: ([0-9a-z-]+)\r\n", came)
+    return found[1] if found is not None else b""
+
+
 async def test_a_head_that_drips_is_cut_off(served: Served) -> None:
-    assert b" 408 " in await drip(served, b"GET /body HTTP/1.1\r\nhost: x\r\n", b"x-a: b\r\n")
-    assert b" 408 " in await drip(served, b"", b"")
+    came = await drip(served, b"GET /body HTTP/1.1\r\nhost: x\r\nX-Request-Id: mine-7\r\n", b"x-a: b\r\n")
+    assert b" 408 " in came
+    assert b"x-request-id: mine-7\r\n" in came
+    came = await drip(served, b"", b"")
+    assert b" 408 " in came
+    assert named(came)
 
 
 async def test_a_head_that_drips_after_a_good_request_is_cut_off(served: Served) -> None:
@@ -160,6 +171,13 @@ async def test_a_head_that_drips_after_a_good_request_is_cut_off(served: Served)
 async def test_a_head_without_end_is_refused(served: Served) -> None:
     came = await drip(served, b"GET /body HTTP/1.1\r\n", b"x-a: " + b"b" * 8_000 + b"\r\n", pause=0.01)
     assert b" 431 " in came
+    assert named(came)
+
+
+async def test_what_is_no_request_is_told_so_under_an_id(served: Served) -> None:
+    came = await drip(served, b"GET /body HTTP\r\n\r\n", b"")
+    assert b" 400 " in came
+    assert named(came)
 
 
 async def test_a_body_that_drips_is_refused_and_the_connection_closed(served: Served) -> None:
@@ -232,7 +250,9 @@ async def test_a_stream_is_in_nobodys_way_and_has_no_time_limit(served: Served) 
 async def test_more_connections_than_may_be_are_refused(served: Served) -> None:
     held = [await served.connect() for _ in range(20)]
     reader, writer = await served.connect()
-    assert b" 503 " in await asyncio.wait_for(reader.read(-1), 5)
+    came = await asyncio.wait_for(reader.read(-1), 5)
+    assert b" 503 " in came
+    assert named(came)
     for _, each in [*held, (reader, writer)]:
         each.close()
 
@@ -264,3 +284,14 @@ async def test_every_answer_has_the_headers_that_protect(served: Served) -> None
             found = {name: answer.headers.get(name) for name in SAFE}
             assert found == SAFE, path
             assert "server" not in answer.headers
+
+
+async def test_the_head_alone_of_an_answer_without_end(served: Served) -> None:
+    """The connection goes on with what was asked next, and nobody makes what is not sent."""
+    reader, writer = await served.connect()
+    writer.write(b"HEAD /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200 ")
+    await asyncio.wait_for(served.closed.wait(), 5)
+    writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert (await asyncio.wait_for(reader.read(-1), 5)).startswith(b"HTTP/1.1 200 ")
+    writer.close()

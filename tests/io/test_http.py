@@ -144,7 +144,7 @@ async def test_errors_of_ours_and_of_the_framework_are_problems(client: httpx.As
     _problem(await client.get("/nowhere"), 404, "not_found")
     answer = await client.delete("/refused")
     _problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
     document = _problem(await client.get("/mistake"), 500, "internal")
     assert "ZeroDivisionError" not in str(document)
 
@@ -197,3 +197,17 @@ async def test_methods_that_callers_make_up_are_counted_as_one(client: httpx.Asy
     told = (await client.get("/metrics")).text
     assert 'method="other"' in told
     assert "BREW" not in told
+
+
+async def test_whatever_can_be_read_has_a_head(client: httpx.AsyncClient) -> None:
+    """As RFC 9110 has it: what a GET would be answered, without the body."""
+    for path in ("/who", "/health/live", "/metrics", "/refused", "/problem", "/mistake", "/nowhere"):
+        whole, head = await client.get(path), await client.head(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        named = {name for name in whole.headers if name not in {"x-request-id", "content-length"}}
+        assert {name: head.headers[name] for name in named} == {name: whole.headers[name] for name in named}
+        assert "content-length" in head.headers
+        assert head.headers["x-request-id"]
+    told = await client.head("/raw")
+    assert (told.status_code, told.headers["allow"], told.content) == (405, "POST", b"")
+    assert (await client.post("/who")).headers["allow"] == "GET, HEAD"

@@ -282,6 +282,7 @@ async def _receive(
         upload=upload,
         table=table,
         line_bytes_max=api.settings.batch_line_bytes_max,
+        silence_seconds=api.settings.batch_silence_seconds,
         beside_callers=lambda: api.presence.is_near,
         may_send=partial(api.guard.patient().is_good, request.headers.get("authorization")),
     )

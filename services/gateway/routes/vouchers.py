@@ -105,7 +105,9 @@ async def get_voucher(request: Request) -> Response:
     )
 )
 async def redeem_voucher(request: Request) -> Response:
-    """Once, whoever asks how often; the same `reference` again is the first answer."""
+    """Once, whoever asks how often; the same `reference` again is the first answer, or `voucher_use_undone` once that
+    use was undone: the next one needs another reference.
+    """
     caller, head = await in_program(request, "redeem")
     query_of(request)
     body: Any = await body_of(request, RedeemVoucher)

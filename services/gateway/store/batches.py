@@ -211,6 +211,10 @@ _RECEIVED = """
         lines_read = $8
     where program = $1 and batch = $2 and state = 'receiving' and writer = $7
 """
+_STANDS = """
+    select true from batches where program = $1 and batch = $2 and writer = $3 and body_offset = $4 and lines_read = $5
+"""
+_TOUCH = "update batches set touched_at = $4 where program = $1 and batch = $2 and writer = $3 and state = 'receiving'"
 _END = """
     update batches set state = 'running', broken = $3, touched_at = $4
     where program = $1 and batch = $2 and state = 'receiving' and writer = $5
@@ -282,6 +286,17 @@ async def receive(
         upload.lines_read,
     )
     return bool(status != "UPDATE 0")
+
+
+async def stands(connection: Connection, program: str, batch: str, upload: Upload) -> bool:
+    """Say whether the upload stands so already."""
+    place = (upload.writer, upload.offset, upload.lines_read)
+    return bool(await connection.fetchval(_STANDS, program, batch, *place))
+
+
+async def touch(connection: Connection, program: str, batch: str, writer: str, at: datetime) -> bool:
+    """Note that the sender is there; False if the batch was closed, or another one sends it now."""
+    return bool(await connection.execute(_TOUCH, program, batch, writer, at) != "UPDATE 0")
 
 
 async def reject(connection: Connection, program: str, batch: str, faults: Sequence[FaultRow]) -> None:

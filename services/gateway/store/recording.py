@@ -33,6 +33,7 @@ from services.gateway.told.telling import (
     Summary,
     Told,
     TurnSeen,
+    Undone,
     told_of,
 )
 
@@ -129,6 +130,7 @@ def is_one_statement(told: Sequence[Told]) -> bool:
         and each.reward is None
         and each.parked is None
         and each.deed is None
+        and each.undone is None
         and (each.outcome is None or each.outcome.state == POSTED or each.outcome.correlation.key.kind != MEMBER)
         for each in told
     )
@@ -154,6 +156,7 @@ async def record(connection: Connection, told: Sequence[Told], at: datetime) -> 
         rows = await connection.fetch(_RECORD_REDEMPTIONS, *columns, *_redemption_columns(redemptions))
     else:
         rows = await connection.fetch(_RECORD, *columns)
+    await _undone(connection, [each.undone for each in told if each.undone is not None])
     await _claimed(connection, [each.correlation for each in ordered if each.correlation.key.kind == CLAIM])
     await _show_shares(connection, [share for each in told for share in each.shares])
     await _disenrol(connection, [each for each in ordered if each.correlation.key.kind == MEMBER])
@@ -232,6 +235,19 @@ def _over(before: Summary, summary: Summary) -> Summary:
         before.balances if summary.balances is None else summary.balances,
         before.tier if summary.tier is None else summary.tier,
     )
+
+
+# After the outcomes: the use itself may be among them.
+_UNDONE = """
+    update requests set state = 'refused', code = $5, outcome = $6
+    where program = $1 and kind = $2 and partner = $3 and id = $4 and state = 'posted'
+"""
+
+
+async def _undone(connection: Connection, undone: Sequence[Undone]) -> None:
+    """Have what is no more be answered as such, whoever asked for it."""
+    for each in sorted(undone, key=lambda one: one.key):
+        await connection.execute(_UNDONE, *each.key, each.code, each.body)
 
 
 # What was reported without a member is the claimer's from now on, and shows what it earned.

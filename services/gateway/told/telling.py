@@ -12,7 +12,7 @@ import msgspec
 from laurel.errors import PROBLEMS
 from laurel.values import AMOUNT_MAX
 from services.gateway.details import DetailSeen
-from services.gateway.naming import Correlation
+from services.gateway.naming import Correlation, RequestKey
 
 PENDING: Final = "pending"
 """Not final: what a GET shows of a request whose outcome waits for something."""
@@ -194,6 +194,15 @@ class TurnSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """A request that was posted and whose effect is no more; from now on it is answered by that code."""
+
+    key: RequestKey
+    code: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DeedSeen:
     """What somebody did by hand with a message, for the audit. `id` is the same however often it is told."""
 
@@ -228,6 +237,7 @@ class Told:
     """What becomes of another request, which waited for another end of the same thing."""
     shares: tuple[ShareSeen, ...] = ()
     deed: DeedSeen | None = None
+    undone: Undone | None = None
 
 
 NOTHING: Final = Told()

@@ -8,11 +8,30 @@ from typing import Any, Final
 import msgspec
 
 from laurel.contracts import redemption
-from services.gateway.naming import VOUCHER_REDEEM, VOUCHER_VOID, Correlation, parse_correlation
-from services.gateway.told.telling import FREED, NOTHING, POSTED, Heard, Outcome, Told, encode, refusal, refusal_body
+from services.gateway.naming import (
+    VOUCHER_REDEEM,
+    VOUCHER_VOID,
+    Correlation,
+    RequestKey,
+    idempotency_id,
+    parse_correlation,
+)
+from services.gateway.told.telling import (
+    FREED,
+    NOTHING,
+    POSTED,
+    Heard,
+    Outcome,
+    Told,
+    Undone,
+    encode,
+    refusal,
+    refusal_body,
+)
 
 REDEEM: Final = "redeem"
 VOID: Final = "void"
+USE_UNDONE: Final = "voucher_use_undone"
 
 
 class _VoucherSaid(msgspec.Struct, kw_only=True):
@@ -36,6 +55,8 @@ class _VoucherSaid(msgspec.Struct, kw_only=True):
     paid_in: str | None = None
     code: str | None = None
     asked: str = ""
+    partner: str = ""
+    used_by: str | None = None
 
 
 _decode = msgspec.json.Decoder(_VoucherSaid).decode
@@ -83,7 +104,18 @@ def voucher_moved(message: Heard) -> Told:
     said = _decode(message.body)
     body = encode(_shown(message.type, said, message.member))
     correlation = _asked_of_voucher(message, _deed_of(message.type))
-    return Told(outcome=Outcome(correlation, POSTED, None, body)) if correlation is not None else NOTHING
+    outcome = Outcome(correlation, POSTED, None, body) if correlation is not None else None
+    undone = _use_undone(message.program, said) if message.type == redemption.VoucherUndone.TYPE else None
+    return Told(outcome=outcome, undone=undone) if outcome is not None or undone is not None else NOTHING
+
+
+def _use_undone(program: str, said: _VoucherSaid) -> Undone | None:
+    """Return the request for the use that is no more; with an amount only that part of it came back."""
+    if said.amount is not None or not said.reference:
+        return None
+    name = f"{said.voucher}:{idempotency_id(said.reference)}"
+    key = RequestKey(program, VOUCHER_REDEEM, said.used_by or said.partner, name)
+    return Undone(key, USE_UNDONE, refusal_body({"voucher": said.voucher}, USE_UNDONE, "", {}))
 
 
 def voucher_refused(message: Heard) -> Told:

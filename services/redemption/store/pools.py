@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from laurel.codes import looks_like_a_code, suffix_of_others
-from laurel.io.database import Connection
+from laurel.io.database import CollisionError, Connection
 from laurel.io.together import Statement, execute_together
 from services.redemption.domain.heard import Terms
 from services.redemption.domain.pools import NEVER, CodeLot
@@ -53,17 +53,31 @@ _OFFERED: Final = """
     from stock s join rewards r on r.program = s.program and r.reward = s.reward and r.version = s.version
     where s.program = $1 and s.reward = $2 for update of s"""
 
+# Codes that were given before `partner_codes` was there stand only in vouchers and pools.
 _GIVE: Final = """
+    with new as (
+        insert into partner_codes (program, digest)
+        select $1, k.digest from unnest($3::bytea[]) as k (digest)
+        where not exists (select from vouchers v where v.program = $1 and v.digest = k.digest)
+        order by k.digest
+        on conflict do nothing returning digest)
     insert into pool_codes (program, digest, reward, expires_at, sealed, suffix)
     select $1, k.digest, $2, k.expires_at, k.sealed, k.suffix
     from unnest($3::bytea[], $4::timestamptz[], $5::bytea[], $6::text[]) as k (digest, expires_at, sealed, suffix)
-    where not exists (select from vouchers v where v.program = $1 and v.digest = k.digest)
+    join new on new.digest = k.digest
     order by k.digest
     on conflict do nothing returning digest"""
 
 _KNOWN: Final = """
-    select exists (select from vouchers where program = $1 and digest = any($2::bytea[]))
+    select exists (select from partner_codes where program = $1 and digest = any($2::bytea[]))
+        or exists (select from vouchers where program = $1 and digest = any($2::bytea[]))
         or exists (select from pool_codes where program = $1 and digest = any($2::bytea[]))"""
+
+_TAKE: Final = """
+    insert into partner_codes (program, digest)
+    select k.program, k.digest from unnest($1::text[], $2::bytea[]) as k (program, digest)
+    order by k.program, k.digest
+    on conflict do nothing returning digest"""
 
 _TOTAL: Final = "update stock set total = $3 where program = $1 and reward = $2"
 
@@ -110,6 +124,15 @@ async def hand_out(connection: Connection, handed: Collection[tuple[str, bytes, 
 async def any_known(connection: Connection, program: str, digests: Sequence[bytes]) -> bool:
     """Say whether any of these codes is a voucher's or a pool's already."""
     return bool(await connection.fetchval(_KNOWN, program, digests))
+
+
+async def take(connection: Connection, codes: Collection[tuple[str, bytes]]) -> None:
+    """Take codes that partners answered, by (program, digest), of which none was known.
+
+    Whoever was about to give one of them at the same moment is waited for: `CollisionError` where they did.
+    """
+    if codes and len(await connection.fetch(_TAKE, *columns(sorted(codes)))) < len(codes):
+        raise CollisionError
 
 
 def lots_set(stock: Iterable[Stock]) -> list[Statement]:

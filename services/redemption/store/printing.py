@@ -49,6 +49,8 @@ class Press:
         """The keys of members who get their first voucher, sealed."""
         self.printed: dict[str, Secret] = {}
         """What is kept of each code, by voucher."""
+        self.taken: dict[str, tuple[str, bytes]] = {}
+        """Codes that partners answered, by voucher: program, digest."""
         self.handed: dict[str, tuple[str, bytes, str, str]] = {}
         """Partners' codes that were handed out, by voucher: program, digest, member, voucher."""
 
@@ -71,7 +73,9 @@ class Press:
 
     def take(self, program: str, member: str, voucher: str, code: str) -> Blank:
         """Take a code that a partner has made."""
-        self._seal(program, member, voucher, code, self._vault.foreign_digest(program, code))
+        digest = self._vault.foreign_digest(program, code)
+        self._seal(program, member, voucher, code, digest)
+        self.taken[voucher] = (program, digest)
         return Blank(voucher, suffix_of_others(code))
 
     def hand_out(self, reward: RewardKey, code: PoolCode, member: str, voucher: str) -> Blank:

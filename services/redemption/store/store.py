@@ -17,7 +17,7 @@ from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
 from services.redemption.store.loading import MemberKey, load, load_drawn, overdue_in
-from services.redemption.store.pools import PoolCode, any_known, free_codes, hand_out
+from services.redemption.store.pools import PoolCode, any_known, free_codes, hand_out, take
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import UseFor, ended, uses_for
@@ -107,9 +107,10 @@ class PostgresStore:
         await turning.advance(self._connection, turn, expired, timed_out, done=done)
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
-        """Write what was decided."""
+        """Write what was decided; `CollisionError` where somebody else was given one of the codes meanwhile."""
         await write(self._connection, decisions, state, self._press.printed, self._press.new_keys)
         issued = {fact.voucher for each in decisions for fact in each.facts if isinstance(fact, VoucherIssued)}
+        await take(self._connection, [code for voucher, code in self._press.taken.items() if voucher in issued])
         await hand_out(self._connection, [code for voucher, code in self._press.handed.items() if voucher in issued])
 
 

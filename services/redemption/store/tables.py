@@ -234,11 +234,20 @@ voucher_decisions = hash_partitioned(
     schema=SCHEMA,
 )
 
+partner_codes = Table(
+    "partner_codes",
+    metadata,
+    key_text("program"),
+    Column("digest", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("program", "digest"),
+    schema=SCHEMA,
+)
+"""Within a program a code is that of one voucher, whoever gave it, at whatever moment: by a pool or by an answer."""
+
 pool_codes = Table(
     "pool_codes",
     metadata,
     key_text("program"),
-    # Within a program a code is that of one voucher, whoever gave it.
     Column("digest", LargeBinary, nullable=False),
     key_text("reward"),
     _instant("expires_at"),

@@ -11,18 +11,24 @@ import asyncpg
 import pytest
 
 from laurel.contracts.fulfilment import Fulfilment
+from laurel.contracts.vouchers import VoucherTerms
 from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.io import failpoints
 from laurel.io.database import Database
 from laurel.io.health import Health
 from laurel.io.reaching_out import Outside
 from services.redemption.domain.calling import CHANCES, FIRST_PAUSE_MS, PAUSE_MS_MAX, pause_before
+from services.redemption.domain.heard import PartnerAnswered
+from services.redemption.domain.state import RewardKey
 from services.redemption.entry.allotting import Allotment, Places
 from services.redemption.entry.calling import PartnerCaller
+from services.redemption.ports import CodeGiven, CodesTaken
 from services.redemption.store import calls
+from services.redemption.store.pools import PostgresPools
 from services.redemption.store.store import PostgresStore
 from services.redemption.store.views import PostgresViews
 from services.redemption.testing import (
+    NOON,
     hold_refused,
     points_captured,
     points_held,
@@ -187,6 +193,73 @@ async def test_a_code_that_another_has_is_not_believed(
     await desk.ask(seconds=10)
     assert await auditor.fetchval("select state from sagas where redemption = 'r-2'") == "fulfilled"
     assert await findings(auditor, across=False, at_rest=False) == []
+
+
+async def test_of_answers_at_one_moment_with_one_code_one_is_believed(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any
+) -> None:
+    """What nobody has yet, two may be about to be given."""
+    partner.said = {"state": "fulfilled", "codes": ["GATE-4711-AB"]}
+    names = [f"r-{number}" for number in range(8)]
+    await begun(counter, partner.url, *names, kind="voucher")
+    assert await desk.ask() == 8
+    assert sorted(verdict for _, verdict in await verdicts(auditor)) == ["fulfilled"] + ["malformed"] * 7
+    assert await auditor.fetchval("select count(*) from vouchers") == 1
+    partner.done = {key: {"state": "fulfilled", "codes": [f"GATE-{key}"]} for key in partner.done}
+    await desk.ask(seconds=10)
+    assert await auditor.fetchval("select count(*) from sagas where state = 'fulfilled'") == 8
+    assert await auditor.fetchval("select count(distinct digest) from vouchers") == 8
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
+async def test_a_code_that_goes_into_a_pool_meanwhile_is_not_believed(
+    desk: Desk, counter: Any, partner: Partner, auditor: Any, database: Database
+) -> None:
+    pooled = reward_published("tea", value=None, valid_days=None, stock=None, voucher=VoucherTerms(codes="pool"))
+    await counter.hear(pooled)
+    partner.said = {"state": "fulfilled", "codes": ["GATE-4711-AB"]}
+    await begun(counter, partner.url, kind="voucher")
+    pool = RewardKey("grocery", "tea")
+    async with database.transaction() as connection:
+        await PostgresPools(counter.vault).fill(connection, pool, [CodeGiven(1, "GATE-4711-AB", None)])
+        asking = asyncio.create_task(desk.ask())
+        await _waits_for_a_lock(asking, auditor)
+    await asking
+    assert await verdicts(auditor) == [("post", "malformed")]
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
+async def test_a_code_that_somebody_is_given_meanwhile_goes_into_no_pool(
+    counter: Any, partner: Partner, auditor: Any, database: Database
+) -> None:
+    pooled = reward_published("tea", value=None, valid_days=None, stock=None, voucher=VoucherTerms(codes="pool"))
+    await counter.hear(pooled)
+    await begun(counter, partner.url, kind="voucher")
+    answered = PartnerAnswered(
+        program="grocery", member="m-r-1", redemption="r-1", at=NOON, fulfilled=True, reference="T-1", code="",
+        codes=("GATE-4711-AB",),
+    )  # fmt: skip
+
+    async def fill() -> CodesTaken | None:
+        given = [CodeGiven(1, "GATE-4711-AB", None), CodeGiven(2, "GATE-4712-CD", None)]
+        async with database.transaction() as connection:
+            return await PostgresPools(counter.vault).fill(connection, RewardKey("grocery", "tea"), given)
+
+    async with counter.unit.begin() as work:
+        await counter.road.run_due(PostgresStore(work.connection, counter.vault), [answered])
+        filling = asyncio.create_task(fill())
+        await _waits_for_a_lock(filling, auditor)
+    taken = await filling
+    assert taken is not None
+    assert (taken.added, [(fault.line, fault.code) for fault in taken.faults]) == (1, [(1, "duplicate")])
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
+async def _waits_for_a_lock(task: asyncio.Task[Any], auditor: Any) -> None:
+    """Come back when it waits for what another transaction has, or is done without."""
+    while not (await asyncio.wait({task}, timeout=0.01))[0]:
+        if await auditor.fetchval("select count(*) from pg_locks where not granted"):
+            return
 
 
 async def test_a_thousand_long_codes_are_one_answer(desk: Desk, counter: Any, partner: Partner, auditor: Any) -> None:
