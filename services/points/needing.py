@@ -74,9 +74,10 @@ class Needing:
         if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
             needs.persons.setdefault(step.key, set()).add(asked.person)
         self._need_due(needs, step.key, asked)
-        if step.survivor is not None:
-            _need_counted(needs, step.survivor, asked)
-        wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []), *step.heirs.values())
+        answering = {*([step.survivor] if step.survivor is not None else []), *step.between, *step.heirs.values()}
+        for other in answering:
+            _need_counted(needs, other, asked)
+        wholly = (*step.pool, *answering)
         needs.whole.update(wholly)
         for other in (*step.others, *wholly):
             needs.wallets.add(other)

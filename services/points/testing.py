@@ -70,11 +70,21 @@ class MemoryLedger:
                 for place in went_to(journal.facts, names)
             ]
             for member, number in passed_on if here.merged_in is not None else ():
+                if member not in self._on_the_way(wallet):
+                    continue
                 there = self.wallets[WalletKey(wallet.program, member)]
                 lots = {name: lot for name, lot in there.lots.items() if name.journal == number}
                 found |= {(member, name): lot for name, lot in lots.items()}
                 ahead.append((there, set(lots)))
         return [(member, lot) for (member, _), lot in found.items() if (lot.partner, lot.activity) in wallet.postings]
+
+    def _on_the_way(self, wallet: Wallet) -> set[str]:
+        """Return the accounts of which one is a part."""
+        found: set[str] = set()
+        while wallet.merged_into is not None:
+            found.add(wallet.merged_into)
+            wallet = self.wallets[WalletKey(wallet.program, wallet.merged_into)]
+        return found
 
     def _late(self, wallet: Wallet) -> Late:
         """Return all that ever ended, and all that ever kept points alive."""
