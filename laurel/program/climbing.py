@@ -175,6 +175,16 @@ def review(climber: Climber, due_at: datetime) -> list[AnyTierFact]:
     return []
 
 
+def looked_at_from(climber: Climber, at: datetime) -> list[AnyTierFact]:
+    """Say when a class that falls at the end of a month is looked at next, where it was to go by other tiers before."""
+    tiers, standing = climber.tiers, climber.standing
+    earned = climber.earned(standing).tier
+    if not tiers.month_end or tiers.level(earned).tier != earned:
+        return []
+    looked_at = _replace(standing, review_at=_month_end(climber, climber.book, standing, climber.day(at)))
+    return _moved(climber, climber.book, looked_at, at, "reviewed")
+
+
 def match_tier(
     climber: Climber,
     tier: str,

@@ -22,6 +22,7 @@ from services.points.domain.posting import entries
 from services.points.domain.reviving import ended_at
 from services.points.domain.shared import Shared
 from services.points.domain.state import Lot, Wallet
+from services.points.domain.tiering import review_starts
 from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Paid, Payment, Relation, Turn, WalletKey
 
 
@@ -202,8 +203,13 @@ class FixedPrograms:
     def has_segments(self, program: str) -> bool:
         return any(version.segments is not None for version in self._versions.get(program, ()))
 
-    def with_segments(self) -> list[str]:
-        return sorted(program for program in self._versions if self.has_segments(program))
+    def review_starts(self, program: str) -> list[datetime]:
+        """Return when versions start by whose tiers members are to be looked at then."""
+        return review_starts(self._versions.get(program, ()))
+
+    def to_judge(self) -> list[str]:
+        """Return the programs of which all members are judged now and then."""
+        return [each for each in sorted(self._versions) if self.has_segments(each) or self.review_starts(each)]
 
     def units_of_segments(self, program: str) -> list[tuple[str, str]]:
         versions = self._versions.get(program, ())

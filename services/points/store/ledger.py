@@ -113,6 +113,9 @@ class Ledger:
     async def judged_until(self, program: str, units: Sequence[tuple[str, str]]) -> datetime | None:
         return await judging.judged_until(self._connection, program, units)
 
+    async def first_unjudged(self, program: str, instants: Sequence[datetime]) -> datetime | None:
+        return await judging.first_unjudged(self._connection, program, instants)
+
     async def begin_judgement(self, program: str, at: datetime, *, is_done: bool = False) -> None:
         await judging.begin(self._connection, program, at, judging.DONE if is_done else judging.MEASURING)
 
@@ -130,9 +133,15 @@ class Ledger:
         return stands
 
     async def to_judge(
-        self, judgement: OpenJudgement, due: Sequence[CompiledSegment], known: Sequence[str], limit: int
+        self,
+        judgement: OpenJudgement,
+        due: Sequence[CompiledSegment],
+        known: Sequence[str],
+        limit: int,
+        *,
+        tiers: bool = False,
     ) -> tuple[dict[WalletKey, dict[str, int]], bool]:
-        members, after, is_last = await judging.take_page(self._connection, judgement, due, known, limit)
+        members, after, is_last = await judging.take_page(self._connection, judgement, due, known, limit, tiers=tiers)
         state = judging.JUDGING
         if is_last:
             more = await judging.clear_page(self._connection, judgement.program, limit)
