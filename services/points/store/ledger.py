@@ -46,6 +46,8 @@ _JOURNALS = """
 _DUE = """
     select program, member from wallets
     where next_due_at <= $1 and program = any($2::text[]) order by next_due_at limit $3"""
+# What somebody else holds is being done, or is looked at again; nobody waits, so no order of locks is needed.
+_TAKE_DUE = f"{_DUE} for update skip locked"
 
 
 def journal_of(wallet: Wallet, row: Any, funded_in: int | None = None) -> Journal:  # noqa: ANN401 - a row is whatever its statement selects
@@ -81,6 +83,10 @@ class Ledger:
 
     async def due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
         rows = await self._connection.fetch(_DUE, until, list(programs), limit)
+        return sorted(WalletKey(program, member) for program, member in rows)
+
+    async def take_due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
+        rows = await self._connection.fetch(_TAKE_DUE, until, list(programs), limit)
         return sorted(WalletKey(program, member) for program, member in rows)
 
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
