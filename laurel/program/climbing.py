@@ -511,15 +511,21 @@ def join(climber: Climber, other: Climber, at: datetime) -> list[AnyTierFact]:
 
 
 def part(climber: Climber, counts: tuple[tuple[Bucket, int], ...], at: datetime) -> list[AnyTierFact]:
-    """Count something no more that another account had counted; the tier stays until it is looked at again."""
+    """Count something no more that another account had counted; the tier stays until it is looked at again.
+
+    Where that account has counted something late, there is more of it here as well, and the member rises by that.
+    """
     if not counts:
         return []
     facts: list[AnyTierFact] = [QualifyingJoined(counts)]
-    standing = climber.standing
+    standing, trial = climber.standing, _tried(climber, facts)
+    is_more = any(amount > 0 for _, amount in counts)
+    if is_more:
+        standing = _raised(climber, trial, standing, at, at)
     if climber.tiers.month_end:
-        trial = _tried(climber, facts)
         standing = _replace(standing, review_at=_month_end(climber, trial, standing, climber.day(at)))
-        facts += _moved(climber, trial, standing, at, "unmerged")
+    if is_more or climber.tiers.month_end:
+        facts += _moved(climber, trial, standing, at, "merged" if is_more else "unmerged")
     return facts
 
 

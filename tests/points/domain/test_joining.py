@@ -680,3 +680,31 @@ async def test_parted_again_each_account_has_counted_what_it_was_credited_for(se
             assert 0 <= lot.held <= lot.remaining <= lot.granted - lot.expired
             assert lot.expired >= 0, "what is excused was noted where it ended"
     assert sum(wallet.balance("point").adjusted for wallet in everybody) == 0
+
+
+async def test_what_comes_late_to_a_merged_past_lifts_whoever_answers_for_it_and_goes_again() -> None:
+    points = {"unit": "point", "funding": {"funder": "bank"}}
+    taken_back = {"on": ["product_closed"], "within_days": 10}
+    rules = [
+        {"rule": "opened", "on": ["product_opened"], "fixed": {"points": 500}, "taken_back": taken_back, **points},
+        {"rule": "steps", "on": ["product_closed"], "unit": "step", "fixed": {"points": 5}},
+    ]
+    levels = [{"tier": "member"}, {"tier": "silver", "needs": {"c": 5}}]
+    tiers = {**COUNTING["tiers"], "levels": levels}
+    couple = await a_couple(earning=rules, tiers=tiers, units=COUNTING["units"], conversions=[], segments=[], caps=[])
+    await couple.send(enrolment(couple.program, "m-3", couple.at))
+    await couple.send(report("clubcard", "m-1", product("p-1", "product_opened", couple.at), couple.at))
+    await couple.join("j-1")
+    await couple.join("j-2", member="m-2", into="m-3")
+    couple.pass_time(days=10)
+    await couple.send(
+        report("clubcard", "m-1", {**product("c-1", "product_closed", couple.at), "of": "p-1"}, couple.at)
+    )
+    assert [counted(couple, member) for member in ("m-1", "m-2", "m-3")] == [(0, 5)] * 3
+    survivor = couple.of("m-3").tiers
+    assert survivor is not None
+    assert survivor.standing is not None
+    assert survivor.standing.tier == "silver"
+    await couple.join("u-2", member="m-2", into="m-3", undo=True)
+    await couple.join("u-1", undo=True)
+    assert [counted(couple, member) for member in ("m-1", "m-2", "m-3")] == [(0, 5), (0, 0), (0, 0)]
