@@ -90,8 +90,9 @@ class MemberMerged(WalletEvent):
     """The account became a part of `other`, or `other` of this one, which answers for both from now on.
 
     It is said again where something comes to the merged one later, such as points of a hold that is cancelled: `merge`
-    then names what brought them. `counters` are those of the survivor that moved. `part_of` is the account of which the
-    merged one is a part, where that is one of a third by then, `other`, to which it goes.
+    then names what brought them. Along a chain of merges each account says so of the next. `counters` are those of the
+    survivor that moved. `part_of` is said no more; it was the account of which the merged one is a part, where what
+    came went to another at once.
     """
 
     TYPE: ClassVar[str] = "member.merged.v1"

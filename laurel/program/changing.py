@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from laurel.contracts.reading import pointer_to
 from laurel.errors import Fault
 from laurel.program.faults import ProgramFaults
 
@@ -61,6 +62,27 @@ def _is_index(part: str, length: int) -> bool:
 
 def _nowhere(pointer: str, detail: str) -> Fault:
     return Fault(pointer_of_change(pointer), "no_such_place", detail)
+
+
+_FOR_GOOD = {
+    "clock": "A program's clock is that of its first version, {}; a copy of it (POST …/copy) may have another",
+    "time_zone": "A program's time zone is that of its first version, {}: by it days, windows and ends are promised",
+}
+
+
+def faults_of_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Fault]:
+    """Return what a version may not have otherwise than the one before it, both as plain values."""
+    faults = [
+        Fault(f"/{name}", "fixed", detail.format(before[name]))
+        for name, detail in _FOR_GOOD.items()
+        if before.get(name) != after.get(name)
+    ]
+    for unit, said in before.get("units", {}).items():
+        now = after.get("units", {}).get(unit)
+        if now is not None and now.get("scale", 0) != said.get("scale", 0):
+            detail = f"A unit keeps its scale, {said.get('scale', 0)}: members have amounts of it"
+            faults.append(Fault(pointer_to(("units", unit, "scale")), "fixed", detail))
+    return faults
 
 
 Applies = Literal["new_lots", "open_lots", "all"]

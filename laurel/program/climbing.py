@@ -175,6 +175,16 @@ def review(climber: Climber, due_at: datetime) -> list[AnyTierFact]:
     return []
 
 
+def looked_at_from(climber: Climber, at: datetime) -> list[AnyTierFact]:
+    """Say when a class that falls at the end of a month is looked at next, where it was to go by other tiers before."""
+    tiers, standing = climber.tiers, climber.standing
+    earned = climber.earned(standing).tier
+    if not tiers.month_end or tiers.level(earned).tier != earned:
+        return []
+    looked_at = _replace(standing, review_at=_month_end(climber, climber.book, standing, climber.day(at)))
+    return _moved(climber, climber.book, looked_at, at, "reviewed")
+
+
 def match_tier(
     climber: Climber,
     tier: str,
@@ -501,15 +511,21 @@ def join(climber: Climber, other: Climber, at: datetime) -> list[AnyTierFact]:
 
 
 def part(climber: Climber, counts: tuple[tuple[Bucket, int], ...], at: datetime) -> list[AnyTierFact]:
-    """Count something no more that another account had counted; the tier stays until it is looked at again."""
+    """Count something no more that another account had counted; the tier stays until it is looked at again.
+
+    Where that account has counted something late, there is more of it here as well, and the member rises by that.
+    """
     if not counts:
         return []
     facts: list[AnyTierFact] = [QualifyingJoined(counts)]
-    standing = climber.standing
+    standing, trial = climber.standing, _tried(climber, facts)
+    is_more = any(amount > 0 for _, amount in counts)
+    if is_more:
+        standing = _raised(climber, trial, standing, at, at)
     if climber.tiers.month_end:
-        trial = _tried(climber, facts)
         standing = _replace(standing, review_at=_month_end(climber, trial, standing, climber.day(at)))
-        facts += _moved(climber, trial, standing, at, "unmerged")
+    if is_more or climber.tiers.month_end:
+        facts += _moved(climber, trial, standing, at, "merged" if is_more else "unmerged")
     return facts
 
 

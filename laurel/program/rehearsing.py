@@ -40,7 +40,10 @@ def rehearse(program: CompiledProgram, case: Case) -> list[str]:
         stage.drawn = stages[MEMBER].drawn
     for name in case.friends:
         stages[name].referred_by = MEMBER
-    town = Town(stages, Sharing(program, stages))
+    sharing = Sharing(program, stages)
+    for stage in stages.values():
+        stage.into = sharing.into
+    town = Town(stages, sharing)
     return [
         f"{case.case}, step {number}: {said}"
         for number, step in enumerate(case.steps, 1)
@@ -69,8 +72,10 @@ class Town:
                 self._sharing.lend(name, step.spend.unit, step.spend.amount)
             actor = self._stages[name]
             seen = main.play(step) if actor is main else main.witness(at, lambda: actor.play(step).refused)
-            if name in self._sharing.into:
-                self._sharing.pass_on(name)
+            # What is its own past's, or came back of what others did, goes on to whoever answers for an account.
+            for part in self._sharing.into:
+                self._sharing.pass_on(part)
+            if self._sharing.into:
                 main.tell(seen)
         seen.others = {name: stage.balances() for name, stage in self._stages.items() if stage is not main}
         return seen

@@ -5,7 +5,7 @@ Lots go from member to member as they are, first what would be spent first, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -45,6 +45,12 @@ class Sharing:
         while name in self.into:
             name = self.into[name]
         return name
+
+    def _chain(self, name: str) -> Iterator[str]:
+        """Yield an account that is a part of another, and those between the two."""
+        while name in self.into:
+            yield name
+            name = self.into[name]
 
     def give(self, deed: Giving) -> None:
         """Let a member give points to another, within the program's limits."""
@@ -119,7 +125,8 @@ class Sharing:
             leaving.let_go(lots)
             # The very lots: a return of what granted them finds them where they are.
             staying.take_in(unit, lots, leaving.lapse_at.get(unit))
-            self._brought.setdefault(name, []).extend(lots)
+            for each in self._chain(name):
+                self._brought.setdefault(each, []).extend(lots)
             owed, leaving.owed[unit] = leaving.owed[unit], 0
             for lot in staying.in_order(unit):
                 part = min(owed, lot.remaining)

@@ -71,6 +71,7 @@ class Stage:
         self._vouchers = Vouchers(program, enrolled_at)
         self._segments = SegmentsOnPaper(program, enrolled_at, self._by_day)
         self.town: dict[str, Stage] = {}
+        self.into: Mapping[str, str] = {}
         self.referred_by: str | None = None
         birthdays = program.birthdays
         self._birthday = birthdays.next_after(member.attributes, enrolled_at) if birthdays is not None else None
@@ -327,7 +328,7 @@ class Stage:
             friend.release_share(activity, self._at)
         self._keep_alive(activity, at)
         if activity.type == "referral" and self.referred_by is None:
-            self.referred_by = others.get("referrer")
+            self.referred_by = activity.referrer
         self._qualify(activity, outcomes, posted)
         for outcome in outcomes:
             seen.reasons[outcome.rule.id] = outcome.reason
@@ -487,7 +488,16 @@ class Stage:
             "employer": self._attributes.get("employer"),
             "agent": activity.attributes.get("agent"),
         }
-        return {role: other for role, other in named.items() if isinstance(other, str)}
+        answering = {role: self._answering(other) for role, other in named.items() if isinstance(other, str)}
+        return {role: other for role, other in answering.items() if other is not None}
+
+    def _answering(self, name: str) -> str | None:
+        """Return who answers for a member of whom it may be a part by now; nobody is another to oneself."""
+        if name not in self.into:
+            return name
+        while name in self.into:
+            name = self.into[name]
+        return name if name in self.town else None
 
     def receive(self, rule: CompiledRule, amount: int, activity: Activity, at: datetime) -> None:
         """Take what a rule gives to this member for the activity of another."""

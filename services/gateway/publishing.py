@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 
 from laurel.errors import Problem
+from laurel.program.changing import faults_of_change
 from laurel.program.faults import ProgramFaults
 from laurel.program.loading import dump_program, load_program
 from services.gateway.asking import clock_running
@@ -54,6 +55,13 @@ def read_document(body: bytes, program: str, syntax: Literal["json", "yaml"]) ->
         raise faults.problem() from None
 
 
+def check_change(newest: VersionRow, plain: Mapping[str, Any]) -> None:
+    """Refuse a version that changes what is fixed from a program's first one on; the problem names each fault."""
+    faults = faults_of_change(msgspec.json.decode(newest.document), plain)
+    if faults:
+        raise ProgramFaults(faults).problem() from None
+
+
 FirstWith = Callable[["Work", VersionRow], Awaitable[None]]
 """What is to be done in the transaction that makes a program."""
 
@@ -69,8 +77,9 @@ async def publish(
 ) -> Publication:
     """Publish a document. The same content as the newest version's is that version again.
 
-    Versions are immutable; after the first, none may take effect before the program's now. With `first_with` the
-    program must be new, else it is 409 `program_exists`. `change` is kept by the audit with the version.
+    Versions are immutable; after the first, none may take effect before the program's now, nor change what is fixed.
+    With `first_with` the program must be new, else it is 409 `program_exists`. `change` is kept by the audit with the
+    version.
     """
     try:
         return await _publish(unit, document, clock, traceparent, first_with, change)
@@ -104,6 +113,7 @@ async def _publish(
             before = newest.hash
             if newest.hash == hash_:
                 return Publication(newest, is_new=False)
+            check_change(newest, plain)
             program_now = head.as_of if head.is_manual else now
             if program_now is not None and document.effective_from < program_now:
                 raise Problem(

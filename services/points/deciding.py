@@ -64,7 +64,7 @@ class Deciding:
             if step.concerned or step.shares:
                 self._share(batch, step, facts, others)
             if step.survivor is not None:
-                self._pass_on(batch, step, wallet, facts, step.survivor)
+                self._pass_on(batch, step, wallet, facts)
             # What came late may have ended before it was granted.
             if due_until is not None:
                 self._entering.apply_due(batch, wallet, due_until, done_until=due_until)
@@ -196,7 +196,7 @@ class Deciding:
                 if its:
                     self._enter_share(batch, step, other, moment.at, its, decided)
                     if heir is not None:
-                        self._pass_on(batch, step, other, its, heir)
+                        self._pass_on(batch, step, other, its)
 
     def _release_shares(self, batch: Batch, step: Step, posted: ActivityPosted, of: Decided) -> None:
         """Release what others have of the activity that this one names, where it is what that awaits."""
@@ -224,22 +224,26 @@ class Deciding:
         wallet.survivor = survivor.member
         self._entering.apply_due_of(batch, step, batch.loaded.wallets[survivor])
 
-    def _pass_on(
-        self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...], survivor_key: WalletKey
-    ) -> None:
-        """Let what is left in an account that is a part of another go there, in journals of their own."""
-        survivor = batch.loaded.wallets[survivor_key]
-        at = max(wallet.at, survivor.at)
-        wallets = (wallet, survivor)
-        moments = [self._entering.moment(batch, each, at, None) for each in wallets]
-        halves = pass_on(wallet, survivor, cause_of(step), facts, moments)
-        for each, its in zip(wallets, halves, strict=True):
-            if its:
-                self._entering.enter(batch, step, each, at, its, kind="merge")
-        # A later message of the batch may take back what went on just now.
-        if halves[1]:
-            made = [lot for name, lot in survivor.lots.items() if name.journal == survivor.version]
-            wallet.gone_on += [(survivor.member, lot) for lot in made]
+    def _pass_on(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> None:
+        """Let what is left in an account that is a part of another go there, in journals of their own.
+
+        So it goes on along a chain of merges, as it would have gone had it been there when they were made.
+        """
+        leaving, came = wallet, facts
+        while leaving.merged_into is not None:
+            staying = batch.loaded.wallets[WalletKey(leaving.program, leaving.merged_into)]
+            at = max(leaving.at, staying.at)
+            wallets = (leaving, staying)
+            moments = [self._entering.moment(batch, each, at, None) for each in wallets]
+            halves = pass_on(leaving, staying, cause_of(step), came, facts, moments)
+            for each, its in zip(wallets, halves, strict=True):
+                if its:
+                    self._entering.enter(batch, step, each, at, its, kind="merge")
+            # A later message of the batch may take back what went on just now.
+            if halves[1]:
+                made = [lot for name, lot in staying.lots.items() if name.journal == staying.version]
+                wallet.gone_on += [(staying.member, lot) for lot in made]
+            leaving, came = staying, halves[1]
 
     def _draw(self, batch: Batch, step: Step, wallet: Wallet, facts: tuple[AnyFact, ...]) -> bool:
         """Let the others of a household pay what the member cannot, where they can; say if they did."""

@@ -30,7 +30,9 @@ class Step:
     """Whether others may have a share of the activity it names that awaits it."""
     others: tuple[WalletKey, ...] = ()
     survivor: WalletKey | None = None
-    """Of which account the wallet is a part: what the decision leaves in it goes there."""
+    """Who answers for the account that the wallet is a part of: what the decision leaves in it goes there."""
+    between: set[WalletKey] = field(default_factory=set)
+    """The accounts of a chain of merges through which that goes, or what others leave."""
     pool: tuple[WalletKey, ...] = ()
     """The others of the household that pay together with the member."""
     concerned: set[WalletKey] = field(default_factory=set)

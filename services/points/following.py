@@ -179,8 +179,13 @@ def _follow_merged(loaded: Loaded, step: Step) -> bool:
     if _is_new_activity(loaded, step):
         step.key = survivor
         return True
-    if step.survivor is None or (further := _survivor(loaded, step.survivor)) is not None:
-        step.survivor = survivor if step.survivor is None else further
+    if step.survivor is None:
+        step.survivor = survivor
+        return True
+    further = _survivor(loaded, step.survivor)
+    if further is not None:
+        step.between.add(step.survivor)
+        step.survivor = further
         return True
     return found
 
@@ -219,8 +224,9 @@ def _follow_heirs(loaded: Loaded, step: Step) -> bool:
     before = dict(step.heirs)
     for program, member, _ in step.shares:
         key = WalletKey(program, member)
-        heir = _survivor(loaded, step.heirs.get(key, key)) or step.heirs.get(key)
+        heir = _survivor(loaded, step.heirs.get(key, key))
         if heir is not None:
+            step.between |= {step.heirs[key]} if key in step.heirs else set()
             step.heirs[key] = heir
     return step.heirs != before
 

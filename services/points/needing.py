@@ -74,9 +74,10 @@ class Needing:
         if isinstance(asked, Enrol | ChangeMember) and asked.person is not None:
             needs.persons.setdefault(step.key, set()).add(asked.person)
         self._need_due(needs, step.key, asked)
-        if step.survivor is not None:
-            _need_counted(needs, step.survivor, asked)
-        wholly = (*step.pool, *([step.survivor] if step.survivor is not None else []), *step.heirs.values())
+        answering = {*([step.survivor] if step.survivor is not None else []), *step.between, *step.heirs.values()}
+        for other in answering:
+            _need_counted(needs, other, asked)
+        wholly = (*step.pool, *answering)
         needs.whole.update(wholly)
         for other in (*step.others, *wholly):
             needs.wallets.add(other)
@@ -105,14 +106,16 @@ class Needing:
         elif step.others:
             _need_between(needs, step.key, step.others, asked)
 
-    def of_time(self, wallets: Iterable[WalletKey], until: datetime) -> Needs:
-        """Say what time alone can touch of members by an instant."""
+    def of_time(self, wallets: Iterable[WalletKey], until: datetime, *, counting: bool = False) -> Needs:
+        """Say what time alone can touch of members by an instant; `counting`: their tiers are looked at then, too."""
         needs = Needs(wallets=set(wallets), until=dict.fromkeys(wallets, until))
         for key in needs.wallets:
             self._need_tiers(needs, key)
             self._need_in_place(needs, key.program)
             if self._programs.conversions(key.program):
                 needs.converting.add(key)
+            if counting:
+                needs.counting[key] = until.date() - A_WEEK
         return needs
 
     def of_payment(self, payment: Payment, waiting: Sequence[Waiting], until: datetime | None) -> Needs:

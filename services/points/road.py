@@ -27,6 +27,7 @@ from services.points.domain.funding import give_funds
 from services.points.domain.partnering import partners_of
 from services.points.domain.refilling import UnreadError
 from services.points.domain.segmenting import Judgement, judged
+from services.points.domain.tiering import looked_again
 from services.points.entering import Batch, Entering
 from services.points.following import Following
 from services.points.needing import Needing
@@ -129,19 +130,23 @@ class Road:
         *,
         turned_to: datetime | None,
     ) -> tuple[list[AnyFact], list[Announcement]]:
-        """Judge members by what was measured of them, after what is due for them by then."""
+        """Judge members by what was measured of them, or look when their tiers are looked at next by other ones.
+
+        What is due for them by then comes first.
+        """
 
         def decide(batch: Batch) -> None:
             for key in sorted(measures):
                 wallet = batch.loaded.wallets[key]
                 self._entering.apply_due(batch, wallet, judgement.at)
-                facts = judged(wallet, judgement, measures[key])
-                if facts:
-                    at = max(judgement.at, wallet.at)
-                    self._entering.enter(batch, None, wallet, at, facts, due_at=judgement.at)
+                at = max(judgement.at, wallet.at)
+                of_tiers = looked_again(wallet, at, self._programs) if judgement.tiers else ()
+                for facts in (of_tiers, judged(wallet, judgement, measures[key])):
+                    if facts:
+                        self._entering.enter(batch, None, wallet, at, facts, due_at=judgement.at)
 
         batch = await _decided(
-            _loading(store, lambda: self._needing.of_time(measures, judgement.at)),
+            _loading(store, lambda: self._needing.of_time(measures, judgement.at, counting=judgement.tiers)),
             decide,
         )
         return await self._finish(store, batch, turned_to)

@@ -22,6 +22,7 @@ from services.points.domain.posting import entries
 from services.points.domain.reviving import ended_at
 from services.points.domain.shared import Shared
 from services.points.domain.state import Lot, Wallet
+from services.points.domain.tiering import review_starts
 from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Paid, Payment, Relation, Turn, WalletKey
 
 
@@ -70,11 +71,21 @@ class MemoryLedger:
                 for place in went_to(journal.facts, names)
             ]
             for member, number in passed_on if here.merged_in is not None else ():
+                if member not in self._on_the_way(wallet):
+                    continue
                 there = self.wallets[WalletKey(wallet.program, member)]
                 lots = {name: lot for name, lot in there.lots.items() if name.journal == number}
                 found |= {(member, name): lot for name, lot in lots.items()}
                 ahead.append((there, set(lots)))
         return [(member, lot) for (member, _), lot in found.items() if (lot.partner, lot.activity) in wallet.postings]
+
+    def _on_the_way(self, wallet: Wallet) -> set[str]:
+        """Return the accounts of which one is a part."""
+        found: set[str] = set()
+        while wallet.merged_into is not None:
+            found.add(wallet.merged_into)
+            wallet = self.wallets[WalletKey(wallet.program, wallet.merged_into)]
+        return found
 
     def _late(self, wallet: Wallet) -> Late:
         """Return all that ever ended, and all that ever kept points alive."""
@@ -192,8 +203,13 @@ class FixedPrograms:
     def has_segments(self, program: str) -> bool:
         return any(version.segments is not None for version in self._versions.get(program, ()))
 
-    def with_segments(self) -> list[str]:
-        return sorted(program for program in self._versions if self.has_segments(program))
+    def review_starts(self, program: str) -> list[datetime]:
+        """Return when versions start by whose tiers members are to be looked at then."""
+        return review_starts(self._versions.get(program, ()))
+
+    def to_judge(self) -> list[str]:
+        """Return the programs of which all members are judged now and then."""
+        return [each for each in sorted(self._versions) if self.has_segments(each) or self.review_starts(each)]
 
     def units_of_segments(self, program: str) -> list[tuple[str, str]]:
         versions = self._versions.get(program, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -65,6 +66,25 @@ async def test_a_version_does_not_begin_in_the_past(http: httpx.AsyncClient) -> 
     assert (await http.put(manual, json=grocery(program="sandbox", clock="manual"))).status_code == 201
     earlier = grocery(program="sandbox", clock="manual", name="Other", effective_from="1999-01-01T00:00:00Z")
     assert (await http.put(manual, json=earlier)).status_code == 201, "before a clock is set nothing is past"
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"clock": "manual"}, "/clock"),
+        ({"time_zone": "Asia/Tokyo"}, "/time_zone"),
+        ({"units": {"point": {"scale": 2, "validity": {"kind": "never"}}}}, "/units/point/scale"),
+    ],
+)
+async def test_what_is_fixed_is_not_changed_by_a_new_version(
+    http: httpx.AsyncClient, change: dict[str, Any], pointer: str
+) -> None:
+    before = (await http.get(f"{PATH}/versions")).json()
+    changed = grocery(effective_from=LATER, **change)
+    for answer in (await http.post(f"{PATH}/validate", json=changed), await http.put(PATH, json=changed)):
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), answer.text
+        assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [(pointer, "fixed")]
+    assert (await http.get(f"{PATH}/versions")).json() == before
 
 
 async def test_every_fault_is_named_with_its_pointer(http: httpx.AsyncClient) -> None:

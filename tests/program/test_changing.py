@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from laurel.program.changing import Touched, changed, touched
+from laurel.program.changing import Touched, changed, faults_of_change, touched
 from laurel.program.faults import ProgramFaults
 
 DOCUMENT: dict[str, Any] = {
@@ -62,3 +62,20 @@ def test_points_without_an_end_of_their_own_all_end_by_the_version_in_force() ->
     assert touched(before, after).applies == ("all",)
     # Who had a date of its own keeps it.
     assert touched(DOCUMENT, after).applies == ("new_lots",)
+
+
+def test_what_is_fixed_from_the_first_version_on() -> None:
+    first = {**DOCUMENT, "clock": "wall", "time_zone": "UTC", "units": {"point": {"scale": 0}, "mile": {"scale": 2}}}
+    assert faults_of_change(first, first) == []
+    other = {
+        **first,
+        "clock": "manual",
+        "time_zone": "Asia/Tokyo",
+        "units": {"mile": {"scale": 0}, "new": {"scale": 1}},
+    }
+    found = faults_of_change(first, other)
+    assert [(fault.pointer, fault.code) for fault in found] == [
+        ("/clock", "fixed"), ("/time_zone", "fixed"), ("/units/mile/scale", "fixed"),
+    ]  # fmt: skip
+    assert "wall" in found[0].detail
+    assert "UTC" in found[1].detail

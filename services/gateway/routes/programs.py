@@ -16,7 +16,7 @@ from laurel.program.loading import dump_program
 from services.gateway.auditing import noted
 from services.gateway.documenting import PAGE, described
 from services.gateway.passing import path_of
-from services.gateway.publishing import publish, read_document
+from services.gateway.publishing import check_change, publish, read_document
 from services.gateway.reading import (
     api_of,
     caller_of,
@@ -105,7 +105,9 @@ async def _touched(request: Request, program: str, document: ProgramDocument) ->
         newest = await store.version(connection, program, head.version) if head is not None else None
     if newest is None:
         return {"changed": [], "applies": {}, "members": 0, "lots": 0}
-    found = touched(msgspec.json.decode(newest.document), dump_program(document))
+    plain = dump_program(document)
+    check_change(newest, plain)
+    found = touched(msgspec.json.decode(newest.document), plain)
     counts = {"members": 0, "lots": 0}
     if found.pointers:
         body = msgspec.json.encode(

@@ -24,6 +24,13 @@ class LotPart(msgspec.Struct, frozen=True, array_like=True):
     amount: int
 
 
+class PartThere(msgspec.Struct, frozen=True, array_like=True):
+    """A part of a lot of another account."""
+
+    member: str
+    part: LotPart
+
+
 class Counted(msgspec.Struct, frozen=True, omit_defaults=True):
     """A counter that moved by `amount`, to `total`, in the window from `start` to just before `end`.
 

@@ -16,7 +16,7 @@ import msgspec
 from laurel.program import Returned
 from laurel.program.belonging import SegmentsChanged
 from laurel.program.standing import QualifyingCounted, QualifyingJoined, QualifyingReturned, TierChanged, TierKept
-from services.points.domain.fact import Counted, Fact, LotName, LotPart
+from services.points.domain.fact import Counted, Fact, LotName, LotPart, PartThere
 from services.points.domain.households import Household, HouseholdChanged
 from services.points.domain.joined import (
     MemberAbsorbed,
@@ -40,6 +40,7 @@ __all__ = [
     "MemberParted",
     "MemberUnmerged",
     "MergeRefused",
+    "PartThere",
     "PointsReceived",
     "PointsSent",
     "QualifyingCounted",
@@ -374,7 +375,8 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     `amount` = pending + taken + expired + owed: parts of pending lots, parts taken from others, what had expired
     already, here or in an account to which the lots had gone on, and is not asked for, and what the member now owes.
     `origin` is the lot of the original; where refills have made further lots of it, `excused` says of which lots the
-    expired part is. `there` is the part of it that had expired in lots of the account that this one is a part of.
+    expired part is. `elsewhere` is the part of it that had expired in lots of accounts of which this one is a part;
+    before 0160 `there` was that of the last of them, and what expired between was said of `origin`.
     """
 
     unit: str
@@ -388,6 +390,7 @@ class PointsClawedBack(Fact, frozen=True, tag=True):
     excused: tuple[LotPart, ...] = ()
     pending: tuple[LotPart, ...] = ()
     there: tuple[LotPart, ...] = ()
+    elsewhere: tuple[PartThere, ...] = ()
 
 
 class BonusTakenBack(Fact, frozen=True, tag=True):

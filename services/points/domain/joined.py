@@ -9,7 +9,8 @@ class MemberMerged(Fact, frozen=True, tag=True):
     """The account became a part of another, whose journal of it is `journal`.
 
     It is said again where something comes to this account later, such as points of a hold that is cancelled: that goes
-    the same way. Where the other is a part of a third one by then it goes on to that, and `part_of` is the other.
+    the same way. Where the other is a part of a third one by then, it says so itself. Before 0160 such things went to
+    the third at once, and `part_of` was the other.
     """
 
     merge: str

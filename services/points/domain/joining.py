@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from laurel.program import CompiledProgram
 from laurel.program.climbing import join, joined_counts, part, rebased
-from laurel.program.standing import AnyTierFact, QualifyingReturned
+from laurel.program.standing import AnyTierFact, Bucket, QualifyingCounted, QualifyingJoined, QualifyingReturned
 from services.points.domain.asked import Merge, Unmerge
 from services.points.domain.covering import cover
 from services.points.domain.facts import (
@@ -63,41 +63,43 @@ def merge(wallets: Sequence[Wallet], asked: Merge, moments: Sequence[Moment]) ->
 
 
 def pass_on(
-    leaving: Wallet, staying: Wallet, cause: str, facts: Iterable[AnyFact], moments: Sequence[Moment]
+    leaving: Wallet,
+    staying: Wallet,
+    cause: str,
+    came: Iterable[AnyFact],
+    decided: Iterable[AnyFact],
+    moments: Sequence[Moment],
 ) -> Halves:
-    """Let what a decision left in an account that is a part of another go there, with what it counted or took back."""
-    facts = tuple(facts)
+    """Let what a decision left in an account that is a part of another go there, with what it counted or took back.
+
+    `came` is what came to the account of that: what was `decided` there, or in one that is a part of it.
+    """
+    came, decided = tuple(came), tuple(decided)
     program = moments[1].programs.in_force(staying.program, moments[1].at, ANY_VERSION)
     counted: tuple[Counted, ...] = ()
     tiers: list[AnyTierFact] = []
     if program is not None:
-        moved = [each for fact in facts if isinstance(fact, COUNTING) for each in fact.counted]
+        moved = [each for fact in came if isinstance(fact, COUNTING) for each in fact.counted]
         counted = _rebased(program, staying, ((each, each.amount) for each in moved))
         if program.tiers is not None:
-            back = [
-                (bucket, -fact.amount)
-                for fact in facts
-                if isinstance(fact, QualifyingReturned)
-                for bucket in fact.buckets
-            ]
             climber = climber_of(staying, program.tiers, moments[1].journal)
-            tiers = part(climber, rebased(back, climber.enrolled), moments[1].at)
+            tiers = part(climber, rebased(_counts_moved(came), climber.enrolled), moments[1].at)
     first = {
         (back.partner, back.of, fact.rule)
-        for back in facts
+        for back in decided
         if isinstance(back, ActivityReturned)
-        for fact in facts
+        for fact in decided
         if isinstance(fact, PointsClawedBack)
     }
     # A bonus lies with another activity than comes back.
-    first |= {(fact.partner, fact.activity, fact.rule) for fact in facts if isinstance(fact, BonusTakenBack)}
-    excused = tuple(part for fact in facts if isinstance(fact, PointsClawedBack) for part in fact.there)
+    first |= {(fact.partner, fact.activity, fact.rule) for fact in decided if isinstance(fact, BonusTakenBack)}
+    backs = [fact for fact in decided if isinstance(fact, PointsClawedBack)]
+    excused = tuple(gone.part for back in backs for gone in back.elsewhere if gone.member == staying.member)
     left, arrived = _move(leaving, staying, cause, moments, first)
     if not (left or counted or tiers or excused):
         return ((), ())
-    part_of = leaving.merged_into if leaving.merged_into not in (None, staying.member) else ""
     return (
-        (MemberMerged(cause, staying.member, moments[1].journal, part_of or ""), *left),
+        (MemberMerged(cause, staying.member, moments[1].journal), *left),
         (
             MemberAbsorbed(cause, leaving.member, moments[0].journal, counted, excused),
             *arrived,
@@ -264,6 +266,17 @@ def _received(
         transfer=cause, unit=unit, amount=amount, program=of.program, member=of.member, journal=journal,
         active_until=until, owed=owed, parts=parts,
     )  # fmt: skip
+
+
+def _counts_moved(facts: Iterable[AnyFact]) -> Iterator[tuple[Bucket, int]]:
+    """Yield what facts say that counts towards tiers, or no more, here or in an account that is a part of this one."""
+    for fact in facts:
+        if isinstance(fact, QualifyingCounted):
+            yield from ((bucket, fact.amount) for bucket in fact.buckets)
+        elif isinstance(fact, QualifyingReturned):
+            yield from ((bucket, -fact.amount) for bucket in fact.buckets)
+        elif isinstance(fact, QualifyingJoined):
+            yield from fact.counts
 
 
 def _counted(

@@ -20,6 +20,7 @@ from services.points.domain.facts import (
     AnyFact,
     LotName,
     LotPart,
+    PartThere,
     PointsClawedBack,
     RuleJudged,
     TenderBack,
@@ -264,8 +265,8 @@ def _claw_back(
         gone_on = [each for each in wallet.gone_on if _is_of(each[1], of, judged.rule)]
         # What is left of them is owed here, and paid from them there.
         left = min(sum(lot.free for _, lot in gone_on), missing)
-        excused, there = _excuse(own, missing - left, gone_on, wallet.survivor)
-        expired = sum(part.amount for part in (*excused, *there))
+        excused, elsewhere = _excuse(own, missing - left, gone_on)
+        expired = sum(part.amount for part in (*excused, *(gone.part for gone in elsewhere)))
         others = [lot for lot in wallet.spendable(judged.unit) if lot not in own]
         more, owed = _take(others, missing - left - expired, used)
         out.append(
@@ -280,7 +281,7 @@ def _claw_back(
                 origin=own[0].name,
                 excused=tuple(excused) if len(own) > 1 else (),
                 pending=waiting,
-                there=there,
+                elsewhere=elsewhere,
             )
         )
     return out
@@ -307,29 +308,23 @@ def _take_pending(own: Iterable[Lot], missing: int) -> tuple[tuple[LotPart, ...]
 
 
 def _excuse(
-    own: Sequence[Lot], missing: int, gone_on: Iterable[tuple[str, Lot]], survivor: str | None
-) -> tuple[list[LotPart], tuple[LotPart, ...]]:
-    """Say of which lots the part is that had expired: the own ones, and those that the survivor has of them.
+    own: Iterable[Lot], missing: int, gone_on: Iterable[tuple[str, Lot]]
+) -> tuple[list[LotPart], tuple[PartThere, ...]]:
+    """Say of which lots the part is that had expired: the own ones, and those that accounts after this one had of them.
 
-    What expired in accounts between the two is said of the first of the own, from which it came.
+    It is noted where it expired, so that it neither comes back there nor is excused again.
     """
-    gone_on = tuple(gone_on)
-    left = min(missing, sum(lot.expired for lot in own) + sum(lot.expired for _, lot in gone_on))
-    here, left = _expired_of(own, left)
-    there, left = _expired_of([lot for member, lot in gone_on if member == survivor], left)
-    if left > 0:
-        here[own[0].name] = here.get(own[0].name, 0) + left
-    return [LotPart(*part) for part in here.items()], tuple(LotPart(*part) for part in there.items())
-
-
-def _expired_of(lots: Iterable[Lot], missing: int) -> tuple[dict[LotName, int], int]:
-    parts: dict[LotName, int] = {}
-    for lot in lots:
-        part = min(lot.expired, missing)
-        if part > 0:
-            parts[lot.name] = part
+    here: list[LotPart] = []
+    there: list[PartThere] = []
+    for lot in own:
+        if (part := min(lot.expired, missing)) > 0:
+            here.append(LotPart(lot.name, part))
             missing -= part
-    return parts, missing
+    for member, lot in gone_on:
+        if (part := min(lot.expired, missing)) > 0:
+            there.append(PartThere(member, LotPart(lot.name, part)))
+            missing -= part
+    return here, tuple(there)
 
 
 def _owed(wallet: Wallet, clawbacks: Iterable[PointsClawedBack]) -> dict[str, int]:

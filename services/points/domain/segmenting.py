@@ -22,11 +22,13 @@ ANY_VERSION = 2**31
 
 
 class Judgement(NamedTuple):
-    """What all members of a program are judged by at a local midnight."""
+    """What all members of a program are judged by: `segments` at a local midnight, `tiers` when other ones begin."""
 
     program: CompiledProgram
     at: datetime
     cuts: Mapping[str, Cut]
+    segments: bool = True
+    tiers: bool = False
 
 
 def joined(wallet: Wallet, program: CompiledProgram, activity: ReportedActivity) -> list[AnyFact]:
@@ -53,7 +55,7 @@ def over(wallet: Wallet, at: datetime) -> tuple[AnyFact, ...]:
 def judged(wallet: Wallet, judgement: Judgement, measures: Mapping[str, int]) -> tuple[AnyFact, ...]:
     """Return what a judgement changes for one member; whoever is not active any more belongs nowhere after it."""
     segments = judgement.program.segments
-    if segments is None:
+    if segments is None or not judgement.segments:
         return ()
     told = measures if wallet.status == "active" else {}
     changed = segments.judge(wallet.segments, judgement.at, told, judgement.cuts)

@@ -57,8 +57,7 @@ class Balance:
 class Lot:
     """Points of one grant that share funder, dates and fate. `remaining` includes `held`.
 
-    `expired` counts the points that expired and that no return has excused since: a return does not ask for them. Where
-    one excused what had expired on the way to the account that answers now, it is below nothing.
+    `expired` counts the points that expired and that no return has excused since: a return does not ask for them.
     `pending` are points that do not count yet: the lot `awaits` something, or its block does not cover it.
     """
 
@@ -711,7 +710,11 @@ def _clawed_back(wallet: Wallet, _journal: int, fact: f.PointsClawedBack) -> Non
     for part in fact.excused:
         wallet.lots[part.name].expired -= part.amount
     if fact.expired and fact.origin is not None and not fact.excused:
-        wallet.lots[fact.origin].expired -= fact.expired - sum(part.amount for part in fact.there)
+        wallet.lots[fact.origin].expired -= fact.expired - _excused_elsewhere(fact)
+
+
+def _excused_elsewhere(fact: f.PointsClawedBack) -> int:
+    return sum(part.amount for part in fact.there) + sum(gone.part.amount for gone in fact.elsewhere)
 
 
 def _bonus_taken_back(wallet: Wallet, _journal: int, fact: f.BonusTakenBack) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,7 +16,17 @@ from laurel.calendars import local_date
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram
 from laurel.program.bases import ActivityLike
-from laurel.program.climbing import Climber, Counted, Progress, count, judged, progress_of, review, take_back
+from laurel.program.climbing import (
+    Climber,
+    Counted,
+    Progress,
+    count,
+    judged,
+    looked_at_from,
+    progress_of,
+    review,
+    take_back,
+)
 from laurel.program.document import Benefit
 from laurel.program.outcomes import Outcomes
 from laurel.program.standing import (
@@ -230,6 +241,27 @@ def reviewed(wallet: Wallet, due_at: datetime, programs: Programs) -> tuple[AnyF
     # The program has given up its tiers: nobody falls, and nobody is looked at again.
     still = msgspec.structs.replace(standing, review_at=None, matched=None)
     return (TierKept(at=due_at, reason="reviewed", standing=still),)
+
+
+def review_starts(versions: Iterable[CompiledProgram]) -> list[datetime]:
+    """Return when versions start whose classes fall at the end of a month, and by other tiers than before.
+
+    Members whom nothing touches are to be looked at by these then; whoever counts anything is anyway.
+    """
+    ordered = sorted(versions, key=lambda each: (each.effective_from, each.version))
+    return [
+        after.effective_from
+        for before, after in pairwise(ordered)
+        if after.tiers is not None and after.tiers.month_end and after.document.tiers != before.document.tiers
+    ]
+
+
+def looked_again(wallet: Wallet, at: datetime, programs: Programs) -> tuple[AnyFact, ...]:
+    """Return when a member is looked at next, by the tiers that are in force at an instant."""
+    program = programs.in_force(wallet.program, at, ANY_VERSION)
+    if program is None or program.tiers is None or wallet.merged_into is not None:
+        return ()
+    return tuple(looked_at_from(climber_of(wallet, program.tiers, wallet.version + 1), at))
 
 
 class Shown(NamedTuple):

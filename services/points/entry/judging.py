@@ -1,4 +1,7 @@
-"""Segments are judged: all members of a program at one instant, in steps that can stop and go on anywhere.
+"""Members are judged: all of a program at one instant, in steps that can stop and go on anywhere.
+
+Segments are judged at midnights. When a version starts by whose tiers classes fall at the end of a month, all members
+are looked at by these: each knows when it is looked at next, and knew it by other tiers until then.
 
 On a wall clock a timer looks for what is due; a manual clock is turned through its judgements in their order.
 """
@@ -11,7 +14,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Protocol
 
-from laurel.calendars import local_date
+from laurel.calendars import local_date, local_midnight
 from laurel.io.database import Connection
 from laurel.io.health import Health
 from laurel.io.keeping import keep_doing
@@ -35,6 +38,9 @@ class JudgingStore(Store, Protocol):
     async def judged_until(self, program: str, units: Sequence[tuple[str, str]]) -> datetime | None:
         """Return the instant of the last judgement, or the day of the first thing counted of programs' units."""
 
+    async def first_unjudged(self, program: str, instants: Sequence[datetime]) -> datetime | None:
+        """Return the first of some instants that no judgement was noted for."""
+
     async def begin_judgement(self, program: str, at: datetime, *, is_done: bool = False) -> None:
         """Note that members are to be judged, or that up to then there is nothing to judge."""
 
@@ -50,18 +56,28 @@ class JudgingStore(Store, Protocol):
         """
 
     async def to_judge(
-        self, judgement: OpenJudgement, due: Sequence[CompiledSegment], known: Sequence[str], limit: int
+        self,
+        judgement: OpenJudgement,
+        due: Sequence[CompiledSegment],
+        known: Sequence[str],
+        limit: int,
+        *,
+        tiers: bool = False,
     ) -> tuple[dict[WalletKey, dict[str, int]], bool]:
-        """Return the next members to be judged with what was measured of them, and whether they are the last."""
+        """Return the next members to be judged with what was measured of them, and whether they are the last.
+
+        With `tiers` all who have risen are among them.
+        """
 
     async def clear(self, judgement: OpenJudgement, limit: int) -> None:
         """Forget the next of what was measured in other programs; once there is none, the judgement is done."""
 
 
 class JudgedPrograms(Programs, Protocol):
-    """Programs, of which those with segments can be listed."""
+    """Programs, of which those can be listed whose members are judged."""
 
-    def with_segments(self) -> list[str]: ...
+    def to_judge(self) -> list[str]: ...
+    def review_starts(self, program: str) -> list[datetime]: ...
     def units_of_segments(self, program: str) -> list[tuple[str, str]]: ...
 
 
@@ -78,20 +94,28 @@ class Judge:
 
         Where time passes by itself, a program is judged from the first look at it on; what was before is not made up.
         """
-        if not self._programs.has_segments(program):
+        starts = [start for start in self._programs.review_starts(program) if start <= until]
+        if not (starts or self._programs.has_segments(program)):
             return None
         found = await store.open_judgement([program])
         if found is not None:
             return found
-        by_itself = self._programs.runs_by_itself(program)
-        after = await store.judged_until(program, [] if by_itself else self._programs.units_of_segments(program))
-        if after is None and by_itself:
-            await store.begin_judgement(program, until, is_done=True)
-        at = None if after is None else next_judgement(self._programs, program, after, until)
+        of_segments = await self._next_of_segments(store, program, until)
+        of_tiers = await store.first_unjudged(program, starts) if starts else None
+        at = min((each for each in (of_segments, of_tiers) if each is not None), default=None)
         if at is None:
             return None
         await store.begin_judgement(program, at)
         return await store.open_judgement([program])
+
+    async def _next_of_segments(self, store: JudgingStore, program: str, until: datetime) -> datetime | None:
+        if not self._programs.has_segments(program):
+            return None
+        by_itself = self._programs.runs_by_itself(program)
+        after = await store.judged_until(program, [] if by_itself else self._programs.units_of_segments(program))
+        if after is None and by_itself:
+            await store.begin_judgement(program, until, is_done=True)
+        return None if after is None else next_judgement(self._programs, program, after, until)
 
     async def step(
         self, store: JudgingStore, found: OpenJudgement, *, turned_to: datetime | None = None
@@ -104,15 +128,22 @@ class Judge:
         if found.state == "clearing":
             await store.clear(found, self._batch_max)
             return [], []
-        due = [each for each in segments if each.is_judged_on(day) and self._can_be_judged(found, each)]
+        is_midnight = found.at == local_midnight(day, program.zone)
+        due = [
+            each
+            for each in (segments if is_midnight else ())
+            if each.is_judged_on(day) and self._can_be_judged(found, each)
+        ]
         if found.state != "judging":
             found = await store.measure(found, due, day, self._batch_max)
         if found.state != "judging":
             return [], []
-        measures, _ = await store.to_judge(found, due, [segment.name for segment in segments], self._batch_max)
+        by_tiers = found.at in self._programs.review_starts(found.program)
+        known = [segment.name for segment in segments]
+        measures, _ = await store.to_judge(found, due, known, self._batch_max, tiers=by_tiers)
         if not measures:
             return [], []
-        judgement = Judgement(program, found.at, found.cuts)
+        judgement = Judgement(program, found.at, found.cuts, segments=is_midnight, tiers=by_tiers)
         return await self._road.run_judgement(store, judgement, measures, turned_to=turned_to)
 
     def _can_be_judged(self, found: OpenJudgement, segment: CompiledSegment) -> bool:
@@ -177,7 +208,7 @@ class JudgementTimer:
     async def run_once(self) -> int:
         """Take all steps that are due now; return how many there were."""
         steps = 0
-        for program in self._programs.with_segments():
+        for program in self._programs.to_judge():
             while self._programs.runs_by_itself(program) and await self._step(program):
                 steps += 1
         return steps

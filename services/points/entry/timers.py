@@ -32,6 +32,9 @@ class DueStore(Store, Protocol):
     async def due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
         """Return up to `limit` wallets of these programs with something due by `until`."""
 
+    async def take_due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
+        """Lock up to `limit` of them that nobody else is at; return which they are."""
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -73,20 +76,29 @@ class ExpiryTimer:
         before: list[WalletKey] = []
         while True:
             until = self._now()
-            wallets = await self._due(until)
-            await in_parts(wallets, self._batch_max, partial(self._take, until))
-            done += len(wallets)
+            due = await self._due(until)
+            taken: list[WalletKey] = []
+            await in_parts(due, self._batch_max, partial(self._take, until, taken))
+            done += len(taken)
             # Where a look leads to nothing the wallet is looked at later; one that does not move must not keep us.
-            if len(wallets) < self._batch_max * self._at_once or wallets == before:
+            if len(due) < self._batch_max * self._at_once or sorted(taken) in ([], before):
                 return done
-            before = wallets
+            before = sorted(taken)
 
     async def _due(self, until: datetime) -> list[WalletKey]:
+        """Look, without locks, whom something is due for: how many parts there are to be taken."""
         async with self._unit.database.reading() as connection:
             ledger = self._ledger(connection)
             return await ledger.due(self._programs.on_wall_clocks(), until, self._batch_max * self._at_once)
 
-    async def _take(self, until: datetime, wallets: Sequence[WalletKey]) -> None:
-        """Do what is due for some members, as it is when they are locked."""
+    async def _take(self, until: datetime, taken: list[WalletKey], part: Sequence[WalletKey]) -> None:
+        """Do what is due for as many members as a part has: for those at whom nobody else is by now.
+
+        So parts share no member, of whichever process they are, and none waits for another.
+        """
         async with self._unit.begin() as work:
-            work.say_all(sayings_of(await self._road.run_due(self._ledger(work.connection), wallets, until)))
+            ledger = self._ledger(work.connection)
+            wallets = await ledger.take_due(self._programs.on_wall_clocks(), until, len(part))
+            if wallets:
+                work.say_all(sayings_of(await self._road.run_due(ledger, wallets, until)))
+        taken += wallets

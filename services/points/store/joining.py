@@ -114,18 +114,32 @@ async def read_gone_on(
 ) -> dict[WalletKey, list[Sequence[Any]]]:
     """Return, of wallets that are parts of others, what became of the lots of their activities at hand: rows of lots.
 
-    Account after account is gone through, as each passed on what it had, and what came to it later.
+    Account after account is gone through, as each passed on what it had, and what came to it later. What is with one
+    that is no more on the way is nobody's here any more.
     """
     gone_on: dict[WalletKey, list[Sequence[Any]]] = {}
     for key, wallet in wallets.items():
         if wallet.merged_in is not None and wallet.postings:
             names = {name for name, lot in wallet.lots.items() if (lot.partner, lot.activity) in wallet.postings}
-            gone_on[key] = await _follow(connection, key, names, wallet.postings)
+            gone_on[key] = await _follow(connection, _on_the_way(wallets, key), key, names, wallet.postings)
     return gone_on
 
 
+def _on_the_way(wallets: Mapping[WalletKey, Wallet], key: WalletKey) -> set[str]:
+    """Return the accounts of which one is a part, as far as they are locked."""
+    found: set[str] = set()
+    while (wallet := wallets.get(key)) is not None and wallet.merged_into is not None:
+        key = WalletKey(key.program, wallet.merged_into)
+        found |= {key.member} if key in wallets else set()
+    return found
+
+
 async def _follow(
-    connection: asyncpg.Connection[Any], key: WalletKey, names: set[LotName], of: Container[tuple[str, str]]
+    connection: asyncpg.Connection[Any],
+    on_the_way: Container[str],
+    key: WalletKey,
+    names: set[LotName],
+    of: Container[tuple[str, str]],
 ) -> list[Sequence[Any]]:
     found: dict[tuple[str, LotName], Sequence[Any]] = {}
     ahead = {key.member: names}
@@ -133,7 +147,8 @@ async def _follow(
         columns = [[key.program] * len(ahead), sorted(ahead)]
         places: set[_Place] = set()
         for program, member, facts in await connection.fetch(_WENT_ON, *columns):
-            places |= {(program, *place) for place in went_to(decode_facts(facts), ahead[member])}
+            gone = went_to(decode_facts(facts), ahead[member])
+            places |= {(program, *place) for place in gone if place[0] in on_the_way}
         ahead = {}
         rows = await connection.fetch(_LOTS_OF, *map(list, zip(*sorted(places), strict=True))) if places else []
         for row in rows:

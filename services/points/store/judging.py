@@ -35,6 +35,9 @@ _FIRST_DAYS = """
     select k.program, (
         select min(day) from tier_counts where program = k.program and grain = 'day' and unit = k.unit) as day
     from unnest($1::text[], $2::text[]) as k (program, unit)"""
+_UNJUDGED = """
+    select min(k.at) from unnest($2::timestamptz[]) as k (at)
+    where not exists (select from judgements where program = $1 and at = k.at)"""
 _FIRST_MEMBER = "select min(enrolled_at) from wallets where program = $1"
 _BEGIN = "insert into judgements (program, at, state) values ($1, $2, $3) on conflict do nothing"
 _ADVANCE = "update judgements set state = $3, after = $4, cuts = coalesce($5, cuts) where program = $1 and at = $2"
@@ -75,6 +78,13 @@ _BELONGING = """
     cross join lateral (
         select names from segments where program = $1 and member = k.member offset 0) s
     where s.names && $3::text[] or not s.names <@ $4::text[]"""
+
+_STANDING = """
+    select k.member
+    from unnest($2::text[]) as k (member)
+    cross join lateral (
+        select tier from tiers where program = $1 and member = k.member offset 0) t
+    where t.tier is not null"""
 
 # By its person, said here or there, and by the same id where no person is said there. No row of another human has
 # such a name, because an account with a person is measured under that alone.
@@ -125,6 +135,14 @@ async def judged_until(
     if since is not None:
         starts.append(max(since, min(others)))
     return min(starts, default=None)
+
+
+async def first_unjudged(
+    connection: asyncpg.Connection[Any], program: str, instants: Sequence[datetime]
+) -> datetime | None:
+    """Return the first of some instants that no judgement was noted for."""
+    found: datetime | None = await connection.fetchval(_UNJUDGED, program, list(instants))
+    return found
 
 
 async def begin(connection: asyncpg.Connection[Any], program: str, at: datetime, state: str) -> None:
@@ -254,11 +272,13 @@ async def take_page(
     due: Sequence[CompiledSegment],
     known: Sequence[str],
     limit: int,
+    *,
+    tiers: bool = False,
 ) -> tuple[dict[WalletKey, dict[str, int]], str, bool]:
     """Return the next members with what was measured of them, the last one, and whether it is the end.
 
     `due` are the segments that are judged, `known` the names of all that the version has.
-    Of those who belong nowhere only such are returned as a ranking may take in.
+    Of those who belong nowhere only such are returned as a ranking may take in; with `tiers` all who have risen are.
     """
     names = [segment.name for segment in due]
     program = judgement.program
@@ -268,6 +288,8 @@ async def take_page(
         return {}, judgement.after, True
     found: dict[WalletKey, dict[str, int]] = {}
     for (member,) in await connection.fetch(_BELONGING, program, members, names, list(known)):
+        found[WalletKey(program, member)] = {}
+    for (member,) in await connection.fetch(_STANDING, program, members) if tiers else ():
         found[WalletKey(program, member)] = {}
     taken = await connection.fetch(_TAKE, program, judgement.after, members[-1])
     # Another program's past may reach back behind the day on which a member came here.

@@ -46,6 +46,8 @@ _JOURNALS = """
 _DUE = """
     select program, member from wallets
     where next_due_at <= $1 and program = any($2::text[]) order by next_due_at limit $3"""
+# What somebody else holds is being done, or is looked at again; nobody waits, so no order of locks is needed.
+_TAKE_DUE = f"{_DUE} for update skip locked"
 
 
 def journal_of(wallet: Wallet, row: Any, funded_in: int | None = None) -> Journal:  # noqa: ANN401 - a row is whatever its statement selects
@@ -83,6 +85,10 @@ class Ledger:
         rows = await self._connection.fetch(_DUE, until, list(programs), limit)
         return sorted(WalletKey(program, member) for program, member in rows)
 
+    async def take_due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
+        rows = await self._connection.fetch(_TAKE_DUE, until, list(programs), limit)
+        return sorted(WalletKey(program, member) for program, member in rows)
+
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
         await turning.begin(self._connection, turns)
 
@@ -113,6 +119,9 @@ class Ledger:
     async def judged_until(self, program: str, units: Sequence[tuple[str, str]]) -> datetime | None:
         return await judging.judged_until(self._connection, program, units)
 
+    async def first_unjudged(self, program: str, instants: Sequence[datetime]) -> datetime | None:
+        return await judging.first_unjudged(self._connection, program, instants)
+
     async def begin_judgement(self, program: str, at: datetime, *, is_done: bool = False) -> None:
         await judging.begin(self._connection, program, at, judging.DONE if is_done else judging.MEASURING)
 
@@ -130,9 +139,15 @@ class Ledger:
         return stands
 
     async def to_judge(
-        self, judgement: OpenJudgement, due: Sequence[CompiledSegment], known: Sequence[str], limit: int
+        self,
+        judgement: OpenJudgement,
+        due: Sequence[CompiledSegment],
+        known: Sequence[str],
+        limit: int,
+        *,
+        tiers: bool = False,
     ) -> tuple[dict[WalletKey, dict[str, int]], bool]:
-        members, after, is_last = await judging.take_page(self._connection, judgement, due, known, limit)
+        members, after, is_last = await judging.take_page(self._connection, judgement, due, known, limit, tiers=tiers)
         state = judging.JUDGING
         if is_last:
             more = await judging.clear_page(self._connection, judgement.program, limit)

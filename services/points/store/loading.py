@@ -462,12 +462,12 @@ def _times_out(wallet: Wallet, until: datetime) -> bool:
 
 
 def _add_gone_on(wallets: dict[WalletKey, Wallet], gone_on: Mapping[WalletKey, Sequence[Sequence[Any]]]) -> None:
-    """Let wallets know what became of their lots; where that lies in one that is locked, it is that one's lot."""
+    """Let wallets know what became of their lots: each is a lot of the one in which it lies."""
     for key, rows in gone_on.items():
-        _add_lots(wallets, [row for row in rows if WalletKey(row[0], row[1]) in wallets])
+        _add_lots(wallets, rows)
         for row in rows:
-            name, there = LotName(row[2], row[3]), wallets.get(WalletKey(row[0], row[1]))
-            wallets[key].gone_on.append((row[1], _lot(name, row) if there is None else there.lots[name]))
+            lot = wallets[WalletKey(row[0], row[1])].lots[LotName(row[2], row[3])]
+            wallets[key].gone_on.append((row[1], lot))
 
 
 def _add_lots(wallets: dict[WalletKey, Wallet], rows: Sequence[Sequence[Any]]) -> None:

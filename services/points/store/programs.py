@@ -20,6 +20,7 @@ from laurel.program.converting import CompiledConversion
 from laurel.program.loading import load_program
 from laurel.shapes import decoder_of
 from services.points.domain.partnering import PARTNERS, Terms
+from services.points.domain.tiering import review_starts
 from services.points.store.converting import look_from
 from services.points.store.partners import KnownTerms
 
@@ -52,6 +53,7 @@ class KnownPrograms:
         self._tiers_reach: dict[str, int] = {}
         self._conversions: dict[str, tuple[CompiledConversion, ...]] = {}
         self._with_segments: set[str] = set()
+        self._review_starts: dict[str, list[datetime]] = {}
         self._giving: set[str] = set()
         self._funded: dict[str, set[tuple[str, str]]] = {}
         self._refilling: set[str] = set()
@@ -128,6 +130,9 @@ class KnownPrograms:
             self._conversions[program] = (*self._conversions.get(program, ()), *compiled.conversions)
         if compiled.segments is not None:
             self._with_segments.add(program)
+        starting = review_starts(versions.values())
+        if starting:
+            self._review_starts[program] = starting
         if compiled.roles:
             self._giving.add(program)
         self._funded.setdefault(program, set()).update((rule.funder, rule.unit) for rule in compiled.rules)
@@ -180,9 +185,13 @@ class KnownPrograms:
         """Say whether any version of a program has segments."""
         return program in self._with_segments
 
-    def with_segments(self) -> list[str]:
-        """Return the programs that have segments, or had."""
-        return sorted(self._with_segments)
+    def review_starts(self, program: str) -> list[datetime]:
+        """Return when versions start by whose tiers members are to be looked at then."""
+        return self._review_starts.get(program, [])
+
+    def to_judge(self) -> list[str]:
+        """Return the programs of which all members are judged now and then."""
+        return sorted(self._with_segments | self._review_starts.keys())
 
     def units_of_segments(self, program: str) -> list[tuple[str, str]]:
         """Return what segments of any version measure, each with the program in which it is counted."""

@@ -17,6 +17,19 @@ pytestmark = pytest.mark.anyio
 INACTIVITY = {"kind": "inactivity", "months": 1, "kept_by": ["purchase"]}
 A_MONTH: dict[str, Any] = {"units": {"point": {"scale": 0, "validity": {"kind": "rolling", "days": 30}}}}
 CAP = {"cap": "year", "unit": "point", "window": "calendar_year", "limit": 100}
+STEPS = {"rule": "steps", "on": ["purchase"], "unit": "step", "rate": {"points": 1, "per": 100}}
+COUNTING: dict[str, Any] = {
+    "units": {"step": {"scale": 0, "counts_only": True}},
+    "earning": [{**STEPS, "rule": "base", "unit": "point", "funding": {"funder": "shop"}}, STEPS],
+    "caps": [{**CAP, "limit": 100_000}],
+    "tiers": {
+        "counters": {"c": {"unit": "step", "window": "calendar_year"}},
+        "levels": [{"tier": "member"}, {"tier": "silver", "needs": {"c": 1000}}],
+        "lasts": {"kind": "end_of_period", "period": "year", "after": 1},
+    },
+}
+"""A point and a step for every pound, which a cap and a tier count by the year."""
+IN_CHAINS = {**COUNTING, "units": {**COUNTING["units"], "point": {"scale": 0, "validity": INACTIVITY}}}
 
 
 class Couple(Pair):
@@ -205,9 +218,11 @@ async def test_taken_back_a_chain_leaves_each_account_with_the_one_before() -> N
     await couple.join("j-1")
     await couple.join("j-2", member="m-2", into="m-3")
     said = await couple.back_of("m-1", "r-1", "b-1")
-    assert [(one["member"], one["other"], one["part_of"]) for one in said if one["type"] == "member.merged.v1"] == [
-        ("m-1", "m-3", "m-2"),
-        ("m-3", "m-1", None),
+    assert [(one["member"], one["role"], one["other"]) for one in said if one["type"] == "member.merged.v1"] == [
+        ("m-1", "merged", "m-2"),
+        ("m-2", "survivor", "m-1"),
+        ("m-2", "merged", "m-3"),
+        ("m-3", "survivor", "m-2"),
     ]
     await couple.join("u-2", member="m-2", into="m-3", undo=True)
     assert (await couple.buy("b-3", 500))["member"] == "m-2", "whoever was merged by mistake earns nothing of it"
@@ -547,3 +562,149 @@ async def test_what_ends_something_of_a_merged_past_early_or_late(named: str, da
 
 def product(id_: str, type_: str, at: datetime) -> dict[str, Any]:
     return {"id": id_, "type": type_, "occurred_at": at.isoformat()}
+
+
+async def a_chain(**changes: Any) -> Couple:
+    """Three accounts, of which the first has bought ten points, is a part of the second, and may be of the third."""
+    couple = await a_couple(**changes)
+    await couple.send(enrolment(couple.program, "m-3", couple.at))
+    await couple.buy("b-1", 1000)
+    await couple.join("j-1")
+    return couple
+
+
+async def test_what_was_excused_on_the_way_does_not_come_back_there() -> None:
+    couple = await a_chain(units={"point": {"scale": 0, "validity": INACTIVITY}})
+    couple.pass_time(days=40)
+    await couple.join("j-2", member="m-2", into="m-3")
+    assert couple.points("m-2").expired == 10
+    assert reversed_by(await couple.back_of("m-1", "r-1", "b-1", amount=600)) == (6, 0, 6, 0)
+    await couple.join("u-2", member="m-2", into="m-3", undo=True)
+    late = purchase("late", 300, START + timedelta(days=20))
+    await couple.send(report(couple.program, "m-2", late, couple.at))
+    assert couple.points("m-2").available == 3 + 4, "six were excused, and would be given twice"
+    assert reversed_by(await couple.back_of("m-1", "r-2", "b-1")) == (4, 0, 0, 4)
+    assert [(couple.points(name).available, couple.points(name).owed) for name in ("m-1", "m-2", "m-3")] == [
+        (0, 0), (3, 0), (0, 0),
+    ]  # fmt: skip
+
+
+async def test_what_comes_back_along_a_chain_is_counted_less_by_each_of_it() -> None:
+    couple = await a_chain(**COUNTING)
+    await couple.join("j-2", member="m-2", into="m-3")
+    await couple.back_of("m-1", "r-1", "b-1", amount=600)
+    assert [counted(couple, member) for member in ("m-1", "m-2", "m-3")] == [(4, 4)] * 3
+    await couple.join("u-2", member="m-2", into="m-3", undo=True)
+    assert [counted(couple, member) for member in ("m-1", "m-2", "m-3")] == [(4, 4), (4, 4), (0, 0)]
+    await couple.join("u-1", undo=True)
+    assert [counted(couple, member) for member in ("m-1", "m-2", "m-3")] == [(4, 4), (0, 0), (0, 0)]
+
+
+def counted(couple: Couple, member: str) -> tuple[int, int]:
+    """Return what an account has counted under the cap, and towards its tier."""
+    wallet = couple.of(member)
+    steps = wallet.tiers.counts.get(("step", "calendar_year"), {}) if wallet.tiers is not None else {}
+    return sum(each.counted for each in wallet.counters.values()), sum(steps.values())
+
+
+async def test_what_comes_back_to_the_first_of_a_chain_goes_with_each_of_it() -> None:
+    couple = await a_couple(**A_MONTH)
+    await couple.send(enrolment(couple.program, "m-3", couple.at))
+    await couple.buy("b-1", 1000)
+    await spend(couple, "m-1", "h-1", 6)
+    await couple.join("j-1")
+    await couple.join("j-2", member="m-2", into="m-3")
+    couple.member = "m-1"
+    await couple.ask("hold.cancel_requested.v1", hold="h-1", redemption="h-1", by="member", reason="test")
+    assert [couple.points(member).available for member in ("m-1", "m-2", "m-3")] == [0, 0, 10]
+    await couple.join("u-2", member="m-2", into="m-3", undo=True)
+    assert [couple.points(member).available for member in ("m-1", "m-2", "m-3")] == [0, 10, 0]
+    await couple.join("u-1", undo=True)
+    assert [couple.points(member).available for member in ("m-1", "m-2", "m-3")] == [10, 0, 0]
+
+
+async def live_in_chains(couple: Couple, chance: random.Random) -> None:
+    """Live as three accounts that become parts of each other in whatever chains, and are by themselves in the end.
+
+    Some purchases are known only when points have ended that they would have kept alive.
+    """
+    names = ("m-1", "m-2", "m-3")
+    await couple.enrol()
+    await couple.send(enrolment(couple.program, "m-3", couple.at))
+    into: dict[str, str] = {}
+    bought: list[tuple[str, str]] = []
+    spent: list[tuple[str, str]] = []
+
+    async def part(step: int, name: str) -> None:
+        await couple.join(f"u-{step}", member=name, into=into.pop(name), undo=True)
+
+    for step in range(60):
+        couple.pass_time(days=chance.choice((0, 0, 1, 4, 16)), minutes=1)
+        deed = chance.choice(("buy", "buy", "buy", "back", "back", "spend", "cancel", "join", "join", "part"))
+        name, other = chance.sample(names, 2)
+        amount, days, part_of_it = chance.randint(1, 9), chance.choice((0, 0, 15, 29)), chance.random() < 0.6
+        if deed == "buy":
+            when = max(START, couple.at - timedelta(days=days))
+            await couple.send(report(couple.program, name, purchase(f"b-{step}", amount * 100, when), couple.at))
+            bought.append((f"b-{step}", name))
+        elif deed == "back" and bought:
+            of, whose = chance.choice(bought)
+            await couple.back_of(whose, f"r-{step}", of, **({"amount": 100} if part_of_it else {}))
+        elif deed == "spend" and name not in into:
+            await spend(couple, name, f"h-{step}", amount)
+            spent.append((f"h-{step}", name))
+        elif deed == "cancel" and spent:
+            hold, couple.member = chance.choice(spent)
+            await couple.timed("cancel_requested", hold, by="member")
+        elif deed == "join" and not {name, other} & into.keys():
+            await couple.join(f"j-{step}", member=name, into=other)
+            into[name] = other
+        elif deed == "part" and name in into and into[name] not in into:
+            await part(step, name)
+    while into:
+        await part(60 + len(into), next(name for name in into if into[name] not in into))
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_parted_again_each_account_has_counted_what_it_was_credited_for(seed: int) -> None:
+    couple = Couple(document("clubcard", clock="wall", **IN_CHAINS))
+    await live_in_chains(couple, random.Random(seed))
+    everybody = [couple.of(name) for name in ("m-1", "m-2", "m-3")]
+    for wallet in everybody:
+        own = [
+            sum(each.granted(rule) - each.clawed_back.get(rule, 0) for each in wallet.postings.values())
+            for rule in ("base", "steps")
+        ]
+        assert counted(couple, wallet.member) == tuple(own)
+        for lot in wallet.lots.values():
+            assert 0 <= lot.held <= lot.remaining <= lot.granted - lot.expired
+            assert lot.expired >= 0, "what is excused was noted where it ended"
+    assert sum(wallet.balance("point").adjusted for wallet in everybody) == 0
+
+
+async def test_what_comes_late_to_a_merged_past_lifts_whoever_answers_for_it_and_goes_again() -> None:
+    points = {"unit": "point", "funding": {"funder": "bank"}}
+    taken_back = {"on": ["product_closed"], "within_days": 10}
+    rules = [
+        {"rule": "opened", "on": ["product_opened"], "fixed": {"points": 500}, "taken_back": taken_back, **points},
+        {"rule": "steps", "on": ["product_closed"], "unit": "step", "fixed": {"points": 5}},
+    ]
+    levels = [{"tier": "member"}, {"tier": "silver", "needs": {"c": 5}}]
+    tiers = {**COUNTING["tiers"], "levels": levels}
+    couple = await a_couple(earning=rules, tiers=tiers, units=COUNTING["units"], conversions=[], segments=[], caps=[])
+    await couple.send(enrolment(couple.program, "m-3", couple.at))
+    await couple.send(report("clubcard", "m-1", product("p-1", "product_opened", couple.at), couple.at))
+    await couple.join("j-1")
+    await couple.join("j-2", member="m-2", into="m-3")
+    couple.pass_time(days=10)
+    await couple.send(
+        report("clubcard", "m-1", {**product("c-1", "product_closed", couple.at), "of": "p-1"}, couple.at)
+    )
+    assert [counted(couple, member) for member in ("m-1", "m-2", "m-3")] == [(0, 5)] * 3
+    survivor = couple.of("m-3").tiers
+    assert survivor is not None
+    assert survivor.standing is not None
+    assert survivor.standing.tier == "silver"
+    await couple.join("u-2", member="m-2", into="m-3", undo=True)
+    await couple.join("u-1", undo=True)
+    assert [counted(couple, member) for member in ("m-1", "m-2", "m-3")] == [(0, 5), (0, 0), (0, 0)]

@@ -61,6 +61,21 @@ async def test_all_that_is_due_expires_in_batches(unit: UnitOfWork, auditor: asy
     assert await expired(auditor) == 50
 
 
+async def test_who_is_with_somebody_else_is_left_to_that_one(
+    unit: UnitOfWork, database: Database, auditor: asyncpg.Connection[Any]
+) -> None:
+    """Two timers share what is due: neither waits for the other, nor does the same."""
+    timer = timer_of(unit, Health())
+    async with database.transaction() as connection:
+        held = await Ledger(connection).take_due(["clubcard"], AFTER, 3)
+        assert await asyncio.wait_for(timer.run_once(), 10) == 2
+        assert await expired(auditor) == 20
+        assert len(held) == 3
+    first, second = await asyncio.gather(timer.run_once(), timer_of(unit, Health()).run_once())
+    assert first + second == 3
+    assert await expired(auditor) == 50
+
+
 async def test_trouble_is_told_and_waited_out(unit: UnitOfWork, auditor: asyncpg.Connection[Any]) -> None:
     health, failures = Health(), 2
 

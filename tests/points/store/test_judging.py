@@ -10,7 +10,7 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
-from laurel.program import dump_program
+from laurel.program import ProgramDocument, dump_program
 from services.points.store.ledger import Ledger
 from services.points.testing import note
 from tests.points.judged import Judged
@@ -282,4 +282,49 @@ async def test_a_segment_that_a_version_gave_up_is_left(database: Database, data
     shop.programs.publish(document(PROGRAM, segments=clubs, effective_from="2025-01-05T00:00:00+00:00"))
     heard = await shop.judged(datetime(2025, 1, 6, tzinfo=UTC))
     assert [(one["member"], one["left"]) for one in heard] == [("m-1", ["invited"])]
+    assert not await findings(database_urls)
+
+
+class Bank(Judged):
+    """A bank whose classes fall at the end of a month, and take more from June on."""
+
+    async def rise(self, member: str, amount: int) -> None:
+        await self.send(enrolment(PROGRAM, member, SPRING))
+        await self.send(report(PROGRAM, member, purchase(f"b-{member}", amount * 100, SPRING), SPRING))
+
+    async def classes(self, at: datetime) -> dict[str, str]:
+        async with self.database.transaction() as connection:
+            ledger = Ledger(connection)
+            await self.road.run_due(ledger, await ledger.due([PROGRAM], at, 100), at)
+            rows = await connection.fetch("select member, tier from tiers where program = $1", PROGRAM)
+        return {row["member"]: row["tier"] for row in rows}
+
+
+def classes(needs: int, **changes: Any) -> ProgramDocument:
+    steps = {"rule": "steps", "on": ["purchase"], "unit": "step", "rate": {"points": 1, "per": 100}}
+    tiers = {
+        "counters": {"c": {"unit": "step", "window": "rolling", "months": 12}},
+        "levels": [{"tier": "member"}, {"tier": "silver", "needs": {"c": needs}}],
+        "falls": "month_end",
+    }
+    units = {"step": {"scale": 0, "counts_only": True}}
+    return document(PROGRAM, units=units, earning=[steps], tiers=tiers, caps=[], conversions=[], segments=[], **changes)
+
+
+@pytest.mark.parametrize("clock", ["wall", "manual"])
+async def test_a_class_that_takes_more_now_is_lost_at_the_end_of_the_month(
+    database: Database, database_urls: DatabaseUrls, clock: str
+) -> None:
+    june = datetime(2024, 6, 10, 8, tzinfo=UTC)
+    later = classes(1000, clock=clock, effective_from="2024-06-10T08:00:00+00:00")
+    bank = Bank(database, classes(500, clock=clock), later, batch_max=1)
+    for member, amount in (("m-1", 600), ("m-2", 1200), ("m-3", 100)):
+        await bank.rise(member, amount)
+    before, end = june - timedelta(hours=1), datetime(2024, 6, 30, 23, tzinfo=UTC)
+    assert await bank.judged(before) == []
+    heard = await bank.judged(june + timedelta(days=3))
+    assert [(one["type"], one["member"]) for one in heard] == [("tier.kept.v1", "m-1")]
+    assert await bank.classes(end - timedelta(hours=1)) == {"m-1": "silver", "m-2": "silver"}
+    assert await bank.classes(end) == {"m-1": "member", "m-2": "silver"}
+    assert await bank.judged(end) == [], "it is looked at once"
     assert not await findings(database_urls)

@@ -15,7 +15,16 @@ from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from services.points.road import Road
 from services.points.testing import FixedPrograms, Note, note
-from tests.points.domain.test_joining import A_MONTH, INACTIVITY, TOTALS, Couple, come_and_go, live
+from tests.points.domain.test_joining import (
+    A_MONTH,
+    IN_CHAINS,
+    INACTIVITY,
+    TOTALS,
+    Couple,
+    come_and_go,
+    live,
+    live_in_chains,
+)
 from tests.points.stored import findings, say
 from tests.points.till import START, document, enrolment, purchase, report
 
@@ -213,7 +222,7 @@ async def test_what_ended_at_a_survivor_is_found_again_and_excused(
     async with database.connection() as connection:
         excused = await connection.fetchval(
             "select count(*) from journals where kind = 'merge' and convert_from(facts, 'UTF8') like '%\"excused\"%'"
-        ) + await connection.fetchval("select count(*) from lots where expired < 0")
+        )
     assert excused, "a life in which nothing had to be excused shows nothing"
     assert await findings(database_urls) == []
 
@@ -229,6 +238,26 @@ async def test_who_comes_and_goes_has_its_points_where_they_were(
     for couple in (stored, remembered):
         await come_and_go(couple, random.Random(seed), late=late)
     await as_in_memory(database, remembered)
+    assert await findings(database_urls) == []
+
+
+@pytest.mark.parametrize("seed", [4, 9, 23])
+async def test_what_came_back_along_a_chain_is_where_each_of_it_was_told(
+    database: Database, database_urls: DatabaseUrls, seed: int
+) -> None:
+    program = document("clubcard", clock="wall", **IN_CHAINS)
+    stored, remembered = StoredCouple(program), Couple(program)
+    stored.database = database
+    for couple in (stored, remembered):
+        await live_in_chains(couple, random.Random(seed))
+    await as_in_memory(database, remembered)
+    async with database.connection() as connection:
+        counters = await connection.fetch(
+            "select member, sum(counted)::bigint as counted from counters group by member"
+        )
+    assert {row["member"]: row["counted"] for row in counters} == {
+        row["member"]: sum(each.counted for each in remembered.of(row["member"]).counters.values()) for row in counters
+    }
     assert await findings(database_urls) == []
 
 
