@@ -92,6 +92,7 @@ class Endpoint:
         self._written_at = 0.0
         self._ahead: set[int] = set()
         self._unloaded = True
+        self._loaded_version = row.version
         self._streak = 0
         self._failing_since = row.failing_since
         self._last_error = row.last_error
@@ -164,8 +165,10 @@ class Endpoint:
 
     async def _load(self) -> None:
         self._unloaded = False
+        version = self.row.version
         async with self._database.connection() as connection:
             found = await deliveries.waiting(connection, self.row.webhook, _WINDOW)
+        self._loaded_version = version
         here = asyncio.get_running_loop().time() - self._clock().timestamp()
         for each in found:
             due = here + each.next_at.timestamp() if each.next_at is not None else 0.0
@@ -184,10 +187,14 @@ class Endpoint:
                         written=True,
                     )
                 )
-            elif not known.flying and each.attempts < known.attempts:
+            elif each.attempts < known.attempts:
                 # Somebody wants it tried at once.
                 known.attempts = each.attempts
-                self._queues.again(known, due)
+                if known.flying:
+                    # The attempt on its way is the first of those that it is given anew.
+                    known.first_at = self._clock()
+                else:
+                    self._queues.again(known, due)
         self._unloaded = len(found) == _WINDOW
 
     @property
@@ -339,7 +346,7 @@ class Endpoint:
     async def _keep(self, rows: Sequence[Attempted], position: int) -> None:
         webhook = self.row.webhook
         async with self._database.transaction() as connection:
-            if not await webhooks.progress(
+            version = await webhooks.progress(
                 connection,
                 webhook,
                 self._holder,
@@ -348,9 +355,11 @@ class Endpoint:
                 self._last_error if self._failing_since is not None else None,
                 self._delivered_at,
                 self._missed_at,
-            ):
+            )
+            if version is None:
                 raise Lost
-            await deliveries.put(connection, webhook, rows)
+            # What somebody has wished since is not known here yet, and is not to be written over.
+            await deliveries.put(connection, webhook, rows, heeding_wishes=version != self._loaded_version)
             if self._end is not None:
                 await webhooks.give_up(connection, webhook, self._holder, self._end, self._clock())
         if self._end is not None:

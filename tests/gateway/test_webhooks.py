@@ -16,7 +16,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from laurel.io.database import Database
 from services.gateway.hearing import NewEvent
 from services.gateway.settings import GatewaySettings
-from services.gateway.store import events
+from services.gateway.store import deliveries, events
+from services.gateway.store.deliveries import Attempted
 from tests.gateway.listening import key_of, report
 from tests.gateway.receiving import Delivery, Receiver
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, until
@@ -185,6 +186,52 @@ async def test_an_event_that_is_never_taken_holds_up_nobody_else_and_is_given_up
     assert (again.status_code, again.json()["state"]) == (202, "waiting")
     await until(lambda: "e-0" in receiver.activities)
     assert len({each.id for each in receiver.tries if each.activity == "e-0"}) == 1
+
+
+async def test_what_is_to_be_sent_again_while_its_last_attempt_is_on_its_way_is_sent_again(
+    here: Instance, projecting: Instance, receiver: Receiver, database: Database
+) -> None:
+    """That attempt fails, and would have been the last one."""
+    webhook = await made(here.http, receiver)
+    repaired = False
+
+    def answer(each: Delivery) -> int | None:
+        if each.activity != "e-0" or repaired:
+            return 204
+        return 422 if len([one for one in receiver.tries if one.activity == "e-0"]) < 4 else None
+
+    receiver.answer = answer
+    await happen(database, "m-1")
+    feeding = asyncio.create_task(_keep_happening(database))
+    await until(lambda: len([one for one in receiver.tries if one.activity == "e-0"]) == 4, 30)
+    again = await here.http.post(f"/v1/deliveries/{webhook['id']}-1/redeliver")
+    assert (again.status_code, again.json()["attempts"]) == (202, 0)
+    repaired = True
+    await until(lambda: "e-0" in receiver.activities, 30)
+    feeding.cancel()
+
+
+async def test_a_wish_to_send_again_is_not_written_over(database: Database, here: Instance, receiver: Receiver) -> None:
+    """Nor do those who write it and those who write what became of attempts wait for each other in a circle."""
+    name = (await made(here.http, receiver))["id"]
+    await happen(database, "m-1")
+    now = datetime.now(UTC)
+    tried = Attempted(1, PROGRAM, "m-1", "points.awarded.v1", "waiting", 3, now, 500, "answered 500", now, now)
+    async with database.transaction() as connection:
+        await deliveries.put(connection, name, [tried], heeding_wishes=False)
+    async with database.transaction() as connection:
+        await connection.execute("select from webhooks where webhook = $1 for update", name)
+        asking = asyncio.create_task(here.http.post(f"/v1/deliveries/{name}-1/redeliver"))
+        await until(lambda: connection.fetchval("select count(*) from pg_locks where not granted"))
+        await deliveries.put(connection, name, [tried], heeding_wishes=False)
+    assert (await asking).status_code == 202
+    failed = tried._replace(state="failed", attempts=4)
+    for heeding, state in ((True, "waiting"), (False, "failed")):
+        async with database.transaction() as connection:
+            await deliveries.put(connection, name, [failed], heeding_wishes=heeding)
+            found = await deliveries.find(connection, name, 1)
+        assert found is not None
+        assert found.state == state
 
 
 async def _keep_happening(database: Database) -> None:

@@ -78,11 +78,12 @@ async def redeliver(request: Request) -> Response:
     if row.state != ENABLED:
         raise Problem("webhook_disabled")
     async with api.database.transaction() as connection:
+        # The webhook before its deliveries: so does whoever writes what became of attempts.
+        await webhooks.touch(connection, row.webhook)
         if await store.find(connection, row.webhook, position) is None:
             raise Problem("delivery_unknown")
         if not await store.send_again(connection, row.webhook, position, api.clock()):
             raise Problem("events_gone")
-        await webhooks.touch(connection, row.webhook)
         sent = await store.find(connection, row.webhook, position)
     assert sent is not None
     return _json(_shown(row.webhook, sent), 202)

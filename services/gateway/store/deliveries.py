@@ -48,6 +48,7 @@ class Waiting:
 
 
 _COLUMNS = "position, program, member, type, state, attempts, next_at, status, error, first_at, tried_at"
+# What is to be sent again waits as if it had never been tried, and says when it was.
 _PUT = f"""
     insert into deliveries (webhook, {_COLUMNS})
     select $1, {_COLUMNS} from unnest($2::int8[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int4[],
@@ -55,6 +56,7 @@ _PUT = f"""
     on conflict (webhook, position) do update set state = excluded.state, attempts = excluded.attempts,
         next_at = excluded.next_at, status = excluded.status, error = excluded.error, first_at = excluded.first_at,
         tried_at = excluded.tried_at
+    where not ($13 and deliveries.state = 'waiting' and deliveries.attempts = 0 and deliveries.tried_at is not null)
 """
 # Those whose events are no longer kept can never be sent; they end by themselves when their rows are dropped.
 _WAITING = """
@@ -91,10 +93,11 @@ _DROP = """
 """
 
 
-async def put(connection: Connection, webhook: str, attempted: Sequence[Attempted]) -> None:
-    """Keep how deliveries stand now."""
+async def put(connection: Connection, webhook: str, attempted: Sequence[Attempted], *, heeding_wishes: bool) -> None:
+    """Keep how deliveries stand now; `heeding_wishes`: but not of those that somebody wants to be sent again."""
     if attempted:
-        await connection.execute(_PUT, webhook, *(list(column) for column in zip(*attempted, strict=True)))
+        columns = (list(column) for column in zip(*attempted, strict=True))
+        await connection.execute(_PUT, webhook, *columns, heeding_wishes)
 
 
 async def waiting(connection: Connection, webhook: str, most: int) -> list[Waiting]:

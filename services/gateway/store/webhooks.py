@@ -94,7 +94,7 @@ _RELEASE = "update webhooks set holder = '', held_until = '-infinity' where hold
 _PROGRESS = """
     update webhooks set position = greatest(position, $3), failing_since = $4, last_error = $5,
         delivered_at = coalesce($6, delivered_at), missed_at = coalesce($7, missed_at)
-    where webhook = $1 and holder = $2 returning true
+    where webhook = $1 and holder = $2 returning version
 """
 _GIVE_UP = """
     update webhooks set state = 'disabled', reason = $3, version = version + 1, changed_at = $4
@@ -189,13 +189,12 @@ async def progress(
     last_error: str | None,
     delivered_at: datetime | None,
     missed_at: datetime | None,
-) -> bool:
-    """Keep how far it was told, and lock it; False where it is no longer the holder's."""
-    return bool(
-        await connection.fetchval(
-            _PROGRESS, webhook, holder, position, failing_since, last_error, delivered_at, missed_at
-        )
+) -> int | None:
+    """Keep how far it was told, lock it, and return its version; None where it is no longer the holder's."""
+    version: int | None = await connection.fetchval(
+        _PROGRESS, webhook, holder, position, failing_since, last_error, delivered_at, missed_at
     )
+    return version
 
 
 async def give_up(connection: Connection, webhook: str, holder: str, reason: str, at: datetime) -> None:
