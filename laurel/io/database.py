@@ -137,11 +137,8 @@ class Database:
         try:
             yield connection  # type: ignore[misc]
         except (asyncio.CancelledError, TimeoutError):
-            ending = asyncio.create_task(_end_what_was_cut_off(connection))
-            # Whoever is cut off once more meanwhile does not stop it, and nobody is lent what is still being asked.
-            while not ending.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait({ending})
+            # Whoever is cut off once more meanwhile does not stop it.
+            await asyncio.shield(_end_what_was_cut_off(connection))
             raise
         finally:
             self._pace.moved()

@@ -23,11 +23,8 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 _WORKS_MAX = 2000
-# One work at a time, sent together, so that no plan can come to compare works with each other. Nobody waits until it is
-# on the disk: what a crash of the database opens again is published again.
-CLOSE = """
-delete from outbox_open using (select set_config('synchronous_commit', 'off', true)) as relaxed where work = $1
-"""
+# One work at a time, sent together, so that no plan can come to compare works with each other.
+CLOSE = "delete from outbox_open where work = $1"
 
 
 async def close_works(connection: Connection, works: Iterable[UUID]) -> None:

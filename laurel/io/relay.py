@@ -88,7 +88,7 @@ class Relay:
         *,
         topics: Topics | None = None,
         sweep_seconds: float = 1.0,
-        mark_seconds: float = 0.1,
+        mark_seconds: float = 0.025,
     ) -> None:
         self._database = database
         self._service = outbox.service
