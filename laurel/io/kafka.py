@@ -50,6 +50,7 @@ EVENT_BYTES_MAX = 4_194_304
 it unless its topic says otherwise, and one that it does not take would hold up its partition for ever."""
 REQUEST_SECONDS = 5.0
 _GRACE_SECONDS = 1.0
+_ENDED_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 BROKER_ERRORS: tuple[type[BaseException], ...] = (KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
 """What calls to a broker that is not there raise."""
@@ -145,6 +146,21 @@ def has_ended(client: AIOKafkaConsumer | AIOKafkaProducer) -> bool:
     return task is not None and bool(task.done())
 
 
+async def acknowledged(producer: AIOKafkaProducer, sent: asyncio.Future[Any]) -> Any:  # noqa: ANN401 (aiokafka ships no types)
+    """Return what the broker answered to a batch; raise what aiokafka does, or ConnectionError if it never will.
+
+    Of a producer whose sender has ended by itself nobody may ever hear what became of a batch.
+    """
+    sent.add_done_callback(_heard)
+    while not sent.done():
+        await asyncio.wait({sent}, timeout=_ENDED_SECONDS)
+        if not sent.done() and has_ended(producer):
+            raise ConnectionError("the client ended by itself")
+    if sent.cancelled():
+        raise ConnectionError("the client gave up by itself")
+    return sent.result()
+
+
 async def commit(
     consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int], seconds: float = REQUEST_SECONDS
 ) -> None:
@@ -163,7 +179,7 @@ async def commit(
     committing.result()
 
 
-def _heard(task: asyncio.Task[None]) -> None:
+def _heard(task: asyncio.Future[Any]) -> None:
     if not task.cancelled():
         task.exception()
 

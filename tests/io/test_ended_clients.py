@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from laurel.io.database import Database
+from laurel.io.kafka import acknowledged, start_producer, stop_quietly
 from laurel.io.message import Message
 from laurel.io.settings import KafkaSettings
 from laurel.io.tail import Tail
@@ -76,3 +77,18 @@ async def test_a_tail_whose_fetching_has_ended_begins_anew(
         _end_fetching(started[-1])
         await speaker.say(say("a"))
         await until(lambda: len(heard) == 1)
+
+
+async def test_nobody_waits_for_a_batch_of_a_producer_that_has_ended(kafka: KafkaSettings) -> None:
+    """Recovery did, for ever, when a broker died while all events were published again, and looked after nothing."""
+    producer = await start_producer(kafka)
+    try:
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = asyncio.create_task(acknowledged(producer, sent))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        producer._sender.sender_task.cancel()
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(waiting, 10)
+    finally:
+        await stop_quietly(producer)
