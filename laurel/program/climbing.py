@@ -460,8 +460,8 @@ def progress_of(climber: Climber, at: datetime) -> Iterator[Progress]:
         )
 
 
-def buckets_of(facts: Iterable[AnyTierFact]) -> Iterator[tuple[Bucket, int]]:
-    """Return by how much each bucket moves."""
+def buckets_of(facts: Iterable[object]) -> Iterator[tuple[Bucket, int]]:
+    """Return by how much each bucket moves, by those of the facts that count towards tiers."""
     for fact in facts:
         if isinstance(fact, QualifyingCounted):
             yield from ((bucket, fact.amount) for bucket in fact.buckets)

@@ -3,7 +3,7 @@
 Whoever hears first writes first, an instance that answers a waiting caller or the projector. Requests are guarded
 by their state, summaries by the place of their event, so the second writer changes nothing. Rows are taken in one
 order everywhere: requests, members, redemptions, details of members, operations, rewards, batches. The first three are
-one statement, of which PostgreSQL runs what is read first and then the last part before the others.
+one statement, of whose parts PostgreSQL promises no order: writers that meet in a circle are told so, and run again.
 """
 
 from __future__ import annotations

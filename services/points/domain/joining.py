@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from laurel.program import CompiledProgram
-from laurel.program.climbing import join, joined_counts, part, rebased
-from laurel.program.standing import AnyTierFact, Bucket, QualifyingCounted, QualifyingJoined, QualifyingReturned
+from laurel.program.climbing import buckets_of, join, joined_counts, part, rebased
+from laurel.program.standing import AnyTierFact
 from services.points.domain.asked import Merge, Unmerge
 from services.points.domain.covering import cover
 from services.points.domain.facts import (
@@ -83,7 +83,7 @@ def pass_on(
         counted = _rebased(program, staying, ((each, each.amount) for each in moved))
         if program.tiers is not None:
             climber = climber_of(staying, program.tiers, moments[1].journal)
-            tiers = part(climber, rebased(_counts_moved(came), climber.enrolled), moments[1].at)
+            tiers = part(climber, rebased(buckets_of(came), climber.enrolled), moments[1].at)
     first = {
         (back.partner, back.of, fact.rule)
         for back in decided
@@ -266,17 +266,6 @@ def _received(
         transfer=cause, unit=unit, amount=amount, program=of.program, member=of.member, journal=journal,
         active_until=until, owed=owed, parts=parts,
     )  # fmt: skip
-
-
-def _counts_moved(facts: Iterable[AnyFact]) -> Iterator[tuple[Bucket, int]]:
-    """Yield what facts say that counts towards tiers, or no more, here or in an account that is a part of this one."""
-    for fact in facts:
-        if isinstance(fact, QualifyingCounted):
-            yield from ((bucket, fact.amount) for bucket in fact.buckets)
-        elif isinstance(fact, QualifyingReturned):
-            yield from ((bucket, -fact.amount) for bucket in fact.buckets)
-        elif isinstance(fact, QualifyingJoined):
-            yield from fact.counts
 
 
 def _counted(

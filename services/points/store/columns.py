@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
 
 _NUMBERS: Final = frozenset({"bigint", "integer", "smallint"})
 
 
-class Written(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Written:
     """A table as it is written. `totals`: the columns that are set anew where the row (by its `key`) is there."""
 
     name: str
@@ -20,6 +23,7 @@ class Written(NamedTuple):
     def names(self) -> Sequence[str]:
         return tuple(self.columns)
 
+    @cached_property
     def insert(self) -> str:
         """Return the insert of rows that come as one array a column.
 
@@ -88,7 +92,8 @@ LOTS = Written(
         "version": "integer", "pending": "bigint", "awaits": "text", "unfunded": "boolean",
     },
 )  # fmt: skip
-LOTS_MOVED = LOTS._replace(
+LOTS_MOVED = replace(
+    LOTS,
     key=("program", "member", "journal", "lot"),
     totals=("remaining", "held", "expired", "pending", "awaits", "unfunded"),
 )

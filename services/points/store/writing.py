@@ -115,7 +115,7 @@ def _collisions() -> Iterator[None]:
 async def _write_many(connection: asyncpg.Connection[Any], parts: Iterable[tuple[Written, Rows]]) -> None:
     for table, rows in parts:
         if rows and table.totals:
-            await connection.execute(table.insert(), *table.parameters(rows))
+            await connection.execute(table.insert, *table.parameters(rows))
         elif rows:
             await copy_rows(connection, table.name, table.names, rows)
 

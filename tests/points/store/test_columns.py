@@ -40,5 +40,5 @@ async def test_rows_arrive_as_they_were(database: Database, rows: list[tuple[Any
     columns = ", ".join(f"{name} {kind}" for name, kind in TABLE.columns.items())
     async with database.transaction() as connection:
         await connection.execute(f"create temp table sample ({columns}) on commit drop")
-        await connection.execute(TABLE.insert(), *TABLE.parameters(rows))
+        await connection.execute(TABLE.insert, *TABLE.parameters(rows))
         assert [tuple(row) for row in await connection.fetch("select * from sample")] == rows
