@@ -48,6 +48,8 @@ class Surroundings:
     embedded_broker: bool
     admin_key_file: Path
     secrets: Secrets
+    bells: Path | None = None
+    """Where sleepers make known where to ring them; for the embedded broker."""
 
 
 def roles(gateway_port: int, points_workers: int) -> list[Role]:
@@ -81,6 +83,8 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
             "KAFKA_PARTITIONS": EMBEDDED_PARTITIONS,
             "KAFKA_SESSION_TIMEOUT_MS": EMBEDDED_SESSION_TIMEOUT_MS,
         }
+    if around.bells is not None:
+        settings["BELLS"] = around.bells
     if role.service == "gateway":
         settings |= {
             "POINTS_URL": _address_of("points", everybody),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -132,6 +133,7 @@ class Supervisor:
             embedded_broker=self._broker is not None,
             admin_key_file=self._data_dir / ADMIN_KEY_FILE,
             secrets=secrets,
+            bells=_bells(self._data_dir) if self._broker is not None else None,
         )
         everybody = roles(options.port, options.points_workers)
         for role in everybody:
@@ -267,6 +269,13 @@ def _prepared(admin_url: str, secrets: Secrets) -> DatabaseUrls:
         return asyncio.run(prepare(admin_url, secrets.passwords))
     except (OSError, asyncpg.PostgresError) as error:
         raise LaurelError(f"The database cannot be prepared: {error}") from error
+
+
+def _bells(data_dir: Path) -> Path:
+    """Return the directory of bells, without those of processes that were killed."""
+    bells = data_dir / "bells"
+    shutil.rmtree(bells, ignore_errors=True)
+    return bells
 
 
 async def _make_topics(kafka: str) -> None:

@@ -1,5 +1,6 @@
 """Settings that every service has."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -28,6 +29,10 @@ class KafkaSettings(BaseSettings):
     joins wait half of this, at least a second: 2,000 there."""
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 500
     """How long the broker may hold a fetch that finds nothing. The embedded broker does not wake early: 10 there."""
+    bells: Path | None = None
+    """A directory that all processes of one machine share, so that readers may sleep while nothing is published and are
+    rung then. For the embedded broker, which would be asked all the time; who publishes to it without knowing the
+    directory wakes nobody."""
 
 
 class OutsideSettings(BaseSettings):

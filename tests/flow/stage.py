@@ -242,6 +242,7 @@ class Town:
             embedded_broker=not kafka.kafka_idempotence,
             admin_key_file=place / "admin.key",
             secrets=Secrets.of(place),
+            bells=None if kafka.kafka_idempotence else place / "bells",
         )
         self._settings: dict[str, object] = {
             "kafka_prefix": kafka.kafka_prefix,
