@@ -56,6 +56,8 @@ class HttpSettings(BoundSettings, Protocol):
     def http_port(self) -> int: ...
     @property
     def http_body_bytes_max(self) -> int: ...
+    @property
+    def http_keep_alive_seconds(self) -> int: ...
 
 
 def service_app(
@@ -97,6 +99,7 @@ async def serve(app: FastAPI, settings: HttpSettings, *, on_stop: Callable[[], N
         loop="none",
         http=bounded(settings),
         server_header=False,
+        timeout_keep_alive=settings.http_keep_alive_seconds,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         lifespan="on",
     )

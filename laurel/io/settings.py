@@ -64,6 +64,9 @@ class ServiceSettings(KafkaSettings):
     """How long the head of a request may take; a connection that never sends one is closed then, too."""
     http_body_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
     """How long the body of an ordinary request may take."""
+    http_keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = 75
+    """How long a connection may rest between requests. Longer than a balancer in front of it keeps one, usually 60
+    seconds, and longer than callers do: whoever closes last is the one who may have just been sent a request."""
     http_write_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
     """How long an answer may wait for whoever does not read it."""
     http_request_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0

@@ -17,6 +17,7 @@ from fastapi.responses import StreamingResponse
 from laurel.embedded.ports import free_port
 from laurel.io.health import Health
 from laurel.io.http import serve, service_app, unhurried
+from laurel.io.settings import ServiceSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +32,7 @@ class Settings:
     http_host: str = "127.0.0.1"
     http_port: int = 0
     http_body_bytes_max: int = 1000
+    http_keep_alive_seconds: int = 1
     http_head_seconds: float = 0.5
     http_body_seconds: float = 0.5
     http_write_seconds: float = 0.5
@@ -166,6 +168,21 @@ async def test_a_head_that_drips_after_a_good_request_is_cut_off(served: Served)
     came = await drip(served, good + b"GET /bo", b"d")
     assert b'{"size":2}' in came
     assert b" 408 " in came
+
+
+async def test_a_connection_that_rests_is_closed_in_its_time(served: Served) -> None:
+    reader, writer = await served.connect()
+    for _ in range(2):
+        writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b'"live"}'), 5)
+        await asyncio.sleep(0.7)
+    assert await asyncio.wait_for(reader.read(1), 3) == b""
+    writer.close()
+
+
+def test_connections_rest_longer_than_balancers_and_callers_keep_them() -> None:
+    """Or a request that was just sent finds its connection closed: nginx and AWS keep them for 60 seconds."""
+    assert ServiceSettings().http_keep_alive_seconds > 60
 
 
 async def test_a_head_without_end_is_refused(served: Served) -> None:

@@ -25,6 +25,7 @@ class Settings:
     http_host: str = "127.0.0.1"
     http_port: int = 0
     http_body_bytes_max: int = 200
+    http_keep_alive_seconds: int = 5
     http_head_seconds: float = 10
     http_body_seconds: float = 10
     http_write_seconds: float = 10
