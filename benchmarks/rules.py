@@ -26,6 +26,7 @@ from laurel.program.loading import load_program
 from services.points.deciders import DECIDERS
 from services.points.domain.asked import Report
 from services.points.domain.facts import MemberEnrolled
+from services.points.domain.folding import fold
 from services.points.domain.judging import judge
 from services.points.domain.moment import Moment
 from services.points.domain.state import Wallet
@@ -122,10 +123,10 @@ def _of(each: Judged, message: bytes) -> Report:
 def _decide(each: Judged, message: bytes) -> None:
     asked = _of(each, message)
     wallet = Wallet(asked.program, asked.member or "")
-    wallet.apply(1, MemberEnrolled(enrolled_at=each.program.effective_from))
+    fold(wallet, 1, MemberEnrolled(enrolled_at=each.program.effective_from))
     activity = asked.decoded()
     for fact in judge(wallet, asked, Moment(activity.occurred_at, 2, each.book, activity)):
-        wallet.apply(2, fact)
+        fold(wallet, 2, fact)
 
 
 def disagreements(document: ProgramDocument, events: Sequence[Event]) -> list[str]:

@@ -13,6 +13,7 @@ from services.points.decoding import Step, judged_by
 from services.points.domain.converting import earliest, look_ahead
 from services.points.domain.expiring import due
 from services.points.domain.facts import AnyFact, PointsConverted
+from services.points.domain.folding import fold
 from services.points.domain.moment import Moment
 from services.points.domain.state import Wallet
 from services.points.domain.tiering import ANY_VERSION, Shown, moves_tiers, shown
@@ -120,7 +121,7 @@ class Entering:
         if wallet.late is not None:
             wallet.late.note(facts, at, due_at or at)
         for fact in facts:
-            wallet.apply(wallet.version, fact)
+            fold(wallet, wallet.version, fact)
             batch.loaded.shared.apply(wallet.program, wallet.member, wallet.version, fact)
         if step is not None and self._programs.conversions(wallet.program):
             done_until = self.due_until(batch, step, wallet) or earliest(facts)

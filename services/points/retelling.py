@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from services.points import announcing
 from services.points.domain.ending import ends_next, units_moved
 from services.points.domain.facts import ActivityPosted, ActivityReturned
+from services.points.domain.folding import fold
 from services.points.domain.moment import Programs
 from services.points.domain.state import Wallet
 from services.points.domain.tiering import ANY_VERSION, moves_tiers, shown
@@ -32,7 +33,7 @@ class Retelling:
         # So they are read from the table; one that this journal moves first comes behind.
         wallet.balances = dict(sorted(wallet.balances.items()))
         for fact in journal.facts:
-            wallet.apply(journal.number, fact)
+            fold(wallet, journal.number, fact)
         for unit in set(units_moved(wallet, journal.facts)):
             balance = wallet.balance(unit)
             balance.next_expiry_at, balance.next_expiry_amount = ends_next(wallet, unit)

@@ -15,6 +15,7 @@ from msgspec.json import decode, encode
 
 from laurel.program.standing import TierBook
 from services.points.domain.facts import decode_facts
+from services.points.domain.folding import fold
 from services.points.domain.state import Balance, Lot, Wallet
 
 FAULTS_MAX = 100
@@ -306,7 +307,7 @@ async def _refold(connection: asyncpg.Connection[Any]) -> AsyncIterator[Finding 
             broken = False
         try:
             for fact in decode_facts(facts) if not broken else ():
-                wallet.apply(journal, fact)
+                fold(wallet, journal, fact)
         except KeyError as error:
             # What follows can no more be told from what should follow, so this member ends here.
             broken = True

@@ -24,10 +24,11 @@ from services.points.domain.facts import (
     QualifyingCounted,
     decode_facts,
 )
+from services.points.domain.folding_adjustments import note_correction
 from services.points.domain.paying_back import holds_named
 from services.points.domain.pending_state import note_given_up, note_theirs
 from services.points.domain.shared import Shared
-from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet, note_correction
+from services.points.domain.state import BEGINNING, Adjustment, Balance, Hold, Lot, Posting, Wallet
 from services.points.ports import ActivityKey, Known, Loaded, Needs, Relation, WalletKey
 from services.points.store.blocks import lock_blocks, read_queue
 from services.points.store.budgeting import lock_budgets

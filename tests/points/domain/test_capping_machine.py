@@ -15,6 +15,7 @@ from laurel.program import CompiledProgram, load_program
 from laurel.program.cases import Member, Spending, Step
 from laurel.program.rehearsing_stage import Stage
 from services.points.domain.facts import decode_facts, encode_facts
+from services.points.domain.folding import fold
 from services.points.domain.state import Wallet
 from tests.points.till import Till, report
 from tests.program.samples import a_document
@@ -195,7 +196,7 @@ class CappingMachine(RuleBasedStateMachine):
         folded = Wallet(self.till.program, self.till.member)
         for journal in self.till.ledger.journals:
             for fact in decode_facts(encode_facts(journal.facts)):
-                folded.apply(journal.number, fact)
+                fold(folded, journal.number, fact)
         wallet = self.till.wallet
         assert folded.balance("point") == wallet.balance("point")
         assert folded.lots == wallet.lots

@@ -9,6 +9,7 @@ import pytest
 
 from laurel.values import AMOUNT_MAX
 from services.points.domain.facts import PointsConverted
+from services.points.domain.folding import fold
 from services.points.domain.state import Wallet
 from tests.points.till import Till, document, enrolment, purchase, report
 
@@ -34,7 +35,7 @@ def refolded(till: Till) -> Wallet:
     for journal in till.ledger.journals:
         if journal.wallet is till.wallet:
             for fact in journal.facts:
-                wallet.apply(journal.number, fact)
+                fold(wallet, journal.number, fact)
     return wallet
 
 

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from laurel.program import load_program
 from services.points.domain.facts import decode_facts, encode_facts
+from services.points.domain.folding import fold
 from services.points.domain.state import Wallet
 from services.points.ports import WalletKey
 from services.points.road import Road
@@ -93,7 +94,7 @@ class VillageMachine(RuleBasedStateMachine):
             for journal in self.ledger.journals:
                 if journal.wallet is wallet:
                     for fact in decode_facts(encode_facts(journal.facts)):
-                        folded.apply(journal.number, fact)
+                        fold(folded, journal.number, fact)
             assert shown(folded) == shown(wallet)
 
     # What is played. -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.points.domain.facts import decode_facts, encode_facts
+from services.points.domain.folding import fold
 from services.points.domain.posting import entries
 from services.points.domain.state import Wallet
 from tests.points.till import Till, document
@@ -171,7 +172,7 @@ class WalletMachine(RuleBasedStateMachine):
             for _, account, amount in entries(journal.facts):
                 sums[account] = sums.get(account, 0) + amount
             for fact in decode_facts(encode_facts(journal.facts)):
-                folded.apply(journal.number, fact)
+                fold(folded, journal.number, fact)
         balance = self.till.balance
         assert sums.get("available", 0) == balance.available
         assert sums.get("held", 0) == balance.held

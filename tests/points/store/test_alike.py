@@ -18,6 +18,7 @@ from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from laurel.program import load_program
 from services.points.domain.facts import decode_facts, encode_facts
+from services.points.domain.folding import fold
 from services.points.domain.state import Balance, Wallet
 from services.points.ports import Announcement, Store, WalletKey
 from services.points.road import Road
@@ -95,7 +96,7 @@ class Played:
                 self.told[said["member"]] = told_totals(said)
         for journal in self.memory.journals[self.seen :]:
             for fact in decode_facts(encode_facts(journal.facts)):
-                self.folded[journal.wallet.member].apply(journal.number, fact)
+                fold(self.folded[journal.wallet.member], journal.number, fact)
         self.seen = len(self.memory.journals)
         for wallet in self.folded.values():
             told = self.told.get(wallet.member, {})

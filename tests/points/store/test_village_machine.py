@@ -24,6 +24,7 @@ from laurel.io.outbox import Outbox
 from laurel.io.unit import UnitOfWork
 from laurel.program import load_program
 from services.points.domain.facts import decode_facts
+from services.points.domain.folding import fold
 from services.points.domain.state import Wallet
 from services.points.entry.consumers import PointsHandler
 from services.points.ports import WalletKey
@@ -168,7 +169,7 @@ def stored(tables: Tables) -> type[VillageMachine]:  # noqa: C901  # a class wit
             query = "select journal, facts from journals where program = $1 and member = $2 order by journal"
             for number, facts in await self._rows(query, self.program, member):
                 for fact in decode_facts(facts):
-                    folded.apply(number, fact)
+                    fold(folded, number, fact)
             seen = shown(folded)
             for row in await self._rows(_TOTALS, self.program, member):
                 agree(dict(row), {name: seen[name] for name in row.keys()})  # noqa: SIM118  # a record is no mapping
