@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 
     from asyncpg.pool import PoolConnectionProxy
 
@@ -137,8 +137,7 @@ class Database:
         try:
             yield connection  # type: ignore[misc]
         except (asyncio.CancelledError, TimeoutError):
-            # Whoever is cut off once more meanwhile does not stop it.
-            await asyncio.shield(_end_what_was_cut_off(connection))
+            await _to_its_end(_end_what_was_cut_off(connection))
             raise
         finally:
             self._pace.moved()
@@ -206,6 +205,23 @@ async def _end_what_was_cut_off(connection: PoolConnectionProxy) -> None:
             await connection.execute("select", timeout=_END_SECONDS)
         except Exception:  # noqa: BLE001 - one that does not answer is of no use to anybody
             connection.terminate()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do what takes a moment to its end, whoever is cut off meanwhile; that is raised behind it.
+
+    Else a connection would be lent to the next one in the middle of what is asked.
+    """
+    task = asyncio.create_task(work)
+    cut_off: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cut_off = error
+    task.result()
+    if cut_off is not None:
+        raise cut_off
 
 
 async def _leave_as_it_is(connection: Connection) -> None:

@@ -79,6 +79,27 @@ async def test_who_is_cut_off_while_a_statement_is_prepared_leaves_no_transactio
                 assert await connection.fetchval("select 1") == 1
 
 
+async def test_who_is_cut_off_twice_leaves_no_question_half_asked(speaker_database: Database) -> None:
+    """The question that ends what the first one left behind is under way when the second one comes."""
+
+    async def asks(number: int) -> None:
+        async with speaker_database.connection() as connection:
+            await connection.fetch(f"select {number}, pg_sleep(0.2)")
+
+    for steps in range(12):
+        asking = asyncio.create_task(asks(steps))
+        await asyncio.sleep(0.02)
+        asking.cancel()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        async with AsyncExitStack() as all_of_them:
+            for _ in range(CONNECTIONS):
+                connection = await all_of_them.enter_async_context(speaker_database.reading())
+                assert await connection.fetchval("select 1") == 1
+
+
 async def test_what_a_lost_connection_cannot_roll_back_hides_no_error(speaker_database: Database) -> None:
     async def fails() -> None:
         async with speaker_database.reading() as connection:
