@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,41 +11,39 @@ import msgspec
 from laurel.calendars import local_date
 from laurel.contracts import points as said
 from laurel.contracts.envelope import Cause
-from laurel.program.belonging import Belonging
 from laurel.shapes import struct_of
+from services.points.announcing_adjustments import EVENTS as ADJUSTMENTS
+from services.points.announcing_holds import EVENTS as HOLDS
+from services.points.announcing_parts import last_good_day, lot_id, lots_said
 from services.points.announcing_sharing import EVENTS as SHARING
+from services.points.announcing_standing import EVENTS as STANDING
+from services.points.announcing_standing import (
+    segments_changed,
+    segments_moved,
+    standing_said,
+    tier_changed,
+    tier_kept,
+    tier_seen,
+)
 from services.points.domain import facts as f
-from services.points.domain.adjusting import CORRECTION, GOODWILL
 from services.points.domain.moment import Programs
 from services.points.domain.state import Balance, Posting
-from services.points.domain.tiering import Shown, changed
 from services.points.domain.turning import Counts
 from services.points.ports import Announcement, Decided, Turn
 
 _encode = msgspec.json.Encoder().encode
-_ONE_DAY = timedelta(days=1)
-_REASONS = GOODWILL | {CORRECTION}
-"""The reasons for adjustments that mean something. Any other is what somebody wrote, which is in no event."""
 _Award: Any = struct_of(said.Award)
 _Balance: Any = struct_of(said.Balance)
 _CappedAward: Any = struct_of(said.CappedAward)
 _Cause: Any = struct_of(Cause)
 _CounterSeen: Any = struct_of(said.CounterSeen)
 _Cut: Any = struct_of(said.Cut)
-_Benefit: Any = struct_of(said.Benefit)
-_Challenge: Any = struct_of(said.Challenge)
-_NextTier: Any = struct_of(said.NextTier)
-_Progress: Any = struct_of(said.Progress)
-_SegmentSeen: Any = struct_of(said.SegmentSeen)
-_Standing: Any = struct_of(said.Standing)
 _TierSeen: Any = struct_of(said.TierSeen)
 _Unlisted: Any = struct_of(said.Unlisted)
 _WalletSeen: Any = struct_of(said.WalletSeen)
 _ExpiredLot: Any = struct_of(said.ExpiredLot)
 _Funding: Any = struct_of(said.Funding)
 _Lifetime: Any = struct_of(said.Lifetime)
-_HoldStanding: Any = struct_of(said.HoldStanding)
-_LotAmount: Any = struct_of(said.LotAmount)
 _NextExpiry: Any = struct_of(said.NextExpiry)
 _Reversal: Any = struct_of(said.Reversal)
 _RuleDecision: Any = struct_of(said.RuleDecision)
@@ -67,7 +63,7 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
     }
     balances = [_balance(balance, wallet.balances[balance.unit], zone) for balance in decided.balances]
     belonged = wallet.segments.held or wallet.segments.past
-    segments = _segments(journal.facts, zone) if belonged and not decided.again else None
+    segments = segments_moved(journal.facts, zone) if belonged and not decided.again else None
     for contract, fields in _said(decided, zone):
         if "counters" in fields:
             fields["counters"] = [counter_said(counted, zone) for counted in fields["counters"] if counted.unit]
@@ -128,16 +124,16 @@ def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any
                 yield told
         # An answer that is given again is not another change.
         elif isinstance(fact, f.TierChanged) and not decided.again:
-            yield _tier_changed(fact, decided, zone)
+            yield tier_changed(fact, decided, zone)
         elif isinstance(fact, f.SegmentsChanged) and not decided.again:
-            yield _segments_changed(fact)
+            yield segments_changed(fact)
         elif isinstance(fact, f.PendingReleased) and not decided.again:
             yield _available(fact)
         elif isinstance(fact, f.PointsRevived) and not decided.again:
             yield _revived(fact)
         # What an activity keeps is said with the activity; what time keeps is said by itself.
         elif isinstance(fact, f.TierKept) and decided.message is None:
-            yield _tier_kept(fact, zone)
+            yield tier_kept(fact, zone)
         # An answer that is given again is not another cut.
         if (
             isinstance(fact, f.ActivityPosted)
@@ -220,21 +216,6 @@ def _balance(balance: Balance, final: Balance, zone: ZoneInfo) -> said.Balance:
         next_expiry=next_expiry,
     )
     return built
-
-
-@lru_cache(maxsize=8192)
-def last_good_day(expires_at: datetime, zone: ZoneInfo) -> date:
-    """Return the day before the local midnight at which something ends (S3)."""
-    return local_date(expires_at, zone) - _ONE_DAY
-
-
-def lot_id(name: f.LotName) -> str:
-    """Return a lot's name within its member, as callers see it."""
-    return str(name)
-
-
-def _lots(parts: Iterable[f.LotPart]) -> list[Any]:
-    return [_LotAmount(lot=lot_id(part.name), amount=part.amount) for part in parts]
 
 
 def _decision(judged: Iterable[f.RuleJudged]) -> list[Any]:
@@ -321,7 +302,7 @@ def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, An
             "awards": _awards(decided),
             "decision": _decision(fact.decision),
             "counters": fact.counted,
-            "tier": _tier_seen(fact, decided),
+            "tier": tier_seen(fact, decided),
             "unlisted": _unlisted(fact),
         }
     return said.PointsAwarded, {
@@ -330,7 +311,7 @@ def _posted(fact: f.ActivityPosted, decided: Decided) -> tuple[Any, dict[str, An
         "awards": _awards(decided),
         "decision": _decision(fact.decision),
         "counters": fact.counted,
-        "tier": _tier_seen(fact, decided),
+        "tier": tier_seen(fact, decided),
         "others": [award for shared in decided.shared for award in _awards(shared)],
         "share_of": fact.share_of or None,
         "unlisted": _unlisted(fact),
@@ -394,7 +375,7 @@ def _available(fact: f.PendingReleased) -> tuple[Any, dict[str, Any]]:
         "unit": fact.unit,
         "amount": sum(part.amount for part in fact.parts),
         "reason": fact.reason,
-        "lots": _lots(fact.parts),
+        "lots": lots_said(fact.parts),
         "activity": fact.activity or None,
         "partner": fact.partner or None,
     }
@@ -419,7 +400,7 @@ def _returned(fact: f.ActivityReturned, decided: Decided) -> tuple[Any, dict[str
         "awards": _awards(decided),
         "decision": _decision(fact.decision),
         "counters": fact.counted,
-        "tier": _tier_seen(fact, decided),
+        "tier": tier_seen(fact, decided),
         "others": [back for shared in decided.shared for back in _reversals(shared)],
         "share_of": fact.share_of or None,
         "tenders": fact.tenders,
@@ -441,80 +422,6 @@ def _reversals(decided: Decided) -> list[Any]:
     ]
 
 
-def _held(fact: f.PointsHeld, decided: Decided) -> tuple[Any, dict[str, Any]]:
-    return said.PointsHeld, _hold(fact, decided)
-
-
-def _hold_refused(fact: f.HoldRefused, decided: Decided) -> tuple[Any, dict[str, Any]]:
-    return said.HoldRefused, {
-        "hold": fact.hold,
-        "unit": fact.unit or "-",
-        "amount": fact.amount,
-        "code": fact.code,
-        "available": fact.available,
-        "shortfall": fact.shortfall,
-        "asked": fact.asked,
-        "standing": _hold_standing(fact.hold, decided),
-    }
-
-
-def _captured(fact: f.PointsCaptured, decided: Decided) -> tuple[Any, dict[str, Any]]:
-    return said.PointsCaptured, _hold(fact, decided)
-
-
-def _released(fact: f.PointsReleased, decided: Decided) -> tuple[Any, dict[str, Any]]:
-    fields = _hold(fact, decided)
-    fields["unit"] = fact.unit or "-"
-    return said.PointsReleased, fields
-
-
-def _restored(fact: f.PointsRestored, decided: Decided) -> tuple[Any, dict[str, Any]]:
-    number = decided.journal.number
-    renewed = [
-        _LotAmount(lot=f"{number}.{lot.lot}", amount=lot.amount)
-        for lot in decided.journal.facts
-        if type(lot) is f.LotRenewed
-    ]
-    fields = _hold(fact, decided)
-    return said.PointsRestored, {
-        **fields,
-        "by": fact.by,
-        "lots": [*fields["lots"], *renewed],
-        "by_return": fact.by_return or None,
-        "left": decided.holds[fact.hold].captured,
-    }
-
-
-def _hold(
-    fact: f.PointsHeld | f.PointsCaptured | f.PointsReleased | f.PointsRestored, decided: Decided
-) -> dict[str, Any]:
-    return {
-        "hold": fact.hold,
-        "unit": fact.unit,
-        "amount": fact.amount,
-        "lots": _lots(fact.parts),
-        "standing": _hold_standing(fact.hold, decided),
-    }
-
-
-def _hold_standing(name: str, decided: Decided) -> said.HoldStanding | None:
-    """Say how a caller's hold stands after this decision; of a redemption's that is its saga's to say."""
-    hold = decided.holds.get(name)
-    if hold is None or hold.saga:
-        return None
-    standing: said.HoldStanding = _HoldStanding(
-        state=hold.state,
-        amount=hold.amount,
-        captured=hold.captured,
-        cancelled=hold.cancelled,
-        expires_at=hold.expires_at,
-        partner=hold.partner or None,
-        reference=hold.reference or None,
-        lots=_lots(hold.parts),
-    )
-    return standing
-
-
 def _expired(fact: f.LotsExpired, _decided: Decided) -> tuple[Any, dict[str, Any]]:
     lots = [_ExpiredLot(lot=lot_id(part.name), unit=fact.unit, amount=part.amount) for part in fact.parts]
     return said.PointsExpired, {"lots": lots}
@@ -524,7 +431,7 @@ def _revived(fact: f.PointsRevived) -> tuple[Any, dict[str, Any]]:
     return said.PointsRevived, {
         "unit": fact.unit,
         "amount": sum(part.amount for part in fact.parts),
-        "lots": _lots(fact.parts),
+        "lots": lots_said(fact.parts),
         "activity": fact.activity,
         "partner": fact.partner,
     }
@@ -541,140 +448,8 @@ def _converted(fact: f.PointsConverted, decided: Decided) -> tuple[Any, dict[str
         "due_at": fact.due_at,
         "expires_at": fact.expires_at,
         "not_above_basket": fact.not_above_basket,
-        "lots": _lots(fact.parts),
+        "lots": lots_said(fact.parts),
         "turned_to": decided.turned_to,
-    }
-
-
-def _adjusted(
-    fact: f.PointsAdjusted | f.PostingCorrected | f.AdjustmentRejected, decided: Decided
-) -> tuple[Any, dict[str, Any]]:
-    number = decided.journal.number
-    made = [
-        _LotAmount(lot=f"{number}.{lot.lot}", amount=lot.amount)
-        for lot in decided.journal.facts
-        if type(lot) is f.LotAdjusted
-    ]
-    parts = () if isinstance(fact, f.AdjustmentRejected) else fact.parts
-    return said.PointsAdjusted, {**_adjustment(fact.adjustment, decided), "lots": [*_lots(parts), *made]}
-
-
-def _held_back(fact: f.AdjustmentWaiting | f.AdjustmentRefused, decided: Decided) -> tuple[Any, dict[str, Any]]:
-    fields = _adjustment(fact.adjustment, decided)
-    if isinstance(fact, f.AdjustmentWaiting):
-        return said.AdjustmentHeldBack, {**fields, "code": "needs_approval"}
-    told = {"code": fact.code, "available": fact.available, "shortfall": fact.shortfall}
-    return said.AdjustmentHeldBack, {**fields, **told}
-
-
-def _adjustment(name: str, decided: Decided) -> dict[str, Any]:
-    known = decided.adjustments[name]
-    return {
-        "adjustment": name,
-        "unit": known.unit or "-",
-        "amount": known.amount,
-        "state": known.state,
-        "partner": known.partner or None,
-        "corrects": known.corrects or None,
-        "reversed": known.reversed,
-        "written_off": known.written_off,
-        "waiting": known.waiting,
-        "bonus": known.bonus,
-        "owed": known.owed,
-        "expires_at": known.expires_at,
-        "reason": known.reason if known.reason in _REASONS else None,
-    }
-
-
-def _tier_seen(fact: f.ActivityPosted | f.ActivityReturned, decided: Decided) -> said.TierSeen | None:
-    """Say the tier after an activity; nothing where the program has none."""
-    if not fact.stands:
-        return None
-    change = changed(decided.journal.facts)
-    name = fact.stands if change is None else change.after
-    seen: said.TierSeen = _TierSeen(name=name, changed=change is not None)
-    return seen
-
-
-def standing_said(shown: Shown, zone: ZoneInfo) -> said.Standing:
-    """Say where a member stands, in the contract's shape."""
-    standing = shown.standing
-    built: said.Standing = _Standing(
-        name=standing.tier,
-        since=local_date(standing.since_at, zone),
-        until=None if standing.until_at is None else last_good_day(standing.until_at, zone),
-        years=shown.years,
-        years_from=shown.years_from,
-        benefits=[_Benefit(name=each.name, value=each.value) for each in shown.benefits],
-        progress=[
-            _Progress(
-                counter=each.counter,
-                value=each.value,
-                from_=each.first,
-                until=each.last,
-                next=None if each.tier is None else _NextTier(tier=each.tier, needs=each.needs or 0),
-            )
-            for each in shown.progress
-        ],
-    )
-    return built
-
-
-def _tier_changed(fact: f.TierChanged, decided: Decided, zone: ZoneInfo) -> tuple[Any, dict[str, Any]]:
-    standing, challenge = fact.standing, None
-    matched = standing.matched if fact.reason == "matched" else None
-    if matched is not None:
-        until = last_good_day(matched.until_at, zone)
-        challenge = _Challenge(counter=matched.counter, needs=matched.needs, until=until)
-    return said.TierChanged, {
-        "from_": fact.before,
-        "to": fact.after,
-        "since": local_date(standing.since_at, zone),
-        "until": None if standing.until_at is None else last_good_day(standing.until_at, zone),
-        "reason": fact.reason,
-        "match": decided.journal.cause if matched is not None else None,
-        "challenge": challenge,
-    }
-
-
-def _tier_kept(fact: f.TierKept, zone: ZoneInfo) -> tuple[Any, dict[str, Any]]:
-    standing = fact.standing
-    return said.TierKept, {
-        "tier": standing.tier,
-        "until": None if standing.until_at is None else last_good_day(standing.until_at, zone),
-        "reason": fact.reason,
-    }
-
-
-def _segments(facts: Iterable[f.AnyFact], zone: ZoneInfo) -> list[Any] | None:
-    """Say to which segments the member belongs, where facts moved that."""
-    changed = next((fact for fact in facts if isinstance(fact, f.SegmentsChanged)), None)
-    return None if changed is None else segments_said(changed.held, zone)
-
-
-def segments_said(held: Iterable[Belonging], zone: ZoneInfo) -> list[Any]:
-    """Say to which segments a member belongs, in the contract's shape."""
-    return [
-        _SegmentSeen(
-            name=each.segment,
-            primary=each.primary,
-            since=local_date(each.since_at, zone),
-            until=None if each.until_at is None else last_good_day(each.until_at, zone),
-        )
-        for each in held
-    ]
-
-
-def _segments_changed(fact: f.SegmentsChanged) -> tuple[Any, dict[str, Any]]:
-    return said.SegmentChanged, {"entered": list(fact.entered), "left": list(fact.left), "reason": fact.reason}
-
-
-def _match_refused(fact: f.StatusMatchRefused, _decided: Decided) -> tuple[Any, dict[str, Any]]:
-    return said.TierMatchRefused, {
-        "match": fact.match,
-        "tier": fact.tier,
-        "code": fact.code,
-        "detail": fact.detail,
     }
 
 
@@ -689,18 +464,10 @@ _EVENTS: dict[type, Any] = {
     f.PendingDecided: _pending_decided,
     f.ActivityRefused: _refused,
     f.ActivityReturned: _returned,
-    f.PointsHeld: _held,
-    f.HoldRefused: _hold_refused,
-    f.PointsCaptured: _captured,
-    f.PointsReleased: _released,
     f.LotsExpired: _expired,
     f.PointsConverted: _converted,
-    f.PointsRestored: _restored,
-    f.AdjustmentWaiting: _held_back,
-    f.AdjustmentRefused: _held_back,
-    f.AdjustmentRejected: _adjusted,
-    f.PointsAdjusted: _adjusted,
-    f.PostingCorrected: _adjusted,
-    f.StatusMatchRefused: _match_refused,
+    **ADJUSTMENTS,
+    **HOLDS,
     **SHARING,
+    **STANDING,
 }

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from laurel.contracts import points
 from laurel.contracts import sharing as said
 from laurel.shapes import struct_of
+from services.points.announcing_parts import lots_made, lots_said
 from services.points.domain import facts as f
 from services.points.ports import Decided
 
-_LotAmount: Any = struct_of(points.LotAmount)
 _OtherSide: Any = struct_of(said.OtherSide)
 
 
@@ -21,7 +20,7 @@ _Told = tuple[Any, dict[str, Any]]
 def _sent(fact: f.PointsSent, decided: Decided) -> _Told | None:
     if decided.journal.kind in _MERGING:
         return None
-    lots = [_LotAmount(lot=str(part.name), amount=part.amount) for part in fact.parts]
+    lots = lots_said(fact.parts)
     fields = {"direction": "sent", "unit": fact.unit, "amount": fact.amount, "lots": lots}
     if not fact.into:
         return said.PointsTransferred, {**fields, **_pair(fact, decided)}
@@ -34,12 +33,7 @@ def _sent(fact: f.PointsSent, decided: Decided) -> _Told | None:
 def _received(fact: f.PointsReceived, decided: Decided) -> _Told | None:
     if decided.journal.kind in _MERGING:
         return None
-    number = decided.journal.number
-    lots = [
-        _LotAmount(lot=f"{number}.{lot.lot}", amount=lot.amount)
-        for lot in decided.journal.facts
-        if type(lot) is f.LotReceived
-    ]
+    lots = lots_made(decided, f.LotReceived)
     fields = {"direction": "received", "unit": fact.unit, "amount": fact.amount, "lots": lots}
     if not fact.out_of:
         return said.PointsTransferred, {**fields, **_pair(fact, decided)}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from services.points.announcing import balances_of, counter_said, segments_said, standing_said
+from services.points.announcing import balances_of, counter_said
+from services.points.announcing_standing import segments_said, standing_said
 from services.points.domain.fact import Counted
 from services.points.domain.state import Balance, Wallet
 from services.points.domain.tiering import ANY_VERSION, shown

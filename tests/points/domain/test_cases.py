@@ -8,7 +8,7 @@ import pytest
 from laurel.calendars import local_date
 from laurel.program.cases import Case, Expected, StandsAs, Step, cases_path, changed, instant_of, load_cases
 from laurel.program.rehearsing_vouchers import voucher_differences
-from services.points.announcing import last_good_day
+from services.points.announcing_parts import last_good_day
 from services.points.domain.facts import PointsConverted
 from services.points.domain.state import Wallet
 from services.points.domain.tiering import shown
