@@ -15,25 +15,14 @@ from laurel.errors import Refused
 from laurel.program.bases import basis_of
 from laurel.program.belonging_on_paper import SegmentsOnPaper
 from laurel.program.cases import instant_of
-from laurel.program.climbing import (
-    Climber,
-    Counted,
-    count,
-    join,
-    joined_counts,
-    judged,
-    match_tier,
-    part,
-    review,
-    take_back,
-)
+from laurel.program.climbing import Counted
 from laurel.program.compiled import CompiledProgram
 from laurel.program.rehearsing_paper import PaperLot, Posted, Seen
 from laurel.program.rehearsing_vouchers import Vouchers
 from laurel.program.returning import basis_less_returns, plus_return
 from laurel.program.rules import EVENT
-from laurel.program.standing import AnyTierFact, QualifyingCounted, TierBook
-from laurel.program.tiers import seen_as
+from laurel.program.standing import QualifyingCounted
+from laurel.program.standing_on_paper import StandingOnPaper
 from laurel.rounding import scaled
 from laurel.shapes import decoder_of
 
@@ -55,8 +44,7 @@ class Stage:
 
     def __init__(self, program: CompiledProgram, member: Member, enrolled_at: datetime) -> None:
         self.enrolled_at = enrolled_at
-        self._book = TierBook()
-        self._steps = 0
+        self._standing = StandingOnPaper(program, enrolled_at)
         self._at = enrolled_at
         self._program = program
         self._attributes = member.attributes
@@ -85,7 +73,7 @@ class Stage:
         self._at = max(self._at, at)
         self._pass_time()
         self._expire(self._at)
-        self._look(self._at)
+        self._standing.look(self._at)
 
     def witness(self, at: datetime, deed: Callable[[], str | None]) -> Seen:
         """Have something done that is not this member's alone; return what came of it for this member."""
@@ -98,7 +86,7 @@ class Stage:
     def play(self, step: Step) -> Seen:
         """Do what a step says; return what came of it."""
         seen = self._received = Seen()
-        self._steps += 1
+        self._standing.step()
         self._at = max(self._at, instant_of(step))
         self._pass_time()
         try:
@@ -110,10 +98,7 @@ class Stage:
             elif step.use is not None:
                 self._vouchers.use(step.use.voucher, step.use.basket, step.use.at)
             elif step.match is not None:
-                climber = self._climber()
-                if climber is None:
-                    raise Refused("not_eligible")
-                self._move(match_tier(climber, step.match.tier, step.match.dated, step.match.at))
+                self._standing.match(step.match)
             elif step.wait_until is not None:
                 self._expire(step.wait_until)
         except Refused as refusal:
@@ -125,18 +110,18 @@ class Stage:
         """Convert, look at the tier and judge segments, up to now."""
         for due_at in self._vouchers.dates(self._at):
             self._expire(due_at)
-            self._look(due_at)
+            self._standing.look(due_at)
             for unit in self._program.units:
                 self._vouchers.convert(unit, self.in_order(unit), due_at)
-        self._look(self._at)
+        self._standing.look(self._at)
         self._segments.pass_time(self._at)
 
     def tell(self, seen: Seen) -> None:
         """Say how the member stands."""
         seen.balances = self.balances()
         seen.billed = self._billed()
-        self._look(self._at)
-        seen.tier = self._stands()
+        self._standing.look(self._at)
+        seen.tier = self._standing.seen(self._at)
         seen.vouchers = self._vouchers.seen(self._at)
         seen.segments = self._segments.seen()
 
@@ -202,19 +187,15 @@ class Stage:
 
     def absorb(self, other: Stage, at: datetime) -> None:
         """Count what another account has counted, and stand where the better of the two stood."""
-        self._steps += 1
+        self._standing.step()
         self._parts.append(other)
-        climber, theirs = self._climber(), other._climber()
-        if climber is not None and theirs is not None:
-            self._move(join(climber, theirs, at))
+        self._standing.absorb(other._standing, at)
 
     def part_from(self, other: Stage, at: datetime) -> None:
         """Count it no more."""
-        self._steps += 1
+        self._standing.step()
         self._parts.remove(other)
-        climber = self._climber()
-        if climber is not None:
-            self._move(part(climber, joined_counts(other._book, climber.enrolled, sign=-1), at))
+        self._standing.part_from(other._standing, at)
 
     def _by_day(self) -> dict[tuple[str, date], int]:
         """Add up what counts towards segments, less what came back."""
@@ -228,60 +209,18 @@ class Stage:
                 found[units[rule], day] = found.get((units[rule], day), 0) + amount
         return found
 
-    def _climber(self) -> Climber | None:
-        tiers = self._program.tiers
-        return None if tiers is None else Climber(tiers, self._book, self.enrolled_at, self._steps)
-
-    def _move(self, facts: Sequence[AnyTierFact]) -> None:
-        for fact in facts:
-            self._book.apply(self._steps, fact)
-
-    def _look(self, until: datetime) -> None:
-        """Let time look at the tier, as often as it is due."""
-        climber = self._climber()
-        while climber is not None and (standing := self._book.standing) is not None:
-            if standing.due_at is None or standing.due_at > until:
-                return
-            self._move(review(climber, standing.due_at))
-
-    def _stands(self) -> dict[str, Any]:
-        climber = self._climber()
-        if climber is None:
-            return {}
-        standing, zone, tiers = climber.standing, self._program.zone, climber.tiers
-        until_at = standing.until_at
-        day, enrolled = climber.day(self._at), climber.enrolled
-        return {
-            "name": standing.tier,
-            "since": local_date(standing.since_at, zone),
-            "until": None if until_at is None else local_date(until_at, zone) - timedelta(days=1),
-            "years": tiers.tenure(standing.elite_from, self._at),
-            "benefits": tuple(benefit.name for benefit in tiers.level(standing.tier).benefits),
-            "counters": {name: counter.value(self._book, day, enrolled) for name, counter in tiers.counters.items()},
-        }
-
     def _seen_for(self, activity: Activity) -> Mapping[str, Any]:
-        climber, segments = self._climber(), self._segments.book.at(activity.occurred_at)
-        if climber is None:
-            return seen_as(self._attributes, "", 0, segments)
-        at = climber.tiers.judged_at(activity.occurred_at, activity.attributes)
-        return seen_as(self._attributes, *judged(climber, at), segments)
+        segments = self._segments.book.at(activity.occurred_at)
+        return self._standing.seen_for(activity, self._attributes, segments)
 
-    def _qualify(self, activity: Activity, outcomes: Sequence[RuleOutcome], posted: Posted) -> None:
+    def _qualify(self, outcomes: Sequence[RuleOutcome], posted: Posted) -> None:
         """Count towards the tiers."""
-        counted = [
+        given = [
             Counted(outcome.rule.id, outcome.rule.unit, outcome.computed)
             for outcome in outcomes
             if outcome.rule.counts_only and outcome.computed and outcome.rule.to is None
         ]
-        climber = self._climber()
-        if climber is not None:
-            counted = [each for each in counted if each.unit in climber.tiers.grains]
-        if climber is not None and counted:
-            facts = count(climber, counted, activity.id, "", activity.occurred_at, self._at)
-            posted.counted = {fact.rule: fact for fact in facts if isinstance(fact, QualifyingCounted)}
-            posted.counted_in = self._steps
-            self._move(facts)
+        self._standing.count(given, posted, self._at)
 
     def _report(self, body: Mapping[str, Any], reported_at: datetime | None, seen: Seen) -> None:
         activity = _decode(msgspec.json.encode(body))
@@ -329,7 +268,7 @@ class Stage:
         self._keep_alive(activity, at)
         if activity.type == "referral" and self.referred_by is None:
             self.referred_by = activity.referrer
-        self._qualify(activity, outcomes, posted)
+        self._qualify(outcomes, posted)
         for outcome in outcomes:
             seen.reasons[outcome.rule.id] = outcome.reason
             if outcome.computed:
@@ -501,19 +440,13 @@ class Stage:
 
     def receive(self, rule: CompiledRule, amount: int, activity: Activity, at: datetime) -> None:
         """Take what a rule gives to this member for the activity of another."""
-        self._steps += 1
+        self._standing.step()
         self._at = max(self._at, at)
         share = self._shares.setdefault(activity.id, Posted(activity))
         if not rule.counts_only:
             self._grant(rule, amount, share, self._received)
             return
-        climber = self._climber()
-        if climber is not None:
-            counted = [Counted(rule.id, rule.unit, amount)]
-            facts = count(climber, counted, activity.id, "", activity.occurred_at, self._at)
-            share.counted |= {fact.rule: fact for fact in facts if isinstance(fact, QualifyingCounted)}
-            share.counted_in = self._steps
-            self._move(facts)
+        self._standing.count([Counted(rule.id, rule.unit, amount)], share, self._at)
 
     def give_back(self, rule: CompiledRule, amount: int, activity: Activity, at: datetime) -> None:
         """Give back what a return leaves no reason to keep."""
@@ -528,9 +461,7 @@ class Stage:
             self._funded[rule] -= amount
             self._received.reversals[rule.id] = self._claw_back(share.lots[rule.id], amount)
             return
-        climber = self._climber()
-        if climber is not None:
-            self._move(take_back(climber, [(share.counted[rule.id], amount)], share.counted_in, self._at))
+        self._standing.take_back(share.counted_by(rule.id, amount), share.counted_in, self._at)
 
     def _room(self, cap: CompiledCap, posted: Posted) -> int | None:
         """What a cap on the balance or a window leaves, by adding up everything that was granted and not taken back."""
@@ -658,10 +589,7 @@ class Stage:
                 self._refill(cap, posted, freed[cap.name], seen)
         self._lose_bonuses(posted, seen)
         self._count(posted.activity, seen)
-
-        climber = self._climber()
-        if climber is not None and taken:
-            self._move(take_back(climber, taken, posted.counted_in, self._at))
+        self._standing.take_back(taken, posted.counted_in, self._at)
 
     @staticmethod
     def _unrefuse(rule: CompiledRule, wanted: int, posted: Posted) -> None:
