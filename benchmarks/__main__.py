@@ -26,6 +26,7 @@ from benchmarks import (
     till,
     voucher_check,
     vouchers,
+    waking,
     whole_year,
 )
 from benchmarks.results import keep, show
@@ -94,6 +95,7 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
         for variant in points_stage.VARIANTS
     }
     return {
+        "waking": partial(_one, waking.run, 50 if quick else 500),
         "start": partial(_one, start_time.run),
         **stage,
         "rules": partial(_one, rules.run, QUICK_JUDGED if quick else JUDGED),
