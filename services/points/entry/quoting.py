@@ -109,21 +109,23 @@ def _quoted(
     others: Mapping[str, Wallet],
 ) -> dict[str, Any]:
     """Say what the activity would earn: awards without lots, and the decision."""
+    awards = [
+        {
+            "member": member if outcome.rule.to is None else others[outcome.rule.to].member,
+            "rule": outcome.rule.id,
+            "unit": outcome.rule.unit,
+            "amount": judged.amount,
+            "state": "available" if outcome.rule.pending is None else "pending",
+            "available_at": judging.available_at(outcome.rule, activity.occurred_at),
+            "expires_at": judging.expires_at(outcome.rule, activity.occurred_at),
+            "funding": [{"partner": outcome.rule.funder, "amount": judged.amount}],
+        }
+        for outcome, judged in zip(outcomes, decision, strict=True)
+        if judged.amount > 0 and not outcome.rule.counts_only
+    ]
     return {
-        "awards": [
-            {
-                "member": member if outcome.rule.to is None else others[outcome.rule.to].member,
-                "rule": outcome.rule.id,
-                "unit": outcome.rule.unit,
-                "amount": judged.amount,
-                "state": "available" if outcome.rule.pending is None else "pending",
-                "available_at": judging.available_at(outcome.rule, activity.occurred_at),
-                "expires_at": judging.expires_at(outcome.rule, activity.occurred_at),
-                "funding": [{"partner": outcome.rule.funder, "amount": judged.amount}],
-            }
-            for outcome, judged in zip(outcomes, decision, strict=True)
-            if judged.amount > 0 and not outcome.rule.counts_only
-        ],
+        # The member's own come first, as when it is posted.
+        "awards": sorted(awards, key=lambda each: "" if each["member"] == member else str(each["member"])),
         "decision": [
             {
                 "rule": judged.rule,

@@ -99,9 +99,10 @@ async def test_a_closed_program_quotes_nothing(database: Database) -> None:
 
 
 async def test_what_others_get_is_said(database: Database) -> None:
-    till = await bank(database)
-    program = load_program(a_document(MINE, THEIRS, SAID))
+    till = await bank(database, rules=(THEIRS, MINE, SAID))
+    program = load_program(a_document(THEIRS, MINE, SAID))
     quoted = await ask(database, program, {**paid("p-1"), "member": "m-1"})
+    assert [one["member"] for one in quoted["awards"]] == ["m-1", "m-2"]
     posted = await till.report(paid("p-1"))
     assert quoted["decision"] == posted["decision"]
     assert awarded(quoted["awards"]) == awarded([*posted["awards"], *posted["others"]])
