@@ -18,18 +18,21 @@ from laurel.errors import Fault, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-DELIMITERS: Final = frozenset(",;|\t")
+DELIMITERS: Final = (",", ";", "|", "\t")
 COLUMNS_MAX: Final = 500
 DIGITS_MAX: Final = 4
 _NEEDED: Final = ("/id", "/type", "/occurred_at")
+# A line has one name, as RFC 6901 says: no zeros before its number, and no digits of other scripts.
+_LINE: Final = "lines/(?:0|[1-9][0-9]{0,3})"
+_TENDER: Final = "tenders/(?:0|[1-9][0-9]?)"
 _WORDS: Final = (
     r"(?:id|type|member|occurred_at|currency|partner|store|channel|of|by|exclusive_key|referrer|campaign"
     r"|member/(?:scheme|value)|payer/(?:id|kind|policy)"
-    r"|lines/\d{1,4}/(?:id|sku|category|brand)|tenders/\d{1,2}/(?:kind|ref))"
+    rf"|{_LINE}/(?:id|sku|category|brand)|{_TENDER}/(?:kind|ref))"
 )
 _TEXT: Final = re.compile(f"/{_WORDS}")
-_INTEGER: Final = re.compile(r"/(?:amount|lines/\d{1,4}/(?:quantity|amount)|tenders/\d{1,2}/amount)")
-_ATTRIBUTE: Final = re.compile(r"/(?:lines/\d{1,4}/)?attributes/[^/]+")
+_INTEGER: Final = re.compile(rf"/(?:amount|{_LINE}/(?:quantity|amount)|{_TENDER}/amount)")
+_ATTRIBUTE: Final = re.compile(rf"/(?:{_LINE}/)?attributes/[^/]+")
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]+))?")
 _BOM: Final = "\ufeff"
@@ -111,7 +114,8 @@ class _Reader:
         if digits is not None and (type(digits) is not int or not 0 <= digits <= DIGITS_MAX):
             self.fault(f"{where}/digits", "out_of_range", f"0 to {DIGITS_MAX} digits behind the point")
             return None
-        if kind not in {None, "integer", "text"}:
+        # Anything may stand there, such as a list, which no set can be asked for.
+        if kind not in (None, "integer", "text"):
             self.fault(f"{where}/as", "out_of_range", "integer or text")
             return None
         by_place = _INTEGER.fullmatch(pointer) is not None

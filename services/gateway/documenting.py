@@ -59,7 +59,7 @@ def described(
 
     `answers` gives the class of each success, the media type of one that is no JSON, or None for an empty one.
     """
-    parameters = [_path_parameter(name) for name in re.findall(r"{(\w+)}", path)]
+    parameters = [_path_parameter(name) for name in re.findall(r"{(\w+)(?::path)?}", path)]
     parameters += [_parameter("query", name, text) for name, text in query.items()]
     parameters += [
         _parameter("header", name, text, required=name in required_headers) for name, text in headers.items()

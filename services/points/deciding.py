@@ -49,6 +49,9 @@ class Deciding:
             if step.concerned:
                 others = self._concerned(batch, step, wallet)
             facts = self._judge(batch, step, step.decider, wallet, at, others)
+            if facts and isinstance(facts[0], ActivityRefused):
+                # It did not happen, so in a sandbox it moves nobody's time.
+                at = min(at, self._time_of_another(step, wallet, due_until))
         else:
             moment = self._entering.moment(batch, wallet, at, None, self._sharing(batch, step))
             try:
@@ -99,8 +102,14 @@ class Deciding:
         On a manual clock, what has no time of its own happens at the later of now and the member's latest
         activity, and where there is neither, at its enrolment.
         """
+        if isinstance(step.asked, Report | Enrol):
+            return max(step.asked.at, wallet.at)
+        return self._time_of_another(step, wallet, now)
+
+    def _time_of_another(self, step: Step, wallet: Wallet, now: datetime | None) -> datetime:
+        """Return when a message happens that has no time of its own."""
         own = step.asked.at
-        if not self._programs.runs_by_itself(wallet.program) and not isinstance(step.asked, Report | Enrol):
+        if not self._programs.runs_by_itself(wallet.program):
             told = [time for time in (now, wallet.occurred_at) if time is not None]
             own = max(told, default=wallet.enrolled_at or own)
         return max(own, wallet.at)

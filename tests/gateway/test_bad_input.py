@@ -416,7 +416,7 @@ def every_route() -> Iterator[tuple[str, str]]:
     for router in ROUTERS:
         for route in router.routes:
             for method in route.methods:  # type: ignore[attr-defined]
-                yield method, route.path  # type: ignore[attr-defined]
+                yield method, route.path_format  # type: ignore[attr-defined]
 
 
 def filled(path: str) -> str:

@@ -108,6 +108,20 @@ def test_faults_of_a_mapping_are_told_one_by_one() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("odd", [["a"], {"a": 1}, 7, None])
+def test_what_is_no_text_where_a_text_is_wanted_is_a_fault(odd: Any) -> None:
+    assert faults({**PLAIN, "delimiter": odd}) == {("/delimiter", "out_of_range")}
+    if odd is not None:
+        columns = {**PLAIN["columns"], "x": {"to": "/attributes/x", "as": odd}}
+        assert faults({**PLAIN, "columns": columns}) == {("/columns/x/as", "out_of_range")}
+
+
+@pytest.mark.parametrize("place", ["/lines/00/sku", "/lines/01/sku", "/lines/\u0660/sku", "/tenders/00/ref"])
+def test_a_line_has_one_number_and_no_other_name(place: str) -> None:
+    """Else two places would be the same line, and no order would be between them."""
+    assert faults({**PLAIN, "columns": {**PLAIN["columns"], "x": place}}) == {("/columns/x", "unknown")}
+
+
 def test_a_header_that_does_not_fit_is_refused() -> None:
     for header, code in (("Receipt,Then", "unknown"), ("Receipt,When,When", "repeated")):
         with pytest.raises(Problem) as caught:

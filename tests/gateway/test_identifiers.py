@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -189,3 +190,10 @@ async def test_scopes_and_strangers(http: httpx.AsyncClient, member: str) -> Non
         foreign = await http.request(method, path.replace(PROGRAM, "another"), json=body)
         assert (foreign.status_code, foreign.json()["code"]) == (404, "program_unknown"), path
     assert await whose(http, OLD) == member
+
+
+@pytest.mark.parametrize("value", ["a/b", "/", "a//b/", "a%2Fb", "?", ".."])
+async def test_whatever_can_be_added_can_be_blocked(http: httpx.AsyncClient, member: str, value: str) -> None:
+    assert (await add(http, member, value))[0] == 201
+    assert await block(http, member, quote(value, safe="").replace(".", "%2E")) == (204, None)
+    assert await whose(http, value) == "identifier_blocked"

@@ -572,3 +572,37 @@ async def test_a_webhook_ends_with_its_key_until_another_answers_for_it(
     enabled = await http.post(f"{WEBHOOKS}/{name}/enable", headers=bearer(second))
     assert (enabled.json()["state"], enabled.json()["reason"]) == ("enabled", None)
     await until(lambda: receiver.activities == ["e-0", "e-1"])
+
+
+async def test_another_key_answers_for_a_webhook_before_the_first_one_ends(
+    here: Instance, projecting: Instance, member: str, receiver: Receiver, database: Database
+) -> None:
+    """Whoever changes keys enables with the new one while the old one is good, and misses nothing."""
+    http = here.http
+    first, second = await key(http, scopes=["read", "admin"]), await key(http, scopes=["read", "admin"])
+    name = (await made(http, receiver, **bearer(first)))["id"]
+    assert (await http.post(f"{WEBHOOKS}/{name}/enable", headers=bearer(second))).json()["state"] == "enabled"
+    assert (await http.delete(f"/v1/partners/acme/keys/{first['key']}")).status_code == 204
+    found = (await http.get(f"{WEBHOOKS}/{name}", headers=bearer(second))).json()
+    assert (found["state"], found["reason"]) == ("enabled", None)
+    await happen(database, "m-1")
+    await until(lambda: receiver.activities == ["e-0"])
+
+
+async def test_what_waits_is_tried_at_once_where_a_webhook_is_enabled_already(
+    settings: GatewaySettings, here: Instance, member: str, receiver: Receiver, database: Database
+) -> None:
+    """Whoever has mended a receiver need not wait for hours, nor disable the webhook first."""
+    patient = settings.model_copy(update={"webhook_retry_seconds": 3600, "webhook_retry_seconds_max": 3600})
+    receiver.answer = lambda _: 500
+    async with gateway(patient, "worker"):
+        name = (await made(here.http, receiver))["id"]
+        await happen(database, "m-1")
+
+        async def waits() -> bool:
+            return [each["attempts"] for each in await log_of(here.http, name, state="waiting")] == [1]
+
+        await until(waits)
+        receiver.answer = lambda _: 204
+        assert (await here.http.post(f"{WEBHOOKS}/{name}/enable")).json()["state"] == "enabled"
+        await until(lambda: receiver.activities == ["e-0"])

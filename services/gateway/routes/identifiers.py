@@ -59,7 +59,8 @@ async def add_identifier(request: Request) -> Response:
     **described(
         _TAG,
         "Block an identifier of a member",
-        path=f"{_PATH}/{{scheme}}/{{value}}",
+        # A slash may be a part of it, as of anything that a member can be known by.
+        path=f"{_PATH}/{{scheme}}/{{value:path}}",
         answers={204: None},
         problems=(403, 422),
     )

@@ -47,4 +47,7 @@ async def quote(request: Request) -> Response:
         member = await known_member(api, head.program, member)
     body = encode(msgspec.structs.replace(activity, member=member, partner=partner))
     path = path_of("v1", "programs", head.program, "quotes")
-    return await api.points.ask("POST", path, body=body, request_id=request_id(request))
+    # A sandbox whose clock was never set has no now, and nothing is late there.
+    now = head.as_of if head.is_manual else api.clock()
+    params = {} if now is None else {"at": now.isoformat()}
+    return await api.points.ask("POST", path, params=params, body=body, request_id=request_id(request))

@@ -187,7 +187,9 @@ async def _set(request: Request, state: str) -> Response:
         changed = await store.set_state(
             connection, row.webhook, state, ASKED if state == DISABLED else None, now, caller.key
         )
-        if changed is not None and state == ENABLED:
+        if state == ENABLED:
+            # The webhook before its deliveries, and whoever tells it learns of it where nothing else has changed.
+            await store.touch(connection, row.webhook)
             await deliveries.send_all_again(connection, row.webhook, now)
         if changed is not None:
             note = noted(request, caller, f"webhook.{state}", row.webhook, before=row.state, after=state)

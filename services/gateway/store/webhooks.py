@@ -68,7 +68,7 @@ _ROTATE = f"""
 _SET_STATE = f"""
     update webhooks set state = $2, reason = $3, version = version + 1, failing_since = null, changed_at = $4,
         created_by = case when $2 = 'enabled' then $5 else created_by end
-    where webhook = $1 and state <> $2 returning {_COLUMNS}
+    where webhook = $1 and (state <> $2 or ($2 = 'enabled' and created_by <> $5)) returning {_COLUMNS}
 """
 # Keys are few, and each is found by its id; what is told is told no longer than a look of the workers later.
 _END = f"""
@@ -151,7 +151,10 @@ async def rotate(connection: Connection, webhook: str, before_until: datetime, a
 async def set_state(
     connection: Connection, webhook: str, state: str, reason: str | None, at: datetime, key: str
 ) -> WebhookRow | None:
-    """Enable or disable it; None where that is so already. The key that enables it answers for it from then on."""
+    """Enable or disable it; None where that is so already. The key that enables it answers for it from then on.
+
+    So one that is enabled is enabled anew by another key.
+    """
     row = await connection.fetchrow(_SET_STATE, webhook, state, reason, at, key)
     return None if row is None else _row(row)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from laurel.contracts.activity import ReportedActivity
+from laurel.contracts.activity import Activity, ReportedActivity
 from laurel.program import CompiledProgram
 from laurel.program.climbing import Counted, count
 from laurel.values import AMOUNT_MAX
@@ -35,7 +35,7 @@ class Related(Protocol):
     def attributes(self) -> Mapping[str, Any]: ...
 
 
-def others_of(roles: Collection[str], activity: ReportedActivity, related: Related) -> dict[str, str]:
+def others_of(roles: Collection[str], activity: Activity, related: Related) -> dict[str, str]:
     """Return who an activity concerns besides the member, by role; nobody is another to oneself.
 
     Whoever referred the member first stays its referrer; an activity may name one for itself alone.

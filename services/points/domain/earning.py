@@ -32,7 +32,7 @@ from services.points.domain.facts import (
 from services.points.domain.funding import fund
 from services.points.domain.granting import fits, pay, points_of, summed
 from services.points.domain.limiting import people_counted
-from services.points.domain.moment import Moment
+from services.points.domain.moment import Moment, Programs
 from services.points.domain.partnering import state_at
 from services.points.domain.pending import release_by_event
 from services.points.domain.reviving import revive
@@ -47,7 +47,9 @@ _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
     """Judge by the version in force when it happened; grant, then let debts be paid (S11)."""
     program = moment.programs.in_force(wallet.program, activity.occurred_at, asked.versions.program)
-    refusal = _refusal(wallet, asked, activity, program) or _not_from(wallet, asked, activity, moment)
+    refusal = _refusal(wallet, asked, activity, program) or not_from(
+        moment.programs, wallet.program, asked.partner, activity.occurred_at, asked.versions.partners
+    )
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
@@ -172,10 +174,10 @@ def _refusal(
         return "member_not_active", f"The member is {wallet.status}"
     if program is None:
         return "program_unknown", "No version of the program is published"
-    return _not_taken(program, activity, asked.at)
+    return not_taken(program, activity, asked.at)
 
 
-def _not_taken(program: CompiledProgram, activity: ReportedActivity, at: datetime) -> tuple[str, str] | None:
+def not_taken(program: CompiledProgram, activity: ActivityLike, at: datetime) -> tuple[str, str] | None:
     """Return why the program does not take the activity.
 
     Late is what was accepted late: `at` is the message's own. In a sandbox that is the last instant its clock was set
@@ -190,15 +192,17 @@ def _not_taken(program: CompiledProgram, activity: ReportedActivity, at: datetim
     return None
 
 
-def _not_from(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[str, str] | None:
+def not_from(
+    programs: Programs, program: str, partner: str, occurred_at: datetime, newest: int
+) -> tuple[str, str] | None:
     """Return why nothing is taken from the partner that reports: by its state when the thing happened (S9)."""
-    said = moment.programs.terms(wallet.program, asked.partner, asked.versions.partners)
+    said = programs.terms(program, partner, newest)
     if not said:
         return None
-    state = state_at(said, activity.occurred_at)
+    state = state_at(said, occurred_at)
     if state == "approved":
         return None
-    return "partner_not_active", f"{asked.partner} was {state} when this happened"
+    return "partner_not_active", f"{partner} was {state} when this happened"
 
 
 def _silence(silent: Silent) -> list[RuleJudged]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from laurel.contracts.activity import ReportedActivity
+from laurel.contracts.activity import Activity, ReportedActivity
 from laurel.program import CompiledProgram
 
 
-def credited_to(program: CompiledProgram, activity: ReportedActivity, member: str) -> str:
+def credited_to(program: CompiledProgram, activity: Activity, member: str) -> str:
     """Return the member whose wallet an activity belongs to: what the report says, else the program for that kind."""
     payer = activity.payer
     if payer is None:

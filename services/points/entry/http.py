@@ -10,16 +10,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from laurel.contracts.activity import QuotedActivity
 from laurel.errors import Fault, Problem
-from laurel.program import CompiledProgram, RuleOutcome
+from laurel.program import CompiledProgram
 from laurel.program.explaining import whole_decision
 from laurel.shapes import decoder_of
-from laurel.values import AMOUNT_MAX
-from services.points.domain.capping import counters_at
-from services.points.domain.earning import weigh
-from services.points.domain.facts import RuleJudged
 from services.points.domain.moment import Programs
-from services.points.domain.shared import BudgetName, PersonName, Shared
-from services.points.domain.state import Wallet
+from services.points.entry.quoting import NewestPrograms, QuoteViews, quote
 
 _decode_quote = decoder_of(QuotedActivity).decode
 
@@ -32,7 +27,7 @@ Partner = Annotated[str | None, Query(max_length=128)]
 """Whose journals and lots may be seen, where the caller may not see all."""
 
 
-class Views(Protocol):
+class Views(QuoteViews, Protocol):
     """Answers about wallets, in the contract's shapes; raises problems."""
 
     async def statement(
@@ -55,15 +50,6 @@ class Views(Protocol):
     async def touched(
         self, program: str, units: Sequence[str], rules: Sequence[str], own: Sequence[str], *, everybody: bool
     ) -> dict[str, int]: ...
-    async def budgets(self, program: str) -> dict[BudgetName, int]: ...
-    async def people(self, program: str, person: str) -> dict[PersonName, int]: ...
-    async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet: ...
-
-
-class NewestPrograms(Programs, Protocol):
-    """Programs of which the newest version can be asked for."""
-
-    def newest(self, program: str) -> CompiledProgram | None: ...
 
 
 def routes(views: Views, programs: NewestPrograms) -> APIRouter:
@@ -112,12 +98,12 @@ def routes(views: Views, programs: NewestPrograms) -> APIRouter:
         return _json({"members": members, "next": following})
 
     @router.post("/quotes")
-    async def quote(program: str, request: Request) -> Response:
+    async def quoted(program: str, request: Request, at: datetime | None = None) -> Response:
         try:
             activity = _decode_quote(await request.body())
         except msgspec.MsgspecError as error:
             raise Problem("invalid", str(error)) from error
-        return _json(await _quote(views, _version_for(programs, program, activity), activity))
+        return _json(await quote(views, programs, program, activity, at))
 
     _add_times(router, views)
     return router
@@ -169,24 +155,6 @@ def _explain(programs: Programs, program: str, shown: dict[str, Any]) -> None:
         shown["decision"] = whole_decision(judged_by.rules, activity_type, occurred_at, told)
 
 
-async def _quote(views: Views, judging: CompiledProgram, activity: QuotedActivity) -> dict[str, Any]:
-    """Say what the activity would earn now, and why."""
-    program = judging.program
-    member = activity.member if isinstance(activity.member, str) else None
-    if judging.is_closed_at(activity.occurred_at):
-        raise Problem("program_closed", "Nothing earns any more at that time")
-    wallet = Wallet(program, member or "")
-    if member is not None:
-        counters = counters_at(judging, activity) if judging.counts else []
-        wallet = await views.wallet(program, member, counters)
-    people = await views.people(program, wallet.person) if judging.limited_by_person and wallet.person else {}
-    shared = Shared(budgets=await views.budgets(program) if judging.budgeted else {}, people=people)
-    outcomes, decision, _ = weigh(judging, wallet, activity, None, shared)
-    if any(outcome.computed > AMOUNT_MAX for outcome in outcomes):
-        raise Problem("limit_reached", f"An award ends at {AMOUNT_MAX}")
-    return _quoted(judging, outcomes, decision, activity, member)
-
-
 class _Touched(msgspec.Struct):
     units: list[str]
     rules: list[str]
@@ -213,51 +181,3 @@ def _number(cursor: str | None) -> int | None:
 def _place(cursor: str | None) -> tuple[int, int]:
     journal, _, lot = (cursor or "0.0").partition(".")
     return _number(journal) or 0, min(_number(lot) or 0, 32_767)
-
-
-def _version_for(programs: NewestPrograms, program: str, activity: QuotedActivity) -> CompiledProgram:
-    newest = programs.newest(program)
-    found = programs.in_force(program, activity.occurred_at, newest.version) if newest is not None else None
-    if found is None:
-        raise Problem("program_unknown", "No such program")
-    if activity.currency is not None and activity.currency != found.currency:
-        raise Problem("currency_not_accepted", f"The program counts {found.currency}")
-    return found
-
-
-def _quoted(
-    judging: CompiledProgram,
-    outcomes: Sequence[RuleOutcome],
-    decision: Sequence[RuleJudged],
-    activity: QuotedActivity,
-    member: str | None,
-) -> dict[str, Any]:
-    """Say what the activity would earn: awards without lots, and the decision."""
-    return {
-        "awards": [
-            {
-                "member": member,
-                "rule": outcome.rule.id,
-                "unit": outcome.rule.unit,
-                "amount": judged.amount,
-                "state": "available" if outcome.rule.pending is None else "pending",
-                "available_at": judging.available_at(outcome.rule, activity.occurred_at),
-                "expires_at": judging.expires_at(outcome.rule, activity.occurred_at),
-                "funding": [{"partner": outcome.rule.funder, "amount": judged.amount}],
-            }
-            for outcome, judged in zip(outcomes, decision, strict=True)
-            if judged.amount > 0 and not outcome.rule.counts_only
-        ],
-        "decision": [
-            {
-                "rule": judged.rule,
-                "fired": judged.fired,
-                "reason": judged.reason,
-                "computed": judged.computed,
-                "amount": judged.amount,
-                "capped_by": [{"cap": cut.cap, "cut": cut.cut} for cut in judged.capped_by],
-            }
-            for judged in decision
-        ],
-        "version": judging.version,
-    }

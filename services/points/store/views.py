@@ -18,7 +18,7 @@ from laurel.io.database import Database
 from laurel.program.standing import Stood, TierBook
 from services.points.announcing import balances_of
 from services.points.domain import facts as f
-from services.points.domain.shared import BudgetName, PersonName
+from services.points.domain.shared import BudgetName, Credit, KeyName, PersonName
 from services.points.domain.state import Balance, Counter, CounterKey, Wallet
 from services.points.store import blocks, reports, turning
 from services.points.store.segmenting import book_of
@@ -71,9 +71,21 @@ _BY_EXPIRY_YEAR = """
     from lots where program = $1 and remaining > 0 group by unit, year order by unit, year"""
 
 _WALLET = """
-    select w.enrolled_at, w.attributes, w.person, t.stood
+    select w.enrolled_at, w.attributes, w.person, t.stood, w.status, w.referred_by
     from wallets w left join tiers t on t.program = w.program and t.member = w.member
     where w.program = $1 and w.member = $2"""
+
+# Who is a part of another account is answered for by that one.
+_ACCOUNT = """
+    with recursive a as (
+        select member, status, person, merged_into from wallets where program = $1 and member = $2
+        union all
+        select w.member, w.status, w.person, w.merged_into
+        from a join wallets w on w.program = $1 and w.member = a.merged_into)
+    select member, status, person from a where merged_into is null"""
+_CREDITED = """
+    select program, member, journal from exclusive_keys
+    where exclusive_group = $1 and exclusive_key = $2 and program is not null"""
 
 _PERSON = "select counter, window_start, counted from person_counts where program = $1 and person = $2"
 _BELONGS = "select held, past from segments where program = $1 and member = $2"
@@ -189,6 +201,17 @@ class LedgerViews:
         async with self._database.reading() as connection:
             rows = await connection.fetch(_PERSON, program, person)
         return {PersonName(program, person, row["counter"], row["window_start"]): row["counted"] for row in rows}
+
+    async def credited(self, key: KeyName) -> Credit | None:
+        async with self._database.reading() as connection:
+            row = await connection.fetchrow(_CREDITED, *key)
+        return None if row is None else Credit(*row)
+
+    async def account(self, program: str, member: str) -> Wallet:
+        """Return who answers for a member, as far as it is known whom an activity concerns."""
+        async with self._database.reading() as connection:
+            row = await connection.fetchrow(_ACCOUNT, program, member)
+        return Wallet(program, member) if row is None else Wallet(program, row[0], status=row[1], person=row[2])
 
     async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet:
         async with self._database.reading() as connection:
@@ -342,7 +365,8 @@ async def wallet(
     await _exists(connection, program, member)
     found = Wallet(program, member)
     row = await connection.fetchrow(_WALLET, program, member)
-    found.enrolled_at, attributes, found.person, stood = row or (None, None, None, None)
+    found.enrolled_at, attributes, found.person, stood, status, found.referred_by = row or (None,) * 6
+    found.status = status or found.status
     found.attributes = msgspec.json.decode(attributes) if attributes else {}
     found.tiers = TierBook(stood=_stood(stood)) if stood else None
     found.balances = {row["unit"]: Balance(*row) for row in await connection.fetch(_BALANCES, program, member)}

@@ -105,6 +105,20 @@ async def test_sandbox_expires_nothing_by_itself() -> None:
     assert till.balance.available == 20
 
 
+async def test_what_is_refused_moves_no_time_in_a_sandbox() -> None:
+    """What has no time of its own happens at the member's latest activity that was posted."""
+    till = await clubcard()
+    await till.buy("b-1", 1000)
+    bought_at = till.at
+    till.pass_time(days=4000)
+    refused = await till.buy("b-2", 1000, currency="USD")
+    assert refused["code"] == "currency_not_accepted"
+    unknown = await till.give_back("r-1", "nothing")
+    assert unknown["code"] == "activity_unknown"
+    (held,) = await till.timed("requested", "h-1", amount=5)
+    assert datetime.fromisoformat(held["at"]) == bought_at, held
+
+
 async def test_version_in_force_when_it_happened_judges() -> None:
     first = document("clubcard")
     double = document("clubcard", effective_from="2024-03-02T00:00:00+00:00", earning=[

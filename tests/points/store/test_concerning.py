@@ -1,6 +1,7 @@
 """What one activity means for several wallets, over real tables: the auditor agrees, whoever comes first."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -17,8 +18,10 @@ from tests.program.samples import a_document
 pytestmark = pytest.mark.anyio
 
 
-async def bank(database: Database, *friends: str, referrer: str = "m-2") -> StoredTill:
-    till = StoredTill(load_program(a_document(MINE, THEIRS, SAID)))
+async def bank(
+    database: Database, *friends: str, referrer: str = "m-2", rules: Sequence[dict[str, Any]] = (MINE, THEIRS, SAID)
+) -> StoredTill:
+    till = StoredTill(load_program(a_document(*rules)))
     till.database = database
     await till.send(enrolment("sample", "m-2"), enrolment("sample", "m-3"))
     await till.send(*(enrolment("sample", friend, referred_by=referrer) for friend in friends or ("m-1",)))
