@@ -229,6 +229,18 @@ def test_a_chart_by_zone_season_tier_and_condition() -> None:
     assert desk.ask("award", attributes={"zone": "mars"})["facts"] == {"why": "chart"}
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_is_the_name_of_nothing(blank: str) -> None:
+    desk = Desk(m1=1_000, m2=1_000)
+    desk.offer("car", price=10, attributes={"vin": "text"}, key="vin")
+    desk.offer("van", price=10, attributes={"vin": "text"}, key="vin", key_needed=False)
+    stay = RewardLimit(limit="one", per="attributes.stay", times=1)
+    desk.offer("breakfast", price=10, attributes={"stay": "text"}, limits=[stay])
+    nothing: Any = {"vin": blank, "stay": blank}
+    assert [desk.code(each, attributes=nothing) for each in ("car", "breakfast")] == ["invalid", "invalid"]
+    assert [desk.code("van", each, attributes=nothing) for each in ("m-1", "m-2")] == ["", ""]
+
+
 def test_what_a_wish_has_still_to_say_stands_in_nobodys_way() -> None:
     desk = Desk(m1=100_000)
     christmas = datetime(2036, 12, 24, 12, tzinfo=UTC)
