@@ -52,13 +52,17 @@ class HoldCaptureRequested(Event):
 
 
 class HoldReleaseRequested(Event):
-    """The points held for a redemption are to become available again."""
+    """The points held for a redemption are to become available again.
+
+    `turned_to` is where the program's clock was turned to that ended its wait.
+    """
 
     TYPE: ClassVar[str] = "hold.release_requested.v1"
 
     hold: Id
     redemption: Id
     reason: Text = ""
+    turned_to: Instant | None = None
 
 
 class HoldCancelRequested(Event):

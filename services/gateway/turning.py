@@ -136,10 +136,11 @@ class Turning:
 
     async def _finish(self, turn: TurnRow, progress: Progress) -> bool:
         """Let the clock stand at its new now, if all that it moved is shown."""
-        if turn.turned is None or not await self._is_shown(turn, progress):
+        if turn.turned is None:
             return False
+        # First, because what it has points release moves members, too.
         vouchers = await self._vouchers(turn)
-        if not vouchers.done:
+        if not vouchers.done or not await self._is_shown(turn, progress):
             return False
         turned = msgspec.json.decode(turn.turned)
         body = {

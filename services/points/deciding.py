@@ -9,7 +9,7 @@ from laurel.contracts.processing import CannotProcessError
 from services.points.deciders import Among, Decider
 from services.points.decoding import Step
 from services.points.domain.approving import decide_share
-from services.points.domain.asked import DecidePending, Enrol, PlaceHold, Report
+from services.points.domain.asked import DecidePending, Enrol, PlaceHold, ReleaseHold, Report
 from services.points.domain.capturing import ImpossibleRequestError
 from services.points.domain.concerning import give_share, others_of, takes_part
 from services.points.domain.facts import ActivityPosted, ActivityRefused, ActivityReturned, AnyFact, PendingDecided
@@ -64,6 +64,9 @@ class Deciding:
             facts = self._with_pool(batch, step, facts)
         if facts:
             self._entering.enter(batch, step, wallet, at, facts)
+            if isinstance(step.asked, ReleaseHold) and step.asked.turned_to is not None:
+                # The turn is not over before the member is shown with this.
+                wallet.turned_to = step.asked.turned_to
             if step.concerned or step.shares:
                 self._share(batch, step, facts, others)
             if step.survivor is not None:

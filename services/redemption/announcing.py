@@ -187,7 +187,9 @@ def _lots(parts: Iterable[h.LotAmount]) -> list[object]:
 
 
 def _release_asked(fact: f.ReleaseAsked, occasion: Occasion) -> _Built:
-    yield _event(occasion, said.HoldReleaseRequested, **_hold(_saga(occasion)), reason=fact.reason)
+    yield _event(
+        occasion, said.HoldReleaseRequested, **_hold(_saga(occasion)), reason=fact.reason, turned_to=fact.turned_to
+    )
 
 
 def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:

@@ -191,6 +191,27 @@ async def test_aa_6_after_the_lots_have_ended(town: Town, door: Door) -> None:
     assert shown["provider"]["next_expiry"]["on"] == "2025-05-29"
 
 
+async def test_a_turned_clock_answers_when_the_points_of_waits_that_it_ended_are_shown(town: Town, door: Door) -> None:
+    """Each holds another's release up a little, so an answer that does not wait for them comes too early."""
+    program, members = "turned", [f"w-{number}" for number in range(40)]
+    await door.publish(grocery(program, clock="manual"))
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    await door.call("POST", f"programs/{program}/clock", {"as_of": start.isoformat()})
+    await door.call("PUT", f"programs/{program}/rewards/trip", {**voucher(50), "kind": "product"}, 201)
+
+    async def hold(member: str) -> None:
+        await door.enrol(program, member)
+        await door.report(program, purchase(f"b-{member}", member, 5000, occurred_at=start.isoformat()))
+        await door.redeem(program, f"k-{member}", member, "trip", id=f"r-{member}", confirm="later")
+
+    await gather_bounded([partial(hold, member) for member in members], 8)
+    turned = await door.call("POST", f"programs/{program}/clock", {"as_of": (start + WAIT).isoformat()})
+    shown = await asyncio.gather(*(door.balance(program, member) for member in members))
+    assert turned["holds_timed_out"] == len(members)
+    assert {(each["available"], each["held"]) for each in shown} == {(50, 0)}
+    await town.prove()
+
+
 async def test_a_double_click_is_one_redemption(town: Town, door: Door) -> None:
     await with_points(door, "clicks", 50)
     body = {"member": "clicks", "reward": "off"}

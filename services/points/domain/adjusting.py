@@ -99,7 +99,8 @@ def give(
 ) -> tuple[AnyFact, ...]:
     """Make a lot that pays what is owed first. Its end is the one asked for, to midnight, or that of its unit.
 
-    Or refuse, and nothing else: where the version in force has no points of that unit, or the member has too many.
+    Or refuse, and nothing else: where the version in force has no points of that unit, the member has too many, or
+    they would have ended before they are given.
     """
     program = moment.programs.in_force(wallet.program, moment.at, newest)
     if program is None or wanted.unit not in program.units or program.units[wanted.unit].counts_only:
@@ -110,6 +111,9 @@ def give(
     if wanted.expires_at is not None:
         zone = program.zone
         expires_at = local_midnight(local_date(wanted.expires_at - timedelta(microseconds=1), zone) + _ONE_DAY, zone)
+        if expires_at <= moment.at:
+            # It waited for too long, or the member's time lies ahead of the program's.
+            return (_refused(wanted.adjustment, wanted, "not_offered"),)
     made = LotAdjusted(
         lot=lot,
         unit=wanted.unit,

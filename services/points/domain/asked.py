@@ -111,11 +111,12 @@ class CaptureHold(Asked, frozen=True, kw_only=True):
 
 
 class ReleaseHold(Asked, frozen=True, kw_only=True):
-    """Give back what a hold set aside."""
+    """Give back what a hold set aside; `turned_to` is where the clock was turned to that ended its wait."""
 
     hold: str
     redemption: str = ""
     reason: str = ""
+    turned_to: datetime | None = None
 
 
 class TurnClock(Asked, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from laurel.calendars import local_date, zone_named
-from services.redemption.domain.heard import DayRange, Redeem
+from services.redemption.domain.heard import DayRange, Redeem, Terms
 from services.redemption.domain.moment import Moment
 
 _YEARLY = len("12-20")
@@ -17,6 +17,11 @@ def days_of(heard: Redeem, moment: Moment) -> tuple[date, ...]:
     if heard.segments:
         return tuple(segment.on for segment in heard.segments)
     return (heard.on or today(moment),)
+
+
+def leaves_day_open(terms: Terms, heard: Redeem) -> bool:
+    """Say whether a wish has still to say which day it is for; where the reward is for no day, today is meant."""
+    return (terms.segments or terms.resource is not None) and not heard.segments and heard.on is None
 
 
 def today(moment: Moment) -> date:

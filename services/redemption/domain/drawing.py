@@ -81,6 +81,11 @@ def _limits(terms: Terms, heard: Redeem, moment: Moment) -> Iterator[Draw]:
         yield Draw(name, heard.pieces, _times(limit, heard))
 
 
+def is_blank(value: object) -> bool:
+    """Say whether an attribute names nothing. A blank is no name: it would be one that many have in common."""
+    return value is None or not str(value).strip()
+
+
 def _can_be_counted(limit: Limit, heard: Redeem) -> bool:
     """Say whether a wish names what a limit counts by: one of the catalogue does not yet, any other has to."""
     named = [each for each in (limit.per, limit.each) if each is not None and each.startswith(_ATTRIBUTES)]
@@ -117,8 +122,9 @@ def _times(limit: Limit, heard: Redeem) -> int:
 
 
 def _key(terms: Terms, heard: Redeem) -> Iterator[Draw]:
-    if terms.key is not None and terms.key in heard.attributes:
-        yield Draw(f"{KEY}:{terms.key}:{heard.attributes[terms.key]}", 1, 1)
+    value = heard.attributes.get(terms.key) if terms.key is not None else None
+    if not is_blank(value):
+        yield Draw(f"{KEY}:{terms.key}:{value}", 1, 1)
 
 
 def drawn_upon(state: State, heard: Redeem, moment: Moment) -> tuple[set[TallyKey], set[ResourceKey]]:

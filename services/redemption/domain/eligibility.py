@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from laurel.calendars import local_date, months_after, zone_named
 from services.redemption.domain.asking_terms import holds
 from services.redemption.domain.days import days_of, falls_in, today
+from services.redemption.domain.drawing import is_blank
 from services.redemption.domain.heard import Eligibility, Redeem, Stands, Terms
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.reasons import Reason, invalid, not_eligible
@@ -41,7 +42,7 @@ def _fits(terms: Terms, heard: Redeem) -> Iterator[Reason]:
         value = heard.attributes.get(name)
         if value is not None and type(value) is not _KINDS[kind]:
             yield invalid(f"{name} is of the kind {kind}", f"/attributes/{name}", "wrong_type")
-        elif value is None and name in _needed(terms):
+        elif name in _needed(terms) and is_blank(value):
             yield invalid(f"This reward needs {name}", f"/attributes/{name}", "missing")
 
 

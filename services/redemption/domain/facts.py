@@ -268,9 +268,13 @@ class RedemptionRefused(Fact, frozen=True, tag=True):
 
 
 class ReleaseAsked(Fact, frozen=True, tag=True):
-    """Points were asked to give back whatever they hold, or will hold, for this saga."""
+    """Points were asked to give back whatever they hold, or will hold, for this saga.
+
+    `turned_to` is where the clock was turned to that ended its wait.
+    """
 
     reason: str
+    turned_to: datetime | None = None
 
 
 class RedemptionCancelled(Fact, frozen=True, tag=True):

@@ -356,9 +356,10 @@ class PartnerSilent(Heard, frozen=True, kw_only=True):
 
 
 class TimeIsUp(Heard, frozen=True, kw_only=True):
-    """Our own timer: a saga may have waited long enough for points."""
+    """Our own timer: a saga may have waited long enough; `turned_to` is where its program's clock was turned to."""
 
     redemption: str
+    turned_to: datetime | None = None
 
 
 class PointsConverted(Heard, frozen=True, kw_only=True):

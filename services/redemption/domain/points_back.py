@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from services.redemption.domain import facts as f
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.state import Saga
 
 
-def release(saga: Saga, reason: str) -> tuple[AnyFact, ...]:
+def release(saga: Saga, reason: str, turned_to: datetime | None = None) -> tuple[AnyFact, ...]:
     """Ask for the release of whatever is or will be held."""
-    return (f.ReleaseAsked(reason=reason),) if saga.points else ()
+    return (f.ReleaseAsked(reason=reason, turned_to=turned_to),) if saga.points else ()
 
 
 def restore(saga: Saga, by: str) -> tuple[AnyFact, ...]:

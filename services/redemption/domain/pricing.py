@@ -7,7 +7,7 @@ from typing import NamedTuple
 from laurel.rounding import scaled
 from laurel.values import AMOUNT_MAX
 from services.redemption.domain.asking_terms import holds
-from services.redemption.domain.days import days_of, falls_in
+from services.redemption.domain.days import days_of, falls_in, leaves_day_open
 from services.redemption.domain.heard import ChartRow, Money, Pay, PayTerms, Rate, Redeem, Terms
 from services.redemption.domain.moment import Moment
 from services.redemption.domain.reasons import Reason, invalid, not_eligible
@@ -48,6 +48,11 @@ def to_pay(points: int, price_: int, cost: Money | None, rate: Rate | None) -> M
     return Money(max(0, cost.amount - scaled(points, rate.per, rate.points, "down")), cost.currency)
 
 
+def may_be_priced(terms: Terms, heard: Redeem, moment: Moment) -> bool:
+    """Say whether the chart has a price for this member once the wish says the zone or day that it leaves open."""
+    return any(_fits(row, terms, heard, moment, openly=True) for row in terms.chart)
+
+
 def _of_one(terms: Terms, heard: Redeem, moment: Moment) -> tuple[int, int | None] | Reason:
     """Return the points, and the money where that was named, for one piece and one person."""
     if terms.by_amount is not None:
@@ -65,12 +70,16 @@ def _of_one(terms: Terms, heard: Redeem, moment: Moment) -> tuple[int, int | Non
     return not_eligible("No row of the chart is for this", "chart")
 
 
-def _fits(row: ChartRow, terms: Terms, heard: Redeem, moment: Moment) -> bool:
-    if row.zone is not None and heard.attributes.get("zone") != row.zone:
+def _fits(row: ChartRow, terms: Terms, heard: Redeem, moment: Moment, *, openly: bool = False) -> bool:
+    """Say whether a row is for this; `openly`: also where the wish has still to say the zone or the day."""
+    zone = heard.attributes.get("zone")
+    if row.zone not in {None, zone} and not (openly and zone is None):
         return False
-    # The season is that of the earliest day, in whatever order the days are named.
-    if row.season is not None and not falls_in(min(days_of(heard, moment)), terms.seasons.get(row.season, ())):
-        return False
+    if row.season is not None and not (openly and leaves_day_open(terms, heard)):
+        # The season is that of the earliest day, in whatever order the days are named.
+        earliest = min(days_of(heard, moment))
+        if not falls_in(earliest, terms.seasons.get(row.season, ())):
+            return False
     if row.tiers is not None and (heard.stands is None or heard.stands.tier not in row.tiers):
         return False
     return row.where is None or holds(row.where, terms, heard, moment)

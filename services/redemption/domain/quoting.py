@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 
+from services.redemption.domain.days import leaves_day_open
 from services.redemption.domain.heard import Money, Redeem
 from services.redemption.domain.judging import Judged, judge
 from services.redemption.domain.moment import Moment
-from services.redemption.domain.pricing import to_pay
+from services.redemption.domain.pricing import may_be_priced, to_pay
+from services.redemption.domain.reasons import Reason
 from services.redemption.domain.state import State
 
 
@@ -38,7 +40,19 @@ def quote(state: State, heard: Redeem, moment: Moment, balances: dict[str, int])
 def offer(state: State, heard: Redeem, moment: Moment, balances: dict[str, int]) -> Quoted:
     """Judge a reward of the catalogue: what a wish would have to say yet does not stand in its way."""
     judged = judge(state, heard, moment)
-    return _told(judged._replace(reasons=tuple(each for each in judged.reasons if each.code != "invalid")), balances)
+    reasons = tuple(each for each in judged.reasons if not _is_left_open(each, judged, heard, moment))
+    return _told(judged._replace(reasons=reasons), balances)
+
+
+def _is_left_open(reason: Reason, judged: Judged, heard: Redeem, moment: Moment) -> bool:
+    """Say whether it may be no reason once the wish says what it leaves open yet."""
+    if judged.terms is None:
+        return False
+    if reason.code == "blacked_out":
+        return leaves_day_open(judged.terms, heard)
+    if reason.facts.get("why") == "chart":
+        return may_be_priced(judged.terms, heard, moment)
+    return reason.code == "invalid"
 
 
 def _told(judged: Judged, balances: dict[str, int]) -> Quoted:

@@ -21,7 +21,7 @@ def end_wait(state: State, heard: TimeIsUp, moment: Moment) -> tuple[AnyFact, ..
     """End a saga that has waited long enough; one that has moved on since the timer saw it is left alone."""
     assert heard.member is not None
     saga = state.sagas.get(SagaKey(heard.program, heard.member, heard.redemption))
-    return time_out(saga) if saga is not None and is_over(saga, moment.at) else ()
+    return time_out(saga, heard.turned_to) if saga is not None and is_over(saga, moment.at) else ()
 
 
 def is_over(saga: Saga, now: datetime | None) -> bool:
@@ -41,10 +41,10 @@ def now_for(saga: Saga, heard: AskOfRedemption | PointsHeld, moment: Moment) -> 
     return heard.versions.as_of if isinstance(heard, AskOfRedemption) else None
 
 
-def time_out(saga: Saga) -> tuple[AnyFact, ...]:
+def time_out(saga: Saga, turned_to: datetime | None = None) -> tuple[AnyFact, ...]:
     """Ask for the release of whatever is or will be held, give stock back, and refuse."""
     return (
-        *release(saga, HOLD_EXPIRED),
+        *release(saga, HOLD_EXPIRED, turned_to),
         *give_back(saga),
         f.RedemptionRefused(code=HOLD_EXPIRED, detail=_WHY[saga.hold is not HoldState.ASKED]),
     )

@@ -151,12 +151,15 @@ async def overdue(connection: Connection, until: datetime, limit: int) -> list[T
 
 
 async def overdue_in(connection: Connection, program: str, until: datetime, limit: int) -> list[TimeIsUp]:
-    """Return the same of a program whose own clock ends waits."""
-    return [_time_is_up(*row) for row in await connection.fetch(_OVERDUE_IN, program, until, limit)]
+    """Return the same of a program whose own clock, turned to `until`, ends waits."""
+    rows = await connection.fetch(_OVERDUE_IN, program, until, limit)
+    return [_time_is_up(*row, turned_to=until) for row in rows]
 
 
-def _time_is_up(program: str, member: str, redemption: str, waits_until: datetime) -> TimeIsUp:
-    return TimeIsUp(program=program, member=member, redemption=redemption, at=waits_until)
+def _time_is_up(
+    program: str, member: str, redemption: str, waits_until: datetime, *, turned_to: datetime | None = None
+) -> TimeIsUp:
+    return TimeIsUp(program=program, member=member, redemption=redemption, at=waits_until, turned_to=turned_to)
 
 
 async def _known(connection: Connection, keys: set[SagaKey]) -> set[SagaKey]:

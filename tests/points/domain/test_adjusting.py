@@ -73,6 +73,24 @@ async def test_goodwill_that_waited_lasts_from_the_day_on_which_it_is_given() ->
     assert lot.expires_at == datetime(2025, 8, 31, 4, tzinfo=UTC)
 
 
+async def test_nothing_is_given_that_has_ended_before_it_is_approved() -> None:
+    till = await member()
+    await till.adjust("a-1", 500, limit=100, expires_at=datetime(2024, 6, 1, 12, tzinfo=UTC))
+    till.at = datetime(2024, 6, 2, 4, tzinfo=UTC)
+    refused = (await till.decide("a-1", approve=True))[0]
+    assert (refused["type"], refused["code"]) == ("points.adjustment_held_back.v1", "not_offered")
+    assert (till.balance.available, till.balance.adjusted, till.wallet.lots) == (0, 0, {})
+    assert (await till.decide("a-1", approve=False))[0]["state"] == "rejected", "it waited still"
+
+
+async def test_what_ends_today_is_given_today() -> None:
+    till = await member()
+    await till.adjust("a-1", 500, limit=100, expires_at=datetime(2024, 6, 1, 12, tzinfo=UTC))
+    till.at = datetime(2024, 6, 2, 3, 59, tzinfo=UTC)
+    await till.decide("a-1", approve=True)
+    assert till.balance.available == 500
+
+
 async def test_no_more_is_taken_than_there_is_unless_it_is_a_correction() -> None:
     till = await member(10)
     refused = (await till.adjust("a-1", -11))[0]

@@ -79,10 +79,10 @@ class Desk:
         """Return the code of the refusal, or nothing."""
         return str(self.ask(reward, member, **wish)["code"] or "")
 
-    def seen(self, reward: str, member: str = "m-1") -> tuple[str, ...]:
+    def seen(self, reward: str, member: str = "m-1", at: datetime = NOON, **wish: Any) -> tuple[str, ...]:
         """Return what the catalogue says stands in the way."""
-        heard = msgspec.json.decode(redemption_requested(member, "seen", reward).body, type=Redeem)
-        return offer(self.store.state, heard, Moment(NOON, self.terms), self.points.balances).reasons
+        heard = msgspec.json.decode(redemption_requested(member, "seen", reward, **wish).body, type=Redeem)
+        return offer(self.store.state, heard, Moment(at, self.terms), self.points.balances).reasons
 
     def used(self, name: str) -> int:
         return self.store.state.tallies.get(TallyKey(PROGRAM, name), 0)
@@ -227,6 +227,40 @@ def test_a_chart_by_zone_season_tier_and_condition() -> None:
     assert desk.ask("award", **europe, quantity=2, stands=black)["points"] == 96_000
     assert desk.ask("award", **europe)["points"] == 50_000
     assert desk.ask("award", attributes={"zone": "mars"})["facts"] == {"why": "chart"}
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_is_the_name_of_nothing(blank: str) -> None:
+    desk = Desk(m1=1_000, m2=1_000)
+    desk.offer("car", price=10, attributes={"vin": "text"}, key="vin")
+    desk.offer("van", price=10, attributes={"vin": "text"}, key="vin", key_needed=False)
+    stay = RewardLimit(limit="one", per="attributes.stay", times=1)
+    desk.offer("breakfast", price=10, attributes={"stay": "text"}, limits=[stay])
+    nothing: Any = {"vin": blank, "stay": blank}
+    assert [desk.code(each, attributes=nothing) for each in ("car", "breakfast")] == ["invalid", "invalid"]
+    assert [desk.code("van", each, attributes=nothing) for each in ("m-1", "m-2")] == ["", ""]
+
+
+def test_what_a_wish_has_still_to_say_stands_in_nobodys_way() -> None:
+    desk = Desk(m1=100_000)
+    christmas = datetime(2036, 12, 24, 12, tzinfo=UTC)
+    desk.offer("trip", **AWARD, price=25_000, blackouts=[WINTER])
+    desk.offer("mug", price=100, blackouts=[WINTER])
+    assert desk.seen("trip", at=christmas) == (), "it is not said yet for which day it is"
+    assert desk.seen("trip", at=christmas, on=date(2036, 12, 31)) == ("blacked_out",)
+    assert desk.seen("mug", at=christmas) == ("blacked_out",), "where no day is to be said, today is meant"
+
+
+def test_a_price_by_zone_and_season_stands_in_nobodys_way_before_they_are_said() -> None:
+    desk = Desk(m1=100_000)
+    zones = {"attributes": {"zone": "text"}, "seasons": {"high": [WINTER]}, "price": 0}
+    high = ChartRow(zone="europe", season="high", price=70_000)
+    desk.offer("trip", **AWARD, **zones, chart=[high])
+    desk.offer("gold-trip", **AWARD, **zones, chart=[ChartRow(zone="europe", tiers=["gold"], price=45_000)])
+    assert (desk.seen("trip"), desk.seen("trip", on=date(2036, 12, 31))) == ((), ())
+    assert desk.seen("trip", on=DAY) == ("not_eligible",), "no zone has a price for that day"
+    assert desk.seen("trip", attributes={"zone": "mars"}) == ("not_eligible",)
+    assert (desk.seen("gold-trip"), desk.seen("gold-trip", stands=gold())) == (("not_eligible",), ())
 
 
 def test_a_price_counts_from_its_day_on_and_a_held_one_is_honoured() -> None:
