@@ -53,15 +53,7 @@ class Deciding:
                 # It did not happen, so in a sandbox it moves nobody's time.
                 at = min(at, self._time_of_another(step, wallet, due_until))
         else:
-            moment = self._entering.moment(batch, wallet, at, None, self._sharing(batch, step))
-            try:
-                facts = step.decider.decide(wallet, step.asked, moment)
-                if step.pool and self._draw(batch, step, wallet, facts):
-                    at = max(at, wallet.at)
-                    facts = step.decider.decide(wallet, step.asked, self._entering.moment(batch, wallet, at, None))
-            except ImpossibleRequestError as error:
-                raise CannotProcessError(step.message, "impossible", str(error)) from error
-            facts = self._with_pool(batch, step, facts)
+            at, facts = self._decided(batch, step, step.decider, wallet, at)
         if facts:
             self._entering.enter(batch, step, wallet, at, facts)
             if isinstance(step.asked, ReleaseHold) and step.asked.turned_to is not None:
@@ -74,6 +66,20 @@ class Deciding:
             # What came late may have ended before it was granted.
             if due_until is not None:
                 self._entering.apply_due(batch, wallet, due_until, done_until=due_until)
+
+    def _decided(
+        self, batch: Batch, step: Step, decider: Decider, wallet: Wallet, at: datetime
+    ) -> tuple[datetime, tuple[AnyFact, ...]]:
+        """Decide what is asked of one wallet, with the points of its household where they are needed."""
+        moment = self._entering.moment(batch, wallet, at, None, self._sharing(batch, step))
+        try:
+            facts = decider.decide(wallet, step.asked, moment)
+            if step.pool and self._draw(batch, step, wallet, facts):
+                at = max(at, wallet.at)
+                facts = decider.decide(wallet, step.asked, self._entering.moment(batch, wallet, at, None))
+        except ImpossibleRequestError as error:
+            raise CannotProcessError(step.message, "impossible", str(error)) from error
+        return at, self._with_pool(batch, step, facts)
 
     def _decide_among(self, batch: Batch, step: Step, among: Among) -> None:
         """Decide for several wallets at once; those of one program are moved at one instant."""
