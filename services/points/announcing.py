@@ -66,7 +66,7 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
     segments = segments_moved(journal.facts, zone) if belonged and not decided.again else None
     for contract, fields in _said(decided, zone):
         if "counters" in fields:
-            fields["counters"] = [counter_said(counted, zone) for counted in fields["counters"] if counted.unit]
+            fields["counters"] = [counter_said(each, zone) for each in fields["counters"] if _is_of_a_cap(each)]
         if decided.shared and "others" in fields:
             fields["wallets"] = [_wallet_seen(shared, zone) for shared in decided.shared if shared.balances]
         if contract is not said.MemberEnrolled:
@@ -161,8 +161,13 @@ def _wallet_seen(shared: Decided, zone: ZoneInfo) -> said.WalletSeen:
     return seen
 
 
+def _is_of_a_cap(counted: f.Counted) -> bool:
+    """Say whether a cap counts this: what limits count of rules and gifts goes along with an account, too."""
+    return bool(counted.unit) and counted.counter.startswith("cap/")
+
+
 def counter_said(counted: f.Counted, zone: ZoneInfo) -> Any:  # noqa: ANN401  # a Struct made from the contract
-    """Say what a cap has counted, in the contract's shape; counters of limits have no unit and are not said."""
+    """Say what a cap has counted, in the contract's shape; those of limits are not said."""
     _, name, _ = counted.counter.split("/")
     return _CounterSeen(
         rule=name,

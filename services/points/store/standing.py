@@ -44,7 +44,8 @@ _COUNTERS: Final = """
     from unnest($2::text[], $3::timestamptz[]) as k (member, at)
     cross join lateral (
         select counter, window_start, window_end, unit, counted, bound from counters
-        where program = $1 and member = k.member and unit <> '' and (window_end is null or window_end > k.at)
+        where program = $1 and member = k.member and unit <> '' and counter like 'cap/%'
+            and (window_end is null or window_end > k.at)
         offset 0) c
     order by k.member, c.counter, c.window_start
 """

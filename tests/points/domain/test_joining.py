@@ -170,6 +170,17 @@ async def test_what_both_counted_under_a_cap_counts_together() -> None:
     assert sum(one["amount"] for one in again["awards"]) == 60, "what came back makes room for the survivor"
 
 
+async def test_what_limits_of_gifts_have_counted_goes_along_and_is_not_told_as_a_cap() -> None:
+    limit = {"given": {"points": 50, "window": "calendar_year"}}
+    couple = await a_couple(transfers={"point": limit})
+    await couple.buy("b-1", 10_000)
+    await couple.give("g-1", 30)
+    _, there = await couple.join()
+    *_, parted = await couple.join("j-2", undo=True)
+    assert (there["counters"], parted["counters"]) == ([], [])
+    assert [each.counted for each in couple.of("m-1").counters.values()] == [30]
+
+
 async def test_gifts_to_it_reach_the_survivor() -> None:
     couple = await a_couple(transfers={"point": {}})
     await couple.send(enrolment(couple.program, "m-3", couple.at))

@@ -14,6 +14,7 @@ import pytest
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
 from services.points.road import Road
+from services.points.store.standing import Standing
 from services.points.testing import FixedPrograms, Note, note
 from tests.points.domain.test_joining import (
     A_MONTH,
@@ -63,6 +64,19 @@ def swap(name: str, giver: str, to: str, amount: int) -> Note:
         to_program="worldwide", to_member=to, unit="point", amount=amount, partner="shop", versions={"program": 1},
         to_versions={"program": 1},
     )  # fmt: skip
+
+
+async def test_an_export_shows_what_caps_have_counted_and_not_what_limits_of_gifts_have(
+    database: Database, road: Road
+) -> None:
+    for member in ("giver", "taker"):
+        await say(database, road, enrolment("clubcard", member))
+    await say(database, road, report("clubcard", "giver", purchase("b-gift", 5000), START))
+    await say(database, road, gift("g-shown", "giver", "taker", 10))
+    standing = Standing(FixedPrograms(document("clubcard", clock="wall")))
+    async with database.reading() as connection:
+        shown = [row async for row in standing.rows(connection, "clubcard", ["giver"])]
+    assert [(member, row["counters"]) for member, row in shown] == [("giver", [])]
 
 
 async def test_gifts_in_a_ring_at_once_come_out_exact(
