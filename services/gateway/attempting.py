@@ -53,8 +53,22 @@ _IDLE_WRITE_SECONDS: Final = 15.0
 _REST_SECONDS: Final = 1.0
 _LAST_ANSWERS_SECONDS: Final = 4.0
 _RETRY_AFTER_SECONDS_MAX: Final = 3_600
+_RETRY_AFTER_DIGITS: Final = len(str(_RETRY_AFTER_SECONDS_MAX))
 _GROWTH: Final = 4
 _ANSWER_BYTES_MAX: Final = 4_096
+
+
+def pause_asked(header: str) -> int:
+    """Return for how many seconds a receiver asks to be left alone, an hour at most; 0 where it names no number."""
+    if not header.isascii() or not header.isdigit():
+        return 0
+    # Python does not read numbers of thousands of digits, and need not.
+    digits = header.lstrip("0")
+    return (
+        _RETRY_AFTER_SECONDS_MAX
+        if len(digits) > _RETRY_AFTER_DIGITS
+        else min(int(digits or "0"), _RETRY_AFTER_SECONDS_MAX)
+    )
 
 
 class Lost(Exception):  # noqa: N818 - it is no fault
@@ -242,8 +256,7 @@ class Endpoint:
                 self._taken(item, status)
                 return
             error = f"answered {status}"
-            wanted = answer.headers.get("retry-after", "")
-            after = min(int(wanted), _RETRY_AFTER_SECONDS_MAX) if wanted.isascii() and wanted.isdigit() else 0
+            after = pause_asked(answer.headers.get("retry-after", ""))
         self._failed(item, status, error, after)
 
     def _secrets(self, at: datetime) -> list[str]:
