@@ -160,6 +160,21 @@ async def test_what_does_not_fit_its_reward_is_said_with_its_place(town: Town, d
     await town.prove()
 
 
+async def test_an_id_that_a_refusal_left_free_may_be_asked_with_another_key(town: Town, door: Door) -> None:
+    """Many applications make a new key for each attempt, and keep the id that is their own."""
+    await given(door, "free-id", 1_000)
+    await offer(door, "by-fare", by_amount={"points": 1, "per": 1, "currency": "USD"})
+    wrong = {"id": "order-7", "amount": 100, "currency": "EUR"}
+    refused = await door.redeem(PROGRAM, "free-1", "free-id", "by-fare", 409, **wrong)
+    assert refused["code"] == "currency_not_accepted"
+    done = await door.redeem(PROGRAM, "free-2", "free-id", "by-fare", id="order-7", amount=100, currency="USD")
+    assert (done["redemption"], done["state"]) == ("order-7", "fulfilled")
+    late = await door.redeem(PROGRAM, "free-1", "free-id", "by-fare", 422, **wrong)
+    assert late["code"] == "idempotency_mismatch"
+    assert await door.call("GET", f"{BASE}/redemptions/order-7") == done
+    await town.prove()
+
+
 def seat(resource: str) -> dict[str, str]:
     return {"resource": resource, "on": "2024-05-01"}
 

@@ -30,15 +30,18 @@ _FIND = """
     select program, redemption, partner, member, reward, request, state, body from redemptions
     where program = $1 and redemption = $2
 """
-# An id that a refusal left free may be asked again by the same request, and by no other.
+# An id that a refusal left free may be asked again, by the same request or by another one of the partner's, whose it is
+# from then on. Of two at once the second one waits, and finds it asked already.
 _ADD = """
     insert into redemptions as r (program, redemption, partner, member, reward, request, state, created_at)
     select program, redemption, partner, member, reward, request, 'requested', $7
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
         as n(program, redemption, partner, member, reward, request)
     on conflict (program, redemption) do update
-    set state = 'requested', body = null, member = excluded.member, reward = excluded.reward
-    where r.partner = excluded.partner and r.request = excluded.request
+    set state = 'requested', body = null, member = excluded.member, reward = excluded.reward, request = excluded.request
+    where r.partner = excluded.partner and (r.request = excluded.request or (r.state = 'refused' and exists (
+        select from requests q where q.program = r.program and q.kind = 'redemption' and q.partner = r.partner
+            and q.id = r.request and q.state = 'freed')))
     returning program, redemption
 """
 _STATES = "select redemption, state from redemptions where program = $1 and redemption = any($2::text[])"
