@@ -24,7 +24,7 @@ async def test_every_route_is_described_with_its_problems(http: httpx.AsyncClien
     document = (await http.get("/openapi.json", headers={"authorization": ""})).json()
     assert document["openapi"].startswith("3.1")
     described = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
-    routes = {(r.path, m) for router in ROUTERS for r in router.routes for m in r.methods}  # type: ignore[attr-defined]
+    routes = {(r.path_format, m) for router in ROUTERS for r in router.routes for m in r.methods}  # type: ignore[attr-defined]
     assert described == routes
     for path, item in document["paths"].items():
         for method, operation in item.items():
@@ -42,7 +42,7 @@ async def test_every_route_is_described_with_its_problems(http: httpx.AsyncClien
 
 def test_the_page_about_http_names_every_route_and_what_is_not_there_yet() -> None:
     text = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
-    routes = {(m, r.path) for router in ROUTERS for r in router.routes for m in r.methods}  # type: ignore[attr-defined]
+    routes = {(m, r.path_format) for router in ROUTERS for r in router.routes for m in r.methods}  # type: ignore[attr-defined]
     there = re.search(r"## Routes\n(.*?)\n## ", text, re.DOTALL)
     missing = re.search(r"## Not yet\n(.*?)(\n## |\Z)", text, re.DOTALL)
     assert there is not None
