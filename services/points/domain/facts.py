@@ -547,10 +547,7 @@ class AdjustmentWaiting(Fact, frozen=True, tag=True):
 
 
 class PointsAdjusted(Fact, frozen=True, tag=True):
-    """A person's decision gave points (a `LotAdjusted` follows) or took `parts`; what was not there is owed.
-
-    `expires_at` is the end that was asked for; the lot ends with its day.
-    """
+    """A person's decision gave points (a `LotAdjusted` follows) or took `parts`; what was not there is owed."""
 
     adjustment: str
     unit: str
@@ -559,7 +556,6 @@ class PointsAdjusted(Fact, frozen=True, tag=True):
     partner: str
     parts: tuple[LotPart, ...] = ()
     owed: int = 0
-    expires_at: datetime | None = None
 
 
 class LotAdjusted(Fact, frozen=True, tag=True):
