@@ -116,16 +116,16 @@ class Ear:
 
     async def _must_look(self, seconds: float) -> bool:
         """Sleep, no longer than so many seconds. Says whether it was rung, or it is time to look."""
-        if self._consumer.assignment() - self._consumer.paused():
-            # Partitions that were handed over meanwhile, with whatever lies there.
-            return True
-        left = self._look_at - time.monotonic()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, min(left, seconds))):
-                await self._rung.wait()
-        if not self._rung.is_set() and time.monotonic() < self._look_at:
-            return False
-        self._consumer.resume(*self._consumer.paused())
+        consumer = self._consumer
+        # Partitions that were handed over meanwhile are looked at at once, with whatever lies there.
+        if consumer.assignment() == consumer.paused():
+            left = self._look_at - time.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, min(left, seconds))):
+                    await self._rung.wait()
+            if not self._rung.is_set() and time.monotonic() < self._look_at:
+                return False
+        consumer.resume(*consumer.paused())
         return True
 
     def _wake(self) -> None:

@@ -23,6 +23,8 @@ TRANSACTION_CAP: Final = "transaction_cap"
 WINDOW_CAP: Final = "window_cap"
 BALANCE_CAP: Final = "balance_cap"
 BUDGET: Final = "budget"
+COUNTER_OF_A_CAP: Final = "cap/"
+"""How the names of the counters begin that caps move; those of limits of rules and gifts do not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +93,7 @@ def _compile(name: str, caps: list[Cap], document: ProgramDocument, zone: ZoneIn
         name=name,
         unit=first.unit,
         reason=reason,
-        counter=f"cap/{name}/{window}" if window is not None else "",
+        counter=f"{COUNTER_OF_A_CAP}{name}/{window}" if window is not None else "",
         window=window,
         rules=None if first.rules is None else frozenset(first.rules),
         bounds=tuple(

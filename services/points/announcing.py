@@ -11,6 +11,7 @@ import msgspec
 from laurel.calendars import local_date
 from laurel.contracts import points as said
 from laurel.contracts.envelope import Cause
+from laurel.program.caps import COUNTER_OF_A_CAP
 from laurel.shapes import struct_of
 from services.points.announcing_adjustments import EVENTS as ADJUSTMENTS
 from services.points.announcing_holds import EVENTS as HOLDS
@@ -163,7 +164,7 @@ def _wallet_seen(shared: Decided, zone: ZoneInfo) -> said.WalletSeen:
 
 def _is_of_a_cap(counted: f.Counted) -> bool:
     """Say whether a cap counts this: what limits count of rules and gifts goes along with an account, too."""
-    return bool(counted.unit) and counted.counter.startswith("cap/")
+    return bool(counted.unit) and counted.counter.startswith(COUNTER_OF_A_CAP)
 
 
 def counter_said(counted: f.Counted, zone: ZoneInfo) -> Any:  # noqa: ANN401  # a Struct made from the contract

@@ -10,6 +10,7 @@ within that journal, so the order of posting is the order of these names.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -85,6 +86,17 @@ class RuleJudged(msgspec.Struct, frozen=True, omit_defaults=True):
     amount: int
     unit: str = ""
     capped_by: tuple[Cut, ...] = ()
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as callers read it."""
+        return {
+            "rule": self.rule,
+            "fired": self.fired,
+            "reason": self.reason,
+            "computed": self.computed,
+            "amount": self.amount,
+            "capped_by": [{"cap": cut.cap, "cut": cut.cut} for cut in self.capped_by],
+        }
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):

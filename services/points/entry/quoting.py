@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ class QuoteViews(Protocol):
     async def budgets(self, program: str) -> dict[BudgetName, int]: ...
     async def people(self, program: str, person: str) -> dict[PersonName, int]: ...
     async def credited(self, key: KeyName) -> Credit | None: ...
-    async def account(self, program: str, member: str) -> Wallet: ...
+    async def accounts(self, program: str, members: Collection[str]) -> dict[str, Wallet]: ...
     async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet: ...
 
 
@@ -73,18 +73,18 @@ async def _concerned(
     program = judging.program
     payee = credited_to(judging, activity, member)
     if payee != member:
-        payee = (await views.account(program, payee)).member
+        payee = (await views.accounts(program, [payee]))[payee].member
     wallet = await views.wallet(program, payee, counters_at(judging, activity) if judging.counts else [])
     if not wallet.exists:
         raise Problem("member_unknown", "No such member")
     if wallet.status != "active":
         raise Problem("member_not_active", f"The member is {wallet.status}")
-    others = {}
-    for role, name in others_of(judging.roles, activity, wallet).items():
-        other = await views.account(program, name)
-        if other.member != wallet.member and takes_part(wallet, other):
-            others[role] = other
-    return wallet, others
+    names = others_of(judging.roles, activity, wallet)
+    accounts = await views.accounts(program, set(names.values())) if names else {}
+    others = {role: accounts[name] for role, name in names.items()}
+    return wallet, {
+        role: other for role, other in others.items() if other.member != wallet.member and takes_part(wallet, other)
+    }
 
 
 def _refuse(reason: tuple[str, str] | None) -> None:
@@ -126,16 +126,6 @@ def _quoted(
     return {
         # The member's own come first, as when it is posted.
         "awards": sorted(awards, key=lambda each: "" if each["member"] == member else str(each["member"])),
-        "decision": [
-            {
-                "rule": judged.rule,
-                "fired": judged.fired,
-                "reason": judged.reason,
-                "computed": judged.computed,
-                "amount": judged.amount,
-                "capped_by": [{"cap": cut.cap, "cut": cut.cut} for cut in judged.capped_by],
-            }
-            for judged in decision
-        ],
+        "decision": [judged.shown() for judged in decision],
         "version": judging.version,
     }

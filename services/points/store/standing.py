@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from laurel.program.caps import COUNTER_OF_A_CAP
 from services.points.announcing import balances_of, counter_said
 from services.points.announcing_standing import segments_said, standing_said
 from services.points.domain.fact import Counted
@@ -39,12 +40,12 @@ _BALANCES: Final = """
     from balances where program = $1 and member = any($2::text[]) order by member, unit
 """
 # Windows that were over before the member's last event are left out: an event that moves one again says all of it.
-_COUNTERS: Final = """
+_COUNTERS: Final = f"""
     select k.member, c.counter, c.window_start, c.window_end, c.unit, c.counted, c.bound
     from unnest($2::text[], $3::timestamptz[]) as k (member, at)
     cross join lateral (
         select counter, window_start, window_end, unit, counted, bound from counters
-        where program = $1 and member = k.member and unit <> '' and counter like 'cap/%'
+        where program = $1 and member = k.member and unit <> '' and counter like '{COUNTER_OF_A_CAP}%'
             and (window_end is null or window_end > k.at)
         offset 0) c
     order by k.member, c.counter, c.window_start

@@ -5,7 +5,7 @@ Lists go by journal number, newest first for statements; a cursor is the last nu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -76,13 +76,14 @@ _WALLET = """
     where w.program = $1 and w.member = $2"""
 
 # Who is a part of another account is answered for by that one.
-_ACCOUNT = """
+_ACCOUNTS = """
     with recursive a as (
-        select member, status, person, merged_into from wallets where program = $1 and member = $2
+        select member as asked, member, status, person, merged_into
+        from wallets where program = $1 and member = any($2::text[])
         union all
-        select w.member, w.status, w.person, w.merged_into
+        select a.asked, w.member, w.status, w.person, w.merged_into
         from a join wallets w on w.program = $1 and w.member = a.merged_into)
-    select member, status, person from a where merged_into is null"""
+    select asked, member, status, person from a where merged_into is null"""
 _CREDITED = """
     select program, member, journal from exclusive_keys
     where exclusive_group = $1 and exclusive_key = $2 and program is not null"""
@@ -207,11 +208,12 @@ class LedgerViews:
             row = await connection.fetchrow(_CREDITED, *key)
         return None if row is None else Credit(*row)
 
-    async def account(self, program: str, member: str) -> Wallet:
-        """Return who answers for a member, as far as it is known whom an activity concerns."""
+    async def accounts(self, program: str, members: Collection[str]) -> dict[str, Wallet]:
+        """Return who answers for each member, as far as it is known whom an activity concerns."""
         async with self._database.reading() as connection:
-            row = await connection.fetchrow(_ACCOUNT, program, member)
-        return Wallet(program, member) if row is None else Wallet(program, row[0], status=row[1], person=row[2])
+            rows = await connection.fetch(_ACCOUNTS, program, list(members))
+        found = {asked: Wallet(program, name, status=status, person=person) for asked, name, status, person in rows}
+        return {member: found.get(member) or Wallet(program, member) for member in members}
 
     async def wallet(self, program: str, member: str, counters: Sequence[tuple[str, datetime]]) -> Wallet:
         async with self._database.reading() as connection:
@@ -329,17 +331,7 @@ def _decision(row: asyncpg.Record) -> dict[str, Any]:
         "version": row["version"],
         "state": "refused" if isinstance(first, f.ActivityRefused) else "posted",
         "code": getattr(first, "code", None),
-        "decision": [
-            {
-                "rule": judged.rule,
-                "fired": judged.fired,
-                "reason": judged.reason,
-                "computed": judged.computed,
-                "amount": judged.amount,
-                "capped_by": [{"cap": cut.cap, "cut": cut.cut} for cut in judged.capped_by],
-            }
-            for judged in decision
-        ],
+        "decision": [judged.shown() for judged in decision],
         "facts": msgspec.json.decode(row["facts"]),
         # Which rules of the version a brief decision leaves out, for whoever knows the version.
         "unlisted": first.type if isinstance(first, f.ActivityPosted) and first.brief else None,

@@ -162,6 +162,7 @@ Index(
     sagas.c.waits_until,
     postgresql_where=text("waits_until is not null and manual"),
 )
+Index("sagas_releasing_in", sagas.c.program, postgresql_where=text("manual and hold = 'release_asked'"))
 
 saga_decisions = hash_partitioned(
     "saga_decisions",
