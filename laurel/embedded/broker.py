@@ -8,12 +8,12 @@ from __future__ import annotations
 import secrets
 import socket
 import struct
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from laurel.embedded.binaries import broker_program
 from laurel.embedded.children import Child
 from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.errors import LaurelError
@@ -53,16 +53,9 @@ class EmbeddedBroker:
         self.cluster_id = f"embedded-{secrets.token_hex(8)}"
         self._child = Child(
             "broker",
-            [
-                str(broker_program()), "broker",
-                "--cluster-id", self.cluster_id,
-                "--listener-url", f"tcp://{self.bootstrap}",
-                "--advertised-listener-url", f"tcp://{self.bootstrap}",
-                "--storage-engine", "memory://tansu/",
-                "--silent",
-            ],
+            [sys.executable, "-m", "laurel.embedded.kafka", LOCALHOST, str(self.port), self.cluster_id],
             log=self.data_dir / "logs" / "broker.log",
-        )  # fmt: skip
+        )
         return self._child
 
     def wait_until_ready(self) -> None:
