@@ -18,7 +18,6 @@ from benchmarks.numbers import percentile
 from benchmarks.servers import bench_dir
 from benchmarks.watching import cpu_seconds
 from laurel.embedded.broker import EmbeddedBroker
-from laurel.embedded.services import EMBEDDED_FETCH_MAX_WAIT_MS
 from laurel.io.kafka import ensure_topics, new_consumer, start_producer, stop_quietly
 from laurel.io.settings import KafkaSettings
 from laurel.io.topics import Topic
@@ -35,7 +34,7 @@ async def run(seconds: float, steps: int, step: int, tell: Callable[[str], None]
     """Measure on a new log and after each of so many steps; each measurement grows the log too."""
     with bench_dir() as data_dir, EmbeddedBroker(data_dir) as broker:
         settings = KafkaSettings(
-            kafka_bootstrap=broker.bootstrap, kafka_idempotence=False, fetch_max_wait_ms=EMBEDDED_FETCH_MAX_WAIT_MS
+            kafka_bootstrap=broker.bootstrap,
         )
         await ensure_topics(settings, [Topic(TOPIC, 1)])
         assert broker.child is not None

@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -126,14 +126,9 @@ def module_urls(postgres: EmbeddedPostgres, copies: Copies) -> Iterator[Database
         yield urls_beside(postgres.url("admin", "postgres"), postgres.secrets.passwords, name)
 
 
-def _as_long_as_it_stays_quick(fixture_name: str, config: pytest.Config) -> Literal["session", "module"]:
-    """The embedded broker starts at once, and each fetch goes through all that it holds; a real one is the reverse."""
-    return "session" if config.getoption("--kafka-real") else "module"
-
-
-@pytest.fixture(scope=_as_long_as_it_stays_quick)
+@pytest.fixture(scope="session")
 def broker(request: pytest.FixtureRequest, reachable_dir: Path) -> Iterator[str]:
-    """The address of a broker that the tests of a module share: use topics, or programs, of the test's own."""
+    """The address of a broker that all tests of a process share: use topics, or programs, of the test's own."""
     with _new_broker(request, reachable_dir / f"broker-{uuid.uuid4().hex[:8]}") as shared:
         yield shared.bootstrap
 
@@ -153,18 +148,9 @@ def mortal_broker(request: pytest.FixtureRequest, reachable_dir: Path) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def kafka_idempotence(request: pytest.FixtureRequest) -> bool:
-    """Whether the broker at hand takes idempotent producers."""
-    return bool(request.config.getoption("--kafka-real"))
-
-
-@pytest.fixture(scope="session")
-def fetch_max_wait_ms(kafka_idempotence: bool) -> int:
-    """The long poll of the embedded broker does not wake early, that of a real one does.
-
-    A hundred looks a second of everybody who reads are most of what a town at rest costs; forty are soon enough here.
-    """
-    return 500 if kafka_idempotence else 25
+def session_timeout_ms(request: pytest.FixtureRequest) -> int:
+    """After how long who says nothing is taken for dead; a real broker takes nothing below six seconds."""
+    return 6000 if request.config.getoption("--kafka-real") else 1000
 
 
 def _new_broker(request: pytest.FixtureRequest, place: Path) -> EmbeddedBroker | RealKafka:

@@ -19,6 +19,7 @@ from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.errors import LaurelError
 
 START_SECONDS_MAX = 20.0
+BROKER_MODULE = "laurel.embedded.kafka"
 
 
 class BrokerFailedError(LaurelError):
@@ -53,7 +54,7 @@ class EmbeddedBroker:
         self.cluster_id = f"embedded-{secrets.token_hex(8)}"
         self._child = Child(
             "broker",
-            [sys.executable, "-m", "laurel.embedded.kafka", LOCALHOST, str(self.port), self.cluster_id],
+            [sys.executable, "-m", BROKER_MODULE, LOCALHOST, str(self.port), self.cluster_id],
             log=self.data_dir / "logs" / "broker.log",
         )
         return self._child

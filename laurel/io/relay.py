@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from laurel.io import failpoints
-from laurel.io.bells import Bells
 from laurel.io.kafka import BROKER_ERRORS, Backoff, ClusterWatch, ensure_topics, start_producer, stop_quietly
 from laurel.io.lanes import Lane, Lanes
 from laurel.io.marking import Marker, close_works
@@ -97,8 +96,7 @@ class Relay:
         self._health = health
         self.topics = topics or Topics(outbox.service, prefix=kafka.kafka_prefix, partitions=kafka.kafka_partitions)
         self._sweep_seconds = sweep_seconds
-        self._bells = Bells(kafka.bells)
-        self._lanes = Lanes(outbox, self.topics, health, self._bells)
+        self._lanes = Lanes(outbox, self.topics, health)
         # Works in hand, until they are marked as published; the sweep leaves these alone.
         self._marker = Marker(database, gather_seconds=mark_seconds)
         self._running = False
@@ -165,7 +163,6 @@ class Relay:
             producer, self._lanes.producer = self._lanes.producer, None
             if producer is not None:
                 await stop_quietly(producer)
-            self._bells.close()
 
     # Rows that were handed over. -----------------------------------------------------------------------------
 
