@@ -2,8 +2,7 @@
 
 Everything is on the topic before the workers start, so they are never short of work and nothing else takes the
 processor. What is watched is what they have published: one event for each activity, which they say only after
-its commit. The embedded broker tells the end of a partition as the start of its last batch, which is a little short, by
-about the same at every look; so rates come from there, and the end of the work is read from the wallets.
+its commit. The end of the work is read from the wallets.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pytest
 
@@ -126,9 +126,14 @@ def module_urls(postgres: EmbeddedPostgres, copies: Copies) -> Iterator[Database
         yield urls_beside(postgres.url("admin", "postgres"), postgres.secrets.passwords, name)
 
 
-@pytest.fixture(scope="session")
+def _as_long_as_it_stays_quick(fixture_name: str, config: pytest.Config) -> Literal["session", "module"]:
+    """The embedded broker starts at once, and whoever asks for all topics is told of few; a real one takes seconds."""
+    return "session" if config.getoption("--kafka-real") else "module"
+
+
+@pytest.fixture(scope=_as_long_as_it_stays_quick)
 def broker(request: pytest.FixtureRequest, reachable_dir: Path) -> Iterator[str]:
-    """The address of a broker that all tests of a process share: use topics, or programs, of the test's own."""
+    """The address of a broker that the tests of a module share: use topics, or programs, of the test's own."""
     with _new_broker(request, reachable_dir / f"broker-{uuid.uuid4().hex[:8]}") as shared:
         yield shared.bootstrap
 

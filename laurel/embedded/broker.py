@@ -1,4 +1,4 @@
-"""A Kafka-protocol broker from a wheel: quick, in memory only, and forgetful.
+"""The embedded broker as a child process: in memory only, and forgetful.
 
 What it forgets the relays say again, because every start gives the cluster another id.
 """

@@ -37,7 +37,7 @@ Position = tuple[str, int]
 
 
 class LogBeganAnewError(ConnectionError):
-    """A broker has lost what it had acknowledged, as the embedded one may while a topic is being made."""
+    """A broker has lost what it had acknowledged."""
 
     def __init__(self, position: Position) -> None:
         super().__init__(f"{position[0]}/{position[1]} has lost what the broker had acknowledged")
