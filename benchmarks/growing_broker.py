@@ -1,8 +1,8 @@
 """The embedded broker by itself: what a growing log costs whoever is told of it one record at a time.
 
 One consumer of one partition is told 200 events a second, each a batch of its own, on a log that is new and after every
-further 5,000 such batches. Neither its share of a core nor the time from a send to its receipt may grow with the log, as
-both did with the broker that there was before (docs/decisions/0181-an-embedded-broker-of-our-own.md).
+further 5,000 such batches. Neither its share of a core nor the time from a send to its receipt may grow with the log,
+as both did with the broker that there was before (docs/decisions/0181-an-embedded-broker-of-our-own.md).
 """
 
 from __future__ import annotations

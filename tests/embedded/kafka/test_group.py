@@ -9,6 +9,7 @@ import pytest
 
 from laurel.embedded.kafka.errors import Code, RefusedError
 from laurel.embedded.kafka.group import Group, Joined, Request
+from tests.io.conftest import until
 
 pytestmark = pytest.mark.anyio
 
@@ -81,10 +82,8 @@ async def test_a_newcomer_has_everybody_join_again(group: Group) -> None:
 async def test_who_is_silent_is_given_up_and_the_others_go_on(group: Group) -> None:
     leader, other = await pair(group)
     # The other one says nothing any more.
-    async with asyncio.timeout(5):
-        while still_goes_on(group, leader):
-            await asyncio.sleep(0.05)
-        joined = await group.join(wish(leader.member))
+    await until(lambda: not still_goes_on(group, leader), 5)
+    joined = await group.join(wish(leader.member))
     assert [name for name, _ in joined.members] == [leader.member]
     assert refusal(lambda: group.beat(other.member, joined.generation)) is Code.UNKNOWN_MEMBER_ID
 
