@@ -559,7 +559,10 @@ class AdjustmentWaiting(Fact, frozen=True, tag=True):
 
 
 class PointsAdjusted(Fact, frozen=True, tag=True):
-    """A person's decision gave points (a `LotAdjusted` follows) or took `parts`; what was not there is owed."""
+    """A person's decision gave points (a `LotAdjusted` follows) or took `parts`; what was not there is owed.
+
+    `expires_at` is the end that was asked for; the lot ends with its day.
+    """
 
     adjustment: str
     unit: str
@@ -568,6 +571,7 @@ class PointsAdjusted(Fact, frozen=True, tag=True):
     partner: str
     parts: tuple[LotPart, ...] = ()
     owed: int = 0
+    expires_at: datetime | None = None
 
 
 class LotAdjusted(Fact, frozen=True, tag=True):

@@ -116,7 +116,9 @@ ADJUSTMENTS = Written(
         "journal": "bigint", "reversed": "bigint", "written_off": "bigint", "bonus": "bigint", "owed": "bigint",
     },
     key=("program", "member", "adjustment"),
-    totals=("amount", "state", "waiting", "corrected", "journal", "reversed", "written_off", "bonus", "owed"),
+    totals=(
+        "amount", "state", "expires_at", "waiting", "corrected", "journal", "reversed", "written_off", "bonus", "owed",
+    ),
 )  # fmt: skip
 WALLETS = Written(
     "wallets",
