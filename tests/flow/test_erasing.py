@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from laurel.io.migrating import DatabaseUrls
 from laurel.io.kafka import partitions_of
+from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
 from tests.flow.nursery import Nursery
 from tests.flow.stage import JOINED_AT, ONE_OF_EACH, Door, Town, grocery, points_of, purchase, voucher
