@@ -61,22 +61,25 @@ select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
 on conflict (program, member, stream) do update set number = k.number + excluded.number
 returning program, member, stream, number
 """
+
+
 # Both in one: `after` says how many of the key's rows come after this one. Beside the numbers it says whether anything
 # is parked, for whoever has an inbox that moves on in the same statement.
-_NUMBER_AND_INSERT = With(
-    (
-        ("opened", "insert into outbox_open (work, events) values ($17, $18)"),
+def _numbering(given: str = "") -> With:
+    return With(
         (
-            "taken",
-            """
+            ("opened", f"insert into outbox_open (work, events) select $17::uuid, $18::integer {given}"),
+            (
+                "taken",
+                f"""
     insert into outbox_keys as k (program, member, stream, number)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) {given}
     on conflict (program, member, stream) do update set number = k.number + excluded.number
     returning program, member, stream, number""",
-        ),
-        (
-            "said",
-            """
+            ),
+            (
+                "said",
+                """
     insert into outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at,
                         causation, correlation, traceparent, work)
     select r.program, r.member, r.stream, t.number - r.after, r.aggregatetype, r.aggregateid, r.type, r.payload, r.at,
@@ -87,10 +90,14 @@ _NUMBER_AND_INSERT = With(
                causation, correlation, traceparent)
     join taken t on t.program = r.program and t.member = r.member and t.stream = r.stream
     returning program, member, stream, number""",
+            ),
         ),
-    ),
-    "select program, member, stream, number, exists (select from parked) from said",
-)
+        "select program, member, stream, number, exists (select from parked) from said",
+    )
+
+
+_NUMBER_AND_INSERT = _numbering()
+_IF_GIVEN = _numbering("where exists (select from given)")
 _ANY_PARKED = "select exists (select from parked)"
 _COLUMNS = (
     "program", "member", "stream", "number", "aggregatetype", "aggregateid", "type", "payload", "at",
@@ -124,18 +131,7 @@ class Outbox:
                 return Added([], None)
             ((any_parked,),) = await fetch_together(connection, [*before, Statement(_ANY_PARKED, ())])
             return Added([], any_parked)
-        counts: dict[Key, int] = {}
-        for saying in sayings:
-            key = (saying.program, saying.member, saying.stream)
-            counts[key] = counts.get(key, 0) + 1
-        # Locks are taken in one order everywhere; Python compares text as COLLATE "C" does.
-        keys = sorted(counts)
-        columns = (
-            [key[0] for key in keys],
-            [key[1] for key in keys],
-            [key[2] for key in keys],
-            [counts[key] for key in keys],
-        )
+        counts, columns = _counted(sayings)
         if len(sayings) < _COPY_ROWS_MIN:
             return await self._add_few(connection, sayings, counts, columns, before)
         any_parked = (await self.add(connection, (), before)).any_parked
@@ -150,6 +146,14 @@ class Outbox:
         await copy_rows(connection, "outbox", _COLUMNS, records)
         return Added(rows, any_parked)
 
+    async def add_given(self, connection: Connection, saying: Saying, given: Statement) -> list[OutboxRow]:
+        """Store a saying if a statement, which names a part of it `given`, finds that this returns anything.
+
+        All of it is one statement, which needs no transaction around it. Return the row, if it is said.
+        """
+        counts, columns = _counted([saying])
+        return (await self._add_few(connection, [saying], counts, columns, [given], _IF_GIVEN)).rows
+
     async def _add_few(
         self,
         connection: Connection,
@@ -157,6 +161,7 @@ class Outbox:
         counts: dict[Key, int],
         columns: Columns,
         before: Sequence[Statement],
+        text: With = _NUMBER_AND_INSERT,
     ) -> Added:
         left = dict(counts)
         work = new_work()
@@ -167,7 +172,9 @@ class Outbox:
             records.append(self._record(row, left[row.key]))
         last: dict[Key, int] = {}
         parameters = (*columns, *zip(*records, strict=True), work, len(rows))
-        stored = await fetch_together(connection, [*before, Statement(_NUMBER_AND_INSERT, parameters)])
+        stored = await fetch_together(connection, [*before, Statement(text, parameters)])
+        if not stored:
+            return Added([], None)
         for program, member, stream, number, _ in stored:
             key = (program, member, stream)
             last[key] = max(last.get(key, 0), number)
@@ -188,6 +195,23 @@ class Outbox:
             row.correlation or None,
             row.traceparent or None,
         )
+
+
+def _counted(sayings: Sequence[Saying]) -> tuple[dict[Key, int], Columns]:
+    """Return how many sayings each key has, and these as columns."""
+    counts: dict[Key, int] = {}
+    for saying in sayings:
+        key = (saying.program, saying.member, saying.stream)
+        counts[key] = counts.get(key, 0) + 1
+    # Locks are taken in one order everywhere; Python compares text as COLLATE "C" does.
+    keys = sorted(counts)
+    columns = (
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [key[2] for key in keys],
+        [counts[key] for key in keys],
+    )
+    return counts, columns
 
 
 def _rows(sayings: Sequence[Saying], following: dict[Key, int], work: UUID) -> list[OutboxRow]:

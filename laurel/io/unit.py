@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from laurel.io.failpoints import Typed
     from laurel.io.outbox import Added, Outbox, OutboxRow
     from laurel.io.saying import Saying
-    from laurel.io.together import Last
+    from laurel.io.together import Last, Statement
 
 
 class TakesRows(Protocol):
@@ -87,6 +87,19 @@ class UnitOfWork:
         self.database = database
         self.outbox = outbox
         self._relay = relay
+
+    async def say_given(self, saying: Saying, given: Statement) -> bool:
+        """Say this if a statement finds that its part `given` returns anything: one statement, committed by itself.
+
+        False: nothing was said, nor written, if all that the statement writes follows from what is given.
+        """
+        async with self.database.connection() as connection:
+            await failpoints.reach(failpoints.BEFORE_COMMIT, [saying])
+            rows = await self.outbox.add_given(connection, saying, given)
+        await failpoints.reach(failpoints.AFTER_COMMIT, [saying])
+        if self._relay is not None and rows:
+            self._relay.hand(rows)
+        return bool(rows)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Work]:
