@@ -1,4 +1,7 @@
-"""A request becomes a row, a number of its key and an outbox row, in one transaction with those that came with it."""
+"""A request becomes a row, a number of its key and an outbox row, in one transaction with those that came with it.
+
+The first of its id that comes alone does so by one statement, if its program stands as it did.
+"""
 
 from __future__ import annotations
 
