@@ -88,7 +88,7 @@ class Relay:
         *,
         topics: Topics | None = None,
         sweep_seconds: float = 1.0,
-        mark_seconds: float = 0.025,
+        mark_seconds: float = 0.1,
     ) -> None:
         self._database = database
         self._service = outbox.service
@@ -141,6 +141,8 @@ class Relay:
                 await self._drained.wait()
         except TimeoutError:
             return False
+        finally:
+            self._marker.hurry()
         return True
 
     async def run(self) -> None:
@@ -266,6 +268,7 @@ class Relay:
             behind = [(row[0], row[1], row[2]) for row in found if row[3]]
             first: dict[Key, int | None] = dict(least)
             if behind:
+                self._marker.others_seen()
                 first |= await self._first_unpublished(behind, connection)
         return first
 

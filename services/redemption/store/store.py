@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from laurel.io.database import Connection
+from laurel.io.together import Last, execute_together
 from services.redemption.domain.answering import awaits_points
 from services.redemption.domain.facts import VoucherIssued
 from services.redemption.domain.fulfilling import can_be_confirmed, voucher_id
@@ -16,12 +17,13 @@ from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, St
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.ports import Decision, Needs, OpenTurn
 from services.redemption.store import turning
+from services.redemption.store.calls import write_calls
 from services.redemption.store.loading import MemberKey, load, load_drawn, overdue_in
 from services.redemption.store.pools import PoolCode, any_known, free_codes, hand_out, take
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import UseFor, ended, uses_for
-from services.redemption.store.writing import forget_members, write
+from services.redemption.store.writing import forget_members, writing
 
 
 class PostgresStore:
@@ -32,6 +34,12 @@ class PostgresStore:
         self._vault = vault
         self._press = Press(vault)
         self._free: dict[RewardKey, list[PoolCode]] = {}
+        self._last: Last | None = None
+
+    def defer(self) -> Last:
+        """Have what is written go with what else the caller writes last; this is where it is put."""
+        self._last = Last()
+        return self._last
 
     async def load(self, needs: Needs) -> State:
         """Lock and read what the needs name."""
@@ -108,10 +116,15 @@ class PostgresStore:
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Write what was decided; `CollisionError` where somebody else was given one of the codes meanwhile."""
-        await write(self._connection, decisions, state, self._press.printed, self._press.new_keys)
+        statements = await writing(self._connection, decisions, state, self._press.printed, self._press.new_keys)
+        await write_calls(self._connection, decisions)
         issued = {fact.voucher for each in decisions for fact in each.facts if isinstance(fact, VoucherIssued)}
         await take(self._connection, [code for voucher, code in self._press.taken.items() if voucher in issued])
         await hand_out(self._connection, [code for voucher, code in self._press.handed.items() if voucher in issued])
+        if self._last is None:
+            await execute_together(self._connection, statements)
+        else:
+            self._last.statements.extend(statements)
 
 
 def _pooled(state: State, needs: Needs) -> dict[RewardKey, int]:
