@@ -135,10 +135,11 @@ class Asking:
         if head is None or ask.say is None or not _is_plain(ask):
             return None
         stamp = Stamp(Correlation(ask.request.key, 1), head, self._clock())
-        recorded = Recorded(stamp.correlation, None, self._expect(ask, stamp.correlation, waiters))
+        recorded = Recorded(stamp.correlation, None, self._listen(ask, stamp.correlation, waiters))
         given = requests.recording_as_known(ask.request, stamp.now, head, ask.redemption)
         try:
             if await self._unit.say_given(ask.say(stamp), given):
+                self._note(ask)
                 return recorded
         except UniqueViolationError:
             log.debug("a redemption is there already", program=head.program)
@@ -307,10 +308,16 @@ class Asking:
         return Recorded(row.correlation, row, waiter)
 
     def _expect(self, ask: Ask, correlation: Correlation, waiters: list[Waiter]) -> Waiter | None:
+        self._note(ask)
+        return self._listen(ask, correlation, waiters)
+
+    def _note(self, ask: Ask) -> None:
+        if ask.waits and ask.enrolment is None:
+            self._waited_for()
+
+    def _listen(self, ask: Ask, correlation: Correlation, waiters: list[Waiter]) -> Waiter | None:
         if not ask.waits:
             return None
-        if ask.enrolment is None:
-            self._waited_for()
         waiter = self._waiting.expect(correlation)
         waiters.append(waiter)
         return waiter

@@ -338,7 +338,7 @@ async def test_what_a_handler_leaves_for_last_is_within_its_care(applying: Servi
     async def refused(_: Connection, __: list[Message]) -> Handled:
         return Handled(last=Last([add._replace(parameters=(amounts.pop(0),))], colliding))
 
-    applying.handler.handle = refused  # type: ignore[method-assign]
+    applying.handler.handle = refused  # type: ignore[method-assign, assignment]
     await applying.consumer.applier.apply([message("a", 1)])
     assert await rows(applying.database, "select amount from effects") == [(12,)]
     amounts[:] = [13, 13, 13]
