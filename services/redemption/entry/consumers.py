@@ -13,6 +13,7 @@ from laurel.io.database import Connection
 from laurel.io.handling import poison_of
 from laurel.io.message import Message
 from laurel.io.saying import MAIN, Saying
+from services.redemption.deciders import MOVES_TURNS
 from services.redemption.ports import Announcement, Store
 from services.redemption.road import Road
 
@@ -25,9 +26,11 @@ StoreOf = Callable[[Connection], Store]
 class RedemptionHandler:
     """Answers the messages of the gateway and of points."""
 
-    def __init__(self, road: Road, store_of: StoreOf) -> None:
+    def __init__(self, road: Road, store_of: StoreOf, moved: Callable[[], None] | None = None) -> None:
+        """`moved` is called when a turn of a clock may be able to go on, and what it waited for is committed."""
         self._road = road
         self._store_of = store_of
+        self._moved = moved
 
     async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
         """Apply the messages in the caller's transaction; what cannot be processed parks alone."""
@@ -35,7 +38,13 @@ class RedemptionHandler:
             announcements = await self._road.run(self._store_of(connection), messages)
         except CannotProcessError as error:
             raise poison_of(error) from error
-        return Handled(sayings_of(announcements), lambda: count(announcements))
+
+        def committed() -> None:
+            count(announcements)
+            if self._moved is not None and any(message.type in MOVES_TURNS for message in messages):
+                self._moved()
+
+        return Handled(sayings_of(announcements), committed)
 
 
 def sayings_of(announcements: Iterable[Announcement]) -> list[Saying]:
