@@ -173,6 +173,7 @@ async def test_what_was_confirmed_before_the_turn_stays_so(town: Town, one: str)
     assert await figures(door, one, "m-1") == (0, 0)
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize(
     ("service", "failpoint"),
     [
