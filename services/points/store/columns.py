@@ -103,7 +103,7 @@ HOLDS = Written(
     {
         **_MEMBER, "hold": "text", "unit": "text", "amount": "bigint", "state": "text", "saga": "boolean",
         "parts": "bytea", "journal": "bigint", "expires_at": "timestamptz", "partner": "text", "reference": "text",
-        "captured": "bigint", "cancelled": "bigint",
+        "captured": "bigint", "cancelled": "bigint", "waits_until": "timestamptz",
     },
     key=("program", "member", "hold"),
     totals=("state", "parts", "captured", "cancelled"),

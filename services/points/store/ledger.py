@@ -27,6 +27,8 @@ from services.points.ports import (
     Relation,
     Turn,
     Waiting,
+    Waits,
+    WaitsOver,
     WalletKey,
 )
 from services.points.store import blocks, judging, turning
@@ -122,6 +124,24 @@ class Ledger:
 
     async def open_turn(self) -> OpenTurn | None:
         return await turning.find_open(self._connection)
+
+    async def begin_part(self, turn: OpenTurn) -> OpenTurn:
+        return await turning.begin_part(self._connection, turn)
+
+    async def waits(self, turn: OpenTurn) -> Waits | None:
+        return await turning.waits(self._connection, turn)
+
+    async def next_due(self, turn: OpenTurn) -> datetime | None:
+        return await turning.next_due(self._connection, turn)
+
+    async def rest(self, turn: OpenTurn, until: datetime) -> None:
+        await turning.rest(self._connection, turn, until)
+
+    async def next_part(self, turn: OpenTurn) -> None:
+        await turning.next_part(self._connection, turn)
+
+    async def go_on(self, over: Sequence[WaitsOver]) -> None:
+        await turning.go_on(self._connection, over)
 
     async def due_page(self, turn: OpenTurn, limit: int) -> Page:
         return await turning.page(self._connection, turn, limit)

@@ -280,7 +280,7 @@ def _hold_rows(journals: Sequence[Journal]) -> Rows:
         (
             journal.wallet.program, journal.wallet.member, hold.hold, hold.unit, hold.amount, hold.state,
             hold.saga, msgspec.json.encode(hold.parts), journal.number, hold.expires_at, hold.partner,
-            hold.reference, hold.captured, hold.cancelled,
+            hold.reference, hold.captured, hold.cancelled, hold.waits_until,
         )
         for journal, hold in changed.values()
     ]  # fmt: skip

@@ -15,6 +15,7 @@ from laurel.io.handling import poison_of
 from laurel.io.message import Message
 from laurel.io.saying import MAIN, Saying
 from laurel.io.together import Last
+from services.redemption.deciders import MOVES_TURNS
 from services.redemption.ports import Announcement, Store
 from services.redemption.road import Road
 
@@ -35,9 +36,11 @@ StoreOf = Callable[[Connection], Deferring]
 class RedemptionHandler:
     """Answers the messages of the gateway and of points."""
 
-    def __init__(self, road: Road, store_of: StoreOf) -> None:
+    def __init__(self, road: Road, store_of: StoreOf, moved: Callable[[], None] | None = None) -> None:
+        """`moved` is called when a turn of a clock may be able to go on, and what it waited for is committed."""
         self._road = road
         self._store_of = store_of
+        self._moved = moved
 
     async def handle(self, connection: Connection, messages: list[Message]) -> Handled:
         """Apply the messages in the caller's transaction; what cannot be processed parks alone."""
@@ -47,7 +50,13 @@ class RedemptionHandler:
             announcements = await self._road.run(store, messages)
         except CannotProcessError as error:
             raise poison_of(error) from error
-        return Handled(sayings_of(announcements), lambda: count(announcements), last)
+
+        def committed() -> None:
+            count(announcements)
+            if self._moved is not None and any(message.type in MOVES_TURNS for message in messages):
+                self._moved()
+
+        return Handled(sayings_of(announcements), committed, last)
 
 
 def sayings_of(announcements: Iterable[Announcement]) -> list[Saying]:

@@ -182,10 +182,12 @@ async def overdue(connection: Connection, until: datetime, limit: int) -> list[T
     return [_time_is_up(*row) for row in await connection.fetch(_OVERDUE, until, limit)]
 
 
-async def overdue_in(connection: Connection, program: str, until: datetime, limit: int) -> list[TimeIsUp]:
-    """Return the same of a program whose own clock, turned to `until`, ends waits."""
+async def overdue_in(
+    connection: Connection, program: str, until: datetime, limit: int, *, turned_to: datetime
+) -> list[TimeIsUp]:
+    """Return the same of a program whose own clock ends waits, and has come to `until` on its way."""
     rows = await connection.fetch(_OVERDUE_IN, program, until, limit)
-    return [_time_is_up(*row, turned_to=until) for row in rows]
+    return [_time_is_up(*row, turned_to=turned_to) for row in rows]
 
 
 def _time_is_up(

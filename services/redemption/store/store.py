@@ -15,8 +15,8 @@ from services.redemption.domain.heard import ClockTurned, TimeIsUp, VoucherEnds
 from services.redemption.domain.moment import Blank
 from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey
-from services.redemption.ports import Decision, Needs, OpenTurn
-from services.redemption.store import turning
+from services.redemption.ports import Decision, Needs, OpenTurn, TurnWaits
+from services.redemption.store import turning, waits
 from services.redemption.store.calls import write_calls
 from services.redemption.store.loading import MemberKey, load, load_drawn, overdue_in
 from services.redemption.store.pools import PoolCode, any_known, free_codes, hand_out, take
@@ -106,9 +106,29 @@ class PostgresStore:
         """Return vouchers whose time is over by then."""
         return await ended(self._connection, programs, until, limit)
 
-    async def overdue_in(self, program: str, until: datetime, limit: int) -> list[TimeIsUp]:
+    async def overdue_in(self, program: str, until: datetime, limit: int, *, turned_to: datetime) -> list[TimeIsUp]:
         """Return sagas that have waited long enough by a program's own clock."""
-        return await overdue_in(self._connection, program, until, limit)
+        return await overdue_in(self._connection, program, until, limit, turned_to=turned_to)
+
+    async def begin_waits(self, found: Sequence[TurnWaits]) -> None:
+        """Note that points rest until waits have ended."""
+        await waits.begin(self._connection, found)
+
+    async def has_waits(self) -> bool:
+        """Say whether points rest for any waits."""
+        return await waits.any_open(self._connection)
+
+    async def open_waits(self, passed_over: int) -> TurnWaits | None:
+        """Take hold of waits for whose end points rest, passing over those that cannot go on yet."""
+        return await waits.find_open(self._connection, passed_over)
+
+    async def is_releasing(self, program: str) -> bool:
+        """Say whether points are still to release anything of a program."""
+        return await waits.is_releasing(self._connection, program)
+
+    async def note_ended(self, found: TurnWaits, ended: int, *, done: bool) -> None:
+        """Keep how many waits have ended; `done`: and that points are told."""
+        await waits.note(self._connection, found, ended, done=done)
 
     async def advance(self, turn: OpenTurn, expired: int, timed_out: int, *, done: bool) -> None:
         """Keep how far a turn has come."""
