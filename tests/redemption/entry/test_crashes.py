@@ -63,7 +63,7 @@ async def process(
         "after_commit:kill:3",
         "after_commit:kill:4",
         "after_publish:kill:2",
-        "after_mark:kill:2",
+        "after_mark:kill:1",
         "before_offsets:kill:2",
     ],
 )
