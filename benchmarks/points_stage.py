@@ -2,8 +2,7 @@
 
 Everything is on the topic before the workers start, so they are never short of work and nothing else takes the
 processor. What is watched is what they have published: one event for each activity, which they say only after
-its commit. The embedded broker tells the end of a partition as the start of its last batch, which is a little short, by
-about the same at every look; so rates come from there, and the end of the work is read from the wallets.
+its commit. The end of the work is read from the wallets.
 """
 
 from __future__ import annotations
@@ -175,8 +174,6 @@ def _worker(place: Servers, number: int) -> Child:
     settings = {
         "DATABASE_URL": place.databases.points,
         "KAFKA_BOOTSTRAP": place.broker.bootstrap,
-        "KAFKA_IDEMPOTENCE": "false",
-        "FETCH_MAX_WAIT_MS": str(place.kafka.fetch_max_wait_ms),
         "HTTP_HOST": LOCALHOST,
         "HTTP_PORT": str(free_port()),
     }

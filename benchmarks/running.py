@@ -15,6 +15,7 @@ from benchmarks import tpcb
 from benchmarks.machine import ROOT
 from benchmarks.watching import PROC, children
 from laurel.embedded.binaries import postgres_bin, unprivileged
+from laurel.embedded.broker import BROKER_MODULE
 from laurel.embedded.children import Child
 from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.embedded.secret_file import Secrets
@@ -53,10 +54,10 @@ class Running:
         """Every process by name: the services, and the servers that run below the supervisor."""
         found = {name: service.pid for name, service in self.status.services.items()}
         for pid in children(self.status.supervisor):
-            program = _program(pid)
-            if program == "postgres":
+            command_line = _command_line(pid)
+            if Path(command_line[0]).name == "postgres":
                 found["postgres"] = pid
-            elif program == "tansu":
+            elif BROKER_MODULE in command_line:
                 found["broker"] = pid
         return found
 
@@ -128,9 +129,8 @@ async def command(*arguments: str) -> tuple[int, str, str]:
     return process.returncode or 0, said.decode(errors="replace"), complained.decode(errors="replace")
 
 
-def _program(pid: int) -> str:
+def _command_line(pid: int) -> list[str]:
     try:
-        command_line = (PROC / str(pid) / "cmdline").read_bytes()
+        return (PROC / str(pid) / "cmdline").read_text(errors="replace").split("\0")
     except OSError:
-        return ""
-    return Path(command_line.split(b"\0", 1)[0].decode(errors="replace")).name
+        return [""]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from laurel.embedded.broker import EmbeddedBroker
 from laurel.embedded.postgres import EmbeddedPostgres
-from laurel.embedded.services import EMBEDDED_FETCH_MAX_WAIT_MS
 from laurel.io.migrating import SCHEMAS, DatabaseUrls, prepare
 from laurel.io.settings import KafkaSettings
 from laurel.io.topics import PARTITIONS, Topics
@@ -38,9 +37,7 @@ class Servers:
     def kafka(self) -> KafkaSettings:
         return KafkaSettings(
             kafka_bootstrap=self.broker.bootstrap,
-            kafka_idempotence=False,
             kafka_partitions=PARTITIONS,
-            fetch_max_wait_ms=EMBEDDED_FETCH_MAX_WAIT_MS,
         )
 
     @property

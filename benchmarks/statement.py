@@ -191,8 +191,6 @@ def _worker(place: Servers, service: str, url: str, number: int = 1) -> Child:
         "DATABASE_URL": url,
         "SECRET": _SECRET,
         "KAFKA_BOOTSTRAP": place.broker.bootstrap,
-        "KAFKA_IDEMPOTENCE": "false",
-        "FETCH_MAX_WAIT_MS": str(place.kafka.fetch_max_wait_ms),
         "HTTP_HOST": LOCALHOST,
         "HTTP_PORT": str(free_port()),
     }

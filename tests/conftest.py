@@ -127,7 +127,7 @@ def module_urls(postgres: EmbeddedPostgres, copies: Copies) -> Iterator[Database
 
 
 def _as_long_as_it_stays_quick(fixture_name: str, config: pytest.Config) -> Literal["session", "module"]:
-    """The embedded broker starts at once, and each fetch goes through all that it holds; a real one is the reverse."""
+    """The embedded broker starts at once, and whoever asks for all topics is told of few; a real one takes seconds."""
     return "session" if config.getoption("--kafka-real") else "module"
 
 
@@ -153,18 +153,9 @@ def mortal_broker(request: pytest.FixtureRequest, reachable_dir: Path) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def kafka_idempotence(request: pytest.FixtureRequest) -> bool:
-    """Whether the broker at hand takes idempotent producers."""
-    return bool(request.config.getoption("--kafka-real"))
-
-
-@pytest.fixture(scope="session")
-def fetch_max_wait_ms(kafka_idempotence: bool) -> int:
-    """The long poll of the embedded broker does not wake early, that of a real one does.
-
-    A hundred looks a second of everybody who reads are most of what a town at rest costs; forty are soon enough here.
-    """
-    return 500 if kafka_idempotence else 25
+def session_timeout_ms(request: pytest.FixtureRequest) -> int:
+    """After how long who says nothing is taken for dead; a real broker takes nothing below six seconds."""
+    return 6000 if request.config.getoption("--kafka-real") else 1000
 
 
 def _new_broker(request: pytest.FixtureRequest, place: Path) -> EmbeddedBroker | RealKafka:

@@ -562,6 +562,15 @@ class ClockTurned(Event):
     converted: NotNegative = 0
 
 
+class EndWaitsRequested(Event):
+    """A clock on its way to `as_of` has come to where redemptions' waits end: those up to `until` are to end now."""
+
+    TYPE: ClassVar[str] = "redemption.end_waits_requested.v1"
+
+    as_of: Instant
+    until: Instant
+
+
 class BlockSeen(Said):
     """How a block of prepaid points stands."""
 

@@ -29,7 +29,7 @@ Suffix = Annotated[str, Field(max_length=8, pattern=r"^[A-Za-z0-9]*$")]
 
 class HoldRequested(Event):
     """Points are to be set aside for a redemption: all of `amount`, or with `least` as many as there are, so many at
-    least. `partner` honours them.
+    least. `partner` honours them. `waits_until` is when a sandbox's clock ends the wait for its confirmation.
     """
 
     TYPE: ClassVar[str] = "hold.requested.v1"
@@ -40,6 +40,7 @@ class HoldRequested(Event):
     redemption: Id
     least: Positive | None = None
     partner: PartnerId | None = None
+    waits_until: Instant | None = None
 
 
 class HoldCaptureRequested(Event):
@@ -54,7 +55,7 @@ class HoldCaptureRequested(Event):
 class HoldReleaseRequested(Event):
     """The points held for a redemption are to become available again.
 
-    `turned_to` is where the program's clock was turned to that ended its wait.
+    `turned_to` is where the program's clock was turned to that ended its wait, at `waited_until`.
     """
 
     TYPE: ClassVar[str] = "hold.release_requested.v1"
@@ -63,6 +64,7 @@ class HoldReleaseRequested(Event):
     redemption: Id
     reason: Text = ""
     turned_to: Instant | None = None
+    waited_until: Instant | None = None
 
 
 class HoldCancelRequested(Event):
@@ -73,6 +75,15 @@ class HoldCancelRequested(Event):
     hold: Id
     redemption: Id
     by: Literal["member", "provider"]
+
+
+class ClockGoOnRequested(Event):
+    """A turn may go on that has come to `until`: what waited up to there waits no more, and its points are released."""
+
+    TYPE: ClassVar[str] = "clock.go_on_requested.v1"
+
+    as_of: Instant
+    until: Instant
 
 
 class RewardPublished(Event):

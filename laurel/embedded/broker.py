@@ -1,4 +1,4 @@
-"""A Kafka-protocol broker from a wheel: quick, in memory only, and forgetful.
+"""The embedded broker as a child process: in memory only, and forgetful.
 
 What it forgets the relays say again, because every start gives the cluster another id.
 """
@@ -8,17 +8,18 @@ from __future__ import annotations
 import secrets
 import socket
 import struct
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from laurel.embedded.binaries import broker_program
 from laurel.embedded.children import Child
 from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.errors import LaurelError
 
 START_SECONDS_MAX = 20.0
+BROKER_MODULE = "laurel.embedded.kafka"
 
 
 class BrokerFailedError(LaurelError):
@@ -53,16 +54,9 @@ class EmbeddedBroker:
         self.cluster_id = f"embedded-{secrets.token_hex(8)}"
         self._child = Child(
             "broker",
-            [
-                str(broker_program()), "broker",
-                "--cluster-id", self.cluster_id,
-                "--listener-url", f"tcp://{self.bootstrap}",
-                "--advertised-listener-url", f"tcp://{self.bootstrap}",
-                "--storage-engine", "memory://tansu/",
-                "--silent",
-            ],
+            [sys.executable, "-m", BROKER_MODULE, LOCALHOST, str(self.port), self.cluster_id],
             log=self.data_dir / "logs" / "broker.log",
-        )  # fmt: skip
+        )
         return self._child
 
     def wait_until_ready(self) -> None:

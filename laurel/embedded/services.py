@@ -16,16 +16,10 @@ from laurel.io.accounting import HEARS
 from laurel.io.migrating import DatabaseUrls
 
 GATEWAY_PORT = 8080
-EMBEDDED_FETCH_MAX_WAIT_MS = 10
-EMBEDDED_UNHURRIED_WAIT_MS = 40
-"""For who keeps projections: callers who wait are answered by others, and each look costs the broker a little."""
-EMBEDDED_SAGA_WAIT_MS = 20
-"""For redemption, which has to read past every activity: a look that finds something costs the broker most."""
-REAL_FETCH_MAX_WAIT_MS = 500
 EMBEDDED_PARTITIONS = 4
-"""The embedded broker looks at every partition of a fetch, a hundred times a second, so few are better there."""
+"""As many workers as one machine has use for; every fetch names all partitions."""
 EMBEDDED_SESSION_TIMEOUT_MS = 4_000
-"""The embedded broker lets whoever joins a group wait for half of it, at every start."""
+"""On one machine, who is silent for so long is dead."""
 KEEPERS_OF_SECRETS = ("gateway", "redemption")
 
 
@@ -48,8 +42,6 @@ class Surroundings:
     embedded_broker: bool
     admin_key_file: Path
     secrets: Secrets
-    bells: Path | None = None
-    """Where sleepers make known where to ring them; for the embedded broker."""
 
 
 def roles(gateway_port: int, points_workers: int) -> list[Role]:
@@ -67,13 +59,9 @@ def roles(gateway_port: int, points_workers: int) -> list[Role]:
 def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict[str, str]:
     """The settings of one process, on top of what the caller's environment says of Laurel."""
     prefix = f"LAUREL_{role.service.upper()}_"
-    wait_ms = _fetch_max_wait_ms(role) if around.embedded_broker else REAL_FETCH_MAX_WAIT_MS
     settings: dict[str, object] = {
         "DATABASE_URL": around.databases.of(role.service),
         "KAFKA_BOOTSTRAP": around.kafka,
-        # The embedded broker does not know idempotent producers, and its long poll does not wake early.
-        "KAFKA_IDEMPOTENCE": not around.embedded_broker,
-        "FETCH_MAX_WAIT_MS": wait_ms,
         "HTTP_HOST": LOCALHOST,
         "HTTP_PORT": role.port,
         "LOG_JSON": False,
@@ -83,8 +71,6 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
             "KAFKA_PARTITIONS": EMBEDDED_PARTITIONS,
             "KAFKA_SESSION_TIMEOUT_MS": EMBEDDED_SESSION_TIMEOUT_MS,
         }
-    if around.bells is not None:
-        settings["BELLS"] = around.bells
     if role.service == "gateway":
         settings |= {
             "POINTS_URL": _address_of("points", everybody),
@@ -102,12 +88,6 @@ def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict
     own = {prefix + name: _as_text(value) for name, value in settings.items()}
     # Whoever has readers of his own names them himself.
     return {prefix + "OUTBOX_GROUPS": _listeners(role.service), **_given(), **own}
-
-
-def _fetch_max_wait_ms(role: Role) -> int:
-    if role.service == "gateway" and role.mode == "worker":
-        return EMBEDDED_UNHURRIED_WAIT_MS
-    return EMBEDDED_SAGA_WAIT_MS if role.service == "redemption" else EMBEDDED_FETCH_MAX_WAIT_MS
 
 
 def start_service(role: Role, log: Path, told: Mapping[str, str]) -> Child:

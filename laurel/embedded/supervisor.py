@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -133,7 +132,6 @@ class Supervisor:
             embedded_broker=self._broker is not None,
             admin_key_file=self._data_dir / ADMIN_KEY_FILE,
             secrets=secrets,
-            bells=_bells(self._data_dir) if self._broker is not None else None,
         )
         everybody = roles(options.port, options.points_workers)
         for role in everybody:
@@ -271,20 +269,13 @@ def _prepared(admin_url: str, secrets: Secrets) -> DatabaseUrls:
         raise LaurelError(f"The database cannot be prepared: {error}") from error
 
 
-def _bells(data_dir: Path) -> Path:
-    """Return the directory of bells, without those of processes that were killed."""
-    bells = data_dir / "bells"
-    shutil.rmtree(bells, ignore_errors=True)
-    return bells
-
-
 async def _make_topics(kafka: str) -> None:
     from laurel.io.kafka import ensure_topics
     from laurel.io.settings import KafkaSettings
     from laurel.io.topics import Topics
 
     topics = [topic for service in SCHEMAS for topic in Topics(service, partitions=EMBEDDED_PARTITIONS).all()]
-    await ensure_topics(KafkaSettings(kafka_bootstrap=kafka, kafka_idempotence=False), topics)
+    await ensure_topics(KafkaSettings(kafka_bootstrap=kafka), topics)
 
 
 def _turn_logs(logs: Path) -> None:

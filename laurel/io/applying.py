@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from laurel.io import inbox, parking
@@ -17,9 +18,11 @@ from laurel.io.handling import Handler, Poison
 from laurel.io.inbox import Key, Place, Sifted, Wrong
 from laurel.io.message import Message, Undecodable, decode
 from laurel.io.telemetry import CONSUMED, RERUNS, logger
+from laurel.io.together import Last
 
 if TYPE_CHECKING:
     from laurel.io.database import Connection
+    from laurel.io.outbox import Added
     from laurel.io.unit import UnitOfWork, Work
 
 log = logger(__name__)
@@ -143,8 +146,8 @@ class Applier:
                     careful = self._careful or bool(keys or known or first)
                     sifted = await inbox.sift(work.connection, messages, known, keys, pull_max, careful=careful)
                     await self._handle(work, sifted)
-                    if not await inbox.move(work.connection, sifted):
-                        raise _CarelessError
+                    work.last.append(Last(inbox.moving(sifted)))
+                    work.look(partial(_look, sifted))
                     work.heard = sifted.fresh
             except _CarelessError:
                 self._careful = True
@@ -172,6 +175,8 @@ class Applier:
         if wanted:
             handled = await self._handler.handle(work.connection, wanted)
             work.say_all(handled.sayings)
+            if handled.last is not None:
+                work.last.append(handled.last)
             if handled.after_commit is not None:
                 work.after_commit(handled.after_commit)
         for message, why in (*sifted.parked, *sifted.behind):
@@ -200,6 +205,11 @@ class Applier:
                 reason=why.reason,
                 detail=why.detail,
             )
+
+
+def _look(sifted: Sifted, added: Added) -> None:
+    if not inbox.was_sound(sifted, any_parked=added.any_parked):
+        raise _CarelessError
 
 
 def _forgetting(place: Place) -> Preparation:

@@ -16,7 +16,6 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from laurel.io import failpoints, parking
 from laurel.io.applying import Applier
-from laurel.io.bells import Ear
 from laurel.io.handling import Handled, Handler, Poison
 from laurel.io.kafka import (
     BROKER_ERRORS,
@@ -54,7 +53,7 @@ _WATCH_SECONDS = 1.0
 _WATCH_FAILURES_MAX = 2
 _DRAIN_SECONDS = 5.0
 _START_SECONDS = 30.0
-_POLL_SECONDS = 0.1
+_POLL_MS = 100
 
 
 def _unwanted(types: Collection[str] | None) -> Callable[[str], bool] | None:
@@ -143,9 +142,7 @@ class Consumer:
             self._patience.take()
             consumer.subscribe(topics=list(self.topics), listener=_Listener(self))
             await start_client(consumer, _START_SECONDS)
-            async with Ear(consumer, self.topics, self._kafka.bells) as ear:
-                reading = self._read(consumer, ear, backoff)
-                await self._until_the_first_ends(reading, self._watch(consumer, watch))
+            await self._until_the_first_ends(self._read(consumer, backoff), self._watch(consumer, watch))
         except asyncio.CancelledError:
             await self._last_commit()
             raise
@@ -190,9 +187,9 @@ class Consumer:
                 failures = 0
                 self._health.ready(self.part)
 
-    async def _read(self, consumer: AIOKafkaConsumer, ear: Ear, backoff: Backoff) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer, backoff: Backoff) -> None:
         while True:
-            fetched = await ear.fetch(_POLL_SECONDS, self._batch_max)
+            fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=self._batch_max)
             # Taken before anything is awaited: a rebalance from here on makes this batch somebody else's.
             generation = self._generation
             if fetched:

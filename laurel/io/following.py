@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from laurel.io.bells import Ear
 from laurel.io.kafka import (
     BROKER_ERRORS,
     Backoff,
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 _WATCH_SECONDS = 1.0
-_POLL_SECONDS = 0.2
+_POLL_MS = 200
 _WAIT_FOR_TOPIC_SECONDS = 0.2
 
 
@@ -93,8 +92,7 @@ class Follower:
             self.started.set()
             self._reached()
             backoff.reset()
-            async with Ear(consumer, self._topics, self._kafka.bells) as ear:
-                await self._read(consumer, ear, watch)
+            await self._read(consumer, watch)
         finally:
             await stop_quietly(consumer)
             await watch.close()
@@ -131,11 +129,11 @@ class Follower:
                 self._health.not_ready(self._part, f"waits for topic {missing[0]}")
             await asyncio.sleep(_WAIT_FOR_TOPIC_SECONDS)
 
-    async def _read(self, consumer: AIOKafkaConsumer, ear: Ear, watch: ClusterWatch) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer, watch: ClusterWatch) -> None:
         watching = asyncio.create_task(self._watch(consumer, watch))
         try:
             while not watching.done():
-                fetched = await ear.fetch(_POLL_SECONDS)
+                fetched = await consumer.getmany(timeout_ms=_POLL_MS)
                 for tp, records in fetched.items():
                     await self._hand_on(records)
                     self._positions[tp] = records[-1].offset + 1

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from laurel.io.database import Connection
     from laurel.io.message import Message
     from laurel.io.saying import Saying
+    from laurel.io.together import Last
 
 
 class Poison(Exception):  # noqa: N818 - the message is at fault, not the program
@@ -41,10 +42,14 @@ def poison_of(error: CannotProcessError) -> Poison:
 
 @dataclass(slots=True)
 class Handled:
-    """What came of a batch: what is to be said of it, and what to call once it is committed."""
+    """What came of a batch: what is to be said of it, what to call once it is committed, what is still to be written.
+
+    That goes with where the inbox moves and with what is said, by one statement.
+    """
 
     sayings: Sequence[Saying] = ()
     after_commit: Callable[[], None] | None = None
+    last: Last | None = None
 
 
 class Handler(Protocol):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from laurel.io.message import Message, Undecodable, decode
+from laurel.io.together import Statement
 
 if TYPE_CHECKING:
     import asyncpg
@@ -89,11 +90,9 @@ returning program, member, source
 """
 # An insert that meets its row finds it by the primary key, whatever the planner believes of a young table.
 _MOVE = """
-with moved as (
     insert into inbox (program, member, source, number)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
-    on conflict (program, member, source) do update set number = excluded.number)
-select exists (select from parked)
+    on conflict (program, member, source) do update set number = excluded.number
 """
 _NUMBER = "select number from inbox where program = $1 and member = $2 and source = $3"
 _ANY_PARKED = "select exists (select from parked)"
@@ -145,8 +144,8 @@ async def sift(
     """Lock the inbox rows of these messages and sort them into fresh, repeated and waiting ones.
 
     `wrong` names messages that are to be parked instead of handled. `keys` are further keys to look at, for
-    waiting messages whose turn may have come; at most `pull_max` of those are taken. Nothing moves until `move`.
-    Without `careful` it is taken for granted that nothing is parked, and `move` sees whether that was so.
+    waiting messages whose turn may have come; at most `pull_max` of those are taken. Nothing moves until `moving` is
+    executed. Without `careful` it is taken for granted that nothing is parked, and that sees whether it was so.
     """
     sifting = _Sifting(wrong or {}, pull_max)
     sifting.result.careful = careful
@@ -166,16 +165,21 @@ async def sift(
     return sifting.result
 
 
-async def move(connection: Connection, sifted: Sifted) -> bool:
-    """Let the inbox say that everything fresh in `sifted` is applied.
+def moving(sifted: Sifted) -> list[Statement]:
+    """Return the statement that lets the inbox say that everything fresh in `sifted` is applied."""
+    keys = sorted(sifted.moves)
+    return [Statement(_MOVE, (*_columns(keys), [sifted.moves[key] for key in keys]))] if keys else []
 
+
+def was_sound(sifted: Sifted, *, any_parked: bool | None) -> bool:
+    """Say whether what was sifted may stand, told whether anything was parked when it moved the inbox.
+
+    The locks are held since before that statement began, so it sees what another consumer of a key has parked.
     False: it was sifted without care, and there are parked messages. Roll back and sift with care.
     """
     if not sifted.moves:
         return sifted.careful or not sifted.waiting
-    keys = sorted(sifted.moves)
-    # The locks are held since before this statement began, so it sees what another consumer of a key has parked.
-    sifted.any_parked = await connection.fetchval(_MOVE, *_columns(keys), [sifted.moves[key] for key in keys])
+    sifted.any_parked = bool(any_parked)
     return sifted.careful or not sifted.any_parked
 
 

@@ -296,11 +296,7 @@ async def _create_missing(client: AIOKafkaAdminClient, topics: list[Topic], repl
 
 
 async def log_ends(settings: KafkaSettings, topics: Collection[str]) -> dict[tuple[str, int], int]:
-    """Return the end of every partition of these topics; of a topic that is missing, nothing.
-
-    Asked by fetching from there: the embedded broker, asked for the end itself, forgets the last batch but its first
-    event.
-    """
+    """Return the end of every partition of these topics; of a topic that is missing, nothing."""
     consumer = new_consumer(settings, None)
     try:
         await start_client(consumer)
@@ -309,13 +305,9 @@ async def log_ends(settings: KafkaSettings, topics: Collection[str]) -> dict[tup
         ]
         if not partitions:
             return {}
-        consumer.assign(partitions)
-        for tp, offset in (await consumer.end_offsets(partitions)).items():
-            consumer.seek(tp, offset)
         async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
-            while any(consumer.highwater(tp) is None for tp in partitions):
-                await consumer.getmany(timeout_ms=20)
-        return {(tp.topic, tp.partition): consumer.highwater(tp) for tp in partitions}
+            ends = await consumer.end_offsets(partitions)
+        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
     finally:
         await stop_quietly(consumer)
 
@@ -337,7 +329,6 @@ async def committed_offsets(
     if not partitions:
         return {}
     async with admin(settings) as client:
-        # Without a list of partitions, the embedded broker answers what the client cannot read.
         offsets = await client.list_consumer_group_offsets(
             group, partitions=[TopicPartition(*place) for place in partitions]
         )

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaProducer
 
-    from laurel.io.bells import Bells
     from laurel.io.health import Health
     from laurel.io.outbox import Key, Outbox, OutboxRow
     from laurel.io.topics import Topics
@@ -38,7 +37,7 @@ Position = tuple[str, int]
 
 
 class LogBeganAnewError(ConnectionError):
-    """A broker has lost what it had acknowledged, as the embedded one may while a topic is being made."""
+    """A broker has lost what it had acknowledged."""
 
     def __init__(self, position: Position) -> None:
         super().__init__(f"{position[0]}/{position[1]} has lost what the broker had acknowledged")
@@ -73,9 +72,8 @@ class Sent:
 class Lanes:
     """All lanes of one service, and the producer that serves them."""
 
-    def __init__(self, outbox: Outbox, topics: Topics, health: Health, bells: Bells) -> None:
+    def __init__(self, outbox: Outbox, topics: Topics, health: Health) -> None:
         self._service = outbox.service
-        self._bells = bells
         self._headers = Headers(outbox.service, outbox.epoch)
         self._streams = topics.streams()
         self._health = health
@@ -207,7 +205,6 @@ class Lanes:
             self.doubtful = self.shrunk = True
         self.ends[lane.position] = offset + count
         self.grown.add(lane.position)
-        self._bells.ring(lane.position[0])
         return is_longer
 
     def _failed(self, lane: Lane, error: BaseException) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from laurel.io.database import copy_rows
 from laurel.io.saying import Saying
+from laurel.io.together import Statement, With, fetch_together
 from laurel.io.works import new_work
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ class OutboxRow:
     """The transaction that said it; none for what was published before there were works."""
 
 
+class Added(NamedTuple):
+    """What was said, and whether anything was parked when that was stored; None where nobody looked."""
+
+    rows: list[OutboxRow]
+    any_parked: bool | None
+
+
 ROW_COLUMNS = (
     "program, member, stream, number, aggregateid, type, payload, at, causation, correlation, traceparent, work"
 )
@@ -53,25 +61,44 @@ select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
 on conflict (program, member, stream) do update set number = k.number + excluded.number
 returning program, member, stream, number
 """
-# Both in one: `after` says how many of the key's rows come after this one.
-_NUMBER_AND_INSERT = """
-with opened as (insert into outbox_open (work, events) values ($17, $18)),
-taken as (
+
+
+# Both in one: `after` says how many of the key's rows come after this one. Beside the numbers it says whether anything
+# is parked, for whoever has an inbox that moves on in the same statement.
+def _numbering(given: str = "") -> With:
+    return With(
+        (
+            ("opened", f"insert into outbox_open (work, events) select $17::uuid, $18::integer {given}"),
+            (
+                "taken",
+                f"""
     insert into outbox_keys as k (program, member, stream, number)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) {given}
     on conflict (program, member, stream) do update set number = k.number + excluded.number
-    returning program, member, stream, number)
-insert into outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at,
-                    causation, correlation, traceparent, work)
-select r.program, r.member, r.stream, t.number - r.after, r.aggregatetype, r.aggregateid, r.type, r.payload, r.at,
-       r.causation, r.correlation, r.traceparent, $17
-from unnest($5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::text[],
-            $12::bytea[], $13::timestamptz[], $14::text[], $15::text[], $16::text[])
-     as r (program, member, stream, after, aggregatetype, aggregateid, type, payload, at,
-           causation, correlation, traceparent)
-join taken t on t.program = r.program and t.member = r.member and t.stream = r.stream
-returning program, member, stream, number
-"""
+    returning program, member, stream, number""",
+            ),
+            (
+                "said",
+                """
+    insert into outbox (program, member, stream, number, aggregatetype, aggregateid, type, payload, at,
+                        causation, correlation, traceparent, work)
+    select r.program, r.member, r.stream, t.number - r.after, r.aggregatetype, r.aggregateid, r.type, r.payload, r.at,
+           r.causation, r.correlation, r.traceparent, $17
+    from unnest($5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::text[],
+                $12::bytea[], $13::timestamptz[], $14::text[], $15::text[], $16::text[])
+         as r (program, member, stream, after, aggregatetype, aggregateid, type, payload, at,
+               causation, correlation, traceparent)
+    join taken t on t.program = r.program and t.member = r.member and t.stream = r.stream
+    returning program, member, stream, number""",
+            ),
+        ),
+        "select program, member, stream, number, exists (select from parked) from said",
+    )
+
+
+_NUMBER_AND_INSERT = _numbering()
+_IF_GIVEN = _numbering("where exists (select from given)")
+_ANY_PARKED = "select exists (select from parked)"
 _COLUMNS = (
     "program", "member", "stream", "number", "aggregatetype", "aggregateid", "type", "payload", "at",
     "causation", "correlation", "traceparent", "work",
@@ -93,27 +120,21 @@ class Outbox:
         async with database.connection() as connection:
             return cls(service, int(await connection.fetchval("select epoch from schema_epoch")))
 
-    async def add(self, connection: Connection, sayings: Sequence[Saying]) -> list[OutboxRow]:
+    async def add(self, connection: Connection, sayings: Sequence[Saying], before: Sequence[Statement] = ()) -> Added:
         """Number the sayings, each key in the order given, and store them in the caller's transaction.
 
-        The keys' rows stay locked until the caller commits, so that a key's numbers are committed in order.
+        The keys' rows stay locked until the caller commits, so that a key's numbers are committed in order. What is to
+        be written `before` goes by the same statement, if they are few.
         """
         if not sayings:
-            return []
-        counts: dict[Key, int] = {}
-        for saying in sayings:
-            key = (saying.program, saying.member, saying.stream)
-            counts[key] = counts.get(key, 0) + 1
-        # Locks are taken in one order everywhere; Python compares text as COLLATE "C" does.
-        keys = sorted(counts)
-        columns = (
-            [key[0] for key in keys],
-            [key[1] for key in keys],
-            [key[2] for key in keys],
-            [counts[key] for key in keys],
-        )
+            if not before:
+                return Added([], None)
+            ((any_parked,),) = await fetch_together(connection, [*before, Statement(_ANY_PARKED, ())])
+            return Added([], any_parked)
+        counts, columns = _counted(sayings)
         if len(sayings) < _COPY_ROWS_MIN:
-            return await self._add_few(connection, sayings, counts, columns)
+            return await self._add_few(connection, sayings, counts, columns, before)
+        any_parked = (await self.add(connection, (), before)).any_parked
         work = new_work()
         following: dict[Key, int] = {}
         taken = await connection.fetch(_TAKE_NUMBERS, *columns, work, len(sayings))
@@ -123,11 +144,25 @@ class Outbox:
         rows = _rows(sayings, following, work)
         records = [(*self._record(row, row.number), work) for row in rows]
         await copy_rows(connection, "outbox", _COLUMNS, records)
-        return rows
+        return Added(rows, any_parked)
+
+    async def add_given(self, connection: Connection, saying: Saying, given: Statement) -> list[OutboxRow]:
+        """Store a saying if a statement, which names a part of it `given`, finds that this returns anything.
+
+        All of it is one statement, which needs no transaction around it. Return the row, if it is said.
+        """
+        counts, columns = _counted([saying])
+        return (await self._add_few(connection, [saying], counts, columns, [given], _IF_GIVEN)).rows
 
     async def _add_few(
-        self, connection: Connection, sayings: Sequence[Saying], counts: dict[Key, int], columns: Columns
-    ) -> list[OutboxRow]:
+        self,
+        connection: Connection,
+        sayings: Sequence[Saying],
+        counts: dict[Key, int],
+        columns: Columns,
+        before: Sequence[Statement],
+        text: With = _NUMBER_AND_INSERT,
+    ) -> Added:
         left = dict(counts)
         work = new_work()
         rows = _rows(sayings, dict.fromkeys(counts, 1), work)
@@ -136,14 +171,16 @@ class Outbox:
             left[row.key] -= 1
             records.append(self._record(row, left[row.key]))
         last: dict[Key, int] = {}
-        columns_of_rows = zip(*records, strict=True)
-        stored = await connection.fetch(_NUMBER_AND_INSERT, *columns, *columns_of_rows, work, len(rows))
-        for program, member, stream, number in stored:
+        parameters = (*columns, *zip(*records, strict=True), work, len(rows))
+        stored = await fetch_together(connection, [*before, Statement(text, parameters)])
+        if not stored:
+            return Added([], None)
+        for program, member, stream, number, _ in stored:
             key = (program, member, stream)
             last[key] = max(last.get(key, 0), number)
         for row in rows:
             row.number += last[row.key] - counts[row.key]
-        return rows
+        return Added(rows, stored[0][4])
 
     def _record(self, row: OutboxRow, number: int) -> tuple[object, ...]:
         return (
@@ -158,6 +195,23 @@ class Outbox:
             row.correlation or None,
             row.traceparent or None,
         )
+
+
+def _counted(sayings: Sequence[Saying]) -> tuple[dict[Key, int], Columns]:
+    """Return how many sayings each key has, and these as columns."""
+    counts: dict[Key, int] = {}
+    for saying in sayings:
+        key = (saying.program, saying.member, saying.stream)
+        counts[key] = counts.get(key, 0) + 1
+    # Locks are taken in one order everywhere; Python compares text as COLLATE "C" does.
+    keys = sorted(counts)
+    columns = (
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [key[2] for key in keys],
+        [counts[key] for key in keys],
+    )
+    return counts, columns
 
 
 def _rows(sayings: Sequence[Saying], following: dict[Key, int], work: UUID) -> list[OutboxRow]:

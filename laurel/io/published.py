@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 log = logger(__name__)
 
-_FETCH_MAX_WAIT_MS = 200
-
 
 class PublishedTopic:
     """Hands every record of `topic` to `on_record`, from the first one, and then as they come.
@@ -38,9 +36,7 @@ class PublishedTopic:
         self.topic = topic
         self._on_record = on_record
         self._changed = asyncio.Condition()
-        # It changes a few times a year, so it need not be asked a hundred times a second where polls do not wake early.
-        patient = kafka.model_copy(update={"fetch_max_wait_ms": max(kafka.fetch_max_wait_ms, _FETCH_MAX_WAIT_MS)})
-        self._follower = Follower(f"topic:{topic}", [topic], patient, self._take, from_beginning=True, health=health)
+        self._follower = Follower(f"topic:{topic}", [topic], kafka, self._take, from_beginning=True, health=health)
 
     @property
     def caught_up(self) -> asyncio.Event:

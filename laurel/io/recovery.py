@@ -91,8 +91,8 @@ class Recovery:
     async def _see_it_there(self, wrote: MutableMapping[tuple[str, int], int]) -> None:
         """Look whether the logs reach as far as was acknowledged.
 
-        A topic that somebody else is still making is there already, and is empty once it is made: the embedded broker
-        acknowledges what comes meanwhile, and forgets it.
+        A broker may acknowledge what it then forgets: of a topic that somebody else is still making, or when a leader
+        is elected that had not heard of it yet.
         """
         ends = await log_ends(self._kafka, sorted({topic for topic, _ in wrote}))
         short = [place for place, end in wrote.items() if ends.get(place, 0) < end]

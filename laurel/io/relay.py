@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from laurel.io import failpoints
-from laurel.io.bells import Bells
 from laurel.io.kafka import BROKER_ERRORS, Backoff, ClusterWatch, ensure_topics, start_producer, stop_quietly
 from laurel.io.lanes import Lane, Lanes
 from laurel.io.marking import Marker, close_works
@@ -89,7 +88,7 @@ class Relay:
         *,
         topics: Topics | None = None,
         sweep_seconds: float = 1.0,
-        mark_seconds: float = 0.025,
+        mark_seconds: float = 0.1,
     ) -> None:
         self._database = database
         self._service = outbox.service
@@ -97,8 +96,7 @@ class Relay:
         self._health = health
         self.topics = topics or Topics(outbox.service, prefix=kafka.kafka_prefix, partitions=kafka.kafka_partitions)
         self._sweep_seconds = sweep_seconds
-        self._bells = Bells(kafka.bells)
-        self._lanes = Lanes(outbox, self.topics, health, self._bells)
+        self._lanes = Lanes(outbox, self.topics, health)
         # Works in hand, until they are marked as published; the sweep leaves these alone.
         self._marker = Marker(database, gather_seconds=mark_seconds)
         self._running = False
@@ -143,6 +141,8 @@ class Relay:
                 await self._drained.wait()
         except TimeoutError:
             return False
+        finally:
+            self._marker.hurry()
         return True
 
     async def run(self) -> None:
@@ -165,7 +165,6 @@ class Relay:
             producer, self._lanes.producer = self._lanes.producer, None
             if producer is not None:
                 await stop_quietly(producer)
-            self._bells.close()
 
     # Rows that were handed over. -----------------------------------------------------------------------------
 
@@ -269,6 +268,7 @@ class Relay:
             behind = [(row[0], row[1], row[2]) for row in found if row[3]]
             first: dict[Key, int | None] = dict(least)
             if behind:
+                self._marker.others_seen()
                 first |= await self._first_unpublished(behind, connection)
         return first
 

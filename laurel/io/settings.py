@@ -1,6 +1,5 @@
 """Settings that every service has."""
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -19,20 +18,15 @@ class KafkaSettings(BaseSettings):
     kafka_prefix: str = "laurel"
     """What topics and groups begin with; another prefix keeps two installations on one broker apart."""
     kafka_idempotence: bool = True
-    """Whether producers are idempotent. Off for the embedded broker, which does not know how."""
+    """Whether producers are idempotent. Off for a broker that does not know how."""
     kafka_partitions: Annotated[int, Field(ge=1, le=1024)] = 8
     """Partitions of each service's topic; fixed before the first event."""
     kafka_replication: Annotated[int, Field(ge=1, le=9)] = 1
     """Replicas of each topic."""
     kafka_session_timeout_ms: Annotated[int, Field(ge=500, le=300_000)] = 10_000
-    """A member of a group that is silent for longer loses its partitions. The embedded broker lets everybody who
-    joins wait half of this, at least a second: 2,000 there."""
+    """A member of a group that is silent for longer loses its partitions."""
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 500
-    """How long the broker may hold a fetch that finds nothing. The embedded broker does not wake early: 10 there."""
-    bells: Path | None = None
-    """A directory that all processes of one machine share, so that readers may sleep while nothing is published and are
-    rung then. For the embedded broker, which would be asked all the time; who publishes to it without knowing the
-    directory wakes nobody."""
+    """How long the broker may hold a fetch that finds nothing; it answers as soon as there is something."""
 
 
 class OutsideSettings(BaseSettings):

@@ -1,12 +1,18 @@
-"""A request becomes a row, a number of its key and an outbox row, in one transaction with those that came with it."""
+"""A request becomes a row, a number of its key and an outbox row, in one transaction with those that came with it.
+
+The first of its id that comes alone does so by one statement, if its program stands as it did.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncpg import UniqueViolationError
+
 from laurel.contracts.envelope import Versions
 from laurel.errors import Problem
+from laurel.io.telemetry import logger
 from laurel.shapes import struct_of
 from services.gateway.naming import Correlation, RequestKey
 from services.gateway.store import audit, households, members, operations, programs, redemptions, requests
@@ -27,6 +33,9 @@ if TYPE_CHECKING:
     from services.gateway.store.requests import NewRequest, RequestRow
     from services.gateway.waiting import Waiter, Waiting
 
+log = logger(__name__)
+
+_HEADS_MAX = 1000
 _Versions = struct_of(Versions)
 
 
@@ -100,11 +109,15 @@ class Asking:
         self._waiting = waiting
         self._waited_for = waited_for
         self._clock = clock
+        self._heads: dict[str, ProgramHead] = {}
+        """How programs stood when something was recorded last; believed only where that turns out to be so still."""
 
     async def record(self, asks: Sequence[Ask]) -> list[Recorded | Exception]:
         """Record each request, or say why not: 404, 409 or 422 as a problem, at its own place."""
         waiters: list[Waiter] = []
         try:
+            if len(asks) == 1 and (recorded := await self._record_at_once(asks[0], waiters)) is not None:
+                return [recorded]
             async with self._unit.begin() as work:
                 results = await self._decide(work.connection, asks, work.say, waiters)
         except BaseException:
@@ -112,6 +125,34 @@ class Asking:
                 waiter.close()
             raise
         return results
+
+    async def _record_at_once(self, ask: Ask, waiters: list[Waiter]) -> Recorded | None:
+        """Record a request by a single statement, as the first of its id in a program that stands as it is known here.
+
+        None: it is not, or there is more to it; nothing is recorded, and it is decided as any other.
+        """
+        head = self._heads.get(ask.request.key.program)
+        if head is None or ask.say is None or not _is_plain(ask):
+            return None
+        stamp = Stamp(Correlation(ask.request.key, 1), head, self._clock())
+        recorded = Recorded(stamp.correlation, None, self._listen(ask, stamp.correlation, waiters))
+        given = requests.recording_as_known(ask.request, stamp.now, head, ask.redemption)
+        try:
+            if await self._unit.say_given(ask.say(stamp), given):
+                self._note(ask)
+                return recorded
+        except UniqueViolationError:
+            log.debug("a redemption is there already", program=head.program)
+        # Whoever waited would wait for what was not recorded.
+        while waiters:
+            waiters.pop().close()
+        return None
+
+    def _believe(self, new: Mapping[RequestKey, Accepted]) -> None:
+        for key, accepted in new.items():
+            if len(self._heads) >= _HEADS_MAX:
+                self._heads.clear()
+            self._heads[key.program] = accepted.head
 
     async def _decide(
         self,
@@ -127,6 +168,7 @@ class Asking:
         turning = {ask.request.key: clock_running() for ask in asks if ask.into is not None and _is_turning(ask, into)}
         wanted = [asks[index] for key, index in firsts.items() if key not in turning]
         new, refused = await self._insert(connection, wanted, now)
+        self._believe(new)
         before = await requests.find_all(
             connection,
             {ask.request.key for ask in asks if ask.enrolment is None} - new.keys() - refused.keys(),
@@ -266,10 +308,16 @@ class Asking:
         return Recorded(row.correlation, row, waiter)
 
     def _expect(self, ask: Ask, correlation: Correlation, waiters: list[Waiter]) -> Waiter | None:
+        self._note(ask)
+        return self._listen(ask, correlation, waiters)
+
+    def _note(self, ask: Ask) -> None:
+        if ask.waits and ask.enrolment is None:
+            self._waited_for()
+
+    def _listen(self, ask: Ask, correlation: Correlation, waiters: list[Waiter]) -> Waiter | None:
         if not ask.waits:
             return None
-        if ask.enrolment is None:
-            self._waited_for()
         waiter = self._waiting.expect(correlation)
         waiters.append(waiter)
         return waiter
@@ -290,6 +338,12 @@ class Asking:
             else result
             for result in results
         ]
+
+
+def _is_plain(ask: Ask) -> bool:
+    """Say whether a request is only recorded, with at most a redemption."""
+    others = (ask.enrolment, ask.keyed, ask.operation, ask.turn, ask.into, ask.household, ask.change)
+    return all(other is None for other in others)
 
 
 async def _not_keyed_before(

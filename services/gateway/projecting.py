@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from laurel.io.consumer import Handled, Poison
+from laurel.io.together import Last
 from services.gateway.declaring import NOTHING, Declared
 from services.gateway.hearing import TELLS_ATTRIBUTES, NewEvent, event_of
 from services.gateway.outcomes import told_by
@@ -63,8 +64,8 @@ class Projector:
             await asyncio.sleep(self._linger_seconds)
         now = self._clock()
         counted = await record(connection, told, now)
-        await events.append(connection, heard, now)
-        return Handled(after_commit=self._counted if counted else None)
+        last = Last(events.appending(heard, now))
+        return Handled(after_commit=self._counted if counted else None, last=last)
 
 
 class Heard(NamedTuple):

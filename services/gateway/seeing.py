@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from laurel.errors import Problem
 from services.gateway.gathering import FullError, Gatherer
-from services.gateway.store import details, members
+from services.gateway.store import members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,5 @@ class Seeing:
     async def _read(self, asked: Sequence[tuple[str, str]]) -> list[Seen | Exception | None]:
         each_once = sorted(set(asked))
         async with self._database.connection() as connection:
-            rows = await members.find_all(connection, each_once)
-            told = await details.find_all(connection, list(rows)) if rows else {}
-        return [Seen(rows[each], told[each]) if each in rows else None for each in asked]
+            found = await members.find_all(connection, each_once)
+        return [Seen(*found[each]) if each in found else None for each in asked]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ import msgspec
 
 from laurel.calendars import local_date
 from laurel.contracts import points as said
-from laurel.contracts.envelope import Cause
+from laurel.contracts.envelope import Cause, Event
 from laurel.program.caps import COUNTER_OF_A_CAP
 from laurel.shapes import struct_of
 from services.points.announcing_adjustments import EVENTS as ADJUSTMENTS
@@ -91,29 +92,29 @@ def announce(decided: Decided, programs: Programs) -> Iterable[Announcement]:
 
 def announce_turn(turn: Turn, counts: Counts) -> Announcement:
     """Say that all is done that was due in a program."""
-    shape: Any = struct_of(said.ClockTurned)
-    body = shape(
-        program=turn.program,
-        member=None,
-        at=turn.as_of,
-        cause=_Cause(kind="message", id=turn.message),
-        as_of=turn.as_of,
+    return _of_turn(
+        turn,
+        said.ClockTurned,
+        turn.as_of,
         released=counts.released,
         holds_timed_out=counts.holds_timed_out,
         lots_expired=counts.lots_expired,
         tiers_changed=counts.tiers_changed,
         converted=counts.converted,
     )
-    return Announcement(
-        turn.program,
-        "",
-        said.ClockTurned.TYPE,
-        _encode(body),
-        turn.as_of,
-        turn.message,
-        turn.correlation,
-        turn.traceparent,
-    )
+
+
+def announce_waits(turn: Turn, until: datetime) -> Announcement:
+    """Say that a turn has come to where waits end, and rests until redemption has ended them."""
+    return _of_turn(turn, said.EndWaitsRequested, until, until=until)
+
+
+def _of_turn(turn: Turn, contract: type[Event], at: datetime, **fields: object) -> Announcement:
+    shape: Any = struct_of(contract)
+    cause = _Cause(kind="message", id=turn.message)
+    body = shape(program=turn.program, member=None, at=at, cause=cause, as_of=turn.as_of, **fields)
+    said_by = (turn.message, turn.correlation, turn.traceparent)
+    return Announcement(turn.program, "", contract.TYPE, _encode(body), at, *said_by)
 
 
 def _said(decided: Decided, zone: ZoneInfo) -> Iterable[tuple[Any, dict[str, Any]]]:

@@ -28,6 +28,7 @@ from services.points.domain.asked import (
     Enrol,
     EraseMember,
     Exchange,
+    GoOn,
     MatchStatus,
     Merge,
     PlaceHold,
@@ -134,9 +135,10 @@ AMONG: dict[str, Among] = {
     ),
 }
 
-OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock | TopUp]] = {
+OF_PROGRAMS: dict[str, Callable[[bytes], TurnClock | TopUp | GoOn]] = {
     "clock.turn_requested.v1": msgspec.json.Decoder(TurnClock).decode,
     "block.top_up_requested.v1": msgspec.json.Decoder(TopUp).decode,
+    "clock.go_on_requested.v1": msgspec.json.Decoder(GoOn).decode,
 }
 """What is asked of a whole program. It is noted, and done in steps that can stop and go on anywhere."""
 

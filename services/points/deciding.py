@@ -120,6 +120,9 @@ class Deciding:
         own = step.asked.at
         if not self._programs.runs_by_itself(wallet.program):
             told = [time for time in (now, wallet.occurred_at) if time is not None]
+            if isinstance(step.asked, ReleaseHold) and step.asked.waited_until is not None:
+                # As if done on time.
+                told.append(step.asked.waited_until)
             own = max(told, default=wallet.enrolled_at or own)
         return max(own, wallet.at)
 

@@ -10,6 +10,7 @@ from laurel.contracts.activity import ReportedActivity
 from laurel.contracts.processing import CannotProcessError
 from services.points import announcing
 from services.points.decoding import Step, judged_by
+from services.points.domain.asked import ReleaseHold
 from services.points.domain.converting import earliest, look_ahead
 from services.points.domain.expiring import due
 from services.points.domain.facts import AnyFact, PointsConverted
@@ -75,11 +76,13 @@ class Entering:
         """Return up to when time has taken its due when the message is decided.
 
         On a wall clock that is the message's time; on a manual one the program's now, and before the clock was
-        ever set nothing is due.
+        ever set nothing is due. A turn that ends a wait has come to just before its end.
         """
         if self._programs.runs_by_itself(wallet.program):
             return max(step.asked.at, wallet.at)
-        return judged_by(step.asked, wallet.program).as_of or batch.loaded.clocks.get(wallet.program)
+        now = judged_by(step.asked, wallet.program).as_of or batch.loaded.clocks.get(wallet.program)
+        come_to = step.asked.comes_after if isinstance(step.asked, ReleaseHold) else None
+        return max((each for each in (now, come_to) if each is not None), default=None)
 
     def apply_due(self, batch: Batch, wallet: Wallet, until: datetime, *, done_until: datetime | None = None) -> None:
         """Let time take its due, each instant in a journal of its own.

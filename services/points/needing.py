@@ -161,6 +161,8 @@ class Needing:
             until = judged_by(asked, key.program).as_of
             if until is None and isinstance(asked, PlaceHold | CaptureHold | ReleaseHold | CancelSagaHold):
                 needs.clocks.add(key.program)
+            if isinstance(asked, ReleaseHold):
+                until = asked.comes_after
         if until is not None:
             seen = needs.until.get(key)
             needs.until[key] = until if seen is None else max(seen, until)

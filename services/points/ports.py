@@ -200,12 +200,42 @@ class Turn(NamedTuple):
 
 
 class OpenTurn(NamedTuple):
-    """A turn that is not done yet: up to whom its members are handed out, in which walk, and how many pages are out."""
+    """A turn that is not done yet: up to whom its members are handed out, in which walk, and how many pages are out.
+
+    `part_to`: this walk does what is due by then, since a wait ends right after it, or it is the turn's end; not known
+    before the walk has begun.
+    """
 
     turn: Turn
     after: str
     walk: int
     in_hand: int
+    part_to: datetime | None = None
+
+    @property
+    def until(self) -> datetime:
+        """Return up to when this walk does what is due."""
+        return self.part_to or self.turn.as_of
+
+    @property
+    def is_last_part(self) -> bool:
+        """Say whether this walk goes to the turn's end."""
+        return self.until >= self.turn.as_of
+
+
+class Waits(NamedTuple):
+    """When on a turn's way the next wait ends, and before which instant no member has a second one that ends."""
+
+    first: datetime
+    alone_before: datetime | None
+
+
+class WaitsOver(NamedTuple):
+    """Of a turn redemption has ended all waits up to an instant."""
+
+    program: str
+    as_of: datetime
+    until: datetime
 
 
 class OpenJudgement(NamedTuple):
@@ -309,6 +339,9 @@ class Store(Protocol):
 
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
         """Note that clocks are to be turned; one that was noted before stays as it is."""
+
+    async def go_on(self, over: Sequence[WaitsOver]) -> None:
+        """Let turns go on that rested while redemption ended waits; one that went on before is left alone."""
 
     async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
         """Return whom members bring along, without locking anything; those whom nobody enrolled are left out."""

@@ -21,7 +21,7 @@ from services.points.cutting import cut
 from services.points.deciders import OF_PROGRAMS
 from services.points.deciding import Deciding
 from services.points.decoding import Step, decode, newest_versions, versions_of
-from services.points.domain.asked import TurnClock
+from services.points.domain.asked import GoOn, TurnClock
 from services.points.domain.facts import AnyFact
 from services.points.domain.funding import give_funds
 from services.points.domain.partnering import partners_of
@@ -41,6 +41,7 @@ from services.points.ports import (
     Store,
     Turn,
     Waiting,
+    WaitsOver,
     WalletKey,
 )
 from services.points.topping_up import BlockSeen, answer_payment, payment_of, seen_block, time_of_funding
@@ -97,6 +98,10 @@ class Road:
         for each in of_programs:
             if isinstance(each, Payment):
                 announcements += answer_payment(each, await store.pay(each, AMOUNT_MAX))
+        # So are turns: what is done in one is counted last.
+        over = [each for each in of_programs if isinstance(each, WaitsOver)]
+        if over:
+            await store.go_on(over)
         return announcements
 
     async def run_due(self, store: Store, wallets: Sequence[WalletKey], until: datetime) -> list[Announcement]:
@@ -210,12 +215,14 @@ class Road:
         await store.write(fresh, batch.touched.values())
         return self._entering.say(batch)
 
-    async def _asked_of_program(self, message: Incoming) -> Turn | Payment:
+    async def _asked_of_program(self, message: Incoming) -> Turn | Payment | WaitsOver:
         """Read what is asked of a program, and know it by the versions that this was accepted under."""
         try:
             asked = OF_PROGRAMS[message.type](message.body)
         except msgspec.MsgspecError as error:
             raise CannotProcessError(message, "undecodable", str(error)) from error
+        if isinstance(asked, GoOn):
+            return WaitsOver(asked.program, asked.as_of, asked.until)
         version = asked.versions.program
         try:
             await self._programs.ensure({asked.program: version, partners_of(asked.program): asked.versions.partners})

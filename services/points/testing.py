@@ -23,7 +23,19 @@ from services.points.domain.reviving import ended_at
 from services.points.domain.shared import Shared
 from services.points.domain.state import Lot, Wallet
 from services.points.domain.tiering import review_starts
-from services.points.ports import ActivityKey, Journal, Known, Loaded, Needs, Paid, Payment, Relation, Turn, WalletKey
+from services.points.ports import (
+    ActivityKey,
+    Journal,
+    Known,
+    Loaded,
+    Needs,
+    Paid,
+    Payment,
+    Relation,
+    Turn,
+    WaitsOver,
+    WalletKey,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class MemoryLedger:
     known: dict[ActivityKey, Known] = field(default_factory=dict)
     journals: list[Journal] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
+    over: list[WaitsOver] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
     shared: Shared = field(default_factory=Shared)
 
@@ -114,6 +127,9 @@ class MemoryLedger:
 
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
         self.turns += turns
+
+    async def go_on(self, over: Sequence[WaitsOver]) -> None:
+        self.over += over
 
     async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
         found = [self.wallets[key] for key in wallets if key in self.wallets]

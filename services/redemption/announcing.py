@@ -22,7 +22,7 @@ from services.redemption.domain import heard as h
 from services.redemption.domain.facts import AnyFact
 from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState
 from services.redemption.domain.vouchers import Voucher
-from services.redemption.ports import Announcement, Decision, Incoming
+from services.redemption.ports import Announcement, Decision, Incoming, TurnWaits
 
 # Structs are built without a check, so what is passed through (the wallet's balances) may stay raw JSON.
 _Cause: Any = struct_of(Cause)
@@ -88,6 +88,16 @@ def _announcement(occasion: Occasion, type_: str, body: bytes, correlation: str)
     )
 
 
+def announce_go_on(waits: TurnWaits) -> Announcement:
+    """Say that points may go on with a turn: the waits they rest for have ended."""
+    shape: Any = struct_of(said.ClockGoOnRequested)
+    cause = _Cause(kind="message", id=waits.message)
+    spoken = {"as_of": waits.as_of, "until": waits.until}
+    body = encode(shape(program=waits.program, member=None, at=waits.until, cause=cause, **spoken))
+    said_by = (waits.message, waits.correlation, waits.traceparent)
+    return Announcement(waits.program, "", said.ClockGoOnRequested.TYPE, body, waits.until, *said_by)
+
+
 def said_last(saga: Saga) -> tuple[str, bytes] | None:
     """Return the type and body of what was last said of how a redemption stands; None where nothing was yet.
 
@@ -143,10 +153,12 @@ def _resource_published(fact: f.ResourcePublished, occasion: Occasion) -> _Built
     yield _event(occasion, said.ResourcePublished, cause=cause, resource=fact.resource, document=document)
 
 
-def _points_asked(_fact: f.PointsAsked, occasion: Occasion) -> _Built:
+def _points_asked(fact: f.PointsAsked, occasion: Occasion) -> _Built:
+    """Ask for points. Where a turn of the program's clock will end the wait, points have to know when."""
     saga = _saga(occasion)
     bargain = saga.bargain
-    wish = {"amount": saga.points, "least": bargain.least, "partner": bargain.honoured_by}
+    wish: dict[str, Any] = {"amount": saga.points, "least": bargain.least, "partner": bargain.honoured_by}
+    wish["waits_until"] = fact.waits_until if fact.manual else None
     yield _event(occasion, said.HoldRequested, **_hold(saga), unit=saga.unit, **wish)
 
 
@@ -187,9 +199,8 @@ def _lots(parts: Iterable[h.LotAmount]) -> list[object]:
 
 
 def _release_asked(fact: f.ReleaseAsked, occasion: Occasion) -> _Built:
-    yield _event(
-        occasion, said.HoldReleaseRequested, **_hold(_saga(occasion)), reason=fact.reason, turned_to=fact.turned_to
-    )
+    turned = {"turned_to": fact.turned_to, "waited_until": fact.waited_until}
+    yield _event(occasion, said.HoldReleaseRequested, **_hold(_saga(occasion)), reason=fact.reason, **turned)
 
 
 def _fulfilled(_fact: f.RedemptionFulfilled, occasion: Occasion) -> _Built:

@@ -66,10 +66,14 @@ DECIDERS: dict[str, Decider] = {
 OF_RETURNS: dict[type, Decide] = {h.UseReturned: give_back, h.ShareReturned: issue_share}
 """What answers, for each voucher that paid, that what it paid for came back."""
 
-OF_PROGRAMS: dict[str, Callable[[bytes], h.ClockTurned]] = {
+OF_PROGRAMS: dict[str, Callable[[bytes], h.ClockTurned | h.EndWaits]] = {
     "clock.turned.v1": msgspec.json.Decoder(h.ClockTurned).decode,
+    "redemption.end_waits_requested.v1": msgspec.json.Decoder(h.EndWaits).decode,
 }
 """What concerns a whole program. It is noted, and done in steps that can stop and go on anywhere."""
+
+MOVES_TURNS = OF_PROGRAMS.keys() | {"points.released.v1", "points.hold_refused.v1"}
+"""After what such a step may be possible that was not before."""
 
 FORGETTING = frozenset({"member.erased.v1"})
 """What has the secrets of its member forgotten. Nothing is decided: sagas and vouchers stay as they are."""

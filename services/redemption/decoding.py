@@ -28,7 +28,7 @@ from services.redemption.domain.heard import (
 )
 from services.redemption.domain.state import SagaKey
 from services.redemption.domain.vouchers import VoucherKey
-from services.redemption.ports import Incoming
+from services.redemption.ports import Incoming, TurnWaits
 
 Due = TimeIsUp | VoucherEnds | PartnerAnswered | PartnerSilent
 """What our own timers and callers tell."""
@@ -71,12 +71,16 @@ def _read(message: Incoming) -> Step | None:
     return Step(heard, key_of(heard), decider.kind, decider.decide, message)
 
 
-def turn_of(message: Incoming) -> ClockTurned:
+def turn_of(message: Incoming) -> ClockTurned | TurnWaits:
     """Read what is told of a whole program; raises `CannotProcessError` where it cannot be read."""
     try:
-        return OF_PROGRAMS[message.type](message.body)
+        heard = OF_PROGRAMS[message.type](message.body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CannotProcessError(message, "undecodable", str(error)) from error
+    if isinstance(heard, ClockTurned):
+        return heard
+    asked_by = (message.id, message.correlation, message.traceparent)
+    return TurnWaits(heard.program, heard.as_of, heard.until, *asked_by)
 
 
 def key_of(heard: Heard) -> SagaKey | VoucherKey | None:

@@ -99,6 +99,17 @@ class OpenTurn(NamedTuple):
     converted: int
 
 
+class TurnWaits(NamedTuple):
+    """A turn of a program's clock, to `as_of`, in which points rest until the waits up to an instant have ended."""
+
+    program: str
+    as_of: datetime
+    until: datetime
+    message: str
+    correlation: str
+    traceparent: str
+
+
 class TurnSeen(NamedTuple):
     """How far a turn is: its vouchers, and what waited to be confirmed."""
 
@@ -176,6 +187,9 @@ class Store(Protocol):
 
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Note that clocks were turned; one that was noted before stays as it is."""
+
+    async def begin_waits(self, waits: Sequence[TurnWaits]) -> None:
+        """Note that points rest until waits have ended; what was noted before stays as it is."""
 
     async def forget_members(self, members: Sequence[tuple[str, str]]) -> None:
         """Destroy the keys of members who were erased; they never get another one."""

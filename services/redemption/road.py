@@ -20,6 +20,7 @@ from services.redemption.domain.drawing import drawn_upon
 from services.redemption.domain.facts import AnyFact, VoucherFact, VoucherIssued
 from services.redemption.domain.fulfilling import vouchers_needed
 from services.redemption.domain.heard import (
+    ClockTurned,
     ConfirmRedemption,
     PartnerAnswered,
     PointsCaptured,
@@ -34,7 +35,7 @@ from services.redemption.domain.requesting import vouchers_at_once
 from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey, issued
 from services.redemption.needing import needs, newest_versions
-from services.redemption.ports import Announcement, Decision, Incoming, ProgramBook, Store
+from services.redemption.ports import Announcement, Decision, Incoming, ProgramBook, Store, TurnWaits
 from services.redemption.spreading import spread
 
 GIVING = Redeem | PointsHeld | ConfirmRedemption | PartnerAnswered
@@ -63,9 +64,9 @@ class Road:
         Raises `CannotProcessError` naming the messages that stand in the way (nothing of the batch may then be
         kept), such as those that carry a program version which does not come.
         """
-        turned = [turn_of(message) for message in messages if message.type in OF_PROGRAMS]
-        if turned:
-            await store.begin_turns(turned)
+        of_programs = [turn_of(message) for message in messages if message.type in OF_PROGRAMS]
+        if of_programs:
+            await _note(store, of_programs)
             messages = [message for message in messages if message.type not in OF_PROGRAMS]
         erased = [(message.program, message.member) for message in messages if message.type in FORGETTING]
         if erased:
@@ -196,6 +197,16 @@ class Road:
         for fact in theirs:
             voucher_key = VoucherKey(program, heard.member or "", fact.voucher)
             self._enter(batch, replace(step, key=voucher_key), (fact,))
+
+
+async def _note(store: Store, of_programs: Sequence[ClockTurned | TurnWaits]) -> None:
+    """Note what is to be done for whole programs, in steps."""
+    turned = [each for each in of_programs if isinstance(each, ClockTurned)]
+    waits = [each for each in of_programs if isinstance(each, TurnWaits)]
+    if turned:
+        await store.begin_turns(turned)
+    if waits:
+        await store.begin_waits(waits)
 
 
 def _show_vouchers(state: State, key: SagaKey, facts: Sequence[AnyFact], at: datetime) -> None:

@@ -22,7 +22,7 @@ from services.redemption.domain.heard import ClockTurned
 from services.redemption.domain.moment import Blank, ProgramTerms
 from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import UseKey, VoucherKey
-from services.redemption.ports import Announcement, Decision, Needs
+from services.redemption.ports import Announcement, Decision, Needs, TurnWaits
 
 PROGRAM = "grocery"
 NOON = datetime(2036, 3, 14, 12, tzinfo=UTC)
@@ -37,6 +37,7 @@ class MemoryStore:
         self.state = State()
         self.decisions: list[Decision] = []
         self.turns: list[ClockTurned] = []
+        self.waits: list[TurnWaits] = []
         self.forgotten: set[tuple[str, str]] = set()
 
     async def load(self, needs: Needs) -> State:
@@ -83,6 +84,10 @@ class MemoryStore:
     async def begin_turns(self, turns: Sequence[ClockTurned]) -> None:
         """Keep the turns."""
         self.turns.extend(turns)
+
+    async def begin_waits(self, waits: Sequence[TurnWaits]) -> None:
+        """Keep the waits."""
+        self.waits.extend(waits)
 
     async def forget_members(self, members: Sequence[tuple[str, str]]) -> None:
         """Keep who is to be forgotten."""
@@ -292,6 +297,14 @@ def clock_turned(as_of: datetime, converted: int, program: str = PROGRAM) -> Tol
     """Tell that points have turned a clock."""
     event = points.ClockTurned(
         program=program, member=None, at=as_of, cause=Cause(kind="message", id="1"), as_of=as_of, converted=converted
+    )
+    return _told(event, source="laurel/points/1")
+
+
+def end_waits_requested(as_of: datetime, until: datetime, program: str = PROGRAM) -> Told:
+    """Tell that points have come, on the way to an instant, to where waits end."""
+    event = points.EndWaitsRequested(
+        program=program, member=None, at=until, cause=Cause(kind="message", id="1"), as_of=as_of, until=until
     )
     return _told(event, source="laurel/points/1")
 

@@ -255,6 +255,8 @@ AT_REST = {
            or hold in ('asked', 'held', 'capture_asked', 'release_asked', 'cancel_asked')""",
     "every turn of a clock has come to its end": """
         select program || ' ' || as_of, 'converted ' || converted from redemption.turns where not done""",
+    "points rest for no wait that has ended": """
+        select program || ' ' || as_of, 'until ' || until from redemption.turn_waits where not done""",
     "nothing is set aside": """
         select program || '/' || reward, reserved || ' reserved' from redemption.stock where reserved <> 0""",
 }

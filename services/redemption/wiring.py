@@ -29,6 +29,7 @@ from services.redemption.entry.consumers import RedemptionHandler
 from services.redemption.entry.programs import KnownPrograms
 from services.redemption.entry.timers import WaitTimer
 from services.redemption.entry.turning import VoucherTurner
+from services.redemption.entry.waits import WaitEnder
 from services.redemption.road import Road
 from services.redemption.settings import RedemptionSettings
 from services.redemption.store import calls
@@ -101,6 +102,7 @@ class Worker:
     timer: WaitTimer
     ending: WaitTimer
     turner: VoucherTurner
+    waits: WaitEnder
     caller: PartnerCaller
     relay: Relay
     programs: PublishedTopic
@@ -112,6 +114,7 @@ class Worker:
             "timer": self.timer.run,
             "ending": self.ending.run,
             "turning": self.turner.run,
+            "ending_waits": self.waits.run,
             "calling": self.caller.run,
             "consumer": self.consumer.run,
             "pruning": self.prune,
@@ -134,11 +137,32 @@ async def worker(parts: Parts) -> Worker:
     def store_of(connection: Connection) -> PostgresStore:
         return PostgresStore(connection, parts.vault)
 
+    turner = VoucherTurner(
+        unit,
+        road,
+        store_of,
+        health,
+        interval_seconds=settings.turn_interval_seconds,
+        batch_max=settings.voucher_batch_max,
+    )
+    waits = WaitEnder(
+        unit,
+        road,
+        store_of,
+        health,
+        interval_seconds=settings.turn_interval_seconds,
+        batch_max=settings.wait_timer_batch_max,
+    )
+
+    def wake() -> None:
+        turner.wake()
+        waits.wake()
+
     topics = [main_topic(speaker, settings.kafka_prefix) for speaker in ("gateway", "points")]
     consumer = Consumer(
         f"{settings.kafka_prefix}-{SERVICE}",
         topics,
-        RedemptionHandler(road, store_of),
+        RedemptionHandler(road, store_of, wake),
         unit,
         settings,
         health,
@@ -173,14 +197,6 @@ async def worker(parts: Parts) -> Worker:
         batch_max=settings.voucher_batch_max,
         part="ending",
     )
-    turner = VoucherTurner(
-        unit,
-        road,
-        store_of,
-        health,
-        interval_seconds=settings.turn_interval_seconds,
-        batch_max=settings.voucher_batch_max,
-    )
     caller = PartnerCaller(
         unit,
         road,
@@ -199,6 +215,7 @@ async def worker(parts: Parts) -> Worker:
         timer,
         ending,
         turner,
+        waits,
         caller,
         relay,
         programs,

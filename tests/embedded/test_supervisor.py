@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from laurel.embedded.borrowing import start_if_needed
+from laurel.embedded.broker import BROKER_MODULE
 from laurel.embedded.ports import free_port
 from laurel.embedded.reaching import NotRunningError, database_urls
 from laurel.embedded.status import Status, ask_status, read_status
@@ -167,11 +168,14 @@ def full(family: list[psutil.Process]) -> list[psutil.Process] | None:
     return family if len([one for one in family if name_of(one) != "postgres"]) >= 5 else None
 
 
+def is_server(process: psutil.Process, name: str) -> bool:
+    return name_of(process) == "postgres" if name == "postgres" else BROKER_MODULE in process.cmdline()
+
+
 def pid_of(status: Status, family: list[psutil.Process], name: str) -> int:
     if name in status.services:
         return status.services[name].pid
-    program = {"postgres": "postgres", "broker": "tansu"}[name]
-    own = [one for one in family if name_of(one) == program and one.ppid() == status.supervisor]
+    own = [one for one in family if is_server(one, name) and one.ppid() == status.supervisor]
     assert len(own) == 1
     return int(own[0].pid)
 

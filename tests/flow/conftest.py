@@ -20,9 +20,9 @@ def town_urls(module_urls: DatabaseUrls) -> DatabaseUrls:
 
 
 @pytest.fixture(scope="module")
-def town_kafka(broker: str, kafka_idempotence: bool, fetch_max_wait_ms: int) -> KafkaSettings:
+def town_kafka(broker: str, session_timeout_ms: int) -> KafkaSettings:
     """The shared broker, with topics of the module's own."""
-    return kafka_settings(broker, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms)
+    return kafka_settings(broker, session_timeout_ms)
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +50,10 @@ async def door(town: Town) -> Door:
     return town.door()
 
 
-def kafka_settings(bootstrap: str, *, idempotence: bool, fetch_max_wait_ms: int, partitions: int = 4) -> KafkaSettings:
+def kafka_settings(bootstrap: str, session_timeout_ms: int, *, partitions: int = 4) -> KafkaSettings:
     return KafkaSettings(
         kafka_bootstrap=bootstrap,
         kafka_prefix=f"f{uuid.uuid4().hex[:8]}",
         kafka_partitions=partitions,
-        kafka_idempotence=idempotence,
-        fetch_max_wait_ms=fetch_max_wait_ms,
-        # A real broker takes nothing below six seconds.
-        kafka_session_timeout_ms=6000 if idempotence else 1000,
+        kafka_session_timeout_ms=session_timeout_ms,
     )

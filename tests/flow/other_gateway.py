@@ -16,8 +16,9 @@ from laurel.contracts.activity import Activity, content_hash
 from laurel.contracts.reading import read
 from laurel.io.database import Connection, Database
 from laurel.io.migrating import DatabaseUrls
-from laurel.io.outbox import Outbox, OutboxRow
+from laurel.io.outbox import Added, Outbox, OutboxRow
 from laurel.io.saying import Saying
+from laurel.io.together import Statement
 from laurel.io.unit import UnitOfWork
 from laurel.program.loading import load_program
 from services.gateway.asking import Stamp
@@ -39,12 +40,12 @@ class HeldUp(Outbox):
         super().__init__(service, epoch)
         self.rows: list[OutboxRow] = []
 
-    async def add(self, connection: Connection, sayings: Sequence[Saying]) -> list[OutboxRow]:
-        rows = await super().add(connection, sayings)
-        for work in {row.work for row in rows}:
+    async def add(self, connection: Connection, sayings: Sequence[Saying], before: Sequence[Statement] = ()) -> Added:
+        added = await super().add(connection, sayings, before)
+        for work in {row.work for row in added.rows}:
             await connection.execute(_HOLD_UP, work)
-        self.rows += rows
-        return rows
+        self.rows += added.rows
+        return added
 
 
 class OtherGateway:

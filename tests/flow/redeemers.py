@@ -38,6 +38,7 @@ PATIENCE_SECONDS = 180.0
 and what came of it is shown by a gateway that lives for long enough."""
 PATIENCE_WITH_KAFKA_SECONDS = 600.0
 """On a busy machine a real broker takes twenty seconds to come back, and dies again at the next step."""
+_REAL_SESSION_MS = 6000
 _OF_IT = "where program = $1 and redemption = $2"
 _HOW_IT_STANDS = (
     f"select state, hold, step, at, now() from redemption.sagas {_OF_IT}",
@@ -71,7 +72,8 @@ class Redeemers:
         self._partner = partner
         self._secrets = secrets
         self._doors = Doors(town.door())
-        self._patience = PATIENCE_WITH_KAFKA_SECONDS if town.kafka.kafka_idempotence else PATIENCE_SECONDS
+        is_real = town.kafka.kafka_session_timeout_ms >= _REAL_SESSION_MS
+        self._patience = PATIENCE_WITH_KAFKA_SECONDS if is_real else PATIENCE_SECONDS
         self._numbers = itertools.count()
         self._members = [f"m-{number}" for number in range(MEMBERS)]
         self._stories: Sequence[Callable[[int, str], Awaitable[None]]] = (

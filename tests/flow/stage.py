@@ -239,16 +239,14 @@ class Town:
         self._around = Surroundings(
             databases=urls,
             kafka=kafka.kafka_bootstrap,
-            embedded_broker=not kafka.kafka_idempotence,
+            embedded_broker=False,
             admin_key_file=place / "admin.key",
             secrets=Secrets.of(place),
-            bells=None if kafka.kafka_idempotence else place / "bells",
         )
         self._settings: dict[str, object] = {
             "kafka_prefix": kafka.kafka_prefix,
             "kafka_partitions": kafka.kafka_partitions,
             "kafka_session_timeout_ms": kafka.kafka_session_timeout_ms,
-            "fetch_max_wait_ms": kafka.fetch_max_wait_ms,
             "relay_sweep_seconds": 0.5,
             "batch_poll_seconds": 0.05,
             **settings,

@@ -32,11 +32,10 @@ async def test_broker_forgets_everything_in_the_middle_of_a_file_and_again_at_re
     fresh_broker: BrokerHandle,
     database_urls: DatabaseUrls,
     forks: Nursery | None,
-    kafka_idempotence: bool,
-    fetch_max_wait_ms: int,
+    session_timeout_ms: int,
     tmp_path: Path,
 ) -> None:
-    kafka = kafka_settings(fresh_broker.bootstrap, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms)
+    kafka = kafka_settings(fresh_broker.bootstrap, session_timeout_ms)
     # A small share for files, so that the file is still in the middle when it is looked at.
     async with Town(tmp_path, database_urls, kafka, PARTS, forks, batch_in_flight_max=40).open() as town:
         door = town.door()

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from laurel.io.kafka import partitions_of
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
 from tests.flow.nursery import Nursery
@@ -91,7 +92,7 @@ async def said(kafka: KafkaSettings) -> list[bytes]:
             TopicPartition(topic, partition)
             for topic in await consumer.topics()
             if topic.startswith(kafka.kafka_prefix)
-            for partition in consumer.partitions_for_topic(topic) or ()
+            for partition in await partitions_of(consumer, topic)
         ]
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)

@@ -37,9 +37,9 @@ AMOUNT = 3_000
 
 
 @pytest.fixture(scope="module")
-def one_log(broker: str, kafka_idempotence: bool, fetch_max_wait_ms: int) -> KafkaSettings:
+def one_log(broker: str, session_timeout_ms: int) -> KafkaSettings:
     """One partition, so that everything said while a service is away comes to it as one batch."""
-    return kafka_settings(broker, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms, partitions=1)
+    return kafka_settings(broker, session_timeout_ms, partitions=1)
 
 
 @pytest.fixture(scope="module")

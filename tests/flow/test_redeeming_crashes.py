@@ -54,14 +54,13 @@ STEPS = {
 async def town(
     reachable_dir: Path,
     mortal_broker: EmbeddedBroker | RealKafka,
-    kafka_idempotence: bool,
-    fetch_max_wait_ms: int,
+    session_timeout_ms: int,
     forks: Nursery | None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Breakable]:
     place = tmp_path_factory.mktemp("town")
     told = {"outside_private_addresses": "true", "outside_plain_http": "true"}
-    kafka = kafka_settings(mortal_broker.bootstrap, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms)
+    kafka = kafka_settings(mortal_broker.bootstrap, session_timeout_ms)
     async with breakable(place, reachable_dir / "breaking", mortal_broker, kafka, forks, PARTS, **told) as town:
         yield town
 

@@ -22,19 +22,13 @@ SECRET = "s" * 48
 
 
 @pytest.fixture
-def settings(
-    database_urls: DatabaseUrls, broker: str, kafka_idempotence: bool, fetch_max_wait_ms: int, tmp_path: Path
-) -> GatewaySettings:
+def settings(database_urls: DatabaseUrls, broker: str, session_timeout_ms: int, tmp_path: Path) -> GatewaySettings:
     return GatewaySettings(
         database_url=SecretStr(database_urls.gateway),
         kafka_bootstrap=broker,
         kafka_prefix=f"g{uuid.uuid4().hex[:8]}",
         kafka_partitions=2,
-        kafka_idempotence=kafka_idempotence,
-        # The embedded broker lets whoever joins wait for half of this, at least a second; a real one takes no less
-        # than six seconds.
-        kafka_session_timeout_ms=6000 if kafka_idempotence else 2000,
-        fetch_max_wait_ms=fetch_max_wait_ms,
+        kafka_session_timeout_ms=session_timeout_ms,
         secret=SecretStr(SECRET),
         admin_key_file=tmp_path / "admin.key",
         points_url="http://127.0.0.1:9",

@@ -9,11 +9,15 @@ import pytest
 
 from laurel.io.database import Database
 from services.gateway.details import CounterTold, DetailSeen, counters_seen, counters_shown
-from services.gateway.store import details
+from services.gateway.store import details, members
 
 pytestmark = pytest.mark.anyio
 
 YEAR: dict[str, Any] = {"rule": "year", "unit": "point", "until": date(2025, 12, 31), "limit": 500}
+_MEMBER = """
+    insert into members (program, member, status, enrolled_at, attributes, created_at)
+    values ('p', 'm', 'active', $1, '{}', $1)
+"""
 
 
 def told(*counters: CounterTold) -> dict[str, bytes]:
@@ -42,8 +46,13 @@ async def test_the_newest_event_counts_in_whatever_order_it_is_heard(database: D
     async def keep(*each: DetailSeen) -> bytes:
         async with database.transaction() as connection:
             await details.keep(connection, each)
-            return (await details.find_all(connection, [("p", "m")]))["p", "m"]["profile"]
+            _, found = (await members.find_all(connection, [("p", "m"), ("p", "nobody")]))["p", "m"]
+            return found["profile"]
 
+    async with database.connection() as connection:
+        await connection.execute(_MEMBER, datetime(2026, 1, 1, tzinfo=UTC))
+        row, found = (await members.find_all(connection, [("p", "m")]))["p", "m"]
+    assert (row.member, found) == ("m", {})
     assert await keep(seen(b"6", 1, 6), seen(b"7", 1, 7), seen(b"5", 1, 5)) == b"7"
     assert await keep(seen(b"6", 1, 6)) == b"7"
     assert await keep(seen(b"1", 2, 1)) == b"1"
@@ -52,11 +61,7 @@ async def test_the_newest_event_counts_in_whatever_order_it_is_heard(database: D
 
 async def test_a_closed_member_stays_closed(database: Database) -> None:
     async with database.transaction() as connection:
-        await connection.execute(
-            "insert into members (program, member, status, enrolled_at, attributes, created_at) "
-            "values ('p', 'm', 'active', $1, '{}', $1)",
-            datetime(2026, 1, 1, tzinfo=UTC),
-        )
+        await connection.execute(_MEMBER, datetime(2026, 1, 1, tzinfo=UTC))
         for _ in range(2):
             await details.close(connection, [("p", "m"), ("p", "m")])
         assert await connection.fetchval("select status from members") == "closed"

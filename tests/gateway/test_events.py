@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from laurel.io.database import Database
+from laurel.io.together import execute_together
 from services.gateway.hearing import OUTSIDE, Event, NewEvent, Wish, is_pattern
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import events
@@ -121,7 +122,7 @@ async def test_a_partner_does_not_hear_whose_request_moved_a_member(
     rose, refused = risen("rival", "rival-7"), risen("rival", "rival-8", "tier.match_refused.v1")
     timed = risen(None, "timer")
     async with database.transaction() as connection:
-        await events.append(connection, [rose, refused, timed], datetime.now(UTC))
+        await execute_together(connection, events.appending([rose, refused, timed], datetime.now(UTC)))
     heard = {}
     async with served(here, settings) as port:
         for name, key in keys.items():
@@ -219,7 +220,7 @@ async def test_two_workers_make_one_order_without_a_gap(database: Database) -> N
         for turn in range(30):
             async with database.transaction() as connection:
                 batch = [_event(f"{worker}", f"{turn}-{number}") for number in range(3)]
-                await events.append(connection, batch, at)
+                await execute_together(connection, events.appending(batch, at))
                 await asyncio.sleep(0.001)
 
     seen: list[Event] = []
@@ -255,7 +256,7 @@ async def test_an_event_that_comes_while_the_first_is_looked_for_is_kept(databas
         await connection.execute("lock table event_head in access exclusive mode")
         looking = asyncio.create_task(look())
         await until(is_held_up)
-        await events.append(connection, [_event("m-1", "comes")], datetime.now(UTC))
+        await execute_together(connection, events.appending([_event("m-1", "comes")], datetime.now(UTC)))
     assert await looking == 1
 
 
@@ -391,7 +392,7 @@ async def test_who_takes_nothing_is_cut_off_and_others_hear_on(
                 for _ in range(6):
                     async with database.transaction() as connection:
                         batch = [NewEvent(PROGRAM, "m-9", "tier.kept.v1", None, "s", 1, big)] * 10
-                        await events.append(connection, batch, datetime.now(UTC))
+                        await execute_together(connection, events.appending(batch, datetime.now(UTC)))
                 await report(here.http, "a-1")
                 assert [each.activity for each in await listener.heard(1)] == ["a-1"]
                 await until(lambda: feed._listeners == 1)

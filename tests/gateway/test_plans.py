@@ -8,10 +8,13 @@ import asyncpg
 import pytest
 
 from laurel.io.database import Database
+from laurel.io.inbox import _MOVE
 from laurel.io.migrating import DatabaseUrls
+from laurel.io.outbox import _ANY_PARKED, _IF_GIVEN
+from laurel.io.together import joined
 from services.gateway.store import (
     batches,
-    details,
+    events,
     members,
     operations,
     partners,
@@ -29,12 +32,13 @@ pytestmark = pytest.mark.anyio
 
 HOT = {
     "record requests": requests._INSERT,
+    "record a request": joined((requests._RECORDED_AS_KNOWN, _IF_GIVEN)),
+    "record a redemption": joined((requests._REDEMPTION_AS_KNOWN, _IF_GIVEN)),
     "read requests": requests._FIND,
     "add members": members._ADD,
     "add identifiers": members._ADD_IDENTIFIERS,
     "read a member": members._FIND,
     "read members": members._FIND_ALL,
-    "read details": details._FIND_ALL,
     "find members": members._EXISTING,
     "members behind": members._BEHIND,
     "resolve identifiers": members._RESOLVE,
@@ -50,6 +54,7 @@ HOT = {
     "read a redemption": redemptions._FIND,
     "read a reward": redemptions._REWARD,
     "read the catalogue": redemptions._REWARDS,
+    "end with events": joined((events._APPEND, _MOVE, _ANY_PARKED)),
     "add operations": operations._ADD,
     "read an operation": operations._FIND,
     "record operations": recording._OPERATIONS,
@@ -82,6 +87,8 @@ HOT = {
     "add lost activities": mended_activities._ADD,
     "what was heard": mended_activities._HEARD,
 }
+SMALL = re.compile(r"tableoid|\(r\.program\)::text = t\.program")
+"""Partitions that are picked, and what is said, of which there are a few, with the numbers of its keys."""
 FILL = """
     insert into programs select 'p' || n, 1, 'wall', null, now(), null, null from generate_series(1, 200) n;
     insert into members select 'p1', 'm' || n, 'active', now(), null, null, '{}', null, null, 1, 1, 1, now()
@@ -120,7 +127,10 @@ async def test_hot_statements_go_by_key(database: Database, database_urls: Datab
             rows = await connection.fetch(f"explain execute hot{f'({nulls})' if nulls else ''}")
             await connection.execute("deallocate hot")
             plan = "\n".join(row[0] for row in rows)
-            filters = [line for line in plan.splitlines() if "Join Filter" in line and "tableoid" not in line]
+            filters = [line for line in plan.splitlines() if "Join Filter" in line and not SMALL.search(line)]
             assert not filters, f"{name} compares every row with every key:\n{plan}"
-            assert "Seq Scan on" not in plan, f"{name} reads a whole table:\n{plan}"
+            # The head of the events is a single row.
+            assert "Seq Scan on" not in plan.replace("Seq Scan on event_head", ""), (
+                f"{name} reads a whole table:\n{plan}"
+            )
             assert "Hash Join" not in plan, f"{name} hashes a whole table:\n{plan}"

@@ -153,7 +153,6 @@ async def test_each_version_is_a_record_of_its_own_on_the_compacted_topic(
         f"{settings.kafka_prefix}.programs.v1",
         bootstrap_servers=settings.kafka_bootstrap,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=settings.fetch_max_wait_ms,
     )
     await consumer.start()
     try:

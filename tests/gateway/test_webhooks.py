@@ -14,6 +14,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from laurel.io.database import Database
+from laurel.io.together import execute_together
 from services.gateway.hearing import NewEvent
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import deliveries, events
@@ -81,7 +82,7 @@ async def happen(database: Database, *members: str, start: int = 0) -> list[str]
         for member, name in zip(members, names, strict=True)
     ]
     async with database.transaction() as connection:
-        await events.append(connection, batch, at)
+        await execute_together(connection, events.appending(batch, at))
     return names
 
 
@@ -507,7 +508,8 @@ async def test_a_partner_is_not_told_whose_request_moved_a_member(
     webhook = await made(here.http, receiver, "tier.*", authorization=acme)
     receiver.answer = lambda _: 503
     async with database.transaction() as connection:
-        await events.append(connection, [risen("rival", "rival-7"), risen("rival", "rival-8")], datetime.now(UTC))
+        batch = [risen("rival", "rival-7"), risen("rival", "rival-8")]
+        await execute_together(connection, events.appending(batch, datetime.now(UTC)))
     await until(lambda: receiver.tries)
     path = f"{WEBHOOKS}/{webhook['id']}"
     await here.http.post(f"{path}/disable", headers={"authorization": acme})

@@ -110,18 +110,16 @@ async def _run(url: str, statement: str) -> None:
 
 
 @pytest.fixture
-def kafka(broker: str, kafka_idempotence: bool, fetch_max_wait_ms: int) -> KafkaSettings:
+def kafka(broker: str, session_timeout_ms: int) -> KafkaSettings:
     """The shared broker, with topics of the test's own."""
-    return kafka_settings(broker, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms)
+    return kafka_settings(broker, session_timeout_ms)
 
 
-def kafka_settings(bootstrap: str, *, idempotence: bool, fetch_max_wait_ms: int) -> KafkaSettings:
+def kafka_settings(bootstrap: str, session_timeout_ms: int) -> KafkaSettings:
     return KafkaSettings(
         kafka_bootstrap=bootstrap,
         kafka_prefix=f"t{uuid.uuid4().hex[:8]}",
-        kafka_idempotence=idempotence,
-        fetch_max_wait_ms=fetch_max_wait_ms,
-        kafka_session_timeout_ms=6000 if idempotence else 1000,
+        kafka_session_timeout_ms=session_timeout_ms,
     )
 
 

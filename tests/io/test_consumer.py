@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import asyncpg
 import pytest
 
 from laurel.io import failpoints
 from laurel.io.consumer import Consumer, Handled, Poison
-from laurel.io.database import Connection, Database
+from laurel.io.database import CollisionError, Connection, Database
 from laurel.io.message import Message
+from laurel.io.together import Last, Statement
+from tests.asking import asked
 from tests.io.conftest import Recorder, Service, answer_to, effects_in_order, message, rows, value
 
 pytestmark = pytest.mark.anyio
@@ -290,6 +294,61 @@ async def test_what_another_consumer_parked_meanwhile_is_noticed(applying: Servi
     await first.applier.apply([message("a", 2), message("a", 3), message("b", 2)])
     assert await effects_in_order(applying.database) == {"a": [1], "b": [1, 2]}
     assert await rows(applying.database, PARKED) == [("a", 2, "poisoned"), ("a", 3, "behind")]
+
+
+async def test_a_message_ends_with_one_statement(applying: Service) -> None:
+    """Where its inbox moves on, what is said of it and what its handler leaves for last: one round trip."""
+    assert applying.consumer is not None
+    handle = applying.handler.handle
+
+    async def leaving_something(connection: Connection, messages: list[Message]) -> Handled:
+        handled = await handle(connection, messages)
+        add = "insert into effects (program, member, source, sequence) values ('g', 'last', 's', $1)"
+        return Handled(handled.sayings, handled.after_commit, Last([Statement(add, (messages[0].sequence,))]))
+
+    applying.handler.handle = leaving_something  # type: ignore[method-assign]
+    await applying.consumer.applier.apply([message("a", 1)])
+    async with asked(applying.database) as statements:
+        await applying.consumer.applier.apply([message("a", 2)])
+        await applying.consumer.applier.apply([message("a", 2)])
+    first, again = statements[:5], statements[5:]
+    assert [first[0], first[-1]] == ["BEGIN;", "COMMIT;"]
+    assert "insert into inbox" in first[3]
+    assert "insert into outbox" in first[3]
+    assert [each.partition(" ")[0] for each in again] == ["BEGIN;", "select", "COMMIT;"]
+    assert await rows(applying.database, "select sequence from effects where member = 'last' order by sequence") == [
+        (1,), (2,),
+    ]  # fmt: skip
+    assert await rows(applying.database, "select number from inbox where member = 'a'") == [(2,)]
+
+
+async def test_what_a_handler_leaves_for_last_is_within_its_care(applying: Service) -> None:
+    """What the database refuses of it is the message's fault, unless the handler says that it will do another time."""
+    assert applying.consumer is not None
+    add = Statement("insert into effects (program, member, amount) values ('g', 'last', $1)", (13,))
+    amounts = [13, 12]
+
+    @contextmanager
+    def colliding() -> Iterator[None]:
+        try:
+            yield
+        except asyncpg.CheckViolationError as error:
+            raise CollisionError from error
+
+    async def refused(_: Connection, __: list[Message]) -> Handled:
+        return Handled(last=Last([add._replace(parameters=(amounts.pop(0),))], colliding))
+
+    applying.handler.handle = refused  # type: ignore[method-assign, assignment]
+    await applying.consumer.applier.apply([message("a", 1)])
+    assert await rows(applying.database, "select amount from effects") == [(12,)]
+    amounts[:] = [13, 13, 13]
+    applying.handler.handle = lambda *_: _answer(Handled(last=Last([add])))  # type: ignore[method-assign]
+    await applying.consumer.applier.apply([message("a", 2)])
+    assert await rows(applying.database, PARKED) == [("a", 2, "refused_by_database")]
+
+
+async def _answer(handled: Handled) -> Handled:
+    return handled
 
 
 async def test_small_and_large_sets_of_sayings_are_numbered_alike(applying: Service) -> None:

@@ -43,8 +43,8 @@ class Broker(Protocol):
 
 
 @pytest.fixture
-def own_kafka(fresh_broker: Broker, kafka_idempotence: bool, fetch_max_wait_ms: int) -> KafkaSettings:
-    return kafka_settings(fresh_broker.bootstrap, idempotence=kafka_idempotence, fetch_max_wait_ms=fetch_max_wait_ms)
+def own_kafka(fresh_broker: Broker, session_timeout_ms: int) -> KafkaSettings:
+    return kafka_settings(fresh_broker.bootstrap, session_timeout_ms)
 
 
 async def _expect(database: Database, members: int, sequences: int) -> None:

@@ -52,7 +52,7 @@ async def test_events_are_kept_until_they_are_old_and_every_group_has_read_them(
 async def test_a_group_that_lags_in_the_middle_of_a_batch_keeps_everything(
     speaker_database: Database, kafka: KafkaSettings
 ) -> None:
-    """The embedded broker, asked for the end of a log, would answer what lies before its last batch's end."""
+    """The end of a log is that of its last record, not the begin of its last batch."""
     from aiokafka import TopicPartition
 
     from laurel.io.kafka import new_consumer, stop_quietly

@@ -194,7 +194,7 @@ async def test_a_relay_whose_task_dies_ends_whole_and_the_next_goes_on(
 
 async def test_handing_over_never_waits_nor_fails(speaker_database: Database) -> None:
     """Neither before the relay runs nor while there is no broker at all."""
-    nowhere = KafkaSettings(kafka_bootstrap="127.0.0.1:1", kafka_idempotence=False)
+    nowhere = KafkaSettings(kafka_bootstrap="127.0.0.1:1")
     speaker = make_service(speaker_database, nowhere, "speaker")
     await speaker.say(say("a"))
     async with running(speaker.relay):

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka.admin import NewTopic
 
-from laurel.io.bells import Bells
 from laurel.io.database import Database
 from laurel.io.health import Health
 from laurel.io.kafka import admin, ensure_topics, start_producer
@@ -30,7 +29,7 @@ class Broken(Lanes):
     """Lanes whose log is emptied behind them, once, when it was first written to."""
 
     def __init__(self, outbox: Outbox, topics: Topics, health: Health, kafka: KafkaSettings) -> None:
-        super().__init__(outbox, topics, health, Bells(None))
+        super().__init__(outbox, topics, health)
         self.kafka = kafka
         self.parts = 1
         self.whole = True

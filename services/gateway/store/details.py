@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from laurel.io.database import Connection
     from services.gateway.details import DetailSeen
@@ -16,12 +16,6 @@ _SET = """
     on conflict (program, member, detail) do update
     set body = excluded.body, epoch = excluded.epoch, sequence = excluded.sequence
     where (d.epoch, d.sequence) < (excluded.epoch, excluded.sequence)
-"""
-_FIND_ALL = """
-    select k.program, k.member, d.detail, d.body
-    from unnest($1::text[], $2::text[]) as k (program, member)
-    cross join lateral (
-        select detail, body from member_details where program = k.program and member = k.member offset 0) d
 """
 _CLOSE = "update members set status = 'closed' where program = $1 and member = $2 and status <> 'closed'"
 
@@ -36,15 +30,6 @@ async def keep(connection: Connection, seen: Iterable[DetailSeen]) -> None:
     if latest:
         rows = [latest[key] for key in sorted(latest)]
         await connection.execute(_SET, *(list(column) for column in zip(*rows, strict=True)))
-
-
-async def find_all(connection: Connection, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], dict[str, bytes]]:
-    """Return all that was told of each of these (program, member), by name."""
-    found: dict[tuple[str, str], dict[str, bytes]] = {each: {} for each in asked}
-    columns = [list(column) for column in zip(*asked, strict=True)]
-    for program, member, detail, body in await connection.fetch(_FIND_ALL, *columns):
-        found[program, member][detail] = body
-    return found
 
 
 async def close(connection: Connection, closed: Iterable[tuple[str, str]]) -> None:

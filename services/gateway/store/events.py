@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from laurel.io.together import Statement, With
 from services.gateway.hearing import Event, NewEvent
 
 if TYPE_CHECKING:
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
 
 # The head is locked by the last statement of a projection and let go by its commit. So positions are given in the order
 # of the commits, and whoever has read one has read all before it. A sequence of the database would promise neither.
-_APPEND = """
-    with head as (update event_head set position = position + $8 returning position)
+_APPEND = With(
+    (("head", "update event_head set position = position + $8 returning position"),),
+    """
     insert into events (position, program, member, type, partner, source, sequence, event, created_at)
     select head.position - $8 + e.place, e.program, e.member, e.type, e.partner, e.source, e.sequence, e.event, $9
     from head cross join unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int8[], $7::bytea[])
         with ordinality as e(program, member, type, partner, source, sequence, event, place)
-"""
+    """,
+)
 _HEAD = "select position from event_head"
 # One statement and so one moment: an event that comes between two looks would be neither found nor still to come.
 _FIRST = "select coalesce((select min(position) from events), (select position + 1 from event_head))"
@@ -41,11 +44,12 @@ class EventsGoneError(Exception):
         self.first = first
 
 
-async def append(connection: Connection, events: Sequence[NewEvent], at: datetime) -> None:
-    """Give events the next positions. Call it last in a transaction: others wait for its commit."""
-    if events:
-        columns = [list(column) for column in zip(*events, strict=True)]
-        await connection.execute(_APPEND, *columns, len(events), at)
+def appending(events: Sequence[NewEvent], at: datetime) -> list[Statement]:
+    """Return what gives events the next positions. Execute it last in a transaction: others wait for its commit."""
+    if not events:
+        return []
+    columns = [list(column) for column in zip(*events, strict=True)]
+    return [Statement(_APPEND, (*columns, len(events), at))]
 
 
 async def head(connection: Connection) -> int:

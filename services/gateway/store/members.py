@@ -75,11 +75,13 @@ _FIND = """
     from members m where m.program = $1 and m.member = $2
 """
 _FIND_ALL = """
-    select m.* from unnest($1::text[], $2::text[]) as k (program, member)
+    select m.*, d.detail, d.body from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, status, enrolled_at, person, attributes, tier, balances, version, delayed, merged_into,
             household
         from members where program = k.program and member = k.member offset 0) m
+    left join lateral (
+        select detail, body from member_details where program = m.program and member = m.member offset 0) d on true
 """
 _SURVIVOR = """
     with recursive chain(member, merged_into) as (
@@ -142,11 +144,18 @@ async def find(connection: Connection, program: str, member: str) -> MemberRow |
     return None if row is None else MemberRow(*row)
 
 
-async def find_all(connection: Connection, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], MemberRow]:
-    """Return those of these (program, member) that there are."""
+async def find_all(
+    connection: Connection, asked: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[MemberRow, dict[str, bytes]]]:
+    """Return those of these (program, member) that there are, each with its details by name, as of one moment."""
     columns = [list(column) for column in zip(*asked, strict=True)]
-    found = [MemberRow(*row) for row in await connection.fetch(_FIND_ALL, *columns)]
-    return {(row.program, row.member): row for row in found}
+    found: dict[tuple[str, str], tuple[MemberRow, dict[str, bytes]]] = {}
+    for *fields, detail, body in await connection.fetch(_FIND_ALL, *columns):
+        row = MemberRow(*fields)
+        _, details = found.setdefault((row.program, row.member), (row, {}))
+        if detail is not None:
+            details[detail] = body
+    return found
 
 
 async def survivor(connection: Connection, program: str, member: str) -> str | None:

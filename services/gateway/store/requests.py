@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from laurel.io.together import Statement, With
 from services.gateway.naming import Correlation, RequestKey
 from services.gateway.store.programs import ProgramHead
 
@@ -99,6 +100,48 @@ _INSERT = """
         select h.version, h.clock, h.as_of, h.partners from programs h where h.program = n.program limit 1
     ) p
 """
+
+
+# Only what is new, and only while the program stands as the caller believes: then nothing has to be read before it is
+# said. A redemption whose id is somebody's is a unique violation, and with it nothing is recorded.
+_AS_KNOWN = (
+    "given",
+    """
+    insert into requests (program, kind, partner, id, attempt, hash, state, member, subject, batch, line, outcome, body,
+        created_at, code)
+    select $1::text, $2::text, $3::text, $4::text, 1, $5::text, $6::text, $7::text, $8::text, $9::text, $10::int8,
+        $11::bytea, $12::bytea, $13::timestamptz, $14::text
+    where exists (
+        select from programs h
+        where h.program = $1::text and h.turning_to is null and h.version = $15::int4 and h.clock = $16::text
+          and h.as_of is not distinct from $17::timestamptz and h.partners = $18::int4)
+    on conflict (program, kind, partner, id) do nothing
+    returning program""",
+)
+_RECORDED_AS_KNOWN = With((_AS_KNOWN,), "select from given")
+_REDEMPTION_AS_KNOWN = With(
+    (_AS_KNOWN,),
+    """
+    insert into redemptions (program, redemption, partner, member, reward, request, state, created_at)
+    select program, $19::text, $20::text, $21::text, $22::text, $23::text, 'requested', $13::timestamptz from given
+    """,
+)
+
+
+def recording_as_known(
+    asked: NewRequest, at: datetime, head: ProgramHead, redemption: Sequence[str] | None
+) -> Statement:
+    """Return what records a request, and its redemption, if it is new and its program stands like this.
+
+    `given` is what it returns then.
+    """
+    parameters = (
+        *asked.key, asked.hash, asked.state, asked.member, asked.subject, asked.batch, asked.line, asked.outcome,
+        asked.body, at, asked.code, head.version, head.clock, head.as_of, head.partners,
+    )  # fmt: skip
+    if redemption is None:
+        return Statement(_RECORDED_AS_KNOWN, parameters)
+    return Statement(_REDEMPTION_AS_KNOWN, (*parameters, *redemption[1:]))
 
 
 async def insert(connection: Connection, asked: Sequence[NewRequest], at: datetime) -> dict[RequestKey, Accepted]:

@@ -90,6 +90,7 @@ def post(wallet: Wallet, wanted: Adjustment, moment: Moment, newest: int) -> tup
         amount=wanted.amount,
         reason=wanted.reason,
         partner=wanted.partner,
+        expires_at=wanted.expires_at,
     )
     return (adjusted, *given)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Annotated
+from datetime import date, datetime, timedelta
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,8 @@ from laurel.values import AMOUNT_MAX
 
 Instant = Annotated[datetime, Meta(tz=True)]
 Points = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+TICK: Final = timedelta(microseconds=1)
+"""How far instants are apart at least."""
 
 decode_activity = trusting_decoder_of(ReportedActivity)
 
@@ -92,7 +94,7 @@ class Report(Asked, frozen=True, kw_only=True):
 class PlaceHold(Asked, frozen=True, kw_only=True):
     """Set points aside for a redemption: all of `amount`, or with `least` as many as there are, so many at least.
 
-    `partner` honours them.
+    `partner` honours them. `waits_until`: until then it may be confirmed, by the clock of a sandbox.
     """
 
     hold: str
@@ -101,6 +103,7 @@ class PlaceHold(Asked, frozen=True, kw_only=True):
     redemption: str = ""
     least: int | None = None
     partner: str | None = None
+    waits_until: datetime | None = None
 
 
 class CaptureHold(Asked, frozen=True, kw_only=True):
@@ -111,18 +114,34 @@ class CaptureHold(Asked, frozen=True, kw_only=True):
 
 
 class ReleaseHold(Asked, frozen=True, kw_only=True):
-    """Give back what a hold set aside; `turned_to` is where the clock was turned to that ended its wait."""
+    """Give back what a hold set aside; `turned_to` is where the clock was turned to that ended its wait.
+
+    `waited_until` is when that was.
+    """
 
     hold: str
     redemption: str = ""
     reason: str = ""
     turned_to: datetime | None = None
+    waited_until: datetime | None = None
+
+    @property
+    def comes_after(self) -> datetime | None:
+        """Return the last instant before the end of its wait, where a turn ended that: what else is due comes later."""
+        return self.waited_until - TICK if self.waited_until is not None else None
 
 
 class TurnClock(Asked, frozen=True, kw_only=True):
     """Do all that is due in a program up to an instant."""
 
     as_of: datetime
+
+
+class GoOn(Asked, frozen=True, kw_only=True):
+    """Go on with a turn to `as_of`: redemption has ended all waits up to `until`."""
+
+    as_of: datetime
+    until: datetime
 
 
 class TopUp(Asked, frozen=True, kw_only=True):

@@ -423,7 +423,8 @@ class BonusTakenBack(Fact, frozen=True, tag=True):
 class PointsHeld(Fact, frozen=True, tag=True):
     """Points were set aside without being spent; `saga` holds have no time-out of their own.
 
-    `partner` honours the points, `reference` is the caller's word for what they pay.
+    `partner` honours the points, `reference` is the caller's word for what they pay. `waits_until` is when a sandbox's
+    clock ends the wait of a redemption; that it is over, redemption says.
     """
 
     hold: str
@@ -434,6 +435,7 @@ class PointsHeld(Fact, frozen=True, tag=True):
     expires_at: datetime | None = None
     partner: str = ""
     reference: str = ""
+    waits_until: datetime | None = None
 
 
 class HoldRefused(Fact, frozen=True, tag=True):
@@ -559,7 +561,10 @@ class AdjustmentWaiting(Fact, frozen=True, tag=True):
 
 
 class PointsAdjusted(Fact, frozen=True, tag=True):
-    """A person's decision gave points (a `LotAdjusted` follows) or took `parts`; what was not there is owed."""
+    """A person's decision gave points (a `LotAdjusted` follows) or took `parts`; what was not there is owed.
+
+    `expires_at` is the end that was asked for; the lot ends with its day.
+    """
 
     adjustment: str
     unit: str
@@ -568,6 +573,7 @@ class PointsAdjusted(Fact, frozen=True, tag=True):
     partner: str
     parts: tuple[LotPart, ...] = ()
     owed: int = 0
+    expires_at: datetime | None = None
 
 
 class LotAdjusted(Fact, frozen=True, tag=True):

@@ -32,6 +32,7 @@ def adjusted(wallet: Wallet, journal: int, fact: f.PointsAdjusted) -> None:
         fact.adjustment, Adjustment(fact.adjustment, fact.unit, fact.amount, "posted", fact.reason, fact.partner)
     )
     known.state, known.waiting, known.owed = "posted", 0, fact.owed
+    known.expires_at = fact.expires_at or known.expires_at
     if known.corrects:
         known.amount += fact.amount
         known.reversed += amount

@@ -22,6 +22,7 @@ def held(wallet: Wallet, _journal: int, fact: f.PointsHeld) -> None:
         fact.expires_at,
         fact.partner,
         fact.reference,
+        waits_until=fact.waits_until,
     )
     end = fact.expires_at
     if end is not None and (wallet.hold_expires_at is None or end < wallet.hold_expires_at):

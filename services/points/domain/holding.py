@@ -24,8 +24,16 @@ def hold(wallet: Wallet, asked: PlaceHold, _moment: Moment) -> tuple[AnyFact, ..
     found = _cover(wallet, msgspec.structs.replace(asked, amount=amount))
     if isinstance(found, HoldRefused):
         return (found,)
-    partner = asked.partner or ""
-    return (PointsHeld(hold=asked.hold, unit=asked.unit, amount=amount, parts=found, partner=partner),)
+    return (
+        PointsHeld(
+            hold=asked.hold,
+            unit=asked.unit,
+            amount=amount,
+            parts=found,
+            partner=asked.partner or "",
+            waits_until=asked.waits_until,
+        ),
+    )
 
 
 def _as_many(wallet: Wallet, asked: PlaceHold) -> int | HoldRefused:

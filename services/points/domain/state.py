@@ -93,6 +93,7 @@ class Hold:
     """Points set aside; `state` is held, captured, released, expired, cancelled or refused.
 
     `parts` are what is held, after a capture what is spent and was not given back. `captured` is net of `cancelled`.
+    `waits_until`: when a sandbox's clock ends the wait of its redemption, which redemption does.
     """
 
     hold: str
@@ -106,6 +107,7 @@ class Hold:
     reference: str = ""
     captured: int = 0
     cancelled: int = 0
+    waits_until: datetime | None = None
 
 
 @dataclass(slots=True)

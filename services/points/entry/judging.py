@@ -94,19 +94,31 @@ class Judge:
 
         Where time passes by itself, a program is judged from the first look at it on; what was before is not made up.
         """
-        starts = [start for start in self._programs.review_starts(program) if start <= until]
-        if not (starts or self._programs.has_segments(program)):
+        if not self._is_judged(program, until):
             return None
         found = await store.open_judgement([program])
         if found is not None:
             return found
-        of_segments = await self._next_of_segments(store, program, until)
-        of_tiers = await store.first_unjudged(program, starts) if starts else None
-        at = min((each for each in (of_segments, of_tiers) if each is not None), default=None)
+        at = await self.next_at(store, program, until)
         if at is None:
             return None
         await store.begin_judgement(program, at)
         return await store.open_judgement([program])
+
+    async def next_at(self, store: JudgingStore, program: str, until: datetime) -> datetime | None:
+        """Return when a program's members are judged next, by an instant; nothing is begun on a manual clock."""
+        if not self._is_judged(program, until):
+            return None
+        starts = self._starts(program, until)
+        of_segments = await self._next_of_segments(store, program, until)
+        of_tiers = await store.first_unjudged(program, starts) if starts else None
+        return min((each for each in (of_segments, of_tiers) if each is not None), default=None)
+
+    def _starts(self, program: str, until: datetime) -> list[datetime]:
+        return [start for start in self._programs.review_starts(program) if start <= until]
+
+    def _is_judged(self, program: str, until: datetime) -> bool:
+        return bool(self._starts(program, until)) or self._programs.has_segments(program)
 
     async def _next_of_segments(self, store: JudgingStore, program: str, until: datetime) -> datetime | None:
         if not self._programs.has_segments(program):

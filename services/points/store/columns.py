@@ -103,7 +103,7 @@ HOLDS = Written(
     {
         **_MEMBER, "hold": "text", "unit": "text", "amount": "bigint", "state": "text", "saga": "boolean",
         "parts": "bytea", "journal": "bigint", "expires_at": "timestamptz", "partner": "text", "reference": "text",
-        "captured": "bigint", "cancelled": "bigint",
+        "captured": "bigint", "cancelled": "bigint", "waits_until": "timestamptz",
     },
     key=("program", "member", "hold"),
     totals=("state", "parts", "captured", "cancelled"),
@@ -116,7 +116,9 @@ ADJUSTMENTS = Written(
         "journal": "bigint", "reversed": "bigint", "written_off": "bigint", "bonus": "bigint", "owed": "bigint",
     },
     key=("program", "member", "adjustment"),
-    totals=("amount", "state", "waiting", "corrected", "journal", "reversed", "written_off", "bonus", "owed"),
+    totals=(
+        "amount", "state", "expires_at", "waiting", "corrected", "journal", "reversed", "written_off", "bonus", "owed",
+    ),
 )  # fmt: skip
 WALLETS = Written(
     "wallets",

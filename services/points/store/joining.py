@@ -24,7 +24,7 @@ _HOLDS = """
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
         select program, member, hold, unit, amount, state, saga, parts, expires_at, partner, reference, captured,
-               cancelled
+               cancelled, waits_until
         from holds where program = k.program and member = k.member and state = 'held' offset 0) h"""
 
 _COUNTERS = """

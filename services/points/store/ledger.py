@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from laurel.io.together import Last, execute_together
 from laurel.program.segments import CompiledSegment
 from services.points.domain.facts import Household, decode_facts
 from services.points.domain.shared import Block
@@ -26,12 +27,14 @@ from services.points.ports import (
     Relation,
     Turn,
     Waiting,
+    Waits,
+    WaitsOver,
     WalletKey,
 )
 from services.points.store import blocks, judging, turning
 from services.points.store.loading import load, relations
 from services.points.store.pooling import read_households
-from services.points.store.writing import write
+from services.points.store.writing import collisions, write
 
 _JOURNALS = """
     select j.program, j.member, j.journal, j.kind, j.cause, j.partner, j.at, j.occurred_at, j.version, j.facts,
@@ -70,16 +73,40 @@ class Ledger:
     """Points' store inside one transaction."""
 
     def __init__(self, connection: asyncpg.Connection[Any]) -> None:
-        self._connection = connection
+        self._lent = connection
+        self._last: Last | None = None
+
+    def defer(self) -> Last:
+        """Have what a few journals write last go with what else the caller writes last; this is where it is put.
+
+        Whatever else is asked before has it written first.
+        """
+        self._last = Last(within=collisions)
+        return self._last
+
+    @property
+    def _connection(self) -> asyncpg.Connection[Any]:
+        assert self._last is None or not self._last.statements  # it would be read as it was before
+        return self._lent
+
+    async def _catch_up(self) -> None:
+        """Write what was deferred: it was not the last."""
+        if self._last is not None and self._last.statements:
+            with collisions():
+                await execute_together(self._lent, self._last.statements)
+            self._last.statements.clear()
 
     async def load(self, needs: Needs) -> Loaded:
+        await self._catch_up()
         return await load(self._connection, needs)
 
     async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
+        await self._catch_up()
         return await read_households(self._connection, keys)
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
-        await write(self._connection, journals, touched)
+        await self._catch_up()
+        await write(self._connection, journals, touched, self._last)
 
     async def due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
         rows = await self._connection.fetch(_DUE, until, list(programs), limit)
@@ -97,6 +124,24 @@ class Ledger:
 
     async def open_turn(self) -> OpenTurn | None:
         return await turning.find_open(self._connection)
+
+    async def begin_part(self, turn: OpenTurn) -> OpenTurn:
+        return await turning.begin_part(self._connection, turn)
+
+    async def waits(self, turn: OpenTurn) -> Waits | None:
+        return await turning.waits(self._connection, turn)
+
+    async def next_due(self, turn: OpenTurn) -> datetime | None:
+        return await turning.next_due(self._connection, turn)
+
+    async def rest(self, turn: OpenTurn, until: datetime) -> None:
+        await turning.rest(self._connection, turn, until)
+
+    async def next_part(self, turn: OpenTurn) -> None:
+        await turning.next_part(self._connection, turn)
+
+    async def go_on(self, over: Sequence[WaitsOver]) -> None:
+        await turning.go_on(self._connection, over)
 
     async def due_page(self, turn: OpenTurn, limit: int) -> Page:
         return await turning.page(self._connection, turn, limit)
@@ -160,9 +205,11 @@ class Ledger:
             await judging.advance(self._connection, judgement, judging.DONE, judgement.after)
 
     async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
+        await self._catch_up()
         return await relations(self._connection, wallets)
 
     async def pay(self, payment: Payment, limit: int) -> Paid:
+        await self._catch_up()
         return await blocks.pay(self._connection, payment, limit)
 
     async def has_payments(self) -> bool:
@@ -181,6 +228,7 @@ class Ledger:
         return await blocks.of_partner(self._connection, program, partner)
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
+        await self._catch_up()
         if not journals:
             return {}
         columns = [list(column) for column in zip(*journals, strict=True)]

@@ -126,7 +126,7 @@ _HOLDS = """
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, hold)
     cross join lateral (
         select program, member, hold, unit, amount, state, saga, parts, expires_at, partner, reference, captured,
-               cancelled
+               cancelled, waits_until
         from holds where program = k.program and member = k.member and hold = k.hold offset 0) h"""
 
 _ADJUSTMENTS = """
@@ -142,7 +142,7 @@ _HOLDS_DUE = """
     from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, member, until)
     cross join lateral (
         select program, member, hold, unit, amount, state, saga, parts, expires_at, partner, reference, captured,
-               cancelled
+               cancelled, waits_until
         from holds
         where program = k.program and member = k.member and state = 'held' and expires_at is not null
           and expires_at <= k.until offset 0) h"""

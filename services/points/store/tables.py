@@ -203,6 +203,7 @@ holds = hash_partitioned(
     Column("reference", Text, nullable=False, server_default=text("''")),
     _count("captured"),
     _count("cancelled"),
+    _instant("waits_until", nullable=True),
     PrimaryKeyConstraint("program", "member", "hold"),
     Index(
         "holds_open",
@@ -211,9 +212,16 @@ holds = hash_partitioned(
         "expires_at",
         postgresql_where=text("state = 'held' and expires_at is not null"),
     ),
+    Index(
+        "holds_waiting",
+        "program",
+        "waits_until",
+        postgresql_where=text("state = 'held' and waits_until is not null"),
+    ),
     schema="points",
 )
-"""Points set aside: held, captured, released, expired, cancelled or refused. captured is net of cancelled."""
+"""Points set aside: held, captured, released, expired, cancelled or refused. captured is net of cancelled. waits_until
+is when a sandbox's clock ends the wait of a redemption."""
 
 adjustments = hash_partitioned(
     "adjustments",
@@ -257,11 +265,15 @@ turns = Table(
     Column("done", Boolean, nullable=False, server_default=text("false")),
     Column("walk", Integer, nullable=False, server_default=text("0")),
     Column("in_hand", Integer, nullable=False, server_default=text("0")),
+    _instant("part_to", nullable=True),
+    _instant("waits_to", nullable=True),
+    _instant("waited_to", nullable=True),
     PrimaryKeyConstraint("program", "as_of"),
     schema="points",
 )
 """The turns of manual clocks: what each brought about. In its present walk an open one has handed out the members up to
-`after`, of which `in_hand` pages are not done yet."""
+`after`, of which `in_hand` pages are not done yet; it does what is due up to `part_to`. While redemption ends waits it
+rests (`waits_to`); those up to `waited_to` are over."""
 
 activities = hash_partitioned(
     "activities",

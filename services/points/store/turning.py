@@ -4,6 +4,9 @@ Pages are handed out, so that every worker can be at one turn with a page of its
 parts beside each other. A part and what it counts commit together, and a member that is done is due no more. At the end
 of a walk over the members every page must have come back; where one has not, since its worker died, all members are
 walked over once more. So a turn can stop anywhere and goes on: nobody is met twice, nobody is missed.
+
+A turn goes in parts where waits of redemptions end on its way: a walk does what is due before the next of them ends,
+then the turn rests until redemption has ended it, and the next walk goes on from there.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 import asyncpg
 
 from services.points.domain.turning import Counts
-from services.points.ports import OpenTurn, Page, Turn, WalletKey
+from services.points.ports import OpenTurn, Page, Turn, Waits, WaitsOver, WalletKey
 
 _BEGIN = """
     insert into turns (program, as_of, message, correlation, traceparent)
@@ -23,8 +26,33 @@ _BEGIN = """
 
 # Whoever holds the row looks for what comes next, which is short; others wait for it.
 _OPEN = """
-    select program, as_of, message, correlation, traceparent, after, walk, in_hand from turns
-    where not done order by program, as_of limit 1 for update"""
+    select program, as_of, message, correlation, traceparent, after, walk, in_hand, part_to from turns
+    where not done and waits_to is null order by program, as_of limit 1 for update"""
+
+# One question where nothing waits. What is not over although its end was come to is being captured, or fulfilled.
+_BEGIN_PART = """
+    update turns t set part_to = coalesce((
+        select min(h.waits_until) - interval '1 microsecond' from holds h
+        where h.program = t.program and h.state = 'held' and h.waits_until <= t.as_of
+          and h.waits_until > coalesce(t.waited_to, '-infinity')), t.as_of)
+    where t.program = $1 and t.as_of = $2 returning t.part_to"""
+
+_WAITS = """
+    select min(waits_until), min(waits_until) filter (where place = 2)
+    from (
+        select h.waits_until, dense_rank() over (partition by h.member order by h.waits_until) as place
+        from turns t
+        join holds h on h.program = t.program and h.state = 'held' and h.waits_until <= t.as_of
+          and h.waits_until > coalesce(t.waited_to, '-infinity')
+        where t.program = $1 and t.as_of = $2) w"""
+
+_NEXT_DUE = "select min(next_due_at) from wallets where program = $1 and next_due_at <= $2"
+_REST = "update turns set waits_to = $3 where program = $1 and as_of = $2"
+_NEXT_PART = """
+    update turns set after = '', walk = walk + 1, in_hand = 0, part_to = null where program = $1 and as_of = $2"""
+_GO_ON = """
+    update turns set after = '', walk = walk + 1, in_hand = 0, part_to = null, waits_to = null, waited_to = waits_to
+    where program = $1 and as_of = $2 and waits_to = $3 and not done"""
 
 # Members are walked in the order of their key and looked at here: a condition on what is due would invite a plan by
 # the index of due dates, which reads all that is due again for every page.
@@ -55,21 +83,53 @@ async def begin(connection: asyncpg.Connection[Any], turns: Sequence[Turn]) -> N
 
 
 async def any_open(connection: asyncpg.Connection[Any]) -> bool:
-    """Say whether any turn is not done."""
-    return bool(await connection.fetchval("select exists (select from turns where not done)"))
+    """Say whether any turn can go on."""
+    return bool(await connection.fetchval("select exists (select from turns where not done and waits_to is null)"))
 
 
 async def find_open(connection: asyncpg.Connection[Any]) -> OpenTurn | None:
-    """Take hold of the first turn that is not done, until the transaction ends."""
+    """Take hold of the first turn that can go on, until the transaction ends."""
     row = await connection.fetchrow(_OPEN)
-    return None if row is None else OpenTurn(Turn(*tuple(row)[:5]), row["after"], row["walk"], row["in_hand"])
+    return None if row is None else OpenTurn(Turn(*tuple(row)[:5]), *tuple(row)[5:])
+
+
+async def begin_part(connection: asyncpg.Connection[Any], turn: OpenTurn) -> OpenTurn:
+    """See how far the next walk goes: up to the next wait on the way, or to the turn's end."""
+    return turn._replace(part_to=await connection.fetchval(_BEGIN_PART, turn.turn.program, turn.turn.as_of))
+
+
+async def waits(connection: asyncpg.Connection[Any], turn: OpenTurn) -> Waits | None:
+    """Return which waits end on the rest of a turn's way; None where there is none."""
+    first, second = await connection.fetchrow(_WAITS, turn.turn.program, turn.turn.as_of) or (None, None)
+    return None if first is None else Waits(first, second)
+
+
+async def next_due(connection: asyncpg.Connection[Any], turn: OpenTurn) -> datetime | None:
+    """Return when something is due next for any member, on the rest of a turn's way."""
+    found: datetime | None = await connection.fetchval(_NEXT_DUE, turn.turn.program, turn.turn.as_of)
+    return found
+
+
+async def rest(connection: asyncpg.Connection[Any], turn: OpenTurn, until: datetime) -> None:
+    """Let a turn rest while redemption ends the waits up to an instant."""
+    await connection.execute(_REST, turn.turn.program, turn.turn.as_of, until)
+
+
+async def next_part(connection: asyncpg.Connection[Any], turn: OpenTurn) -> None:
+    """Begin with the next part; there was nothing to rest for."""
+    await connection.execute(_NEXT_PART, turn.turn.program, turn.turn.as_of)
+
+
+async def go_on(connection: asyncpg.Connection[Any], over: Sequence[WaitsOver]) -> None:
+    """Let turns go on that rest until just these waits are over."""
+    await connection.executemany(_GO_ON, sorted(over))
 
 
 async def page(connection: asyncpg.Connection[Any], turn: OpenTurn, limit: int) -> Page:
     """Return the next members of the turn's program, of whom only those with something due are to be moved."""
-    program, as_of = turn.turn.program, turn.turn.as_of
+    program, until = turn.turn.program, turn.until
     rows = await connection.fetch(_PAGE, program, turn.after, limit)
-    due = [WalletKey(program, member) for member, next_due_at in rows if next_due_at and next_due_at <= as_of]
+    due = [WalletKey(program, member) for member, next_due_at in rows if next_due_at and next_due_at <= until]
     return Page(due, rows[-1]["member"] if rows else turn.after, len(rows) < limit)
 
 

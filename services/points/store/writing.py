@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 
 from laurel.io.database import CollisionError, copy_rows
+from laurel.io.together import Last
 from services.points.domain import facts as f
 from services.points.domain.ending import units_moved
 from services.points.domain.facts import LotName, encode_facts
@@ -40,7 +41,7 @@ from services.points.store.limiting import count_people
 from services.points.store.pending import refresh_next_release
 from services.points.store.segmenting import write_segments
 from services.points.store.tiering import write_tiers
-from services.points.store.writing_few import FEW, Rows, write_few
+from services.points.store.writing_few import FEW, Rows, few, write_few
 
 # What these facts bring about are new rows and totals, and nothing that stood before but in tables of their own.
 _ONLY_ADDING = {
@@ -74,8 +75,16 @@ _NEXT_EXPIRY = """
         group by expires_at) l"""
 
 
-async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
-    """Add the journals with all they imply, then set the totals of the wallets they touched."""
+async def write(
+    connection: asyncpg.Connection[Any],
+    journals: Sequence[Journal],
+    touched: Iterable[Wallet],
+    last: Last | None = None,
+) -> None:
+    """Add the journals with all they imply, then set the totals of the wallets they touched.
+
+    Of a few journals the last statement is put there, if there is a `last`; its `within` has to be `collisions`.
+    """
     wallets = list(touched)
     await set_counters(connection, journals)
     await take_keys(connection, journals)
@@ -90,19 +99,23 @@ async def write(connection: asyncpg.Connection[Any], journals: Sequence[Journal]
     put = write_few if len(journals) <= FEW else _write_many
     # Where time has looked and nothing came of it, it is looked up when to look again.
     only_adds = bool(journals) and not any(_moves_what_stands(journal) for journal in journals)
-    with _collisions():
-        if only_adds and put is write_few:
-            await put(connection, [*_facts(journals), *_totals(wallets)])
-            return
-        await put(connection, [*_facts(journals), *_moves(journals)])
-    await _refresh_next_expiry(connection, journals)
-    await _refresh_next_timeout(connection, wallets)
-    await refresh_next_release(connection, wallets)
-    await put(connection, _totals(wallets))
+    goes_at_once = only_adds and put is write_few
+    if not goes_at_once:
+        with collisions():
+            await put(connection, [*_facts(journals), *_moves(journals)])
+        await _refresh_next_expiry(connection, journals)
+        await _refresh_next_timeout(connection, wallets)
+        await refresh_next_release(connection, wallets)
+    parts = [*_facts(journals), *_totals(wallets)] if goes_at_once else _totals(wallets)
+    if last is not None and put is write_few:
+        last.statements.extend(few(parts))
+        return
+    with collisions():
+        await put(connection, parts)
 
 
 @contextmanager
-def _collisions() -> Iterator[None]:
+def collisions() -> Iterator[None]:
     """Have the batch run again where another worker was told of the same id by another member: then it is known."""
     try:
         yield
@@ -267,7 +280,7 @@ def _hold_rows(journals: Sequence[Journal]) -> Rows:
         (
             journal.wallet.program, journal.wallet.member, hold.hold, hold.unit, hold.amount, hold.state,
             hold.saga, msgspec.json.encode(hold.parts), journal.number, hold.expires_at, hold.partner,
-            hold.reference, hold.captured, hold.cancelled,
+            hold.reference, hold.captured, hold.cancelled, hold.waits_until,
         )
         for journal, hold in changed.values()
     ]  # fmt: skip

@@ -19,5 +19,9 @@ FEW: Final = 24
 
 async def write_few(connection: asyncpg.Connection[Any], parts: Iterable[tuple[Written, Rows]]) -> None:
     """Add the rows of each table, or set them where they are there and it has totals."""
-    statements = [Statement(table.insert, table.parameters(rows)) for table, rows in parts if rows]
-    await execute_together(connection, statements)
+    await execute_together(connection, few(parts))
+
+
+def few(parts: Iterable[tuple[Written, Rows]]) -> list[Statement]:
+    """Return what does that."""
+    return [Statement(table.insert, table.parameters(rows)) for table, rows in parts if rows]

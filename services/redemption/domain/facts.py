@@ -270,11 +270,12 @@ class RedemptionRefused(Fact, frozen=True, tag=True):
 class ReleaseAsked(Fact, frozen=True, tag=True):
     """Points were asked to give back whatever they hold, or will hold, for this saga.
 
-    `turned_to` is where the clock was turned to that ended its wait.
+    `turned_to` is where the clock was turned to that ended its wait, at `waited_until`.
     """
 
     reason: str
     turned_to: datetime | None = None
+    waited_until: datetime | None = None
 
 
 class RedemptionCancelled(Fact, frozen=True, tag=True):

@@ -441,6 +441,13 @@ class VoucherEnds(Heard, frozen=True, kw_only=True):
     voucher: str
 
 
+class EndWaits(Heard, frozen=True, kw_only=True):
+    """Points have come to `until`, on the way to `as_of`, and rest until the waits up to there have ended."""
+
+    as_of: Annotated[datetime, Meta(tz=True)]
+    until: Annotated[datetime, Meta(tz=True)]
+
+
 class ClockTurned(Heard, frozen=True, kw_only=True):
     """Points have done what was due in a program up to `as_of`; so many conversions were among it."""
 

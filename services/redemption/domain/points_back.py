@@ -11,7 +11,8 @@ from services.redemption.domain.state import Saga
 
 def release(saga: Saga, reason: str, turned_to: datetime | None = None) -> tuple[AnyFact, ...]:
     """Ask for the release of whatever is or will be held."""
-    return (f.ReleaseAsked(reason=reason, turned_to=turned_to),) if saga.points else ()
+    ended = saga.waits_until if turned_to is not None else None
+    return (f.ReleaseAsked(reason=reason, turned_to=turned_to, waited_until=ended),) if saga.points else ()
 
 
 def restore(saga: Saga, by: str) -> tuple[AnyFact, ...]:

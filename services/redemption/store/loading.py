@@ -24,19 +24,15 @@ _UNDER_WAY = frozenset({SagaState.HOLDING, SagaState.FULFILLING})
 # Keys come sorted, so rows are locked in their order; the same order everywhere is what prevents deadlocks. Where
 # others may hold a row, it is locked inside a lateral query: a lock above a join with partitions that are picked at run
 # time may lose a row that was waited for (seen on PostgreSQL 18), and what is lost looks as if it were not there.
-_KNOWN = """
-    select s.program, s.member, s.redemption
-    from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
-    join sagas s on s.program = k.program and s.member = k.member and s.redemption = k.redemption"""
-
-# Who is there already keeps the key that is there.
+# And each row is reached by its key in one: a join would be planned by what is known of a young table, which is
+# nothing, and compare all of its rows with every key, ever more of them while the plan is kept.
 _ENSURE_MEMBERS = """
     insert into members (program, member, key)
     select program, member, key from unnest($1::text[], $2::text[], $3::bytea[]) as k (program, member, key)
     order by program, member
     on conflict do nothing returning program, member"""
 
-_LOCK_MEMBERS = """
+_LOCKED_MEMBERS = """
     select m.program, m.member, m.key
     from unnest($1::text[], $2::text[]) as k (program, member)
     cross join lateral (
@@ -44,11 +40,36 @@ _LOCK_MEMBERS = """
         for update
     ) m"""
 
+# Who is there already keeps the key that is there. Neither found nor added is who was added by another transaction
+# after this statement began.
+_OPEN_MEMBERS = f"""
+    with added as ({_ENSURE_MEMBERS})
+    select program, member, key, false from ({_LOCKED_MEMBERS}) l
+    union all select program, member, null, true from added"""
+
+# Members of sagas are locked if the sagas are there, others (without one) in any case.
+_LOCK_MEMBERS = """
+    select m.program, m.member, m.key, k.redemption
+    from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
+    cross join lateral (
+        select k.program, k.member where k.redemption is null
+        union all
+        select program, member from sagas q
+        where q.program = k.program and q.member = k.member and q.redemption = k.redemption offset 0
+    ) s
+    cross join lateral (
+        select program, member, key from members q where q.program = s.program and q.member = s.member offset 0
+        for update
+    ) m"""
+
 _LOCK_SAGAS = f"""
     select {COLUMNS}
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, member, redemption)
-    join sagas s on s.program = k.program and s.member = k.member and s.redemption = k.redemption
-    order by s.program, s.member, s.redemption for update of s"""
+    cross join lateral (
+        select * from sagas q
+        where q.program = k.program and q.member = k.member and q.redemption = k.redemption offset 0
+        for update
+    ) s"""
 
 _ENSURE_STOCK = """
     insert into stock (program, reward)
@@ -58,23 +79,30 @@ _ENSURE_STOCK = """
 _LOCK_STOCK = """
     select s.program, s.reward, s.version, s.total, s.reserved, s.taken
     from unnest($1::text[], $2::text[]) as k (program, reward)
-    join stock s on s.program = k.program and s.reward = k.reward
-    order by s.program, s.reward for update of s"""
+    cross join lateral (
+        select * from stock q where q.program = k.program and q.reward = k.reward offset 0 for update
+    ) s"""
 
 _TERMS = """
     select r.program, r.reward, r.version, r.document
     from unnest($1::text[], $2::text[], $3::int[]) as k (program, reward, version)
-    join rewards r on r.program = k.program and r.reward = k.reward and r.version = k.version"""
+    cross join lateral (
+        select program, reward, version, document from rewards q
+        where q.program = k.program and q.reward = k.reward and q.version = k.version offset 0
+    ) r"""
 
 # From the version that counted at that instant on: what was published since may count for the next message.
 _OFFERED = """
     select r.program, r.reward, r.version, r.document
     from unnest($1::text[], $2::text[], $3::timestamptz[]) as k (program, reward, at)
     cross join lateral (
-        select coalesce(max(version), 0) as version from rewards v
-        where v.program = k.program and v.reward = k.reward and (v.effective_from is null or v.effective_from <= k.at)
-    ) c
-    join rewards r on r.program = k.program and r.reward = k.reward and r.version >= c.version"""
+        select program, reward, version, document from rewards q
+        where q.program = k.program and q.reward = k.reward and q.version >= (
+            select coalesce(max(version), 0) from rewards v
+            where v.program = k.program and v.reward = k.reward
+              and (v.effective_from is null or v.effective_from <= k.at))
+        offset 0
+    ) r"""
 
 _ENSURE_TALLIES = """
     insert into tallies (program, name)
@@ -91,7 +119,10 @@ _LOCK_TALLIES = """
 _RESOURCES = """
     select r.program, r.resource, r.document
     from unnest($1::text[], $2::text[]) as k (program, resource)
-    join resources r on r.program = k.program and r.resource = k.resource
+    cross join lateral (
+        select program, resource, version, document from resources q
+        where q.program = k.program and q.resource = k.resource offset 0
+    ) r
     order by r.program, r.resource, r.version"""
 
 _OVERDUE = """
@@ -112,17 +143,16 @@ async def load(connection: Connection, needs: Needs, press: Press) -> State:
     A saga is opened only by its own request, and spoken of by others only after that was committed: what is not
     found, unlocked, belongs to somebody else (a hold that no redemption asked for).
     """
-    known = await _known(connection, needs.answered | needs.cancelled)
     opening = {key[:2] for key in needs.requested | needs.issued}
     keys = {key[:2]: press.offer_key(*key[:2]) for key in needs.issued}
-    new = await _add_members(connection, opening, keys)
-    press.learn_keys(await _lock_members(connection, (opening - new) | {key[:2] for key in known | needs.asked}), new)
+    answered, asked = needs.answered | needs.cancelled, {key[:2] for key in needs.asked}
+    members, new, known = await _open_members(connection, opening, keys, answered, asked)
+    press.learn_keys(members, new)
     sagas = await _lock_sagas(connection, needs.requested | known)
     # Only sagas that are under way, or taken back, may still move stock: what has ended leaves hot rewards alone.
     waiting = [saga for saga in sagas.values() if saga.state in _UNDER_WAY or saga.key in needs.cancelled]
     drawn = needs.rewards.keys() | {saga.reward_key for saga in waiting if saga.counted}
     stock = await _lock_stock(connection, drawn, needs.published)
-    await read_lots(connection, stock)
     versions = {(saga.reward_key, saga.reward_version) for saga in waiting}
     # Who was added a moment ago has no vouchers.
     issued = {key for key in needs.issued if key[:2] not in new}
@@ -130,6 +160,8 @@ async def load(connection: Connection, needs: Needs, press: Press) -> State:
     for key, voucher in (await vouchers_of(connection, needs.cancelled)).items():
         vouchers.setdefault(key, voucher)
     terms = await _read_terms(connection, versions) | await _read_offered(connection, needs.rewards)
+    pooled = {key for (key, _), each in terms.items() if each.of_pool} | needs.published
+    await read_lots(connection, {key: each for key, each in stock.items() if key in pooled})
     return State(sagas, stock, terms, vouchers)
 
 
@@ -150,10 +182,12 @@ async def overdue(connection: Connection, until: datetime, limit: int) -> list[T
     return [_time_is_up(*row) for row in await connection.fetch(_OVERDUE, until, limit)]
 
 
-async def overdue_in(connection: Connection, program: str, until: datetime, limit: int) -> list[TimeIsUp]:
-    """Return the same of a program whose own clock, turned to `until`, ends waits."""
+async def overdue_in(
+    connection: Connection, program: str, until: datetime, limit: int, *, turned_to: datetime
+) -> list[TimeIsUp]:
+    """Return the same of a program whose own clock ends waits, and has come to `until` on its way."""
     rows = await connection.fetch(_OVERDUE_IN, program, until, limit)
-    return [_time_is_up(*row, turned_to=until) for row in rows]
+    return [_time_is_up(*row, turned_to=turned_to) for row in rows]
 
 
 def _time_is_up(
@@ -162,27 +196,40 @@ def _time_is_up(
     return TimeIsUp(program=program, member=member, redemption=redemption, at=waits_until, turned_to=turned_to)
 
 
-async def _known(connection: Connection, keys: set[SagaKey]) -> set[SagaKey]:
-    if not keys:
-        return set()
-    return {SagaKey(*row) for row in await connection.fetch(_KNOWN, *columns(sorted(keys)))}
+async def _open_members(
+    connection: Connection,
+    opening: set[MemberKey],
+    keys: Mapping[MemberKey, bytes],
+    answered: set[SagaKey],
+    asked: set[MemberKey],
+) -> tuple[dict[MemberKey, bytes | None], set[MemberKey], set[SagaKey]]:
+    """Lock members, those who open something being added where they are not there, some with a key.
 
-
-async def _add_members(
-    connection: Connection, opening: set[MemberKey], keys: Mapping[MemberKey, bytes]
-) -> set[MemberKey]:
-    """Add those who are not there, some with a key; return who was added, and is locked by that."""
-    if not opening:
-        return set()
+    Return those who were locked, with their keys; who was added, and is locked by that; and which sagas are there.
+    """
+    members: dict[MemberKey, bytes | None] = {}
+    new: set[MemberKey] = set()
+    known: set[SagaKey] = set()
     rows = [(*member, keys.get(member)) for member in sorted(opening)]
-    return {(program, member) for program, member in await connection.fetch(_ENSURE_MEMBERS, *columns(rows))}
-
-
-async def _lock_members(connection: Connection, members: set[MemberKey]) -> dict[MemberKey, bytes | None]:
-    if not members:
-        return {}
-    rows = await connection.fetch(_LOCK_MEMBERS, *columns(sorted(members)))
-    return {(program, member): key for program, member, key in rows}
+    if rows and not answered and not asked:
+        for program, member, key, is_new in await connection.fetch(_OPEN_MEMBERS, *columns(rows)):
+            if is_new:
+                new.add((program, member))
+            else:
+                members[program, member] = key
+    elif rows:
+        # All of them are locked in one order.
+        added = await connection.fetch(_ENSURE_MEMBERS, *columns(rows))
+        new = {(program, member) for program, member in added}
+    locking: list[tuple[str, str, str | None]] = [(*key, None) for key in opening - new - members.keys() | asked]
+    locking += answered
+    if locking:
+        locking.sort(key=lambda each: (each[0], each[1], each[2] or ""))
+        for program, member, key, redemption in await connection.fetch(_LOCK_MEMBERS, *columns(locking)):
+            members[program, member] = key
+            if redemption is not None:
+                known.add(SagaKey(program, member, redemption))
+    return members, new, known
 
 
 async def _lock_sagas(connection: Connection, keys: set[SagaKey]) -> dict[SagaKey, Saga]:

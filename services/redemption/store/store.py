@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from laurel.io.database import Connection
+from laurel.io.together import Last, execute_together
 from services.redemption.domain.answering import awaits_points
 from services.redemption.domain.facts import VoucherIssued
 from services.redemption.domain.fulfilling import can_be_confirmed, voucher_id
@@ -14,14 +15,15 @@ from services.redemption.domain.heard import ClockTurned, TimeIsUp, VoucherEnds
 from services.redemption.domain.moment import Blank
 from services.redemption.domain.state import ResourceKey, RewardKey, SagaKey, State, TallyKey
 from services.redemption.domain.vouchers import VoucherKey
-from services.redemption.ports import Decision, Needs, OpenTurn
-from services.redemption.store import turning
+from services.redemption.ports import Decision, Needs, OpenTurn, TurnWaits
+from services.redemption.store import turning, waits
+from services.redemption.store.calls import write_calls
 from services.redemption.store.loading import MemberKey, load, load_drawn, overdue_in
 from services.redemption.store.pools import PoolCode, any_known, free_codes, hand_out, take
 from services.redemption.store.printing import Press
 from services.redemption.store.vault import Vault
 from services.redemption.store.vouchers import UseFor, ended, uses_for
-from services.redemption.store.writing import forget_members, write
+from services.redemption.store.writing import forget_members, writing
 
 
 class PostgresStore:
@@ -32,6 +34,12 @@ class PostgresStore:
         self._vault = vault
         self._press = Press(vault)
         self._free: dict[RewardKey, list[PoolCode]] = {}
+        self._last: Last | None = None
+
+    def defer(self) -> Last:
+        """Have what is written go with what else the caller writes last; this is where it is put."""
+        self._last = Last()
+        return self._last
 
     async def load(self, needs: Needs) -> State:
         """Lock and read what the needs name."""
@@ -98,9 +106,29 @@ class PostgresStore:
         """Return vouchers whose time is over by then."""
         return await ended(self._connection, programs, until, limit)
 
-    async def overdue_in(self, program: str, until: datetime, limit: int) -> list[TimeIsUp]:
+    async def overdue_in(self, program: str, until: datetime, limit: int, *, turned_to: datetime) -> list[TimeIsUp]:
         """Return sagas that have waited long enough by a program's own clock."""
-        return await overdue_in(self._connection, program, until, limit)
+        return await overdue_in(self._connection, program, until, limit, turned_to=turned_to)
+
+    async def begin_waits(self, found: Sequence[TurnWaits]) -> None:
+        """Note that points rest until waits have ended."""
+        await waits.begin(self._connection, found)
+
+    async def has_waits(self) -> bool:
+        """Say whether points rest for any waits."""
+        return await waits.any_open(self._connection)
+
+    async def open_waits(self, passed_over: int) -> TurnWaits | None:
+        """Take hold of waits for whose end points rest, passing over those that cannot go on yet."""
+        return await waits.find_open(self._connection, passed_over)
+
+    async def is_releasing(self, program: str) -> bool:
+        """Say whether points are still to release anything of a program."""
+        return await waits.is_releasing(self._connection, program)
+
+    async def note_ended(self, found: TurnWaits, ended: int, *, done: bool) -> None:
+        """Keep how many waits have ended; `done`: and that points are told."""
+        await waits.note(self._connection, found, ended, done=done)
 
     async def advance(self, turn: OpenTurn, expired: int, timed_out: int, *, done: bool) -> None:
         """Keep how far a turn has come."""
@@ -108,10 +136,15 @@ class PostgresStore:
 
     async def write(self, decisions: Sequence[Decision], state: State) -> None:
         """Write what was decided; `CollisionError` where somebody else was given one of the codes meanwhile."""
-        await write(self._connection, decisions, state, self._press.printed, self._press.new_keys)
+        statements = await writing(self._connection, decisions, state, self._press.printed, self._press.new_keys)
+        await write_calls(self._connection, decisions)
         issued = {fact.voucher for each in decisions for fact in each.facts if isinstance(fact, VoucherIssued)}
         await take(self._connection, [code for voucher, code in self._press.taken.items() if voucher in issued])
         await hand_out(self._connection, [code for voucher, code in self._press.handed.items() if voucher in issued])
+        if self._last is None:
+            await execute_together(self._connection, statements)
+        else:
+            self._last.statements.extend(statements)
 
 
 def _pooled(state: State, needs: Needs) -> dict[RewardKey, int]:

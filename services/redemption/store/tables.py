@@ -312,6 +312,22 @@ turns = Table(
     schema=SCHEMA,
 )
 
+turn_waits = Table(
+    "turn_waits",
+    metadata,
+    key_text("program"),
+    _instant("as_of"),
+    _instant("until"),
+    _count("ended"),
+    Column("done", Boolean, nullable=False, server_default=text("false")),
+    Column("message", Text, nullable=False),
+    Column("correlation", Text, nullable=False),
+    Column("traceparent", Text, nullable=False),
+    PrimaryKeyConstraint("program", "as_of", "until"),
+    schema=SCHEMA,
+)
+"""Where points have rested on the way of a turn, until the waits up to there had `ended`; `done`: they were told so."""
+
 calls = Table(
     "calls",
     metadata,

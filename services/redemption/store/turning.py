@@ -26,8 +26,10 @@ _ADVANCE: Final = """
     update turns set expired = expired + $3, timed_out = timed_out + $4, done = $5 where program = $1 and as_of = $2"""
 # What points are still asked to release belongs to the turn that ended its wait.
 _FIND: Final = """
-    select converted, expired, timed_out, done and (timed_out = 0 or not exists (
-        select from sagas where program = $1 and manual and hold = 'release_asked'))
+    select converted, expired, timed_out + coalesce((
+            select sum(ended) from turn_waits where program = $1 and as_of = $2), 0)::bigint,
+        done and (timed_out = 0 or not exists (
+            select from sagas where program = $1 and manual and hold = 'release_asked'))
     from turns where program = $1 and as_of = $2"""
 
 

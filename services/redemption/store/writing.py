@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 
 from laurel.io.database import Connection
-from laurel.io.together import execute_together
+from laurel.io.together import Statement, execute_together
 from services.redemption.domain import facts as f
 from services.redemption.domain.facts import encode_facts
 from services.redemption.domain.state import RewardKey, SagaKey, State, Stock, TallyKey
 from services.redemption.ports import Decision
 from services.redemption.store import saga_rows
-from services.redemption.store.calls import write_calls
 from services.redemption.store.columns import of_rows
 from services.redemption.store.loading import MemberKey
 from services.redemption.store.pools import lots_set
@@ -30,16 +29,16 @@ _RESOURCES = """
     insert into resources (program, resource, version, document, at, message)
     select * from unnest($1::text[], $2::text[], $3::int[], $4::bytea[], $5::timestamptz[], $6::text[])"""
 
+# These rows are there, and locked. An insert meets them by their key; an update that joins would walk a young table.
 _TALLIES = """
-    update tallies t set used = k.used
-    from unnest($1::text[], $2::text[], $3::bigint[]) as k (program, name, used)
-    where t.program = k.program and t.name = k.name"""
+    insert into tallies (program, name, used) select * from unnest($1::text[], $2::text[], $3::bigint[])
+    on conflict (program, name) do update set used = excluded.used"""
 
 _STOCK = """
-    update stock s set version = k.version, total = k.total, reserved = k.reserved, taken = k.taken
-    from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
-        as k (program, reward, version, total, reserved, taken)
-    where s.program = k.program and s.reward = k.reward"""
+    insert into stock (program, reward, version, total, reserved, taken)
+    select * from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
+    on conflict (program, reward) do update
+    set version = excluded.version, total = excluded.total, reserved = excluded.reserved, taken = excluded.taken"""
 
 _DECISIONS = """
     insert into saga_decisions (program, member, redemption, step, kind, message, at, facts)
@@ -47,8 +46,8 @@ _DECISIONS = """
         $7::timestamptz[], $8::bytea[])"""
 
 _MEMBER_KEYS = """
-    update members m set key = k.key from unnest($1::text[], $2::text[], $3::bytea[]) as k (program, member, key)
-    where m.program = k.program and m.member = k.member and m.erased_at is null"""
+    insert into members as m (program, member, key) select * from unnest($1::text[], $2::text[], $3::bytea[])
+    on conflict (program, member) do update set key = excluded.key where m.erased_at is null"""
 
 # Somebody who never had a voucher may get one that is under way; it must not bring a key along.
 _FORGET = """
@@ -59,20 +58,20 @@ _FORGET = """
 _encode = msgspec.json.Encoder().encode
 
 
-async def write(
+async def writing(
     connection: Connection,
     decisions: Sequence[Decision],
     state: State,
     secrets: Mapping[str, Secret],
     keys: Mapping[MemberKey, bytes],
-) -> None:
-    """Add what was decided, then set the sagas and the stock that it touched.
+) -> list[Statement]:
+    """Add what was decided, then set the sagas and the stock that it touched: many rows at once, by what is returned.
 
     `keys` are those of members who got their first voucher; what is sealed for an erased one stays unreadable.
     """
     sagas = {key: state.sagas[key] for decision in decisions if isinstance(key := decision.key, SagaKey)}
     touched = list(_touched(decisions, state))
-    statements = [
+    return [
         *of_rows(_MEMBER_KEYS, [(*member, key) for member, key in keys.items()]),
         *of_rows(_REWARDS, _reward_rows(decisions)),
         *of_rows(_RESOURCES, _resource_rows(decisions)),
@@ -83,8 +82,6 @@ async def write(
         *lots_set(touched),
         *of_rows(_TALLIES, [(*key, state.tallies[key]) for key in _drawn(decisions)]),
     ]
-    await execute_together(connection, statements)
-    await write_calls(connection, decisions)
 
 
 async def forget_members(connection: Connection, members: Sequence[MemberKey]) -> None:

@@ -58,7 +58,8 @@ async def test_goodwill_lasts_twelve_months_and_anything_else_as_long_as_what_is
 
 async def test_an_end_of_its_own_is_kept_to_midnight() -> None:
     till = await member()
-    await till.adjust("a-1", 5, expires_at=datetime(2024, 6, 1, 12, tzinfo=UTC))
+    told = await till.adjust("a-1", 5, expires_at=datetime(2024, 6, 1, 12, tzinfo=UTC))
+    assert [each["expires_at"] for each in told] == ["2024-06-01T12:00:00Z"]
     await till.adjust("a-2", 5, expires_at=datetime(2024, 6, 1, 4, tzinfo=UTC))
     ends = [lot.expires_at for lot in till.wallet.lots.values()]
     assert ends == [datetime(2024, 6, 2, 4, tzinfo=UTC), datetime(2024, 6, 1, 4, tzinfo=UTC)]

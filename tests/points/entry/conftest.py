@@ -31,17 +31,13 @@ async def another(database_urls: DatabaseUrls) -> AsyncIterator[asyncpg.Connecti
 
 
 @pytest.fixture
-def settings(
-    database_urls: DatabaseUrls, broker: str, kafka_idempotence: bool, fetch_max_wait_ms: int
-) -> PointsSettings:
+def settings(database_urls: DatabaseUrls, broker: str, session_timeout_ms: int) -> PointsSettings:
     """A worker's settings: the shared broker, with topics of the test's own."""
     return PointsSettings(
         database_url=SecretStr(database_urls.points),
         kafka_bootstrap=broker,
         kafka_prefix=f"t{uuid.uuid4().hex[:8]}",
-        kafka_idempotence=kafka_idempotence,
-        kafka_session_timeout_ms=6000 if kafka_idempotence else 1000,
-        fetch_max_wait_ms=fetch_max_wait_ms,
+        kafka_session_timeout_ms=session_timeout_ms,
         expiry_interval_seconds=0.1,
     )
 

@@ -9,7 +9,7 @@ from laurel.io.database import KEYED_PLANS, Database
 from laurel.io.inbox import _LOCK as INBOX_LOCK
 from laurel.io.inbox import _MOVE as INBOX_MOVE
 from laurel.io.migrating import DatabaseUrls
-from laurel.io.outbox import _TAKE_NUMBERS
+from laurel.io.outbox import _ANY_PARKED, _TAKE_NUMBERS
 from laurel.io.together import joined
 from services.points.road import Road
 from services.points.store import (
@@ -83,6 +83,7 @@ HOT = {
     "set holds": HOLDS.insert,
     "set adjustments": ADJUSTMENTS.insert,
     "write a few": joined(tuple(table.insert for table in FEW)),
+    "end with totals": joined((*(table.insert for table in FEW), INBOX_MOVE, _ANY_PARKED)),
     "read standings": tiering._STANDINGS,
     "read counts": tiering._COUNTS,
     "set standings": tiering._SET_STANDINGS,

@@ -35,9 +35,7 @@ async def process(
         "database_url": settings.database_url.get_secret_value(),
         "kafka_bootstrap": settings.kafka_bootstrap,
         "kafka_prefix": settings.kafka_prefix,
-        "kafka_idempotence": str(settings.kafka_idempotence),
         "kafka_session_timeout_ms": str(settings.kafka_session_timeout_ms),
-        "fetch_max_wait_ms": str(settings.fetch_max_wait_ms),
         "wait_timer_seconds": "30",
         "http_port": "0",
     }
@@ -65,7 +63,7 @@ async def process(
         "after_commit:kill:3",
         "after_commit:kill:4",
         "after_publish:kill:2",
-        "after_mark:kill:2",
+        "after_mark:kill:1",
         "before_offsets:kill:2",
     ],
 )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from laurel.io.database import Database
 from laurel.io.health import Health
 from services.redemption.domain.moment import ProgramTerms
 from services.redemption.entry.turning import VoucherTurner
+from services.redemption.entry.waits import WaitEnder
 from services.redemption.road import Road
 from services.redemption.store.loading import overdue
 from services.redemption.store.store import PostgresStore
@@ -20,6 +22,7 @@ from services.redemption.testing import (
     NOON,
     FixedPrograms,
     clock_turned,
+    end_waits_requested,
     points_captured,
     points_held,
     points_released,
@@ -153,6 +156,58 @@ async def test_a_turned_clock_ends_what_waits_by_it(counter: Any, auditor: async
     states = await auditor.fetch("select state, count(*) from sagas group by 1 order by 1")
     assert [tuple(row) for row in states] == [("holding", 2), ("refused", 5)]
     await counter.hear(*(points_released(f"m-{number}", f"r-{number}", 100) for number in range(5)))
+    assert await findings(auditor, across=False, at_rest=False) == []
+
+
+async def test_points_that_rest_are_told_to_go_on_when_all_is_released(
+    counter: Any, auditor: asyncpg.Connection[Any]
+) -> None:
+    counter.road = Road(FixedPrograms(ProgramTerms(manual=True)))
+    await counter.hear(reward_published(stock=100))
+    end = NOON + timedelta(minutes=15)
+    for number, at in enumerate([NOON, NOON, NOON, NOON + timedelta(days=9)]):
+        member = f"m-{number}"
+        (asked,) = await counter.hear(redemption_requested(member, f"r-{number}", later=True, as_of=at, at=at))
+        told = msgspec.json.decode(asked.body)["waits_until"]
+        assert datetime.fromisoformat(told) == at + timedelta(minutes=15), "points know when"
+        await counter.hear(points_held(member, f"r-{number}", 100, at=at))
+    await counter.hear(redemption_confirmed("m-0", "r-0"))
+    later = NOON + timedelta(days=30)
+    for _ in range(2):
+        await counter.hear(end_waits_requested(later, end), end_waits_requested(later, end, program="another"))
+    ender = WaitEnder(
+        counter.unit,
+        counter.road,
+        lambda connection: PostgresStore(connection, counter.vault),
+        Health(),
+        interval_seconds=0.01,
+        batch_max=1,
+    )
+
+    async def until_idle() -> list[tuple[str, Any]]:
+        query = "select program, member, number, type, payload from outbox order by program, member, number"
+        heard = {tuple(row)[:3] for row in await auditor.fetch(query)}
+        while await ender.step():
+            pass
+        fresh = [tuple(row) for row in await auditor.fetch(query) if tuple(row)[:3] not in heard]
+        return [(type_, msgspec.json.decode(body)) for _, _, _, type_, body in fresh]
+
+    said = await until_idle()
+    releases = [body for type_, body in said if type_ == "hold.release_requested.v1"]
+    assert [each["member"] for each in releases] == ["m-1", "m-2"]
+    assert {(each["turned_to"], each["waited_until"]) for each in releases} == {(f"{later:%FT%TZ}", f"{end:%FT%TZ}")}
+    # The program that waits for nothing is not kept by the one that does.
+    assert [body["program"] for type_, body in said if "go_on" in type_] == ["another"]
+    await counter.hear(points_released("m-1", "r-1", 100))
+    assert await until_idle() == []
+    await counter.hear(points_released("m-2", "r-2", 100))
+    ((type_, body),) = await until_idle()
+    assert type_ == "clock.go_on_requested.v1"
+    assert datetime.fromisoformat(body["until"]) == end
+    assert await row(auditor, "select ended, done from turn_waits where program <> 'another'") == (2, True)
+    states = await auditor.fetch("select redemption, state from sagas order by 1")
+    assert [each["state"] for each in states] == ["fulfilled", "refused", "refused", "holding"]
+    await counter.hear(clock_turned(later, 0, program="another"))
     assert await findings(auditor, across=False, at_rest=False) == []
 
 
