@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from itertools import count
 
@@ -25,7 +26,9 @@ class Broker:
         """Where clients are told to come."""
         self.groups = Groups()
         self.topics: dict[str, list[Partition]] = {}
-        self._producers = count(1)
+        # A producer that outlives the broker goes on under its number for a moment; with the next broker nobody else
+        # may have that, or what one sends would be taken for a repetition of what the other sent.
+        self._producers = count(secrets.randbelow(1 << 62))
 
     def partition(self, topic: str, number: int) -> Partition:
         """Return a partition.
