@@ -270,9 +270,12 @@ async def _say_of_wallets(door: Door) -> None:
     await door.call("POST", f"{adjustments}/{waiting['adjustment']}/approve", {})
     wrong = {"member": "m-1", "unit": "point", "corrects": {"id": "bought", "should_be": 30}}
     await door.call("POST", adjustments, wrong, 201, idempotency_key='"a-2"')
+    await door.call("PUT", f"programs/{program}/rewards/off", voucher(1), 201)
+    held = await door.redeem(program, "kept-waiting", "m-1", "off", id="kept-waiting", confirm="later")
+    assert held["state"] == "holding"
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     turned = await door.call("POST", f"programs/{program}/clock", {"as_of": tomorrow})
-    assert turned["holds_timed_out"] == 1
+    assert turned["holds_timed_out"] == 2
 
 
 async def _say_of_tiers(door: Door) -> None:

@@ -175,6 +175,7 @@ def test_every_type_is_one_of_the_contract() -> None:
     assert set(EVENTS) >= TYPES >= ANSWERS
     said = {kind.name for topic in (POINTS_TOPIC, REDEMPTION_TOPIC) for kind in TOPICS[topic]}
     asks = {f"hold.{deed}.v1" for deed in ("requested", "capture_requested", "release_requested", "cancel_requested")}
+    asks |= {"redemption.end_waits_requested.v1", "clock.go_on_requested.v1"}
     assert said - TYPES == asks | {"voucher.issued.v1", "voucher.expired.v1"}
 
 

@@ -68,7 +68,8 @@ WHOLE = {
     "points": {"block_payments", "blocks", "budgets", "judgements", "partner_terms", "programs", "turns"},
     # `calls` has a row for each partner that is to be asked, and no more.
     "redemption": {
-        "calls", "partner_codes", "pool_codes", "pool_lots", "resources", "rewards", "service_keys", "stock", "turns",
+        "calls", "partner_codes", "pool_codes", "pool_lots", "resources", "rewards", "service_keys", "stock",
+        "turn_waits", "turns",
     },
 }  # fmt: skip
 # `outbox_open` has a row for what is on its way, and no more.
