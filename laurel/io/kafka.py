@@ -49,6 +49,7 @@ EVENT_BYTES_MAX = 4_194_304
 """The largest event: a body of a mebibyte, however it is written, and what is said of it. A broker takes a quarter of
 it unless its topic says otherwise, and one that it does not take would hold up its partition for ever."""
 REQUEST_SECONDS = 5.0
+ACKNOWLEDGED_SECONDS = 10.0
 _GRACE_SECONDS = 1.0
 _ENDED_SECONDS = 1.0
 _STOP_SECONDS = 5.0
@@ -149,13 +150,20 @@ def has_ended(client: AIOKafkaConsumer | AIOKafkaProducer) -> bool:
 async def acknowledged(producer: AIOKafkaProducer, sent: asyncio.Future[Any]) -> Any:  # noqa: ANN401 (aiokafka ships no types)
     """Return what the broker answered to a batch; raise what aiokafka does, or ConnectionError if it never will.
 
-    Of a producer whose sender has ended by itself nobody may ever hear what became of a batch.
+    Of a producer whose sender has ended by itself nobody may ever hear what became of a batch. And an idempotent one
+    tries a batch again for as long as it lives, even where another broker has come meanwhile that has no such topic:
+    after `ACKNOWLEDGED_SECONDS` this is a TimeoutError, and the producer is to be believed no more.
     """
     sent.add_done_callback(_heard)
+    deadline = asyncio.get_running_loop().time() + ACKNOWLEDGED_SECONDS
     while not sent.done():
-        await asyncio.wait({sent}, timeout=_ENDED_SECONDS)
-        if not sent.done() and has_ended(producer):
+        await asyncio.wait({sent}, timeout=min(_ENDED_SECONDS, ACKNOWLEDGED_SECONDS))
+        if sent.done():
+            break
+        if has_ended(producer):
             raise ConnectionError("the client ended by itself")
+        if asyncio.get_running_loop().time() >= deadline:
+            raise TimeoutError(f"not acknowledged within {ACKNOWLEDGED_SECONDS:g} s")
     if sent.cancelled():
         raise ConnectionError("the client gave up by itself")
     return sent.result()

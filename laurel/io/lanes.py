@@ -245,7 +245,7 @@ class Lanes:
                 answer = await acknowledged(producer, await producer.send_batch(builder, topic, partition=partition))
             except BROKER_ERRORS as error:
                 self.sound = False
-                hopeless = isinstance(error, OutOfOrderSequenceNumber)
+                hopeless = isinstance(error, OutOfOrderSequenceNumber | TimeoutError)
                 if hopeless or attempt + 1 == _PATIENCE_ATTEMPTS_MAX or producer is not self.producer:
                     raise
                 await backoff.pause()

@@ -9,10 +9,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from laurel.io.database import Database
-from laurel.io.kafka import acknowledged, start_producer, stop_quietly
+from laurel.io.kafka import acknowledged, admin, ensure_topics, start_producer, stop_quietly
 from laurel.io.message import Message
 from laurel.io.settings import KafkaSettings
 from laurel.io.tail import Tail
+from laurel.io.topics import Topic
 from tests.io.conftest import all_published, make_listener, make_service, running, say, until, value
 
 pytestmark = pytest.mark.anyio
@@ -92,5 +93,24 @@ async def test_nobody_waits_for_a_batch_of_a_producer_that_has_ended(kafka: Kafk
         producer._sender.sender_task.cancel()
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(waiting, 10)
+    finally:
+        await stop_quietly(producer)
+
+
+async def test_nobody_waits_for_ever_for_what_a_producer_tries_again_and_again(
+    kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An idempotent one did, when another broker had come at the same address and nobody had made its topic there."""
+    monkeypatch.setattr("laurel.io.kafka.ACKNOWLEDGED_SECONDS", 1.0)
+    topic = Topic(f"{kafka.kafka_prefix}.vanishing", 1)
+    await ensure_topics(kafka, [topic])
+    producer = await start_producer(kafka)
+    try:
+        await acknowledged(producer, await producer.send(topic.name, b"before", partition=0))
+        async with admin(kafka) as client:
+            await client.delete_topics([topic.name])
+        sent = await producer.send(topic.name, b"behind", partition=0)
+        with pytest.raises(TimeoutError):
+            await acknowledged(producer, sent)
     finally:
         await stop_quietly(producer)
