@@ -147,6 +147,19 @@ def has_ended(client: AIOKafkaConsumer | AIOKafkaProducer) -> bool:
     return task is not None and bool(task.done())
 
 
+async def deliver(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> Any:  # noqa: ANN401
+    """Send a batch; return and raise as `acknowledged` does.
+
+    aiokafka waits until it knows the topic; in a producer that is stopped meanwhile it does so for ever.
+    """
+    sending = asyncio.create_task(producer.send_batch(batch, topic, partition=partition))
+    try:
+        sent = await acknowledged(producer, sending)
+    finally:
+        sending.cancel()
+    return await acknowledged(producer, sent)
+
+
 async def acknowledged(producer: AIOKafkaProducer, sent: asyncio.Future[Any]) -> Any:  # noqa: ANN401 (aiokafka ships no types)
     """Return what the broker answered to a batch; raise what aiokafka does, or ConnectionError if it never will.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import OutOfOrderSequenceNumber
 
 from laurel.io.headers import Headers
-from laurel.io.kafka import BROKER_ERRORS, Backoff, acknowledged, has_ended
+from laurel.io.kafka import BROKER_ERRORS, Backoff, deliver, has_ended
 from laurel.io.telemetry import PUBLISHED, RELAY_FAILURES, logger
 from laurel.io.topics import partition_of
 
@@ -174,7 +174,7 @@ class Lanes:
         if batch:
             topic, partition = lane.position
             try:
-                answer = await acknowledged(producer, await producer.send_batch(builder, topic, partition=partition))
+                answer = await deliver(producer, builder, topic, partition)
             except BROKER_ERRORS as error:
                 self._failed(lane, error)
                 sent.left[:0] = batch
@@ -242,7 +242,7 @@ class Lanes:
                     break
                 count += 1
             try:
-                answer = await acknowledged(producer, await producer.send_batch(builder, topic, partition=partition))
+                answer = await deliver(producer, builder, topic, partition)
             except BROKER_ERRORS as error:
                 self.sound = False
                 hopeless = isinstance(error, OutOfOrderSequenceNumber | TimeoutError)

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from laurel.io.database import Database
-from laurel.io.kafka import acknowledged, admin, ensure_topics, start_producer, stop_quietly
+from laurel.io.kafka import BROKER_ERRORS, acknowledged, admin, deliver, ensure_topics, start_producer, stop_quietly
 from laurel.io.message import Message
 from laurel.io.settings import KafkaSettings
 from laurel.io.tail import Tail
@@ -114,3 +114,15 @@ async def test_nobody_waits_for_ever_for_what_a_producer_tries_again_and_again(
             await acknowledged(producer, sent)
     finally:
         await stop_quietly(producer)
+
+
+async def test_nobody_waits_for_ever_for_a_topic_of_a_producer_that_is_stopped(kafka: KafkaSettings) -> None:
+    """Its lane did, and so did all that was to be published again by the next producer."""
+    producer = await start_producer(kafka)
+    batch = producer.create_batch()
+    batch.append(key=None, value=b"x", timestamp=None)
+    waiting = asyncio.create_task(deliver(producer, batch, f"{kafka.kafka_prefix}.nobody-made-it", 0))
+    await asyncio.sleep(0.2)
+    await stop_quietly(producer)
+    with pytest.raises(BROKER_ERRORS):
+        await asyncio.wait_for(waiting, 5)
