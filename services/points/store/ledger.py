@@ -84,103 +84,96 @@ class Ledger:
         self._last = Last(within=collisions)
         return self._last
 
-    @property
-    def _connection(self) -> asyncpg.Connection[Any]:
-        assert self._last is None or not self._last.statements  # it would be read as it was before
-        return self._lent
-
-    async def _catch_up(self) -> None:
-        """Write what was deferred: it was not the last."""
+    async def _caught_up(self) -> asyncpg.Connection[Any]:
+        """Return the connection; what was deferred is written first, for it was not the last, and may be read."""
         if self._last is not None and self._last.statements:
             with collisions():
                 await execute_together(self._lent, self._last.statements)
             self._last.statements.clear()
+        return self._lent
 
     async def load(self, needs: Needs) -> Loaded:
-        await self._catch_up()
-        return await load(self._connection, needs)
+        return await load(await self._caught_up(), needs)
 
     async def households(self, keys: Collection[WalletKey]) -> dict[WalletKey, Household]:
-        await self._catch_up()
-        return await read_households(self._connection, keys)
+        return await read_households(await self._caught_up(), keys)
 
     async def write(self, journals: Sequence[Journal], touched: Iterable[Wallet]) -> None:
-        await self._catch_up()
-        await write(self._connection, journals, touched, self._last)
+        await write(await self._caught_up(), journals, touched, self._last)
 
     async def due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
-        rows = await self._connection.fetch(_DUE, until, list(programs), limit)
+        rows = await (await self._caught_up()).fetch(_DUE, until, list(programs), limit)
         return sorted(WalletKey(program, member) for program, member in rows)
 
     async def take_due(self, programs: Sequence[str], until: datetime, limit: int) -> list[WalletKey]:
-        rows = await self._connection.fetch(_TAKE_DUE, until, list(programs), limit)
+        rows = await (await self._caught_up()).fetch(_TAKE_DUE, until, list(programs), limit)
         return sorted(WalletKey(program, member) for program, member in rows)
 
     async def begin_turns(self, turns: Sequence[Turn]) -> None:
-        await turning.begin(self._connection, turns)
+        await turning.begin(await self._caught_up(), turns)
 
     async def has_turns(self) -> bool:
-        return await turning.any_open(self._connection)
+        return await turning.any_open(await self._caught_up())
 
     async def open_turn(self) -> OpenTurn | None:
-        return await turning.find_open(self._connection)
+        return await turning.find_open(await self._caught_up())
 
     async def begin_part(self, turn: OpenTurn) -> OpenTurn:
-        return await turning.begin_part(self._connection, turn)
+        return await turning.begin_part(await self._caught_up(), turn)
 
     async def waits(self, turn: OpenTurn) -> Waits | None:
-        return await turning.waits(self._connection, turn)
+        return await turning.waits(await self._caught_up(), turn)
 
     async def next_due(self, turn: OpenTurn) -> datetime | None:
-        return await turning.next_due(self._connection, turn)
+        return await turning.next_due(await self._caught_up(), turn)
 
     async def rest(self, turn: OpenTurn, until: datetime) -> None:
-        await turning.rest(self._connection, turn, until)
+        await turning.rest(await self._caught_up(), turn, until)
 
     async def next_part(self, turn: OpenTurn) -> None:
-        await turning.next_part(self._connection, turn)
+        await turning.next_part(await self._caught_up(), turn)
 
     async def go_on(self, over: Sequence[WaitsOver]) -> None:
-        await turning.go_on(self._connection, over)
+        await turning.go_on(await self._caught_up(), over)
 
     async def due_page(self, turn: OpenTurn, limit: int) -> Page:
-        return await turning.page(self._connection, turn, limit)
+        return await turning.page(await self._caught_up(), turn, limit)
 
     async def count_turn(self, turn: OpenTurn, counts: Counts) -> None:
-        await turning.count(self._connection, turn, counts)
+        await turning.count(await self._caught_up(), turn, counts)
 
     async def hand_out(self, turn: OpenTurn, page: Page) -> None:
-        await turning.hand_out(self._connection, turn, page)
+        await turning.hand_out(await self._caught_up(), turn, page)
 
     async def take_back(self, turn: OpenTurn) -> None:
-        await turning.take_back(self._connection, turn)
+        await turning.take_back(await self._caught_up(), turn)
 
     async def walk_again(self, turn: OpenTurn) -> None:
-        await turning.walk_again(self._connection, turn)
+        await turning.walk_again(await self._caught_up(), turn)
 
     async def end_turn(self, turn: OpenTurn) -> Counts:
-        return await turning.end(self._connection, turn)
+        return await turning.end(await self._caught_up(), turn)
 
     async def judged_until(self, program: str, units: Sequence[tuple[str, str]]) -> datetime | None:
-        return await judging.judged_until(self._connection, program, units)
+        return await judging.judged_until(await self._caught_up(), program, units)
 
     async def first_unjudged(self, program: str, instants: Sequence[datetime]) -> datetime | None:
-        return await judging.first_unjudged(self._connection, program, instants)
+        return await judging.first_unjudged(await self._caught_up(), program, instants)
 
     async def begin_judgement(self, program: str, at: datetime, *, is_done: bool = False) -> None:
-        await judging.begin(self._connection, program, at, judging.DONE if is_done else judging.MEASURING)
+        await judging.begin(await self._caught_up(), program, at, judging.DONE if is_done else judging.MEASURING)
 
     async def open_judgement(self, programs: Sequence[str]) -> OpenJudgement | None:
-        return await judging.find_open(self._connection, programs)
+        return await judging.find_open(await self._caught_up(), programs)
 
     async def measure(
         self, judgement: OpenJudgement, segments: Sequence[CompiledSegment], day: date, limit: int
     ) -> OpenJudgement:
-        state, after = await judging.measure_page(self._connection, judgement, segments, day, limit)
+        state, after = await judging.measure_page(await self._caught_up(), judgement, segments, day, limit)
         stands = judgement._replace(state=state, after=after)
         if state == judging.JUDGING:
-            stands = stands._replace(cuts=await judging.cuts_of(self._connection, judgement.program, segments))
-        await judging.advance(self._connection, stands, stands.state, stands.after, stands.cuts)
+            stands = stands._replace(cuts=await judging.cuts_of(await self._caught_up(), judgement.program, segments))
+        await judging.advance(await self._caught_up(), stands, stands.state, stands.after, stands.cuts)
         return stands
 
     async def to_judge(
@@ -192,43 +185,42 @@ class Ledger:
         *,
         tiers: bool = False,
     ) -> tuple[dict[WalletKey, dict[str, int]], bool]:
-        members, after, is_last = await judging.take_page(self._connection, judgement, due, known, limit, tiers=tiers)
+        members, after, is_last = await judging.take_page(
+            await self._caught_up(), judgement, due, known, limit, tiers=tiers
+        )
         state = judging.JUDGING
         if is_last:
-            more = await judging.clear_page(self._connection, judgement.program, limit)
+            more = await judging.clear_page(await self._caught_up(), judgement.program, limit)
             state = judging.CLEARING if more else judging.DONE
-        await judging.advance(self._connection, judgement, state, after)
+        await judging.advance(await self._caught_up(), judgement, state, after)
         return members, is_last
 
     async def clear(self, judgement: OpenJudgement, limit: int) -> None:
-        if not await judging.clear_page(self._connection, judgement.program, limit):
-            await judging.advance(self._connection, judgement, judging.DONE, judgement.after)
+        if not await judging.clear_page(await self._caught_up(), judgement.program, limit):
+            await judging.advance(await self._caught_up(), judgement, judging.DONE, judgement.after)
 
     async def relations(self, wallets: Sequence[WalletKey]) -> dict[WalletKey, Relation]:
-        await self._catch_up()
-        return await relations(self._connection, wallets)
+        return await relations(await self._caught_up(), wallets)
 
     async def pay(self, payment: Payment, limit: int) -> Paid:
-        await self._catch_up()
-        return await blocks.pay(self._connection, payment, limit)
+        return await blocks.pay(await self._caught_up(), payment, limit)
 
     async def has_payments(self) -> bool:
-        return await blocks.any_open(self._connection)
+        return await blocks.any_open(await self._caught_up())
 
     async def open_payment(self) -> OpenPayment | None:
-        return await blocks.find_open(self._connection)
+        return await blocks.find_open(await self._caught_up())
 
     async def queue_page(self, payment: OpenPayment, limit: int) -> list[Waiting]:
-        return await blocks.page(self._connection, payment, limit)
+        return await blocks.page(await self._caught_up(), payment, limit)
 
     async def advance_payment(self, payment: OpenPayment, after: int, *, done: bool) -> None:
-        await blocks.advance(self._connection, payment, after, done=done)
+        await blocks.advance(await self._caught_up(), payment, after, done=done)
 
     async def blocks_of(self, program: str, partner: str) -> list[tuple[str, Block]]:
-        return await blocks.of_partner(self._connection, program, partner)
+        return await blocks.of_partner(await self._caught_up(), program, partner)
 
     async def facts_of(self, journals: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], Journal]:
-        await self._catch_up()
         if not journals:
             return {}
         columns = [list(column) for column in zip(*journals, strict=True)]
@@ -236,5 +228,5 @@ class Ledger:
             (row["program"], row["member"], row["journal"]): journal_of(
                 Wallet(row["program"], row["member"]), row, row["funded_in"]
             )
-            for row in await self._connection.fetch(_JOURNALS, *columns)
+            for row in await (await self._caught_up()).fetch(_JOURNALS, *columns)
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from laurel.io.migrating import DatabaseUrls
 from laurel.io.outbox import Outbox
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import PointsHandler
+from services.points.ports import Turn
 from services.points.road import Road
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms, Note, note
@@ -26,23 +29,23 @@ TABLES = ("wallets", "balances", "journals", "entries", "activities", "lots", "h
 
 
 class Listening:
-    """Applies what the gateway says of one member, each message with the next number."""
+    """Applies what is said, each message with the next number of its member."""
 
-    def __init__(self, applier: Applier, member: str) -> None:
-        self.member = member
+    def __init__(self, applier: Applier) -> None:
         self._applier = applier
-        self._told = 0
+        self._told = Counter[str]()
 
     async def hear(self, *notes: Note) -> None:
         await self._applier.apply([self._message(each) for each in notes])
 
     def _message(self, told: Note) -> Message:
-        self._told += 1
+        self._told[told.member] += 1
+        number = self._told[told.member]
         source = "laurel/gateway/1"
-        names = {"source": source, "sequence": str(self._told), "type": told.type, "id": f"1.{self._told}"}
+        names = {"source": source, "sequence": str(number), "type": told.type, "id": f"1.{number}"}
         headers = {f"ce_{name}": value.encode() for name, value in {**names, "subject": told.member}.items()}
         return Message(
-            "laurel.gateway.v1", 0, 0, source, self._told, told.type, names["id"], told.program, told.member,
+            "laurel.gateway.v1", 0, 0, source, number, told.type, names["id"], told.program, told.member,
             "", "", "", told.body, headers,
         )  # fmt: skip
 
@@ -84,7 +87,7 @@ async def test_what_a_later_part_of_a_batch_reads_is_written_before(
     database: Database, database_urls: DatabaseUrls
 ) -> None:
     applier = await _applier(database)
-    alone, together = Listening(applier, "m-1"), Listening(applier, "m-2")
+    alone, together = Listening(applier), Listening(applier)
     for each in _deeds("m-1"):
         await alone.hear(each)
     await together.hear(*_deeds("m-2"))
@@ -93,8 +96,29 @@ async def test_what_a_later_part_of_a_batch_reads_is_written_before(
     assert await findings(database_urls) == []
 
 
+async def test_a_turn_goes_on_beside_what_was_not_written_yet(database: Database) -> None:
+    """The word to go on comes with messages of members, whose writing is left for the end of the transaction."""
+    member = Listening(await _applier(database))
+    enrolled, bought, *_ = _deeds("m-1")
+    await member.hear(enrolled)
+    as_of, until = START + timedelta(days=30), START + timedelta(days=3)
+    async with database.transaction() as connection:
+        await Ledger(connection).begin_turns([Turn("clubcard", as_of, "message", "", "")])
+        turn = await Ledger(connection).open_turn()
+        assert turn is not None
+        await Ledger(connection).rest(turn, until)
+    over = note("clock.go_on_requested.v1", "clubcard", "", at=until, as_of=as_of, until=until)
+    await member.hear(bought, over)
+    async with database.connection() as connection:
+        turned = await connection.fetchrow("select waits_to, waited_to from turns")
+        assert turned is not None
+        assert tuple(turned) == (None, until)
+        assert await connection.fetchval("select count(*) from parked") == 0
+        assert await connection.fetchval("select count(*) from activities") == 1
+
+
 async def test_an_activity_and_what_is_said_of_it_are_one_statement(database: Database) -> None:
-    member = Listening(await _applier(database), "m-1")
+    member = Listening(await _applier(database))
     first, second, third, *_ = _deeds("m-1")
     await member.hear(first, second)
     async with asked(database) as statements:
