@@ -152,12 +152,15 @@ async def deliver(producer: AIOKafkaProducer, batch: Any, topic: str, partition:
 
     aiokafka waits until it knows the topic; in a producer that is stopped meanwhile it does so for ever.
     """
-    sending = asyncio.create_task(producer.send_batch(batch, topic, partition=partition))
+
+    async def send() -> Any:  # noqa: ANN401
+        return await (await producer.send_batch(batch, topic, partition=partition))
+
+    sending = asyncio.create_task(send())
     try:
-        sent = await acknowledged(producer, sending)
+        return await acknowledged(producer, sending)
     finally:
         sending.cancel()
-    return await acknowledged(producer, sent)
 
 
 async def acknowledged(producer: AIOKafkaProducer, sent: asyncio.Future[Any]) -> Any:  # noqa: ANN401 (aiokafka ships no types)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -10,7 +11,6 @@ class Code(IntEnum):
     OFFSET_OUT_OF_RANGE = 1
     CORRUPT_MESSAGE = 2
     UNKNOWN_TOPIC_OR_PARTITION = 3
-    MESSAGE_TOO_LARGE = 10
     INVALID_TOPIC = 17
     ILLEGAL_GENERATION = 22
     INCONSISTENT_GROUP_PROTOCOL = 23
@@ -32,3 +32,12 @@ class RefusedError(Exception):
     def __init__(self, code: Code) -> None:
         super().__init__(code.name)
         self.code = code
+
+
+def code_of(deed: Callable[[], object]) -> Code:
+    """Do it; return the code of its refusal, or that there was none."""
+    try:
+        deed()
+    except RefusedError as error:
+        return error.code
+    return Code.NONE

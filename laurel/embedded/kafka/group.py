@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from uuid import uuid4
 
@@ -64,7 +64,7 @@ class Request:
     session_seconds: float
     rebalance_seconds: float
     kind: str
-    protocols: list[tuple[str, bytes]] = field(default_factory=list)
+    protocols: list[tuple[str, bytes]]
 
 
 class Group:

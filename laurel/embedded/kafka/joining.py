@@ -8,9 +8,9 @@ from functools import partial
 from typing import TypeVar
 
 from laurel.embedded.kafka.broker import NODE, Broker
-from laurel.embedded.kafka.errors import Code, RefusedError
+from laurel.embedded.kafka.errors import Code, RefusedError, code_of
 from laurel.embedded.kafka.group import Joined, Request
-from laurel.embedded.kafka.wire import Reader, Writer
+from laurel.embedded.kafka.wire import Reader, Writer, answering
 
 T = TypeVar("T")
 _COORDINATES_GROUPS = 0
@@ -21,10 +21,7 @@ def find_coordinator(broker: Broker, version: int, request: Reader, _: str) -> W
     request.text()
     kind = request.int8() if version >= 1 else _COORDINATES_GROUPS
     code = Code.NONE if kind == _COORDINATES_GROUPS else Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    answer = Writer()
-    if version >= 1:
-        answer.int32(0)
-    answer.int16(code)
+    answer = answering(version, 1).int16(code)
     if version >= 1:
         answer.text(None)
     return answer.int32(NODE).text(broker.host).int32(broker.port)
@@ -37,20 +34,21 @@ def join_group(broker: Broker, version: int, request: Reader, client: str) -> Wr
     protocols = request.array(lambda: (request.text(), request.blob()))
 
     def written(joined: Joined) -> Writer:
-        answer = Writer()
-        if version >= 2:
-            answer.int32(0)
-        answer.int16(Code.NONE).int32(joined.generation).text(joined.protocol).text(joined.leader).text(joined.member)
+        answer = (
+            answering(version, 2)
+            .int16(Code.NONE)
+            .int32(joined.generation)
+            .text(joined.protocol)
+            .text(joined.leader)
+            .text(joined.member)
+        )
         answer.int32(len(joined.members))
         for other, metadata in joined.members:
             answer.text(other).blob(metadata)
         return answer
 
     def refused(code: Code) -> Writer:
-        answer = Writer()
-        if version >= 2:
-            answer.int32(0)
-        return answer.int16(code).int32(-1).text("").text("").text(member).int32(0)
+        return answering(version, 2).int16(code).int32(-1).text("").text("").text(member).int32(0)
 
     if not name:
         return refused(Code.INVALID_GROUP_ID)
@@ -70,10 +68,10 @@ def sync_group(broker: Broker, version: int, request: Reader, _: str) -> Writer 
     assigned = dict(request.array(lambda: (request.text(), request.blob())))
 
     def written(own: bytes) -> Writer:
-        return _begun(version).int16(Code.NONE).blob(own)
+        return answering(version, 1).int16(Code.NONE).blob(own)
 
     def refused(code: Code) -> Writer:
-        return _begun(version).int16(code).blob(b"")
+        return answering(version, 1).int16(code).blob(b"")
 
     try:
         return _when_done(broker.groups.of(name).sync(member, generation, assigned), written, refused)
@@ -83,12 +81,12 @@ def sync_group(broker: Broker, version: int, request: Reader, _: str) -> Writer 
 
 def heartbeat(broker: Broker, version: int, request: Reader, _: str) -> Writer:
     name, generation, member = request.text(), request.int32(), request.text()
-    return _begun(version).int16(_code_of(lambda: broker.groups.of(name).beat(member, generation)))
+    return answering(version, 1).int16(code_of(lambda: broker.groups.of(name).beat(member, generation)))
 
 
 def leave_group(broker: Broker, version: int, request: Reader, _: str) -> Writer:
     name, member = request.text(), request.text()
-    return _begun(version).int16(_code_of(lambda: broker.groups.of(name).leave(member)))
+    return answering(version, 1).int16(code_of(lambda: broker.groups.of(name).leave(member)))
 
 
 def commit_offsets(broker: Broker, version: int, request: Reader, _: str) -> Writer:
@@ -99,15 +97,12 @@ def commit_offsets(broker: Broker, version: int, request: Reader, _: str) -> Wri
         lambda: (request.text(), request.array(lambda: (request.int32(), request.int64(), request.text_or_none())))
     )
     group = broker.groups.of(name)
-    refusal = _code_of(lambda: group.may_commit(member, generation))
-    answer = Writer()
-    if version >= 3:
-        answer.int32(0)
-    answer.int32(len(topics))
+    refusal = code_of(lambda: group.may_commit(member, generation))
+    answer = answering(version, 3).int32(len(topics))
     for topic, partitions in topics:
         answer.text(topic).int32(len(partitions))
         for number, offset, note in partitions:
-            code = refusal or _code_of(partial(broker.partition, topic, number))
+            code = refusal or code_of(partial(broker.partition, topic, number))
             if not code:
                 group.offsets[topic, number] = (offset, note)
             answer.int32(number).int16(code)
@@ -123,10 +118,7 @@ def fetch_offsets(broker: Broker, version: int, request: Reader, _: str) -> Writ
         for topic, number in sorted(group.offsets):
             kept.setdefault(topic, []).append(number)
         topics = list(kept.items())
-    answer = Writer()
-    if version >= 3:
-        answer.int32(0)
-    answer.int32(len(topics))
+    answer = answering(version, 3).int32(len(topics))
     for topic, numbers in topics:
         answer.text(topic).int32(len(numbers))
         for number in numbers:
@@ -135,18 +127,6 @@ def fetch_offsets(broker: Broker, version: int, request: Reader, _: str) -> Writ
     if version >= 2:
         answer.int16(Code.NONE)
     return answer
-
-
-def _begun(version: int) -> Writer:
-    return Writer().int32(0) if version >= 1 else Writer()
-
-
-def _code_of(ask: Callable[[], object]) -> Code:
-    try:
-        ask()
-    except RefusedError as error:
-        return error.code
-    return Code.NONE
 
 
 def _when_done(

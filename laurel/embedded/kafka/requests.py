@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from laurel.embedded.kafka import joining
 from laurel.embedded.kafka.broker import NODE, Broker
-from laurel.embedded.kafka.errors import Code, RefusedError
+from laurel.embedded.kafka.errors import Code, RefusedError, code_of
 from laurel.embedded.kafka.fetching import Fetch, fetch
-from laurel.embedded.kafka.wire import MalformedError, Reader, Writer
+from laurel.embedded.kafka.wire import MalformedError, Reader, Writer, answering
 
 Answer = Writer | asyncio.Future[Writer] | None
 """None: the client wants no answer."""
@@ -53,10 +54,7 @@ def _list_offsets(broker: Broker, version: int, request: Reader, _: str) -> Answ
     if version >= 2:
         request.int8()  # isolation
     topics = request.array(lambda: (request.text(), request.array(lambda: (request.int32(), request.int64()))))
-    answer = Writer()
-    if version >= 2:
-        answer.int32(0)
-    answer.int32(len(topics))
+    answer = answering(version, 2).int32(len(topics))
     for topic, partitions in topics:
         answer.text(topic).int32(len(partitions))
         for number, at in partitions:
@@ -74,10 +72,7 @@ def _metadata(broker: Broker, version: int, request: Reader, _: str) -> Answer:
     topics = request.array_or_none(request.text)
     if version == 0 and not topics:
         topics = None
-    answer = Writer()
-    if version >= 3:
-        answer.int32(0)
-    answer.int32(1).int32(NODE).text(broker.host).int32(broker.port)
+    answer = answering(version, 3).int32(1).int32(NODE).text(broker.host).int32(broker.port)
     if version >= 1:
         answer.text(None)
     if version >= 2:
@@ -111,17 +106,9 @@ def _create_topics(broker: Broker, version: int, request: Reader, _: str) -> Ans
     topics = request.array(topic)
     request.int32()  # time limit
     only_look = version >= 1 and request.flag()
-    answer = Writer()
-    if version >= 2:
-        answer.int32(0)
-    answer.int32(len(topics))
+    answer = answering(version, 2).int32(len(topics))
     for name, partitions in topics:
-        code = Code.NONE
-        try:
-            broker.create(name, partitions, only_look=only_look)
-        except RefusedError as error:
-            code = error.code
-        answer.text(name).int16(code)
+        answer.text(name).int16(code_of(partial(broker.create, name, partitions, only_look=only_look)))
         if version >= 1:
             answer.text(None)
     return answer
@@ -129,17 +116,9 @@ def _create_topics(broker: Broker, version: int, request: Reader, _: str) -> Ans
 
 def _delete_topics(broker: Broker, version: int, request: Reader, _: str) -> Answer:
     topics = request.array(request.text)
-    answer = Writer()
-    if version >= 1:
-        answer.int32(0)
-    answer.int32(len(topics))
+    answer = answering(version, 1).int32(len(topics))
     for name in topics:
-        code = Code.NONE
-        try:
-            broker.delete(name)
-        except RefusedError as error:
-            code = error.code
-        answer.text(name).int16(code)
+        answer.text(name).int16(code_of(partial(broker.delete, name)))
     return answer
 
 

@@ -129,3 +129,8 @@ class Writer:
         self.int32(len(value))
         self.data += value
         return self
+
+
+def answering(version: int, throttled_from: int) -> Writer:
+    """Begin an answer; from some version on each says first for how long its client has to pause: never."""
+    return Writer().int32(0) if version >= throttled_from else Writer()

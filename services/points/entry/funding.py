@@ -7,9 +7,9 @@ from typing import Protocol
 
 from laurel.io.database import Connection
 from laurel.io.health import Health
+from laurel.io.stepping import Stepper
 from laurel.io.unit import UnitOfWork
 from services.points.entry.consumers import sayings_of
-from services.points.entry.stepping import Stepper
 from services.points.ports import OpenPayment, Store, Waiting
 from services.points.road import Road
 from services.points.topping_up import topped_up

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from laurel.io.database import Connection, is_conflict
 from laurel.io.health import Health
+from laurel.io.stepping import Stepper
 from laurel.io.unit import UnitOfWork, Work
 from services.points.announcing import announce_turn, announce_waits
 from services.points.domain.asked import TICK
@@ -20,7 +21,6 @@ from services.points.domain.turning import Counts, count
 from services.points.entry.consumers import sayings_of
 from services.points.entry.judging import Judge, JudgingStore
 from services.points.entry.parts import in_parts
-from services.points.entry.stepping import Stepper
 from services.points.ports import OpenTurn, Page, Waits, WalletKey
 from services.points.road import Road
 

@@ -1,16 +1,16 @@
-"""Work of whole programs that is done in steps, each a transaction, which can stop and go on anywhere."""
+"""Work of whole programs that is done in steps, some of which cannot be taken yet."""
 
 from __future__ import annotations
 
-import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 from laurel.io.database import Connection
 from laurel.io.health import Health
-from laurel.io.keeping import keep_doing, woken_or_over
+from laurel.io.keeping import woken_or_over
+from laurel.io.stepping import Stepper
 from laurel.io.unit import UnitOfWork, Work
 from services.redemption.entry.consumers import count, sayings_of
 from services.redemption.ports import Announcement
@@ -21,8 +21,10 @@ _PAUSE_SECONDS_MAX: Final = 2.0
 StoreT = TypeVar("StoreT")
 
 
-class Stepper(ABC, Generic[StoreT]):
-    """Takes steps while there are any, woken by the messages that ask for them and by looking now and then."""
+class ProgramStepper(Stepper, Generic[StoreT]):
+    """Takes the first step that can be taken; what has to wait for others is waited for ever less hurriedly."""
+
+    part: ClassVar[str]
 
     def __init__(
         self,
@@ -30,19 +32,16 @@ class Stepper(ABC, Generic[StoreT]):
         road: Road,
         store_of: Callable[[Connection], StoreT],
         health: Health,
-        part: str,
         *,
         interval_seconds: float,
         batch_max: int,
     ) -> None:
+        super().__init__(health, self.part, interval_seconds)
         self._unit = unit
         self._road = road
         self._store_of = store_of
-        self._health = health
-        self._part = part
-        self._interval_seconds = self._pause = interval_seconds
+        self._pause = interval_seconds
         self._batch_max = batch_max
-        self._woken = asyncio.Event()
 
     @abstractmethod
     async def _is_any(self, store: StoreT) -> bool:
@@ -52,23 +51,13 @@ class Stepper(ABC, Generic[StoreT]):
     async def _take(self, work: Work, store: StoreT, passed_over: int) -> bool | None:
         """Take one step, passing over so much; False where it cannot go on yet, None where there is none."""
 
-    def wake(self) -> None:
-        """There may be something to do."""
-        self._woken.set()
-
-    async def run(self) -> None:
-        """Take steps until cancelled; trouble is told and waited out."""
-        await keep_doing(self._look, self._rest, self._health, self._part)
-
     async def _look(self) -> bool:
-        self._woken.clear()
-        moved = await self.step()
+        moved = await super()._look()
         if moved:
             self._pause = self._interval_seconds
         return moved
 
     async def _rest(self) -> None:
-        # What is on its way is waited for ever less hurriedly.
         self._pause = min(self._pause * 1.3, _PAUSE_SECONDS_MAX)
         await woken_or_over(self._woken, self._pause)
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from laurel.io.database import Connection
-from laurel.io.health import Health
-from laurel.io.unit import UnitOfWork, Work
+from laurel.io.unit import Work
 from services.redemption.domain.heard import TimeIsUp, VoucherEnds
-from services.redemption.entry.stepping import Stepper
+from services.redemption.entry.stepping import ProgramStepper
 from services.redemption.ports import OpenTurn, Store
-from services.redemption.road import Road
-
-PART = "turning"
 
 
 class TurningStore(Store, Protocol):
@@ -39,23 +34,13 @@ class TurningStore(Store, Protocol):
         """Keep how far a turn has come."""
 
 
-class VoucherTurner(Stepper[TurningStore]):
+class VoucherTurner(ProgramStepper[TurningStore]):
     """Ends what is over in programs whose clock points have turned, once all vouchers of the turn are issued.
 
     Most waits ended on the way (`entry/waits.py`); what points did not know of, or not in time, ends here.
     """
 
-    def __init__(
-        self,
-        unit: UnitOfWork,
-        road: Road,
-        store_of: Callable[[Connection], TurningStore],
-        health: Health,
-        *,
-        interval_seconds: float,
-        batch_max: int,
-    ) -> None:
-        super().__init__(unit, road, store_of, health, PART, interval_seconds=interval_seconds, batch_max=batch_max)
+    part = "turning"
 
     async def _is_any(self, store: TurningStore) -> bool:
         return await store.has_turns()

@@ -6,20 +6,14 @@ a wait has ended is decided here alone: what was confirmed before is captured, w
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from laurel.io.database import Connection
-from laurel.io.health import Health
-from laurel.io.unit import UnitOfWork, Work
+from laurel.io.unit import Work
 from services.redemption.announcing import announce_go_on
 from services.redemption.domain.heard import TimeIsUp
-from services.redemption.entry.stepping import Stepper
+from services.redemption.entry.stepping import ProgramStepper
 from services.redemption.ports import Store, TurnWaits
-from services.redemption.road import Road
-
-PART = "ending_waits"
 
 
 class WaitingStore(Store, Protocol):
@@ -41,20 +35,10 @@ class WaitingStore(Store, Protocol):
         """Keep how many waits have ended; `done`: and that points are told."""
 
 
-class WaitEnder(Stepper[WaitingStore]):
+class WaitEnder(ProgramStepper[WaitingStore]):
     """Ends waits in the middle of turns."""
 
-    def __init__(
-        self,
-        unit: UnitOfWork,
-        road: Road,
-        store_of: Callable[[Connection], WaitingStore],
-        health: Health,
-        *,
-        interval_seconds: float,
-        batch_max: int,
-    ) -> None:
-        super().__init__(unit, road, store_of, health, PART, interval_seconds=interval_seconds, batch_max=batch_max)
+    part = "ending_waits"
 
     async def _is_any(self, store: WaitingStore) -> bool:
         return await store.has_waits()

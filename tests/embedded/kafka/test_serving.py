@@ -19,6 +19,8 @@ _API_VERSIONS, _METADATA, _FETCH, _CREATE_TOPICS = 18, 3, 1, 19
 def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as broker:
         yield broker
+    # Whatever the tests have sent, nothing of it was unexpected.
+    assert (broker.data_dir / "logs" / "broker.log").read_text() == ""
 
 
 @pytest.fixture
@@ -118,9 +120,3 @@ def test_a_name_that_is_none_makes_no_topic(line: socket.socket, name: str) -> N
     answer = received(line)
     assert answer is not None
     assert struct.unpack(">h", answer[-2:])[0] == 17
-
-
-def test_its_log_stays_empty(own_broker: EmbeddedBroker) -> None:
-    """Whatever the tests above have sent, nothing of it was unexpected."""
-    log = own_broker.data_dir / "logs" / "broker.log"
-    assert log.read_text() == ""

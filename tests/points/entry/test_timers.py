@@ -110,7 +110,7 @@ async def test_it_outlives_a_connection_that_is_cut(
             nonlocal cut
             if not cut:
                 cut = True
-                mine = await self._connection.fetchval("select pg_backend_pid()")
+                mine = await self._lent.fetchval("select pg_backend_pid()")
                 await owner.execute("select pg_terminate_backend($1)", mine)
             return await super().due(*arguments)
 
