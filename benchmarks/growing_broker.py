@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from benchmarks.numbers import percentile
 from benchmarks.results import bar
 from benchmarks.servers import bench_dir
-from benchmarks.watching import cpu_seconds
+from benchmarks.watching import cpu_seconds, memory_mb
 from laurel.embedded.broker import EmbeddedBroker
 from laurel.io.kafka import ensure_topics, new_consumer, start_producer, stop_quietly
 from laurel.io.settings import KafkaSettings
@@ -53,7 +53,7 @@ async def run(seconds: float, steps: int, step: int, tell: Callable[[str], None]
                 look = await look_at(settings, producer, pid, batches, seconds)
                 tell(
                     f"after {batches:,} batches {look['broker_share']:.0%} of a core, "
-                    f"p50 {look['p50_ms']} ms, p99 {look['p99_ms']} ms"
+                    f"p50 {look['p50_ms']} ms, p99 {look['p99_ms']} ms, {look['broker_mb']} MB"
                 )
                 looks.append(look)
                 batches += look["sent"]
@@ -123,6 +123,7 @@ async def look_at(
         "sent": count,
         "received": len(delays),
         "broker_share": round(share, 3),
+        "broker_mb": round(memory_mb(pid)[0], 1),
         "p50_ms": round(percentile(ordered, 0.5) * 1_000, 2),
         "p99_ms": round(percentile(ordered, 0.99) * 1_000, 2),
     }
