@@ -105,7 +105,8 @@ class Consumer:
         self._letting_go = asyncio.Event()
         # Counts what makes batches in hand somebody else's.
         self._generation = 0
-        self._restarted: set[TopicPartition] = set()
+        # Set while partitions are ours and it is said of each where to begin.
+        self._settled = asyncio.Event()
         self._offsets: dict[TopicPartition, int] = {}
         self._committed_at = 0.0
         self._ticked_at = 0.0
@@ -140,6 +141,7 @@ class Consumer:
             consumer = self._consumer = new_consumer(self._kafka, self.group)
             self._offsets.clear()
             self._patience.take()
+            self._settled.clear()
             consumer.subscribe(topics=list(self.topics), listener=_Listener(self))
             await start_client(consumer, _START_SECONDS)
             await self._until_the_first_ends(self._read(consumer, backoff), self._watch(consumer, watch))
@@ -189,13 +191,17 @@ class Consumer:
 
     async def _read(self, consumer: AIOKafkaConsumer, backoff: Backoff) -> None:
         while True:
+            await self._settled.wait()
             fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=self._batch_max)
-            # Taken before anything is awaited: a rebalance from here on makes this batch somebody else's.
+            # Both are looked at before anything is awaited.
+            if not self._settled.is_set():
+                _give_back(consumer, fetched)
+                continue
+            # A rebalance from here on makes this batch somebody else's, or has it read again.
             generation = self._generation
             if fetched:
                 async with self._lock:
                     if generation != self._generation:
-                        self._give_back(consumer, fetched)
                         continue
                     self._patience.add(fetched)
             if self._patience.is_over:
@@ -215,13 +221,6 @@ class Consumer:
         for tp, part in taken.items():
             self._offsets[tp] = part[-1].offset + 1
         return True
-
-    def _give_back(self, consumer: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        """Read these again, if they are ours still: nothing was done with them."""
-        mine = consumer.assignment()
-        for tp, records in fetched.items():
-            if tp in mine and tp not in self._restarted:
-                consumer.seek(tp, records[0].offset)
 
     async def _commit_if_due(self, consumer: AIOKafkaConsumer) -> None:
         if self._offsets and time.monotonic() - self._committed_at >= _COMMIT_SECONDS:
@@ -256,11 +255,11 @@ class Consumer:
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """Finish and commit the batch in hand, let the relay finish, then let go."""
+        self._settled.clear()
         self._letting_go.set()
         try:
             async with self._lock:
                 self._generation += 1
-                self._restarted.clear()
                 consumer = self._consumer
                 if consumer is not None:
                     await self._work_off_all()
@@ -280,11 +279,14 @@ class Consumer:
             consumer = self._consumer
             if consumer is None:
                 return
-            for tp in await self._unread(partitions):
+            unread = await self._unread(partitions)
+            # Meanwhile records may have been fetched from where somebody has committed to on this broker, be it what
+            # was read of another: nobody was given them, or they were given back.
+            for tp in unread:
                 consumer.seek(tp, 0)
-                self._restarted.add(tp)
+            self._settled.set()
         self._health.ready(self.part)
-        log.info("consumer joined", group=self.group, partitions=len(partitions), restarted=len(self._restarted))
+        log.info("consumer joined", group=self.group, partitions=len(partitions), restarted=len(unread))
 
     async def _unread(self, partitions: Collection[TopicPartition]) -> list[TopicPartition]:
         backoff = Backoff()
@@ -375,6 +377,15 @@ class Consumer:
         if text and text != self._gap_reported:
             log.error("a gap does not close", group=self.group, keys=len(found), detail=text)
         self._gap_reported = text
+
+
+def _give_back(consumer: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    """Have these read again: they are ours, but came before it was said from where on.
+
+    aiokafka hands out nothing between two assignments, so they are of the newer one.
+    """
+    for tp, records in fetched.items():
+        consumer.seek(tp, records[0].offset)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

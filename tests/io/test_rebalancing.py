@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 
 from laurel.io.consumer import Handled
 from laurel.io.database import Connection, Database
-from laurel.io.kafka import committed_offsets, log_ends
+from laurel.io.kafka import commit, committed_offsets, log_ends, new_consumer, start_client, stop_quietly
 from laurel.io.message import Message
 from laurel.io.settings import KafkaSettings
 from tests.io.conftest import (
@@ -80,37 +83,98 @@ class Slow(Recorder):
 
 
 async def test_partitions_are_let_go_when_the_batch_in_hand_is_committed(
-    speaker_database: Database, listener_database: Database, kafka: KafkaSettings
+    speaker_database: Database,
+    listener_database: Database,
+    kafka: KafkaSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     speaker = make_service(speaker_database, kafka, "speaker")
     handler = Slow()
     listener = make_listener(listener_database, kafka, handler)
+    other = make_listener(listener_database, kafka, Recorder("other"))
+    assert listener.consumer is not None
+    assert other.consumer is not None
+    let_go: list[tuple[int, bool]] = []
+    revoked = listener.consumer.revoked
+
+    async def look(partitions: Collection[TopicPartition]) -> None:
+        """Note what is applied, and whether some of it is not committed, when partitions are let go."""
+        await revoked(partitions)
+        if partitions:
+            let_go.append((handler.committed, bool(consumer._offsets)))
+
     consumer = listener.consumer
-    assert consumer is not None
+    monkeypatch.setattr(consumer, "revoked", look)
     topic = f"{kafka.kafka_prefix}.speaker.v1"
-
-    async def hand_back() -> tuple[int, bool]:
-        """What is applied, and whether some of it is not committed, in the moment in which partitions are let go."""
-        assert consumer._consumer is not None
-        await consumer.revoked(consumer._consumer.assignment())
-        return handler.committed, bool(consumer._offsets)
-
-    async with running(consumer, speaker.relay, listener.relay):
+    async with running(consumer, speaker.relay, listener.relay, other.relay):
         await until(lambda: listener.health.is_ready)
         await speaker.say(*(say(f"m{number}") for number in range(MEMBERS)))
         await asyncio.wait_for(handler.entered.wait(), 15)
-        handing_back = asyncio.create_task(hand_back())
-        await asyncio.sleep(0.3)
-        assert not handing_back.done(), "let go with a batch in hand"
-        assert await value(listener_database, "select count(*) from effects") == 0
-        handler.go_on.set()
-        applied, offsets_left = await asyncio.wait_for(handing_back, 15)
-        assert (applied > 0, offsets_left) == (True, False)
-        # What is committed to Kafka is what is committed to the database, to the message.
-        await until(lambda: handler.committed == MEMBERS)
-        ends = await log_ends(kafka, [topic])
-        assert sum(ends.values()) == MEMBERS
-        await until(lambda: _committed(kafka, ends))
+        async with running(other.consumer):
+            await asyncio.sleep(1.0)
+            assert not let_go, "let go with a batch in hand"
+            assert not other.health.is_ready
+            assert await value(listener_database, "select count(*) from effects") == 0
+            handler.go_on.set()
+            await until(lambda: other.health.is_ready)
+            applied, offsets_left = let_go[0]
+            assert (applied > 0, offsets_left) == (True, False)
+            # What is committed to Kafka is what is committed to the database, to the message.
+            await until(lambda: handler.committed + other.handler.committed == MEMBERS)
+            ends = await log_ends(kafka, [topic])
+            assert sum(ends.values()) == MEMBERS
+            await until(lambda: _committed(kafka, ends))
+
+
+async def test_a_log_of_another_broker_is_read_from_its_begin_whatever_is_committed_there(
+    speaker_database: Database, listener_database: Database, kafka: KafkaSettings
+) -> None:
+    """Offsets of one broker come to be committed on the next: by a member that it does not know, in an empty group.
+
+    What is fetched from there while the database is asked where to begin may not be taken for what comes first.
+    """
+    speaker = make_service(speaker_database, kafka, "speaker")
+    listener = make_listener(listener_database, kafka, Recorder())
+    consumer = listener.consumer
+    assert consumer is not None
+    group = f"{kafka.kafka_prefix}-listener"
+    topic = f"{kafka.kafka_prefix}.speaker.v1"
+    async with running(speaker.relay):
+        await speaker.say(*(say(f"m{number}") for number in range(MEMBERS) for _ in range(3)))
+        await until(lambda: all_published(speaker_database))
+    ends = await log_ends(kafka, [topic])
+    await _commit(kafka, group, {place: end // 2 for place, end in ends.items()})
+    batches: list[dict[int, int]] = []
+    work_off = consumer.work_off
+
+    async def look(records: Sequence[Any]) -> bool:
+        batches.append({record.partition: record.offset for record in reversed(records)})
+        return await work_off(records)
+
+    consumer.work_off = look  # type: ignore[method-assign]
+    async with listener_database.transaction() as connection:
+        await connection.execute("lock table consumer_logs in access exclusive mode")
+        joining = asyncio.create_task(consumer.run())
+        await asyncio.sleep(1.5)
+        assert not batches
+    try:
+        await until(lambda: listener.handler.committed == 3 * MEMBERS)
+    finally:
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+    first = {partition: offset for batch in reversed(batches) for partition, offset in batch.items()}
+    assert first == dict.fromkeys((partition for (_, partition), end in ends.items() if end), 0)
+
+
+async def _commit(kafka: KafkaSettings, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+    """Commit as somebody who is no member of the group, which has nobody."""
+    stranger = new_consumer(kafka, group)
+    stranger.assign([TopicPartition(*place) for place in offsets])
+    await start_client(stranger)
+    try:
+        await commit(stranger, {TopicPartition(*place): offset for place, offset in offsets.items()})
+    finally:
+        await stop_quietly(stranger)
 
 
 async def _committed(kafka: KafkaSettings, ends: dict[tuple[str, int], int]) -> bool:
