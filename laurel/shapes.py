@@ -131,6 +131,9 @@ def _default(field: FieldInfo) -> object:
         return msgspec.NODEFAULT
     if isinstance(field.default, list | dict) and not field.default:
         return msgspec.field(default_factory=type(field.default))
+    if isinstance(field.default, BaseModel):
+        shape = _struct_of(type(field.default))
+        return msgspec.field(default=msgspec.convert(field.default.model_dump(by_alias=True), shape))
     return msgspec.field(default=field.default)
 
 

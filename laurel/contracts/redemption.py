@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from laurel.contracts.envelope import Event, Said
+from laurel.contracts.envelope import Event, Said, Versions
 from laurel.contracts.points import Balance, LotAmount
 from laurel.contracts.rewards import Money, Resource, Reward
 from laurel.contracts.vouchers import Percent
@@ -29,7 +29,8 @@ Suffix = Annotated[str, Field(max_length=8, pattern=r"^[A-Za-z0-9]*$")]
 
 class HoldRequested(Event):
     """Points are to be set aside for a redemption: all of `amount`, or with `least` as many as there are, so many at
-    least. `partner` honours them. `waits_until` is when a sandbox's clock ends the wait for its confirmation.
+    least. `partner` honours them, if by what was said of it up to `versions` it takes part. `waits_until` is when a
+    sandbox's clock ends the wait for its confirmation.
     """
 
     TYPE: ClassVar[str] = "hold.requested.v1"
@@ -41,6 +42,7 @@ class HoldRequested(Event):
     least: Positive | None = None
     partner: PartnerId | None = None
     waits_until: Instant | None = None
+    versions: Versions = Versions(program=0)
 
 
 class HoldCaptureRequested(Event):

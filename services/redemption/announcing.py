@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from laurel.contracts import redemption as said
-from laurel.contracts.envelope import Cause, Event
+from laurel.contracts.envelope import Cause, Event, Versions
 from laurel.contracts.fulfilment import Fulfilment
 from laurel.contracts.points import LotAmount
 from laurel.contracts.rewards import Money
@@ -30,6 +30,7 @@ _LotAmount: Any = struct_of(LotAmount)
 _Fulfilment: Any = struct_of(Fulfilment)
 _Money: Any = struct_of(Money)
 _Price: Any = struct_of(said.Price)
+_Versions: Any = struct_of(Versions)
 _VoucherMade: Any = struct_of(said.VoucherMade)
 _WalletSeen: Any = struct_of(said.WalletSeen)
 
@@ -155,10 +156,13 @@ def _resource_published(fact: f.ResourcePublished, occasion: Occasion) -> _Built
 
 def _points_asked(fact: f.PointsAsked, occasion: Occasion) -> _Built:
     """Ask for points. Where a turn of the program's clock will end the wait, points have to know when."""
-    saga = _saga(occasion)
+    saga, heard = _saga(occasion), occasion.heard
     bargain = saga.bargain
     wish: dict[str, Any] = {"amount": saga.points, "least": bargain.least, "partner": bargain.honoured_by}
     wish["waits_until"] = fact.waits_until if fact.manual else None
+    if isinstance(heard, h.Redeem):
+        # Not the program's now: points know how far its clock has been turned meanwhile.
+        wish["versions"] = _Versions(program=heard.versions.program, partners=heard.versions.partners)
     yield _event(occasion, said.HoldRequested, **_hold(saga), unit=saga.unit, **wish)
 
 

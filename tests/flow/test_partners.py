@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from laurel.program.reading import read_yaml
-from tests.flow.stage import Door, Town
+from tests.flow.stage import Door, Town, voucher
 
 pytestmark = pytest.mark.anyio
 
@@ -182,6 +182,33 @@ async def test_a_suspension_dates_back(town: Town, door: Door) -> None:
     # The refusal is not kept: once the suspension is lifted the same request is judged again.
     await door.call("PUT", path, {"state": "approved", "since": NOON})
     assert (await door.report(program, bought("b", "restaurant", 4_550)))["awards"][0]["amount"] == 136
+    await town.prove()
+
+
+async def test_nothing_is_spent_with_a_partner_that_is_away(town: Town, door: Door) -> None:
+    """What was set aside before is still paid with; what was refused is judged again once the partner is back."""
+    program = "co-away"
+    await coalition(door, program, "hotel", "shop")
+    path = f"programs/{program}/partners/hotel"
+    await door.call("PUT", f"programs/{program}/rewards/night", voucher(100, unit="mile", partner="hotel"), 201)
+    await door.report(program, bought("a", "shop", 30_000))
+    assert await miles(door, program) == (300, 0)
+
+    async def hold(key: str, expect: int, partner: str = "hotel") -> Any:
+        body = {"member": "m-1", "unit": "mile", "amount": 50, "partner": partner, "reference": key}
+        return await door.call("POST", f"programs/{program}/holds", body, expect, idempotency_key=f'"{key}"')
+
+    held = await hold("before", 201)
+    await door.call("PUT", path, {"state": "suspended", "since": NOON}, 201)
+    assert (await hold("away", 409))["code"] == "partner_not_active"
+    assert (await door.redeem(program, "r-1", "m-1", "night", 409))["code"] == "partner_not_active"
+    assert await miles(door, program) == (250, 0)
+    await hold("elsewhere", 201, "shop")
+    await door.call("POST", f"programs/{program}/holds/{held['hold']}/capture", {})
+    await door.call("PUT", path, {"state": "approved", "since": NOON})
+    await hold("away", 201)
+    assert (await door.redeem(program, "r-1", "m-1", "night"))["state"] == "fulfilled"
+    assert await miles(door, program) == (50, 0)
     await town.prove()
 
 

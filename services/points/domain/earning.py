@@ -32,8 +32,8 @@ from services.points.domain.facts import (
 from services.points.domain.funding import fund
 from services.points.domain.granting import fits, pay, points_of, summed
 from services.points.domain.limiting import people_counted
-from services.points.domain.moment import Moment, Programs
-from services.points.domain.partnering import state_at
+from services.points.domain.moment import Moment
+from services.points.domain.partnering import away
 from services.points.domain.pending import release_by_event
 from services.points.domain.reviving import revive
 from services.points.domain.segmenting import joined
@@ -47,9 +47,8 @@ _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 def earn(wallet: Wallet, asked: Report, activity: ReportedActivity, moment: Moment) -> tuple[AnyFact, ...]:
     """Judge by the version in force when it happened; grant, then let debts be paid (S11)."""
     program = moment.programs.in_force(wallet.program, activity.occurred_at, asked.versions.program)
-    refusal = _refusal(wallet, asked, activity, program) or not_from(
-        moment.programs, wallet.program, asked.partner, activity.occurred_at, asked.versions.partners
-    )
+    terms = moment.programs.terms(wallet.program, asked.partner, asked.versions.partners)
+    refusal = _refusal(wallet, asked, activity, program) or away(terms, activity.occurred_at)
     if refusal is not None or program is None:
         code, detail = refusal or ("program_unknown", "No version of the program is published")
         return (ActivityRefused(activity=activity.id, partner=asked.partner, code=code, detail=detail),)
@@ -190,19 +189,6 @@ def not_taken(program: CompiledProgram, activity: ActivityLike, at: datetime) ->
     if at >= program.claimable_until(activity.occurred_at):
         return "claim_too_late", f"It happened more than {program.late_claim_months} months ago"
     return None
-
-
-def not_from(
-    programs: Programs, program: str, partner: str, occurred_at: datetime, newest: int
-) -> tuple[str, str] | None:
-    """Return why nothing is taken from the partner that reports: by its state when the thing happened (S9)."""
-    said = programs.terms(program, partner, newest)
-    if not said:
-        return None
-    state = state_at(said, occurred_at)
-    if state == "approved":
-        return None
-    return "partner_not_active", f"{partner} was {state} when this happened"
 
 
 def _silence(silent: Silent) -> list[RuleJudged]:

@@ -11,13 +11,16 @@ from services.points.domain.asked import PlaceHold, PlaceTimedHold
 from services.points.domain.covering import cover
 from services.points.domain.facts import AnyFact, HoldRefused, LotPart, PointsHeld
 from services.points.domain.moment import Moment
+from services.points.domain.partnering import away
 from services.points.domain.state import Wallet
 
 
-def hold(wallet: Wallet, asked: PlaceHold, _moment: Moment) -> tuple[AnyFact, ...]:
+def hold(wallet: Wallet, asked: PlaceHold, moment: Moment) -> tuple[AnyFact, ...]:
     """Hold the amount from the lots that expire first, or refuse: all or nothing, unless less will do."""
     if asked.hold in wallet.holds:
         return _again(wallet, asked)
+    if _is_away(wallet, asked, moment):
+        return (_refused_by_partner(asked),)
     amount = _as_many(wallet, asked)
     if isinstance(amount, HoldRefused):
         return (amount,)
@@ -59,6 +62,8 @@ def hold_timed(wallet: Wallet, asked: PlaceTimedHold, moment: Moment) -> tuple[A
     """Hold the amount for a caller, until it captures or releases it or the time is over."""
     if asked.hold in wallet.holds:
         return ()
+    if _is_away(wallet, asked, moment):
+        return (_refused_by_partner(asked, saga=False),)
     found = _cover(wallet, asked, saga=False)
     if isinstance(found, HoldRefused):
         return (found,)
@@ -74,6 +79,18 @@ def hold_timed(wallet: Wallet, asked: PlaceTimedHold, moment: Moment) -> tuple[A
             reference=asked.reference,
         ),
     )
+
+
+def _is_away(wallet: Wallet, asked: PlaceHold | PlaceTimedHold, moment: Moment) -> bool:
+    """Say whether who would honour the points, and be paid for them, does not take part at this time."""
+    if asked.partner is None:
+        return False
+    terms = moment.programs.terms(wallet.program, asked.partner, asked.versions.partners)
+    return away(terms, moment.at) is not None
+
+
+def _refused_by_partner(asked: PlaceHold | PlaceTimedHold, *, saga: bool = True) -> HoldRefused:
+    return HoldRefused(hold=asked.hold, unit=asked.unit, amount=asked.amount, code="partner_not_active", saga=saga)
 
 
 def _cover(

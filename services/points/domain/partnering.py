@@ -6,7 +6,7 @@ takes part: the program's operator gave it its key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
@@ -37,6 +37,16 @@ def state_at(said: Iterable[Terms], at: datetime) -> State:
         if each.since is None or each.since <= at:
             return each.state
     return "applicant" if terms and terms[0].state not in _LEAVING else "approved"
+
+
+def away(said: Sequence[Terms], at: datetime) -> tuple[str, str] | None:
+    """Return why nothing is taken from a partner, nor spent with it, at an instant (S9), as (code, detail)."""
+    if not said:
+        return None
+    state = state_at(said, at)
+    if state == "approved":
+        return None
+    return "partner_not_active", f"{said[0].partner} was {state} when this happened"
 
 
 def is_prepaid(said: Iterable[Terms]) -> bool:

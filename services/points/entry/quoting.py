@@ -12,9 +12,10 @@ from laurel.program import CompiledProgram, RuleOutcome
 from laurel.values import AMOUNT_MAX
 from services.points.domain.capping import counters_at
 from services.points.domain.concerning import others_of, takes_part
-from services.points.domain.earning import not_from, not_taken, weigh
+from services.points.domain.earning import not_taken, weigh
 from services.points.domain.facts import RuleJudged
 from services.points.domain.moment import Programs
+from services.points.domain.partnering import away
 from services.points.domain.paying import credited_to
 from services.points.domain.shared import BudgetName, Credit, KeyName, PersonName, Shared, key_name
 from services.points.domain.state import Wallet
@@ -48,7 +49,7 @@ async def quote(
     if activity.type != "return":
         _refuse(
             not_taken(judging, activity, at or activity.occurred_at)
-            or not_from(programs, program, activity.partner or "", activity.occurred_at, ANY_VERSION)
+            or away(programs.terms(program, activity.partner or "", ANY_VERSION), activity.occurred_at)
         )
     if activity.exclusive_key is not None:
         credit = await views.credited(key_name(judging, activity.exclusive_key))

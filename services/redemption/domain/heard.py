@@ -16,6 +16,7 @@ class Versions(msgspec.Struct, frozen=True):
     """The newest versions that the gateway had published when it accepted the request."""
 
     program: int = 0
+    partners: int = 0
     as_of: datetime | None = None
     """The program's now, on a manual clock that was set."""
 

@@ -20,17 +20,13 @@ def refuse(state: State, heard: HoldRefused, _moment: Moment) -> tuple[AnyFact, 
     if not awaits_points(saga):
         return (f.HoldRefusalSeen(), *tell_cancellation(saga)) if saga.hold is HoldState.RELEASE_ASKED else ()
     check_price(saga, heard)
+    detail = f"{heard.amount} {heard.unit} could not be held"
+    facts: dict[str, str | int] = {"unit": heard.unit, "amount": heard.amount}
+    if heard.shortfall:
+        detail += f", {heard.available} are available"
+        facts |= {"available": heard.available, "shortfall": heard.shortfall}
     return (
         f.HoldRefusalSeen(),
         *give_back(saga),
-        f.RedemptionRefused(
-            code=heard.code,
-            detail=f"{heard.amount} {heard.unit} could not be held, {heard.available} are available",
-            facts={
-                "unit": heard.unit,
-                "amount": heard.amount,
-                "available": heard.available,
-                "shortfall": heard.shortfall,
-            },
-        ),
+        f.RedemptionRefused(code=heard.code, detail=detail, facts=facts),
     )

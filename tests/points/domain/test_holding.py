@@ -1,5 +1,7 @@
 """Holds: all or nothing, from what expires first, spent or given back once (S5, S12)."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.points.till import Till, document
@@ -100,3 +102,25 @@ async def test_what_is_missing_of_the_least_is_told_with_what_is_owed() -> None:
     whole = (await till.hold("h-2", 4))[0]
     least = (await till.hold("h-3", 100, least=4))[0]
     assert [(each["available"], each["shortfall"]) for each in (whole, least)] == [(0, 19), (0, 19)]
+
+
+async def test_nothing_is_spent_with_a_partner_that_does_not_take_part() -> None:
+    """What was set aside before it left is captured all the same."""
+    till = await grocery(clock="wall")
+    await till.buy("b-1", 5000, currency="USD")
+    await till.hold("h-1", 10, partner="hotel")
+    till.programs.say("grocery", "hotel", "approved")
+    till.programs.say("grocery", "hotel", "suspended", till.at + timedelta(hours=1))
+    assert (await till.hold("h-2", 10, partner="hotel"))[0]["type"] == "points.held.v1"
+    till.pass_time(hours=1)
+    for partner, said in (("hotel", "points.hold_refused.v1"), ("shop", "points.held.v1")):
+        answers = (
+            await till.hold(f"h-{partner}", 1, partner=partner),
+            await till.timed("requested", f"t-{partner}", amount=1, partner=partner),
+        )
+        assert [answer[0]["type"] for answer in answers] == [said, said]
+    assert (await till.hold("h-3", 100, least=1, partner="hotel"))[0]["code"] == "partner_not_active"
+    assert till.balance.held == 22
+    await till.capture("h-1")
+    await till.capture("h-2")
+    assert (till.balance.held, till.balance.spent) == (2, 20)

@@ -47,7 +47,7 @@ def test_request_reserves_stock_and_asks_for_points(desk: Desk) -> None:
     assert body(said[0]) | {"at": ""} == {
         "program": PROGRAM, "member": "m-1", "at": "", "cause": {"kind": "redemption", "id": "r-1"},
         "hold": "r-1", "unit": "point", "amount": 200, "redemption": "r-1", "least": None, "partner": None,
-        "waits_until": None,
+        "waits_until": None, "versions": {"program": 1, "partners": 0, "as_of": None},
     }  # fmt: skip
     assert said[0].correlation == "redemption:r-1"
     assert (desk.saga().state, desk.saga().hold) == (SagaState.HOLDING, HoldState.ASKED)
