@@ -14,6 +14,7 @@ from rich.table import Table
 from benchmarks.machine import ROOT, commit, describe
 
 FOLDER = ROOT / "benchmarks" / "results"
+_FAULTS_MAX = 20
 
 
 def keep(name: str, rows: Iterable[Mapping[str, Any]], folder: Path = FOLDER) -> Path:
@@ -22,9 +23,17 @@ def keep(name: str, rows: Iterable[Mapping[str, Any]], folder: Path = FOLDER) ->
     day = datetime.now(UTC).date().isoformat()
     path = folder / f"{day}-{commit().replace('+', '-changed')}-{name}.json"
     with path.open("a", encoding="utf-8") as sink:
-        for row in ({"machine": describe()}, *rows):
+        for row in ({"machine": describe()}, *map(_bounded, rows)):
             sink.write(json.dumps(row) + "\n")
     return path
+
+
+def _bounded(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Keep the first faults only: one kind of fault has been seen two hundred thousand times."""
+    faults = row.get("faults", [])
+    if len(faults) <= _FAULTS_MAX:
+        return row
+    return {**row, "faults": [*faults[:_FAULTS_MAX], f"and {len(faults) - _FAULTS_MAX:,} more"]}
 
 
 def show(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
@@ -34,6 +43,8 @@ def show(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
         for line in row.get("bars", ()):
             mark = "[green]reached[/green]" if line["reached"] else "[red]not reached[/red]"
             table.add_row(row["name"] + ": " + line["what"], line["measured"], line["bar"], mark)
+        if row.get("faults"):
+            table.add_row(row["name"] + ": faults", f"{len(row['faults']):,}", "0", "[red]not reached[/red]")
     console.print(table)
 
 

@@ -52,6 +52,7 @@ _COPIED = {
         "journal, lot, unit, rule, activity, partner, granted, remaining, held, expired, earned_at, available_at, "
         "expires_at, funder, version"
     ),
+    "tier_counts": "grain, day, unit, amount",
 }
 
 
