@@ -224,11 +224,11 @@ class Intake:
             return
         self._part.size += len(line)
         try:
-            if self._table is not None:
-                line = self._table.activity(line)
-            reported = read_activity(line, self._caller, self._head, self._clock())
+            whole = line if self._table is None else self._table.activity(line)
+            reported = read_activity(whole, self._caller, self._head, self._clock())
         except Problem as problem:
-            self._part.faults.append(_fault(number, _id_of(line), problem))
+            said = _id_in(line) if self._table is None else self._table.id_of(line)
+            self._part.faults.append(_fault(number, _fitting(said), problem))
         else:
             self._part.reported.append((number, reported))
 
@@ -359,16 +359,18 @@ def _not_known(line: int, id_: str, code: str, pointer: str) -> FaultRow:
         return _fault(line, id_, problem)
 
 
-def _id_of(line: bytes) -> str | None:
-    """Return the id that a line which is not right says, so that its sender can find it."""
+def _id_in(line: bytes) -> object:
+    """Return what a line which is not right has for an id, so that its sender can find it."""
     try:
         said = msgspec.json.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    id_ = said.get("id") if isinstance(said, dict) else None
-    if not isinstance(id_, str) or len(id_) > _ID_MAX or contains_nul(id_):
-        return None
-    return id_
+    return said.get("id") if isinstance(said, dict) else None
+
+
+def _fitting(said: object) -> str | None:
+    """Return an id that can be told; what is none, or cannot be stored, is not."""
+    return said if isinstance(said, str) and len(said) <= _ID_MAX and not contains_nul(said) else None
 
 
 def rejected(line: LineRow, problem: Problem) -> FaultRow:

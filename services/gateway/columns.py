@@ -200,6 +200,15 @@ class Table:
             _put(whole, steps, value)
         return msgspec.json.encode(_as_lists(whole))
 
+    def id_of(self, row: bytes) -> str | None:
+        """Return the id that a row says which is not right, so that its sender can find it; None if it says none."""
+        try:
+            cells = self._cells(row)
+        except Problem:
+            return None
+        found = [index for index, _, place in self._places if place.pointer == "/id"]
+        return cells[found[0]] or None if found and len(cells) == self._width else None
+
     def _cells(self, row: bytes, mark: str = "") -> list[str]:
         try:
             text = row.decode().removeprefix(mark)

@@ -137,11 +137,21 @@ def test_a_row_that_does_not_fit_is_refused(row: bytes) -> None:
     assert caught.value.code in {"invalid", "malformed"}
 
 
+def test_a_row_that_is_not_right_is_found_by_its_id() -> None:
+    totals = {"columns": {**PLAIN["columns"], "Total": {"to": "/amount", "digits": 2}}}
+    whole = table("Receipt,When,Total", **totals)
+    with pytest.raises(Problem):
+        whole.activity(b"r-1,w,many")
+    rows = {b"r-1,w,many": "r-1", b",w,many": None, b"r-1,w": None, b"\xff,w,1": None}
+    assert {row: whole.id_of(row) for row in rows} == rows
+
+
 @given(st.binary(max_size=80), st.lists(st.integers(0, 80), max_size=5))
 def test_no_row_breaks_the_reader(row: bytes, cuts: list[int]) -> None:
     """Whatever comes is an activity's JSON or a problem; and lines are the same however the bytes were cut."""
     with contextlib.suppress(Problem):
         json.loads(table("Receipt,When").activity(row))
+    table("Receipt,When").id_of(row)
     whole = quoted(1000)
     expected = [*whole.feed(row), *whole.finish()]
     parts = quoted(1000)

@@ -326,6 +326,8 @@ async def test_a_table_is_a_file_like_any_other(
     assert [(each["line"], each["code"]) for each in errors] == [
         (402, "member_unknown"), (403, "invalid"), (404, "invalid"), (405, "invalid"),
     ]  # fmt: skip
+    # A row that is too short says none, for nobody knows which cell is missing.
+    assert [each["id"] for each in errors] == ["x-1", "x-2", None, "x,4"]
     assert errors[1]["errors"][0]["pointer"] == "/amount"
     # The same table again, packed, and in two parts: nothing changes.
     for encoding in ("gzip", "x-gzip"):
