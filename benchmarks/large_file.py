@@ -23,8 +23,6 @@ _WATCHED: Final = ("gateway", "gateway-worker")
 _PROGRAM: Final = "/v1/programs/grocery"
 _MEMBERS: Final = [f"m-{number}" for number in range(16)]
 _LINES, _ATTRIBUTES, _LETTERS = 34, 100, 250
-_EVERY: Final = 4
-"""Every so many lines have a member and go to points; the embedded broker holds these in memory for good."""
 _DONE_SECONDS: Final = 3_600.0
 
 
@@ -94,8 +92,8 @@ def _basket(number: int, chance: random.Random) -> bytes:
         for line in range(_LINES)
     ]
     told = {"id": f"long-{number}", "type": "purchase", "occurred_at": "2017-03-01T12:00:00Z", "currency": "USD"}
-    member = {} if number % _EVERY else {"member": _MEMBERS[number // _EVERY % len(_MEMBERS)]}
-    return json.dumps({**told, **member, "amount": 100 * _LINES, "lines": lines}).encode() + b"\n"
+    member = _MEMBERS[number % len(_MEMBERS)]
+    return json.dumps({**told, "member": member, "amount": 100 * _LINES, "lines": lines}).encode() + b"\n"
 
 
 async def _done(http: httpx.AsyncClient, location: str) -> dict[str, Any]:

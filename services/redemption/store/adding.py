@@ -18,7 +18,7 @@ class Adding:
 
     def __init__(self, table: str, types: Mapping[str, str]) -> None:
         self._table = table
-        self._columns = tuple(types)
+        self.columns = tuple(types)
         arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types.values(), 1))
         self._statement = f"insert into {table} ({', '.join(types)}) select * from unnest({arrays})"
 
@@ -26,5 +26,5 @@ class Adding:
         """Add many rows at once; return the statement that adds a few, for whoever has others to go with it."""
         if len(rows) < _COPY_ROWS_MIN:
             return of_rows(self._statement, rows)
-        await copy_rows(connection, self._table, self._columns, rows)
+        await copy_rows(connection, self._table, self.columns, rows)
         return []

@@ -45,9 +45,11 @@ _OF_SAGAS: Final = """
           and redemption <> '' offset 0) v"""
 
 _USES_FOR: Final = """
-    select u.program, u.partner, u.reference, u.member, u.voucher
+    select u.*
     from unnest($1::text[], $2::text[], $3::text[]) as k (program, partner, reference)
-    join voucher_uses u on u.program = k.program and u.reference = k.reference and u.partner = k.partner
+    cross join lateral (
+        select program, partner, reference, member, voucher from voucher_uses
+        where program = k.program and reference = k.reference and partner = k.partner offset 0) u
     order by u.program, u.member, u.voucher"""
 
 UseFor = tuple[str, str, str]
@@ -65,12 +67,17 @@ _VOUCHERS_MADE: Final = Adding(
     },
 )  # fmt: skip
 
-# Rows are found by key and meet themselves: that is how a set is updated whatever the planner believes.
-_SET: Final = """
-    update vouchers v set state = k.state, remaining = k.remaining, step = k.step
+_MOVED: Final = ("state", "remaining", "step")
+# A row is read by its key, changed, and put upon itself: an update that joins would walk a young table.
+_SET: Final = f"""
+    insert into vouchers ({", ".join(_VOUCHERS_MADE.columns)})
+    select {", ".join(f"{'k' if name in _MOVED else 'v'}.{name}" for name in _VOUCHERS_MADE.columns)}
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::int[])
         as k (program, member, voucher, state, remaining, step)
-    where v.program = k.program and v.member = k.member and v.voucher = k.voucher"""
+    cross join lateral (
+        select * from vouchers where program = k.program and member = k.member and voucher = k.voucher offset 0) v
+    on conflict (program, member, voucher)
+    do update set {", ".join(f"{name} = excluded.{name}" for name in _MOVED)}"""
 
 _ADD_USES: Final = """
     insert into voucher_uses (program, member, voucher, partner, reference, amount, currency, upto, restored)
@@ -79,12 +86,9 @@ _ADD_USES: Final = """
     on conflict (program, member, voucher, partner, reference)
     do update set upto = excluded.upto, restored = excluded.restored"""
 
-_DROP_USES: Final = """
-    delete from voucher_uses u
-    using unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-        as k (program, member, voucher, partner, reference)
-    where u.program = k.program and u.member = k.member and u.voucher = k.voucher and u.partner = k.partner
-      and u.reference = k.reference"""
+_DROP_USE: Final = """
+    delete from voucher_uses
+    where program = $1 and member = $2 and voucher = $3 and partner = $4 and reference = $5"""
 
 _DECISIONS: Final = Adding(
     "voucher_decisions",
@@ -155,16 +159,20 @@ async def write_vouchers(
     new = {(row[0], row[1], row[2]) for row in made}
     moved = sorted({decision.key for decision in own if isinstance(decision.key, VoucherKey)} - new)
     vouchers = [state.vouchers[key] for key in moved]
+    stand, gone = _uses(own, state)
+    if gone:
+        # Seldom any, and each by its key.
+        await connection.executemany(_DROP_USE, gone)
     return [
         *await _VOUCHERS_MADE.add(connection, made),
         *await _DECISIONS.add(connection, rows),
         *of_rows(_SET, [(*v.key, str(v.state), v.remaining, v.step) for v in vouchers]),
-        *_uses(own, state),
+        *of_rows(_ADD_USES, stand),
     ]
 
 
-def _uses(decisions: Sequence[Decision], state: State) -> list[Statement]:
-    """Make the rows of uses what they are now, of those that were spoken of."""
+def _uses(decisions: Sequence[Decision], state: State) -> tuple[list[Sequence[Any]], list[Sequence[Any]]]:
+    """Return the rows of uses as they are now, of those that were spoken of, and the keys of those that are no more."""
     touched = sorted({
         (decision.key, UseKey(getattr(fact, "used_by", "") or fact.partner, fact.reference))
         for decision in decisions
@@ -172,13 +180,12 @@ def _uses(decisions: Sequence[Decision], state: State) -> list[Statement]:
         for fact in decision.facts
         if isinstance(fact, f.VoucherRedeemed | f.VoucherUndone | f.VoucherGivenBack)
     })  # fmt: skip
-    stand = [
+    stand: list[Sequence[Any]] = [
         (*key, *use, paid.amount, paid.currency, paid.upto, paid.restored)
         for key, use in touched
         if (paid := state.vouchers[key].uses.get(use)) is not None
     ]
-    gone = [(*key, *use) for key, use in touched if use not in state.vouchers[key].uses]
-    return [*of_rows(_ADD_USES, stand), *of_rows(_DROP_USES, gone)]
+    return stand, [(*key, *use) for key, use in touched if use not in state.vouchers[key].uses]
 
 
 def _made(decision: Decision, state: State, secrets: Mapping[str, Secret]) -> list[Sequence[Any]]:

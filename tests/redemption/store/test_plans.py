@@ -19,7 +19,16 @@ STATEMENTS = {
 }
 
 
-BY_KEY = ("loading_ENSURE", "loading_LOCK", "loading_OPEN", "loading_TERMS", "loading_OFFERED", "writing")
+BY_KEY = (
+    "vouchers",
+    "voucher_views",
+    "loading_ENSURE",
+    "loading_LOCK",
+    "loading_OPEN",
+    "loading_TERMS",
+    "loading_OFFERED",
+    "writing",
+)
 """What every message pays for, and would pay ever more for."""
 
 
