@@ -191,11 +191,14 @@ class Consumer:
 
     async def _read(self, consumer: AIOKafkaConsumer, backoff: Backoff) -> None:
         while True:
-            await self._settled.wait()
+            # Asked while nothing is settled, too: it raises if the client's part in the group has ended by itself.
             fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=self._batch_max)
             # Both are looked at before anything is awaited.
             if not self._settled.is_set():
                 _give_back(consumer, fetched)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_POLL_MS / 1000):
+                        await self._settled.wait()
                 continue
             # A rebalance from here on makes this batch somebody else's, or has it read again.
             generation = self._generation

@@ -139,12 +139,17 @@ async def stop_quietly(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdm
 
 
 def has_ended(client: AIOKafkaConsumer | AIOKafkaProducer) -> bool:
-    """Say whether what fetches or sends for a client has ended by itself, of which aiokafka tells nobody.
+    """Say whether what fetches or sends for a client, or speaks for it in its group, has ended by itself.
 
-    The consumer hears nothing any more, the producer fails whatever it is given, and broker and connections are well.
+    aiokafka tells nobody, or only who asks it for something just then. The consumer hears nothing any more, the
+    producer fails whatever it is given, and broker and connections are well.
     """
-    task = client._sender.sender_task if isinstance(client, AIOKafkaProducer) else client._fetcher.error_future  # noqa: SLF001
-    return task is not None and bool(task.done())
+    if isinstance(client, AIOKafkaProducer):
+        tasks = [client._sender.sender_task]  # noqa: SLF001
+    else:
+        of_group = getattr(client._coordinator, "_coordination_task", None)  # noqa: SLF001  # none without a group
+        tasks = [client._fetcher.error_future, of_group]  # noqa: SLF001
+    return any(task is not None and task.done() for task in tasks)
 
 
 async def deliver(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> Any:  # noqa: ANN401

@@ -57,6 +57,25 @@ async def test_a_consumer_whose_fetching_has_ended_begins_anew(
         await until(lambda: _heard(listener_database, 3))
 
 
+async def test_a_consumer_whose_part_in_its_group_has_ended_begins_anew(
+    speaker_database: Database, listener_database: Database, kafka: KafkaSettings
+) -> None:
+    """It would wait for its partitions for ever."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    speaker = make_service(speaker_database, kafka, "speaker")
+    listener = make_listener(listener_database, kafka)
+    assert listener.consumer is not None
+    async with running(speaker.relay, listener.relay, listener.consumer):
+        await speaker.say(say("a"))
+        await until(lambda: _heard(listener_database, 1))
+        first: Any = listener.consumer._consumer
+        first._coordinator._do_rejoin_group = _end
+        first._coordinator.request_rejoin()
+        await speaker.say(say("a"), say("b"))
+        await until(lambda: _heard(listener_database, 3))
+        assert listener.consumer._consumer is not first
+
+
 async def _heard(database: Database, count: int) -> bool:
     return bool(await value(database, "select count(*) from effects") == count)
 
