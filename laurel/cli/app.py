@@ -19,6 +19,7 @@ COMMANDS = {
     "rebuild": "laurel.cli.rebuild:rebuild",
     "reseal": "laurel.cli.reseal:reseal",
     "migrate": "laurel.cli.migrate:migrate",
+    "republish": "laurel.cli.republish:republish",
     "raise-epoch": "laurel.cli.raise_epoch:raise_epoch",
 }
 """A command, and the function or the group of commands that answers it."""

@@ -1,4 +1,4 @@
-"""When the broker has lost what it was told: everything that the outbox retains is published again."""
+"""When the broker has lost what it was told, or somebody asks: all that the outbox retains is published again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from laurel.io.kafka import ensure_topics, log_ends
 from laurel.io.lanes import LogBeganAnewError
 from laurel.io.outbox import ROW_COLUMNS, OutboxRow, row_from
+from laurel.io.republishing import ASKED
 from laurel.io.telemetry import REPUBLISHED, logger
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Recovery:
             if shrunk and known:
                 lost = lost or "a log began anew"
             if lost:
-                log.warning("broker has lost events, publishing all again", cluster=cluster, why=lost)
+                log.warning("publishing all events again", cluster=cluster, why=lost)
                 await ensure_topics(self._kafka, self._topics.all())
                 count = await self._republish(lanes.send_again)
                 await self._see_it_there(lanes.ends)
@@ -75,6 +76,8 @@ class Recovery:
 
     async def _lost(self, connection: Connection, known: str, cluster: str) -> str:
         """Say what shows that the broker has lost events, '' if nothing does."""
+        if known == ASKED:
+            return "somebody asked for it"
         if known != cluster:
             # On a schema that has never met a broker nothing is published yet, and the sweep does what there is.
             return "another broker" if known else ""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from laurel.io import failpoints
+from laurel.io import failpoints, republishing
 from laurel.io.kafka import BROKER_ERRORS, Backoff, ClusterWatch, ensure_topics, start_producer, stop_quietly
 from laurel.io.lanes import Lane, Lanes
 from laurel.io.marking import Marker, close_works
@@ -290,6 +290,8 @@ class Relay:
             started = time.perf_counter()
             try:
                 cursor, troubled = await self._sweep(age, cursor)
+                if cursor == _START:
+                    await self._look_whether_asked()
             except Exception as error:  # noqa: BLE001 - the database is away; what is unpublished stays so
                 log.warning("sweep failed", error=repr(error))
                 await backoff.pause()
@@ -320,6 +322,12 @@ class Relay:
             open_still = {row.work for row in rows if (row.key, row.number) not in done}
             await close_works(connection, [work for work in works if work not in open_still])
         return last, bool(len(published) < len(turn))
+
+    async def _look_whether_asked(self) -> None:
+        """Have everything published again where somebody wants it."""
+        async with self._database.connection() as connection:
+            if await republishing.is_asked(connection):
+                self._lanes.doubtful = True
 
     def _some(self, found: Sequence[Any]) -> tuple[list[UUID], UUID]:
         """Choose works that make about one page of rows, leaving out those in hand; say where the next page begins."""

@@ -143,7 +143,7 @@ async def test_a_log_of_another_broker_is_read_from_its_begin_whatever_is_commit
         await speaker.say(*(say(f"m{number}") for number in range(MEMBERS) for _ in range(3)))
         await until(lambda: all_published(speaker_database))
     ends = await log_ends(kafka, [topic])
-    await _commit(kafka, group, {place: end // 2 for place, end in ends.items()})
+    await commit_as_a_stranger(kafka, group, {place: end // 2 for place, end in ends.items()})
     batches: list[dict[int, int]] = []
     work_off = consumer.work_off
 
@@ -166,7 +166,7 @@ async def test_a_log_of_another_broker_is_read_from_its_begin_whatever_is_commit
     assert first == dict.fromkeys((partition for (_, partition), end in ends.items() if end), 0)
 
 
-async def _commit(kafka: KafkaSettings, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+async def commit_as_a_stranger(kafka: KafkaSettings, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
     """Commit as somebody who is no member of the group, which has nobody."""
     stranger = new_consumer(kafka, group)
     stranger.assign([TopicPartition(*place) for place in offsets])
