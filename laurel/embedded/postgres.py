@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from laurel.embedded.binaries import Account, own_place, postgres_bin, unprivileged
 from laurel.embedded.children import Child
+from laurel.embedded.memory import memory_mb, shared_buffers_mb
 from laurel.embedded.ports import LOCALHOST, free_port
 from laurel.embedded.secret_file import Secrets
 from laurel.errors import LaurelError
@@ -27,7 +28,6 @@ SETTINGS: Mapping[str, str] = {
     "unix_socket_directories": "",
     "fsync": "on",
     "synchronous_commit": "on",
-    "shared_buffers": "256MB",
     "max_connections": "100",
     # Nothing replicates from here, so the log need not carry what a replica would want.
     "wal_level": "minimal",
@@ -66,7 +66,8 @@ class EmbeddedPostgres:
         self.secrets = Secrets.of(self.data_dir)
         self.port = port or 0
         self._fixed_port = port is not None
-        self._settings = {**SETTINGS, **(settings or {})}
+        buffers = {"shared_buffers": f"{shared_buffers_mb(memory_mb())}MB"}
+        self._settings = {**SETTINGS, **buffers, **(settings or {})}
         self._child: Child | None = None
 
     def start(self) -> Self:

@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from laurel.embedded.memory import memory_mb, shared_buffers_mb
 from laurel.embedded.postgres import EmbeddedPostgres, PostgresFailedError
 from laurel.io.migrating import DatabaseUrls, prepare
 
@@ -88,6 +89,8 @@ def test_durability_is_on_by_default(own_dir: Path) -> None:
         assert asyncio.run(ask(admin, "show fsync")) == "on"
         assert asyncio.run(ask(admin, "show synchronous_commit")) == "on"
         assert str(asyncio.run(ask(admin, "show server_version"))).startswith("18")
+        kept = "select setting::bigint * 8 / 1024 from pg_settings where name = 'shared_buffers'"
+        assert asyncio.run(ask(admin, kept)) == shared_buffers_mb(memory_mb())
     finally:
         server.destroy()
 
