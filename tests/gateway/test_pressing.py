@@ -27,8 +27,10 @@ async def test_nothing_more_is_accepted_until_the_outbox_has_caught_up(
 
         works = [uuid.uuid4() for _ in range(3)]
         async with database.transaction() as connection:
+            # Too young to be swept, for ever: a relay would find that they have no events, and close them.
             await connection.executemany(
-                "insert into outbox_open (work, events) values ($1, 1)", [(work,) for work in works]
+                "insert into outbox_open (work, events, created_at) values ($1, 1, now() + interval '1 hour')",
+                [(work,) for work in works],
             )
 
         async def is_full() -> bool:
