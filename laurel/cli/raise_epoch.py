@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import Annotated
 
-import asyncpg
 import typer
-from rich.console import Console
 
+from laurel.cli.of_service import of_service
 from laurel.errors import LaurelError
 from laurel.io import epochs
-from laurel.io.database import Connection, Database
+from laurel.io.database import Connection
 from laurel.io.migrating import SCHEMAS
 
 _APPLICATION = "laurel raise-epoch"
@@ -33,26 +32,13 @@ def raise_epoch(
     A backup does not know which numbers were given out after it was taken; their readers do, and would take what
     is said under them next for repeats. Every process of the service must be stopped. Not to be undone.
     """
-    if service not in SCHEMAS:
-        raise typer.BadParameter(f"{service!r} is none of {', '.join(SCHEMAS)}.")
-    try:
-        epoch = asyncio.run(_run(service, database))
-    except (LaurelError, OSError, asyncpg.PostgresError) as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"The epoch is not raised: {error}", style="red", markup=False
-        )
-        raise typer.Exit(1) from error
+    epoch = of_service(service, database, _APPLICATION, partial(_alone, service), otherwise="The epoch is not raised")
     print(f"{service} counts its events anew, in epoch {epoch}.")
 
 
-async def _run(service: str, url: str) -> int:
-    database = await Database.connect(url, schema=service, application=_APPLICATION, pool_max=2)
-    try:
-        async with database.transaction() as connection:
-            await _be_alone(connection, service)
-            return await epochs.raise_epoch(connection)
-    finally:
-        await database.close()
+async def _alone(service: str, connection: Connection) -> int:
+    await _be_alone(connection, service)
+    return await epochs.raise_epoch(connection)
 
 
 async def _be_alone(connection: Connection, service: str) -> None:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from functools import partial
 
 import asyncpg
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from laurel.cli.app import app_of
 from laurel.io.migrating import SCHEMAS, DatabaseUrls
+from tests.cli.asking import ask, of_service
 
 DONE, WORK = "01800000-0000-7000-8000-000000000001", "01800000-0000-7000-8000-000000000002"
 ROW = "'activity', 'p:m', 'activity.reported.v1', '', now()"
 
 
-def raise_epoch(service: str, url: str) -> Result:
-    return CliRunner().invoke(app_of(["raise-epoch"]), ["raise-epoch", service, "--database", url])
-
-
-async def ask(url: str, statement: str) -> Any:
-    connection = await asyncpg.connect(url)
-    try:
-        return [tuple(row) for row in await connection.fetch(statement)]
-    finally:
-        await connection.close()
+raise_epoch = partial(of_service, "raise-epoch")
 
 
 @pytest.mark.parametrize("service", SCHEMAS)

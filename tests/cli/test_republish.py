@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from functools import partial
 
-import asyncpg
 import pytest
-from typer.testing import CliRunner, Result
 
-from laurel.cli.app import app_of
 from laurel.io.migrating import SCHEMAS, DatabaseUrls
+from tests.cli.asking import ask, of_service
 
-
-def republish(service: str, url: str) -> Result:
-    return CliRunner().invoke(app_of(["republish"]), ["republish", service, "--database", url])
-
-
-async def ask(url: str, statement: str) -> Any:
-    connection = await asyncpg.connect(url)
-    try:
-        return [tuple(row) for row in await connection.fetch(statement)]
-    finally:
-        await connection.close()
+republish = partial(of_service, "republish")
 
 
 @pytest.mark.parametrize("service", SCHEMAS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from laurel.embedded.postgres import EmbeddedPostgres
 from laurel.io.consumer import Consumer, Handled, Poison
 from laurel.io.database import Connection, Database
 from laurel.io.health import Health
-from laurel.io.kafka import new_consumer, partitions_of
+from laurel.io.kafka import commit, new_consumer, partitions_of, start_client, stop_quietly
 from laurel.io.message import Message, decode, id_of
 from laurel.io.outbox import Outbox
 from laurel.io.relay import Relay
@@ -367,3 +367,14 @@ def first_publications(records: Sequence[Any]) -> dict[str, list[int]]:
 
 async def all_published(database: Database) -> bool:
     return bool(await value(database, "select not exists (select from outbox_open)"))
+
+
+async def commit_as_a_stranger(kafka: KafkaSettings, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+    """Commit as somebody who is no member of the group, which has nobody."""
+    stranger = new_consumer(kafka, group)
+    stranger.assign([TopicPartition(*place) for place in offsets])
+    await start_client(stranger)
+    try:
+        await commit(stranger, {TopicPartition(*place): offset for place, offset in offsets.items()})
+    finally:
+        await stop_quietly(stranger)

@@ -60,7 +60,7 @@ async def test_a_consumer_whose_fetching_has_ended_begins_anew(
 async def test_a_consumer_whose_part_in_its_group_has_ended_begins_anew(
     speaker_database: Database, listener_database: Database, kafka: KafkaSettings
 ) -> None:
-    """It would wait for its partitions for ever."""
+    """It would wait for its partitions for ever, where nobody asked it for something at that moment."""
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     speaker = make_service(speaker_database, kafka, "speaker")
     listener = make_listener(listener_database, kafka)
@@ -69,6 +69,8 @@ async def test_a_consumer_whose_part_in_its_group_has_ended_begins_anew(
         await speaker.say(say("a"))
         await until(lambda: _heard(listener_database, 1))
         first: Any = listener.consumer._consumer
+        first.getmany = lambda **_: asyncio.Event().wait()
+        await asyncio.sleep(0.5)
         first._coordinator._do_rejoin_group = _end
         first._coordinator.request_rejoin()
         await speaker.say(say("a"), say("b"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -11,12 +11,13 @@ from aiokafka import TopicPartition
 
 from laurel.io.consumer import Handled
 from laurel.io.database import Connection, Database
-from laurel.io.kafka import commit, committed_offsets, log_ends, new_consumer, start_client, stop_quietly
+from laurel.io.kafka import committed_offsets, log_ends
 from laurel.io.message import Message
 from laurel.io.settings import KafkaSettings
 from tests.io.conftest import (
     Recorder,
     all_published,
+    commit_as_a_stranger,
     effects_in_order,
     everything_on,
     first_publications,
@@ -164,17 +165,6 @@ async def test_a_log_of_another_broker_is_read_from_its_begin_whatever_is_commit
         await asyncio.gather(joining, return_exceptions=True)
     first = {partition: offset for batch in reversed(batches) for partition, offset in batch.items()}
     assert first == dict.fromkeys((partition for (_, partition), end in ends.items() if end), 0)
-
-
-async def commit_as_a_stranger(kafka: KafkaSettings, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
-    """Commit as somebody who is no member of the group, which has nobody."""
-    stranger = new_consumer(kafka, group)
-    stranger.assign([TopicPartition(*place) for place in offsets])
-    await start_client(stranger)
-    try:
-        await commit(stranger, {TopicPartition(*place): offset for place, offset in offsets.items()})
-    finally:
-        await stop_quietly(stranger)
 
 
 async def _committed(kafka: KafkaSettings, ends: dict[tuple[str, int], int]) -> bool:

@@ -12,6 +12,7 @@ from laurel.io.kafka import cluster_id, log_ends
 from laurel.io.settings import KafkaSettings
 from tests.io.conftest import (
     all_published,
+    commit_as_a_stranger,
     effects_in_order,
     make_listener,
     make_service,
@@ -21,7 +22,6 @@ from tests.io.conftest import (
     until,
     value,
 )
-from tests.io.test_rebalancing import commit_as_a_stranger
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
