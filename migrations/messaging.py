@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Protocol
 
 _TEXT = 'text COLLATE "C" NOT NULL'
-_PARTITIONS = 8
 
 _PARTITIONED = {
     # One counter for each key of a stream: the next number is taken under its row lock, so order is counted.
@@ -65,8 +64,8 @@ class Operations(Protocol):
         """Run a statement."""
 
 
-def create_messaging_tables(op: Operations, schema: str) -> None:
-    """Create them in `schema`, which exists; `op` is Alembic's."""
+def create_messaging_tables(op: Operations, schema: str, partitions: int) -> None:
+    """Create them in `schema`, which exists, in so many parts; `op` is Alembic's."""
     op.execute(f"""CREATE TABLE {schema}.schema_epoch (
         "only" boolean DEFAULT true NOT NULL PRIMARY KEY CONSTRAINT schema_epoch_only CHECK ("only"),
         epoch integer NOT NULL
@@ -74,10 +73,10 @@ def create_messaging_tables(op: Operations, schema: str) -> None:
     op.execute(f"INSERT INTO {schema}.schema_epoch (epoch) VALUES (1)")
     for table, (columns, storage) in _PARTITIONED.items():
         op.execute(f"CREATE TABLE {schema}.{table} {columns} PARTITION BY HASH (program, member)")
-        for remainder in range(_PARTITIONS):
+        for remainder in range(partitions):
             op.execute(
                 f"CREATE TABLE {schema}.{table}_p{remainder} PARTITION OF {schema}.{table} "
-                f"FOR VALUES WITH (MODULUS {_PARTITIONS}, REMAINDER {remainder}) WITH ({storage})"
+                f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {remainder}) WITH ({storage})"
             )
     op.execute(
         f"CREATE INDEX outbox_unpublished ON {schema}.outbox (program, member, stream, number) "

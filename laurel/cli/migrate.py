@@ -14,6 +14,8 @@ from laurel.io.migrating import DATABASE, ROLES, bootstrap, is_current, urls_bes
 from laurel.io.migrating import migrate as migrate_schemas
 
 PASSWORDS_PREFIX = "LAUREL_PASSWORD_"
+PARTITIONS_MAX = 128
+"""A statement that reaches a table by key opens all of its parts."""
 
 
 def migrate(
@@ -28,6 +30,16 @@ def migrate(
         typer.Option("--password", help=f"ROLE=PASSWORD, for {', '.join(ROLES)}; else {PASSWORDS_PREFIX}<ROLE>."),
     ] = None,
     database: Annotated[str, typer.Option(help="The database to make and migrate.")] = DATABASE,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            envvar="LAUREL_TABLE_PARTITIONS",
+            min=1,
+            max=PARTITIONS_MAX,
+            help="Into how many parts each table that grows with members is cut. Only the first migration asks.",
+            show_default="8",
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether something is left to do (exit code 1).")
     ] = False,
@@ -39,7 +51,7 @@ def migrate(
             current = asyncio.run(is_current(urls_beside(admin_url, known, database).owner))
             print("The schemas are current." if current else "The schemas are not current.")
             raise typer.Exit(0 if current else 1)
-        asyncio.run(_run(admin_url, known, database))
+        asyncio.run(_run(admin_url, known, database, partitions))
     except (LaurelError, OSError, asyncpg.PostgresError) as error:
         Console(stderr=True, highlight=False).print(
             f"The database cannot be migrated: {error}", style="red", markup=False
@@ -48,9 +60,9 @@ def migrate(
     print("The schemas are current.")
 
 
-async def _run(admin_url: str, passwords: dict[str, str], database: str) -> None:
+async def _run(admin_url: str, passwords: dict[str, str], database: str, partitions: int | None) -> None:
     urls = await bootstrap(admin_url, passwords, database)
-    await migrate_schemas(urls.owner)
+    await migrate_schemas(urls.owner, partitions=partitions)
 
 
 def _passwords(given: list[str]) -> dict[str, str]:

@@ -48,6 +48,9 @@ SETTINGS: Mapping[str, str] = {
     "log_timezone": "UTC",
 }
 
+EMBEDDED_TABLE_PARTITIONS = 1
+"""One machine vacuums its tables whole, and every statement by key has one part to open instead of eight."""
+
 START_SECONDS_MAX = 60.0
 
 

@@ -20,7 +20,7 @@ from laurel.embedded.broker import EmbeddedBroker
 from laurel.embedded.children import Child, stop_all
 from laurel.embedded.forking import preload
 from laurel.embedded.ports import LOCALHOST, ensure_free
-from laurel.embedded.postgres import EmbeddedPostgres
+from laurel.embedded.postgres import EMBEDDED_TABLE_PARTITIONS, EmbeddedPostgres
 from laurel.embedded.publishing import publish_programs
 from laurel.embedded.secret_file import Secrets
 from laurel.embedded.services import (
@@ -264,7 +264,7 @@ class Supervisor:
 
 def _prepared(admin_url: str, secrets: Secrets) -> DatabaseUrls:
     try:
-        return asyncio.run(prepare(admin_url, secrets.passwords))
+        return asyncio.run(prepare(admin_url, secrets.passwords, partitions=EMBEDDED_TABLE_PARTITIONS))
     except (OSError, asyncpg.PostgresError) as error:
         raise LaurelError(f"The database cannot be prepared: {error}") from error
 

@@ -87,10 +87,11 @@ async def bootstrap(admin_url: str, passwords: Mapping[str, str], database: str 
     return urls
 
 
-async def migrate(owner_url: str) -> None:
+async def migrate(owner_url: str, *, partitions: int | None = None) -> None:
     """Bring all three schemas to their newest version, then let the planner look at the tables.
 
-    Plans made on tables that were never analysed are the slowest of all.
+    Plans made on tables that were never analysed are the slowest of all. `partitions`: into how many parts each table
+    that grows with members is cut, as long as there is none yet; `migrations.partitions` says what else.
     """
     from sqlalchemy import text
     from sqlalchemy.ext.asyncio import create_async_engine
@@ -104,7 +105,7 @@ async def migrate(owner_url: str) -> None:
             await connection.execute(text(f"select pg_advisory_lock({_MIGRATING})"))
             await connection.commit()
             for schema in SCHEMAS:
-                await connection.run_sync(_upgrade, schema)
+                await connection.run_sync(_upgrade, schema, partitions)
         async with _connected(owner_url) as owner:
             for schema in SCHEMAS:
                 if await _version_of(owner, schema):
@@ -125,12 +126,14 @@ async def is_current(owner_url: str) -> bool:
         return False
 
 
-async def prepare(admin_url: str, passwords: Mapping[str, str], database: str = DATABASE) -> DatabaseUrls:
+async def prepare(
+    admin_url: str, passwords: Mapping[str, str], database: str = DATABASE, *, partitions: int | None = None
+) -> DatabaseUrls:
     """What a start needs: nothing when all is in place, else `bootstrap` and `migrate`."""
     urls = urls_beside(admin_url, passwords, database)
     if not await is_current(urls.owner):
         await bootstrap(admin_url, passwords, database)
-        await migrate(urls.owner)
+        await migrate(urls.owner, partitions=partitions)
     return urls
 
 
@@ -167,13 +170,15 @@ def alembic_config(schema: str) -> Config:
     return config
 
 
-def _upgrade(connection: Connection, schema: str) -> None:
+def _upgrade(connection: Connection, schema: str, partitions: int | None) -> None:
     from alembic import command
 
     if head_of(schema) is None:
         return
     config = alembic_config(schema)
     config.attributes["connection"] = connection
+    if partitions is not None:
+        config.attributes["partitions"] = partitions
     command.upgrade(config, "head")
 
 

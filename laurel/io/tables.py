@@ -10,8 +10,6 @@ from sqlalchemy.dialects import postgresql as pg
 if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
 
-HASH_PARTITIONS = 8
-
 
 def key_text(name: str) -> sa.Column[str]:
     """Return a column of a key: compared by code points, the same on every machine and in Python."""
@@ -21,14 +19,13 @@ def key_text(name: str) -> sa.Column[str]:
 def hash_partitioned(
     name: str, metadata: sa.MetaData, *items: SchemaItem, schema: str, by: str = "program, member"
 ) -> sa.Table:
-    """Return a table that grows with members. Its partitions `<name>_p0` … `_p7` are not models of their own."""
+    """Return a table that grows with members. Its partitions `<name>_p0` and so on are not models of their own."""
     return sa.Table(
         name,
         metadata,
         *items,
         schema=schema,
         postgresql_partition_by=f"HASH ({by})",
-        info={"hash_partitions": HASH_PARTITIONS},
     )
 
 

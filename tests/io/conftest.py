@@ -47,7 +47,7 @@ class _Statements:
 
 def _messaging_sql(schema: str) -> str:
     statements = _Statements()
-    create_messaging_tables(statements, schema)
+    create_messaging_tables(statements, schema, partitions=8)
     note_works(statements, schema)
     return ";\n".join(statements.all)
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import ast
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
@@ -30,30 +27,9 @@ from laurel.io.migrating import (
     prepare,
     urls_beside,
 )
+from tests.migrations.conftest import connected
 
 VERSIONS = sorted(migrations_dir().glob("*/versions/*.py"))
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-@pytest.fixture
-def name(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """A database that is not there yet."""
-    name = f"new_{uuid.uuid4().hex[:8]}"
-    yield name
-
-    async def drop() -> None:
-        async with connected(postgres.url("admin", "postgres")) as admin:
-            await admin.execute(f"drop database if exists {name} with (force)")
-
-    asyncio.run(drop())
 
 
 def test_empty_server_is_prepared_and_current(postgres: EmbeddedPostgres, name: str) -> None:

@@ -8,13 +8,13 @@ row it belongs to and no index moves.
 from alembic import op
 
 from migrations.messaging import create_messaging_tables
+from migrations.partitions import partitions_of
 
 revision = "gateway_0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 MEMBER = f"program {KEY}, member {KEY}"
 
@@ -92,16 +92,17 @@ PARTITIONED = {
 
 def upgrade() -> None:
     """Create the gateway's tables."""
-    create_messaging_tables(op, "gateway")
+    partitions = partitions_of("gateway")
+    create_messaging_tables(op, "gateway", partitions)
     for name, columns in PLAIN.items():
         op.execute(f"CREATE TABLE gateway.{name} {columns}")
     for name, (columns, fillfactor) in PARTITIONED.items():
         op.execute(f"CREATE TABLE gateway.{name} {columns}")
         storage = f" WITH (fillfactor = {fillfactor})" if fillfactor < 100 else ""
-        for part in range(PARTITIONS):
+        for part in range(partitions):
             op.execute(
                 f"CREATE TABLE gateway.{name}_p{part} PARTITION OF gateway.{name} "
-                f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part}){storage}"
+                f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part}){storage}"
             )
     op.execute("INSERT INTO gateway.batch_turn DEFAULT VALUES")
     op.execute("CREATE INDEX batches_open ON gateway.batches (created_at) WHERE finished_at IS NULL")

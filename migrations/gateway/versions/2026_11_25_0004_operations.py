@@ -7,25 +7,27 @@ Only a table and nullable columns are added.
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "gateway_0004"
 down_revision = "gateway_0003"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 
 
 def upgrade() -> None:
     """Add operations, widen programs."""
+    partitions = partitions_of("gateway")
     op.execute(f"""CREATE TABLE gateway.operations (program {KEY}, kind {KEY}, id {KEY}, partner {KEY}, member {KEY},
         request {KEY}, note text, state text NOT NULL, body bytea, epoch integer NOT NULL DEFAULT 0,
         sequence bigint NOT NULL DEFAULT 0, created_at timestamptz NOT NULL,
         PRIMARY KEY (program, kind, id)) PARTITION BY HASH (program, id)""")
-    for part in range(PARTITIONS):
+    for part in range(partitions):
         op.execute(
             f"CREATE TABLE gateway.operations_p{part} PARTITION OF gateway.operations "
-            f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part}) WITH (fillfactor = 40)"
+            f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part}) WITH (fillfactor = 40)"
         )
     op.execute("ALTER TABLE gateway.programs ADD COLUMN turning_to timestamptz, ADD COLUMN turned bytea")
 

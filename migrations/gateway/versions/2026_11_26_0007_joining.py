@@ -7,27 +7,29 @@ household is decided here. Only a table, nullable columns and columns with const
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "gateway_0007"
 down_revision = "gateway_0006"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 
 
 def upgrade() -> None:
     """Widen members, add households."""
+    partitions = partitions_of("gateway")
     op.execute("""ALTER TABLE gateway.members ADD COLUMN merged_into text COLLATE "C",
         ADD COLUMN merged_epoch integer NOT NULL DEFAULT 0, ADD COLUMN merged_sequence bigint NOT NULL DEFAULT 0""")
     op.execute('ALTER TABLE gateway.members ADD COLUMN household text COLLATE "C"')
     op.execute(f"""CREATE TABLE gateway.households (program {KEY}, household {KEY}, members bytea NOT NULL,
         pooling boolean NOT NULL, request {KEY}, created_at timestamptz NOT NULL,
         PRIMARY KEY (program, household)) PARTITION BY HASH (program, household)""")
-    for part in range(PARTITIONS):
+    for part in range(partitions):
         op.execute(
             f"CREATE TABLE gateway.households_p{part} PARTITION OF gateway.households "
-            f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
+            f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part})"
         )
 
 

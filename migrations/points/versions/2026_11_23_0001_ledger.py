@@ -7,13 +7,13 @@ Why: the first schema of points. Everything that grows with members is keyed and
 from alembic import op
 
 from migrations.messaging import create_messaging_tables
+from migrations.partitions import partitions_of
 
 revision = "points_0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 MEMBER = f"program {KEY}, member {KEY}"
 
@@ -55,16 +55,17 @@ APPEND_ONLY = ("journals", "entries")
 
 def upgrade() -> None:
     """Create the ledger."""
-    create_messaging_tables(op, "points")
+    partitions = partitions_of("points")
+    create_messaging_tables(op, "points", partitions)
     op.execute(f"""CREATE TABLE points.programs (program {KEY}, version integer NOT NULL, document bytea NOT NULL,
         effective_from timestamptz NOT NULL, published_at timestamptz NOT NULL, PRIMARY KEY (program, version))""")
     for name, columns in TABLES.items():
         op.execute(f"CREATE TABLE points.{name} {columns}")
         storage = " WITH (fillfactor = 60)" if name in UPDATED_OFTEN else ""
-        for part in range(PARTITIONS):
+        for part in range(partitions):
             op.execute(
                 f"CREATE TABLE points.{name}_p{part} PARTITION OF points.{name} "
-                f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part}){storage}"
+                f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part}){storage}"
             )
     op.execute("CREATE INDEX wallets_due ON points.wallets (next_due_at) WHERE next_due_at IS NOT NULL")
     op.execute(
@@ -72,7 +73,7 @@ def upgrade() -> None:
         "(program, member, unit, expires_at, earned_at, journal, lot) WHERE remaining > held"
     )
     for name in APPEND_ONLY:
-        for table in (name, *(f"{name}_p{part}" for part in range(PARTITIONS))):
+        for table in (name, *(f"{name}_p{part}" for part in range(partitions))):
             op.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON points.{table} FROM laurel_points")
 
 

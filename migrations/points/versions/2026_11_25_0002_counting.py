@@ -8,12 +8,13 @@ them locks.
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "points_0002"
 down_revision = "points_0001"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 MEMBER = f"program {KEY}, member {KEY}"
 
@@ -34,13 +35,14 @@ UPDATED_OFTEN = {"counters"}
 
 def upgrade() -> None:
     """Create the tables."""
+    partitions = partitions_of("points")
     for name, columns in TABLES.items():
         op.execute(f"CREATE TABLE points.{name} {columns}")
         storage = " WITH (fillfactor = 60)" if name in UPDATED_OFTEN else ""
-        for part in range(PARTITIONS):
+        for part in range(partitions):
             op.execute(
                 f"CREATE TABLE points.{name}_p{part} PARTITION OF points.{name} "
-                f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part}){storage}"
+                f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part}){storage}"
             )
     op.execute(f"""CREATE TABLE points.budgets (program {KEY}, rule {KEY}, drawn bigint NOT NULL DEFAULT 0,
         PRIMARY KEY (program, rule)) WITH (fillfactor = 60)""")

@@ -8,17 +8,19 @@ already is not disturbed.
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "points_0003"
 down_revision = "points_0002"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 
 
 def upgrade() -> None:
     """Widen wallets and holds, add turns."""
+    partitions = partitions_of("points")
     op.execute("""ALTER TABLE points.wallets ADD COLUMN hold_expires_at timestamptz,
         ADD COLUMN occurred_at timestamptz, ADD COLUMN turned_to timestamptz""")
     op.execute("""ALTER TABLE points.holds ADD COLUMN expires_at timestamptz,
@@ -34,10 +36,10 @@ def upgrade() -> None:
         reversed bigint NOT NULL DEFAULT 0, written_off bigint NOT NULL DEFAULT 0, bonus bigint NOT NULL DEFAULT 0,
         owed bigint NOT NULL DEFAULT 0,
         PRIMARY KEY (program, member, adjustment)) PARTITION BY HASH (program, member)""")
-    for part in range(PARTITIONS):
+    for part in range(partitions):
         op.execute(
             f"CREATE TABLE points.adjustments_p{part} PARTITION OF points.adjustments "
-            f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
+            f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part})"
         )
     op.execute(f"""CREATE TABLE points.turns (program {KEY}, as_of timestamptz NOT NULL,
         message text NOT NULL, correlation text NOT NULL, traceparent text NOT NULL,

@@ -6,12 +6,13 @@ Members of programs without tiers have no row in either table.
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "points_0004"
 down_revision = "points_0003"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 MEMBER = f"program {KEY}, member {KEY}"
 
@@ -26,12 +27,13 @@ TABLES = {
 
 def upgrade() -> None:
     """Create the tables."""
+    partitions = partitions_of("points")
     for name, columns in TABLES.items():
         op.execute(f"CREATE TABLE points.{name} {columns}")
-        for part in range(PARTITIONS):
+        for part in range(partitions):
             op.execute(
                 f"CREATE TABLE points.{name}_p{part} PARTITION OF points.{name} "
-                f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part}) WITH (fillfactor = 80)"
+                f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part}) WITH (fillfactor = 80)"
             )
 
 

@@ -7,12 +7,13 @@ person counts what several members do, so it has a row of its own. Only tables a
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "points_0006"
 down_revision = "points_0005"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 MEMBER = f"program {KEY}, member {KEY}"
 
@@ -29,12 +30,13 @@ TABLES = {
 
 def upgrade() -> None:
     """Create the tables."""
+    partitions = partitions_of("points")
     for name, columns in TABLES.items():
         op.execute(f"CREATE TABLE points.{name} {columns}")
-        for part in range(PARTITIONS):
+        for part in range(partitions):
             op.execute(
                 f"CREATE TABLE points.{name}_p{part} PARTITION OF points.{name} "
-                f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part}) WITH (fillfactor = 80)"
+                f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part}) WITH (fillfactor = 80)"
             )
     op.execute("CREATE INDEX measured_order ON points.measured (program, segment, measure)")
     op.execute(f"""CREATE TABLE points.judgements (program {KEY}, at timestamptz NOT NULL, state text NOT NULL,

@@ -8,17 +8,19 @@ disturbed.
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "points_0009"
 down_revision = "points_0008"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 
 
 def upgrade() -> None:
     """Widen wallets and lots, add terms, blocks, what was paid for them, and their queue."""
+    partitions = partitions_of("points")
     op.execute("ALTER TABLE points.wallets ADD COLUMN releases_at timestamptz")
     op.execute('ALTER TABLE points.wallets ADD COLUMN referred_by text COLLATE "C", ADD COLUMN birthday_at timestamptz')
     op.execute("""ALTER TABLE points.lots ADD COLUMN pending bigint NOT NULL DEFAULT 0,
@@ -40,10 +42,10 @@ def upgrade() -> None:
         funder {KEY}, unit {KEY}, number bigint NOT NULL, partner {KEY}, activity {KEY}, message text NOT NULL,
         correlation text NOT NULL, traceparent text NOT NULL, funded_in bigint, funded_by text COLLATE "C",
         PRIMARY KEY (program, member, journal)) PARTITION BY HASH (program, member)""")
-    for part in range(PARTITIONS):
+    for part in range(partitions):
         op.execute(
             f"CREATE TABLE points.funding_queue_p{part} PARTITION OF points.funding_queue "
-            f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
+            f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part})"
         )
     op.execute("""CREATE INDEX funding_queue_open ON points.funding_queue (program, funder, unit, number)
         WHERE funded_in IS NULL""")

@@ -7,13 +7,13 @@ Why: the first schema of redemption. Everything that grows with members is keyed
 from alembic import op
 
 from migrations.messaging import create_messaging_tables
+from migrations.partitions import partitions_of
 
 revision = "redemption_0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 MEMBER = f"program {KEY}, member {KEY}"
 
@@ -42,7 +42,8 @@ APPEND_ONLY = ("saga_decisions", "rewards")
 
 def upgrade() -> None:
     """Create them."""
-    create_messaging_tables(op, "redemption")
+    partitions = partitions_of("redemption")
+    create_messaging_tables(op, "redemption", partitions)
     op.execute(f"""CREATE TABLE redemption.rewards (program {KEY}, reward {KEY}, version integer NOT NULL,
         document bytea NOT NULL, at timestamptz NOT NULL, message text NOT NULL,
         PRIMARY KEY (program, reward, version))""")
@@ -54,17 +55,17 @@ def upgrade() -> None:
         CONSTRAINT stock_counts CHECK (reserved >= 0 AND taken >= 0)) WITH (fillfactor = 30)""")
     for name, columns in PARTITIONED.items():
         op.execute(f"CREATE TABLE redemption.{name} {columns}")
-        for part in range(PARTITIONS):
+        for part in range(partitions):
             op.execute(
                 f"CREATE TABLE redemption.{name}_p{part} PARTITION OF redemption.{name} "
-                f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part}){STORAGE.get(name, '')}"
+                f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part}){STORAGE.get(name, '')}"
             )
     op.execute("CREATE INDEX sagas_waiting ON redemption.sagas (waits_until) WHERE waits_until IS NOT NULL")
     op.execute("CREATE INDEX vouchers_by_code ON redemption.vouchers (program, digest)")
     op.execute("CREATE INDEX vouchers_by_redemption ON redemption.vouchers (program, redemption)")
     for name in APPEND_ONLY:
-        partitions = [f"{name}_p{part}" for part in range(PARTITIONS)] if name in PARTITIONED else []
-        for table in (name, *partitions):
+        parts = [f"{name}_p{part}" for part in range(partitions)] if name in PARTITIONED else []
+        for table in (name, *parts):
             op.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON redemption.{table} FROM laurel_redemption")
 
 

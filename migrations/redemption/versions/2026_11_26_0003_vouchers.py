@@ -7,18 +7,20 @@ time is over, and counted by the turn of a clock that made them, both by key.
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "redemption_0003"
 down_revision = "redemption_0002"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 MEMBER = f"program {KEY}, member {KEY}"
 
 
 def upgrade() -> None:
     """Add columns, which have defaults, the tables, and the indexes, while there are few vouchers."""
+    partitions = partitions_of("redemption")
     op.execute(
         "ALTER TABLE redemption.vouchers ADD COLUMN conversion text NOT NULL DEFAULT '', "
         "ADD COLUMN not_above_basket boolean NOT NULL DEFAULT false, ADD COLUMN turned_to timestamptz, "
@@ -37,11 +39,11 @@ def upgrade() -> None:
         PRIMARY KEY (program, member, voucher, step)) PARTITION BY HASH (program, member)"""
     )
     tables = ["voucher_decisions"]
-    for part in range(PARTITIONS):
+    for part in range(partitions):
         tables.append(f"voucher_decisions_p{part}")
         op.execute(
             f"CREATE TABLE redemption.{tables[-1]} PARTITION OF redemption.voucher_decisions "
-            f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
+            f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part})"
         )
     for table in tables:
         op.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON redemption.{table} FROM laurel_redemption")

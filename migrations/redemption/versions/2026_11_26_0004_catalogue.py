@@ -7,17 +7,19 @@ columns that are empty or have a constant default are added.
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "redemption_0004"
 down_revision = "redemption_0020"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 
 
 def upgrade() -> None:
     """Add columns and tables."""
+    partitions = partitions_of("redemption")
     op.execute("ALTER TABLE redemption.rewards ADD COLUMN effective_from timestamptz")
     op.execute("ALTER TABLE redemption.sagas ADD COLUMN bargain bytea NOT NULL DEFAULT '{}'")
     op.execute(
@@ -30,10 +32,10 @@ def upgrade() -> None:
         f"""CREATE TABLE redemption.tallies (program {KEY}, name {KEY}, used bigint NOT NULL DEFAULT 0,
         PRIMARY KEY (program, name), CONSTRAINT tally_counts CHECK (used >= 0)) PARTITION BY HASH (program, name)"""
     )
-    for part in range(PARTITIONS):
+    for part in range(partitions):
         op.execute(
             f"CREATE TABLE redemption.tallies_p{part} PARTITION OF redemption.tallies "
-            f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
+            f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part})"
         )
 
 

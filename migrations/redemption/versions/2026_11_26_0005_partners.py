@@ -7,18 +7,20 @@ and what it answered is kept.
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "redemption_0005"
 down_revision = "redemption_0004"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 SAGA = f"program {KEY}, member {KEY}, redemption {KEY}"
 
 
 def upgrade() -> None:
     """Add columns, which have defaults, the tables, and the indexes, while few sagas wait."""
+    partitions = partitions_of("redemption")
     op.execute(
         "ALTER TABLE redemption.sagas ADD COLUMN later boolean NOT NULL DEFAULT false, "
         "ADD COLUMN manual boolean NOT NULL DEFAULT false, ADD COLUMN lots bytea NOT NULL DEFAULT '[]', "
@@ -46,11 +48,11 @@ def upgrade() -> None:
         PARTITION BY HASH (program, member)"""
     )
     tables = ["partner_answers"]
-    for part in range(PARTITIONS):
+    for part in range(partitions):
         tables.append(f"partner_answers_p{part}")
         op.execute(
             f"CREATE TABLE redemption.{tables[-1]} PARTITION OF redemption.partner_answers "
-            f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
+            f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part})"
         )
     for table in tables:
         op.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON redemption.{table} FROM laurel_redemption")

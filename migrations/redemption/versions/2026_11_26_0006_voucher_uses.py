@@ -6,17 +6,19 @@ gives back by theirs. To be run with the processes of redemption stopped: those 
 
 from alembic import op
 
+from migrations.partitions import partitions_of
+
 revision = "redemption_0006"
 down_revision = "redemption_0003"
 branch_labels = None
 depends_on = None
 
-PARTITIONS = 8
 KEY = 'text COLLATE "C" NOT NULL'
 
 
 def upgrade() -> None:
     """Add columns and the table, move the uses there are, and drop the columns they stood in."""
+    partitions = partitions_of("redemption")
     op.execute(
         "ALTER TABLE redemption.vouchers ADD COLUMN remaining bigint, ADD COLUMN percent smallint, "
         "ADD COLUMN product text, ADD COLUMN parts boolean NOT NULL DEFAULT false, "
@@ -27,10 +29,10 @@ def upgrade() -> None:
         reference {KEY}, amount bigint, currency text,
         PRIMARY KEY (program, member, voucher, partner, reference)) PARTITION BY HASH (program, member)"""
     )
-    for part in range(PARTITIONS):
+    for part in range(partitions):
         op.execute(
             f"CREATE TABLE redemption.voucher_uses_p{part} PARTITION OF redemption.voucher_uses "
-            f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
+            f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part})"
         )
     op.execute("CREATE INDEX voucher_uses_by_reference ON redemption.voucher_uses (program, reference)")
     op.execute(
