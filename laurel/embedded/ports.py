@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from itertools import count
+from pathlib import Path
 
 from laurel.errors import LaurelError
 
 LOCALHOST = "127.0.0.1"
+_FIRST = 20_000
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_OUTGOING_FROM = 32_768
+"""From which port on connections are given theirs, where the system does not say."""
+_APART = 97
 
 
 class PortTakenError(LaurelError):
@@ -22,24 +33,50 @@ class PortTakenError(LaurelError):
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment; another process may still be faster."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOCALHOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on at this moment, and that no outgoing connection can be given meanwhile.
+
+    One that the system chooses could be a connection's before anybody listens on it. Another process that looks may
+    still be faster; each begins elsewhere and gives no port twice, so two seldom meet.
+    """
+    first, numbers = _FIRST, _numbers()
+    size = _outgoing_from() - first
+    for number in (next(numbers) for _ in range(size)):
+        port = first + number % size
+        with suppress(OSError):
+            return _bound(port)
+    return _bound(0)
+
+
+@cache
+def _numbers() -> Iterator[int]:
+    return count(os.getpid() * _APART)
+
+
+@cache
+def _outgoing_from() -> int:
+    with suppress(OSError, ValueError):
+        return int(_OUTGOING.read_text(encoding="ascii").split()[0])
+    return _OUTGOING_FROM
 
 
 def ensure_free(port: int) -> None:
     """Raise PortTakenError when somebody listens on the port already."""
+    try:
+        _bound(port)
+    except OSError as error:
+        if error.errno == errno.EACCES:
+            raise PortTakenError(port, "the system (ports below 1024 need more rights)") from error
+        raise PortTakenError(port, holder_of(port)) from error
+
+
+def _bound(port: int) -> int:
+    """Take a port, 0 for any, and let go of it again; returns which it was."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # Without this a port that was left a minute ago would count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOCALHOST, port))
-        except OSError as error:
-            if error.errno == errno.EACCES:
-                raise PortTakenError(port, "the system (ports below 1024 need more rights)") from error
-            raise PortTakenError(port, holder_of(port)) from error
+        probe.bind((LOCALHOST, port))
+        taken: int = probe.getsockname()[1]
+        return taken
 
 
 def holder_of(port: int) -> str:
