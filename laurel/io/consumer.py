@@ -7,6 +7,7 @@ yet read of it is read from 0, whatever offsets say: the counted inboxes make th
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -192,7 +193,8 @@ class Consumer:
     async def _read(self, consumer: AIOKafkaConsumer, backoff: Backoff) -> None:
         while True:
             # Asked while nothing is settled, too: it raises if the client's part in the group has ended by itself.
-            fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=self._batch_max)
+            wait_ms = max(1, math.ceil(self._patience.rest_seconds(_POLL_MS / 1000) * 1000))
+            fetched = await consumer.getmany(timeout_ms=wait_ms, max_records=self._batch_max)
             # Both are looked at before anything is awaited.
             if not self._settled.is_set():
                 _give_back(consumer, fetched)
@@ -209,8 +211,10 @@ class Consumer:
                     self._patience.add(fetched)
             if self._patience.is_over:
                 async with self._lock:
+                    started = time.monotonic()
                     if await self._work_off_all():
                         backoff.reset()
+                    self._patience.rest_from(time.monotonic() - started)
             await self._commit_if_due(consumer)
             await self._tick_if_due()
 

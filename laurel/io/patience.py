@@ -1,7 +1,9 @@
-"""Records that nobody is in a hurry for: they may wait a moment and go together.
+"""Records that nobody is in a hurry for may wait a moment and go together; others only while a batch is rested from.
 
 A service that listens to a busy topic for a few of its events would else pay a transaction for each of the others, and
-whoever listens to it one for each of its own.
+whoever listens to it one for each of its own. And where records come faster than one by one can be worked off cheaply,
+each would pay for a transaction although the next one is about to come: so a small batch begins no sooner after the one
+before than that one took.
 """
 
 from __future__ import annotations
@@ -14,6 +16,11 @@ from aiokafka import TopicPartition
 
 PATIENCE_SECONDS: Final = 0.1
 """How long records wait for whose effect nobody waits."""
+
+REST_SECONDS_MAX: Final = 0.02
+"""How long it is rested from a batch at most, however long that took."""
+REST_UNTIL: Final = 8
+"""So many records make a batch that need not wait for more."""
 
 _TYPES_MAX: Final = 1000
 
@@ -30,6 +37,7 @@ class Patience:
         self._count = 0
         self._since = 0.0
         self._urgent = False
+        self._rested_at = 0.0
 
     def add(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Take records in the order in which they were fetched."""
@@ -45,7 +53,20 @@ class Patience:
         """Say whether what was taken should be worked off now."""
         if not self._count:
             return False
-        return self._urgent or self._count >= self._most or time.monotonic() - self._since >= self._seconds
+        now = time.monotonic()
+        if self._urgent and (self._count >= REST_UNTIL or now >= self._rested_at):
+            return True
+        return self._count >= self._most or now - self._since >= self._seconds
+
+    def rest_seconds(self, at_most: float) -> float:
+        """How long records that somebody waits for still rest; `at_most` where there is none of these."""
+        if not self._urgent:
+            return at_most
+        return max(0.0, min(at_most, self._rested_at - time.monotonic()))
+
+    def rest_from(self, seconds: float) -> None:
+        """Take note that a batch is worked off, and that it took so long."""
+        self._rested_at = time.monotonic() + min(seconds, REST_SECONDS_MAX)
 
     def take(self) -> dict[TopicPartition, list[Any]]:
         """Hand over everything; nothing is left."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 
 from laurel.io.database import Database
-from laurel.io.patience import Patience
+from laurel.io.patience import REST_SECONDS_MAX, REST_UNTIL, Patience
 from laurel.io.saying import Saying
 from laurel.io.settings import KafkaSettings
 from laurel.io.telemetry import BATCH_SECONDS
@@ -72,6 +75,34 @@ def test_who_wants_everything_has_no_patience_nor_is_there_any_for_bytes() -> No
     assert choosy.is_over
 
 
+def test_a_small_batch_is_rested_from_as_long_as_it_took() -> None:
+    patience = Patience(_may_wait, 100, seconds=30)
+    patience.rest_from(REST_SECONDS_MAX)
+    assert patience.rest_seconds(0.1) == 0.1
+    patience.add({HERE: [record("m-1", 1)]})
+    assert not patience.is_over
+    assert 0 < patience.rest_seconds(0.1) <= REST_SECONDS_MAX
+    time.sleep(REST_SECONDS_MAX)
+    assert patience.rest_seconds(0.1) == 0
+    assert patience.is_over
+
+
+def test_a_long_batch_is_not_rested_from_for_long() -> None:
+    patience = Patience(_may_wait, 100, seconds=30)
+    patience.rest_from(60)
+    patience.add({HERE: [record("m-1", 1)]})
+    assert patience.rest_seconds(0.1) <= REST_SECONDS_MAX
+
+
+def test_enough_records_do_not_wait_for_more() -> None:
+    patience = Patience(_may_wait, 100, seconds=30)
+    patience.rest_from(REST_SECONDS_MAX)
+    patience.add({HERE: [record("m-1", number) for number in range(1, REST_UNTIL)]})
+    assert not patience.is_over
+    patience.add({THERE: [record("m-1", REST_UNTIL)]})
+    assert patience.is_over
+
+
 def _batches(group: str) -> int:
     for metric in BATCH_SECONDS.collect():
         for sample in metric.samples:
@@ -125,6 +156,34 @@ async def test_what_is_laid_aside_is_finished_before_partitions_are_let_go(
         # And their offsets are committed, so nobody reads them again.
         committed = [await consumer._consumer.committed(each) for each in consumer._consumer.assignment()]
         assert sum(offset or 0 for offset in committed) == 2
+
+
+async def test_records_that_come_while_a_batch_is_rested_from_go_together(
+    speaker_database: Database, listener_database: Database, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second comes while the first batch is at work, the third while it is rested from: by one batch they go."""
+    batch_seconds = 0.5
+    monkeypatch.setattr("laurel.io.patience.REST_SECONDS_MAX", batch_seconds)
+    speaker = make_service(speaker_database, kafka, "speaker")
+    listener = make_listener(listener_database, kafka, types=[WANTED])
+    consumer = listener.consumer
+    assert consumer is not None
+    consumer._patience = Patience(_may_wait, 500, seconds=60)
+    work_off = consumer.work_off
+
+    async def slowly(records: Sequence[Any]) -> bool:
+        await asyncio.sleep(batch_seconds)
+        return await work_off(records)
+
+    monkeypatch.setattr(consumer, "work_off", slowly)
+    async with running(speaker.relay, consumer, listener.relay):
+        await until(lambda: listener.health.is_ready)
+        before = _batches(consumer.group)
+        for number in range(1, 4):
+            await speaker.say(say(f"m-{number}", "7"))
+            await asyncio.sleep(batch_seconds * (0.5 if number == 1 else 1))
+        await until(lambda: value(listener_database, "select count(*) = 3 from effects"))
+        assert _batches(consumer.group) - before == 2
 
 
 async def _number(database: Database, number: int) -> bool:
