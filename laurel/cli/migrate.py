@@ -15,7 +15,7 @@ from laurel.io.migrating import migrate as migrate_schemas
 
 PASSWORDS_PREFIX = "LAUREL_PASSWORD_"
 PARTITIONS_MAX = 128
-"""A statement that reaches a table by key opens all of its parts."""
+"""More would make every statement slower, since one that reaches a table by key opens all of its parts."""
 
 
 def migrate(

@@ -15,10 +15,12 @@ from laurel.errors import LaurelError
 
 LOCALHOST = "127.0.0.1"
 _FIRST = 20_000
+"""Below it lie the ports of most programs that have one of their own."""
 _OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _OUTGOING_FROM = 32_768
 """From which port on connections are given theirs, where the system does not say."""
 _APART = 97
+"""How far from each other two processes begin whose numbers follow each other."""
 
 
 class PortTakenError(LaurelError):
@@ -49,6 +51,7 @@ def free_port() -> int:
 
 @cache
 def _numbers() -> Iterator[int]:
+    """Numbers that this process has not had yet."""
     return count(os.getpid() * _APART)
 
 
