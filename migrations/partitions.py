@@ -1,7 +1,7 @@
 """Into how many parts the tables that grow with members are cut: chosen before the first row, then the same for ever.
 
 Why: parts of a large table are vacuumed and indexed each by itself, but every statement that reaches such a table by
-key opens all parts of it, which is a sixth of Postgres' work where rows come one by one. So a machine that holds
+key opens all parts of it, which is a good part of Postgres' work where rows come one by one. So a machine that holds
 everything has one part, and an installation as many as it asks `laurel migrate` for.
 """
 

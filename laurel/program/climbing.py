@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from laurel.calendars import (
-    account_year,
     calendar_year,
     days_after,
     local_date,
@@ -23,6 +22,7 @@ from laurel.calendars import (
     years_after,
 )
 from laurel.errors import Refused
+from laurel.program.rebasing import joined_counts
 from laurel.program.standing import (
     AnyTierFact,
     Bucket,
@@ -36,7 +36,6 @@ from laurel.program.standing import (
     TierChanged,
     TierKept,
 )
-from laurel.values import AMOUNT_MAX
 
 if TYPE_CHECKING:
     from laurel.program.tiers import CompiledLevel, CompiledMatch, CompiledTiers
@@ -423,80 +422,6 @@ def _moved(climber: Climber, book: TierBook, standing: Standing, at: datetime, r
         return [] if standing == before else [TierKept(at=at, reason=reason, standing=standing)]
     standing = _replace(standing, tier=held.tier, since_at=at, until_at=held.until_at)
     return [TierChanged(before=before.tier, after=held.tier, at=at, reason=reason, standing=standing)]
-
-
-class Progress(NamedTuple):
-    """How far a counter is: what it shows, in which window, and which tier asks for more of it next."""
-
-    counter: str
-    value: int
-    first: date | None
-    last: date | None
-    tier: str | None
-    needs: int | None
-
-
-def progress_of(climber: Climber, at: datetime) -> Iterator[Progress]:
-    """Return what each counter shows on the day of an instant."""
-    tiers, day, enrolled = climber.tiers, climber.day(at), climber.enrolled
-    earned = tiers.level(climber.earned(climber.standing).tier)
-    for name, counter in tiers.counters.items():
-        first, last = counter.bounds(day, enrolled)
-        above = (
-            (level.tier, least)
-            for level in tiers.levels[earned.index + 1 :]
-            for asked, least in level.needs
-            if asked.name == name
-        )
-        tier, needs = next(above, (None, None))
-        yield Progress(
-            name,
-            # Each of the days that a window rolls over may hold as much as an amount can say.
-            min(max(0, counter.value(climber.book, day, enrolled)), AMOUNT_MAX),
-            None if first == date.min else first,
-            None if last == date.max else last,
-            tier,
-            needs,
-        )
-
-
-def buckets_of(facts: Iterable[object]) -> Iterator[tuple[Bucket, int]]:
-    """Return by how much each bucket moves, by those of the facts that count towards tiers."""
-    for fact in facts:
-        if isinstance(fact, QualifyingCounted):
-            yield from ((bucket, fact.amount) for bucket in fact.buckets)
-        elif isinstance(fact, QualifyingReturned):
-            yield from ((bucket, -fact.amount) for bucket in fact.buckets)
-        elif isinstance(fact, QualifyingJoined):
-            yield from fact.counts
-
-
-def joined_counts(book: TierBook, enrolled: date, *, sign: int = 1) -> tuple[tuple[Bucket, int], ...]:
-    """Return what one account has counted as another counts it, who was enrolled on another day.
-
-    An account year is counted where it began. What was counted since a tier was reached went towards the next one of
-    that account, and is nobody else's.
-    """
-    return rebased(
-        (
-            (Bucket(unit, grain, day), sign * amount)
-            for (unit, grain), days in book.counts.items()
-            for day, amount in days.items()
-        ),
-        enrolled,
-    )
-
-
-def rebased(counts: Iterable[tuple[Bucket, int]], enrolled: date) -> tuple[tuple[Bucket, int], ...]:
-    """Return counts of one account as another, enrolled on another day, counts them."""
-    sums: dict[Bucket, int] = {}
-    for bucket, amount in counts:
-        if bucket.grain == "tier":
-            continue
-        day = account_year(enrolled, bucket.day)[0] if bucket.grain == "account_year" else bucket.day
-        moved = Bucket(bucket.unit, bucket.grain, day)
-        sums[moved] = sums.get(moved, 0) + amount
-    return tuple((bucket, amount) for bucket, amount in sums.items() if amount)
 
 
 def join(climber: Climber, other: Climber, at: datetime) -> list[AnyTierFact]:

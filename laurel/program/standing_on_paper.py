@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from laurel.calendars import local_date
 from laurel.errors import Refused
-from laurel.program.climbing import (
-    Climber,
-    Counted,
-    count,
-    join,
-    joined_counts,
-    judged,
-    match_tier,
-    part,
-    review,
-    take_back,
-)
+from laurel.program.climbing import Climber, Counted, count, join, judged, match_tier, part, review, take_back
+from laurel.program.rebasing import joined_counts
 from laurel.program.standing import QualifyingCounted, TierBook
 from laurel.program.tiers import seen_as
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from laurel.calendars import local_date
-from laurel.program.climbing import Climber, progress_of
+from laurel.program.climbing import Climber
+from laurel.program.progress import progress_of
 from laurel.program.standing import TierBook
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ from laurel.io.settings import KafkaSettings
 from laurel.io.topics import Topics
 from laurel.io.unit import UnitOfWork
 from migrations.messaging import create_messaging_tables
+from migrations.partitions import PARTITIONS
 from migrations.works import note_works
 from tests.databases import Copies
 
@@ -47,7 +48,7 @@ class _Statements:
 
 def _messaging_sql(schema: str) -> str:
     statements = _Statements()
-    create_messaging_tables(statements, schema, partitions=8)
+    create_messaging_tables(statements, schema, PARTITIONS)
     note_works(statements, schema)
     return ";\n".join(statements.all)
 

@@ -26,6 +26,7 @@ from laurel.io.migrating import (
     prepare,
     urls_beside,
 )
+from migrations.partitions import PARTITIONS
 from tests.house.test_drift import metadata_of
 from tests.migrations.conftest import connected
 
@@ -90,7 +91,7 @@ def test_the_command_asks_for_them(postgres: EmbeddedPostgres, name: str) -> Non
 
 
 def test_nobody_asks_and_there_are_eight(database_urls: DatabaseUrls) -> None:
-    assert asyncio.run(numbers(database_urls)) == [8]
+    assert asyncio.run(numbers(database_urls)) == [PARTITIONS] == [8]
     assert not asyncio.run(rights(database_urls))
 
 

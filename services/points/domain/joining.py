@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from laurel.program import CompiledProgram
-from laurel.program.climbing import buckets_of, join, joined_counts, part, rebased
+from laurel.program.climbing import join, part
+from laurel.program.rebasing import buckets_of, joined_counts, rebased
 from laurel.program.standing import AnyTierFact
 from services.points.domain.asked import Merge, Unmerge
 from services.points.domain.covering import cover

@@ -16,19 +16,10 @@ from laurel.calendars import local_date
 from laurel.contracts.activity import ReportedActivity
 from laurel.program import CompiledProgram
 from laurel.program.bases import ActivityLike
-from laurel.program.climbing import (
-    Climber,
-    Counted,
-    Progress,
-    count,
-    judged,
-    looked_at_from,
-    progress_of,
-    review,
-    take_back,
-)
+from laurel.program.climbing import Climber, Counted, count, judged, looked_at_from, review, take_back
 from laurel.program.document import Benefit
 from laurel.program.outcomes import Outcomes
+from laurel.program.progress import Progress, progress_of
 from laurel.program.standing import (
     BEGINNING,
     AnyTierFact,

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from laurel.program.climbing import buckets_of
+from laurel.program.rebasing import buckets_of
 from laurel.program.standing import Bucket, Standing, Stood, TierBook, TierChanged, TierFact, TierKept
 from services.points.domain.state import Wallet
 from services.points.ports import Journal, Needs, WalletKey
