@@ -18,9 +18,10 @@ import msgspec
 
 from laurel.calendars import zone_named
 from laurel.errors import Problem
+from laurel.partnerships import state_at
 from laurel.program.loading import load_program
 from laurel.program.tiers import CompiledTiers
-from services.gateway.store import members, partners, programs
+from services.gateway.store import members, partner_terms, partners, programs
 from services.gateway.store.partners import ANYBODY
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from services.gateway.guarding import Caller
     from services.gateway.seeing import Seeing, Seen
     from services.gateway.store.members import Owner
+    from services.gateway.store.partner_terms import Said
     from services.gateway.store.programs import ProgramHead
 
 Key = TypeVar("Key")
@@ -114,6 +116,7 @@ class Known:
         self._documents: Remembered[tuple[str, int], Judging] = Remembered(1_000, _EVER)
         self._starts: Remembered[tuple[str, int], list[tuple[datetime, int]]] = Remembered(1_000, _EVER)
         self._partners: Remembered[tuple[str, str, str], bool] = Remembered(1_000, _EVER)
+        self._terms: Remembered[tuple[str, int], dict[str, list[Said]]] = Remembered(100, _EVER)
         self._members: Remembered[tuple[str, str], bool] = Remembered(50_000, _EVER)
         self._survivors: Remembered[tuple[str, str], str] = Remembered(50_000, _SURVIVOR_SECONDS)
         self._rules: Remembered[tuple[str, int], list[KnownRule]] = Remembered(100, _EVER)
@@ -199,6 +202,15 @@ class Known:
         if found:
             self._partners.put((name, program, namer), value=True)
         return found
+
+    async def away(self, head: ProgramHead, now: datetime) -> list[str]:
+        """Return the partners with which nothing is spent now, since they do not take part."""
+        said = self._terms.get((head.program, head.partners))
+        if said is None:
+            async with self._database.connection() as connection:
+                said = await partner_terms.said_up_to(connection, head.program, head.partners)
+            self._terms.put((head.program, head.partners), said)
+        return [partner for partner, terms in said.items() if state_at(terms, now) != "approved"]
 
     async def member(self, program: str, member: str) -> bool:
         if self._members.get((program, member)):

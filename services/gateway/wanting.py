@@ -172,4 +172,5 @@ async def judging_of(api: Api, head: ProgramHead, member: str | None = None) -> 
         "member_attributes": dict(document.attributes.member),
         "tiers": document.tiers is not None,
         "share": {} if share is None else share.model_dump(),
+        "away": await api.known.away(head, now) if head.partners else [],
     }

@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from laurel.partnerships import State
 from laurel.program import CompiledProgram, ProgramDocument
 from laurel.program.converting import CompiledConversion
 from services.points.domain.facts import Household, LotName
 from services.points.domain.joining import went_to
 from services.points.domain.late import Late
-from services.points.domain.partnering import Billing, State, Terms
+from services.points.domain.partnering import Billing, Terms
 from services.points.domain.posting import entries
 from services.points.domain.reviving import ended_at
 from services.points.domain.shared import Shared

@@ -198,14 +198,28 @@ async def test_nothing_is_spent_with_a_partner_that_is_away(town: Town, door: Do
         body = {"member": "m-1", "unit": "mile", "amount": 50, "partner": partner, "reference": key}
         return await door.call("POST", f"programs/{program}/holds", body, expect, idempotency_key=f'"{key}"')
 
+    async def said(**of_whom: str) -> Any:
+        query = "&".join(f"{name}={value}" for name, value in of_whom.items())
+        (night,) = (await door.call("GET", f"programs/{program}/rewards?{query}"))["data"]
+        return night["reasons"]
+
+    async def quoted() -> Any:
+        wish = {"member": "m-1", "reward": "night"}
+        quote = await door.call("POST", f"programs/{program}/redemptions/quote", wish)
+        return quote["eligible"], quote["reasons"]
+
     held = await hold("before", 201)
+    assert (await said(member="m-1"), await quoted()) == ([], (True, []))
     await door.call("PUT", path, {"state": "suspended", "since": NOON}, 201)
+    assert await said(member="m-1") == await said(on="2024-03-20") == ["partner_not_active"]
+    assert await quoted() == (False, ["partner_not_active"])
     assert (await hold("away", 409))["code"] == "partner_not_active"
     assert (await door.redeem(program, "r-1", "m-1", "night", 409))["code"] == "partner_not_active"
     assert await miles(door, program) == (250, 0)
     await hold("elsewhere", 201, "shop")
     await door.call("POST", f"programs/{program}/holds/{held['hold']}/capture", {})
     await door.call("PUT", path, {"state": "approved", "since": NOON})
+    assert (await said(member="m-1"), await quoted()) == ([], (True, []))
     await hold("away", 201)
     assert (await door.redeem(program, "r-1", "m-1", "night"))["state"] == "fulfilled"
     assert await miles(door, program) == (50, 0)

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ("laurel/**/*.py", "services/**/*.py", "migrations/**/*.py")
 PURE = (
     "laurel/calendars.py",
+    "laurel/partnerships.py",
     "laurel/rounding.py",
     "laurel/values.py",
     "laurel/program/*.py",

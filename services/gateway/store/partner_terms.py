@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from laurel.io.database import Connection
+    from laurel.partnerships import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,13 @@ class TermsRow:
     published_at: datetime
 
 
+class Said(NamedTuple):
+    """Of one version, whether the partner takes part."""
+
+    state: State
+    since: datetime | None
+
+
 _COLUMNS = "program, version, partner, state, since, billing, scores, published_at"
 _NEWEST = f"""
     select {_COLUMNS} from partner_terms where program = $1 and partner = $2 order by version desc limit 1
@@ -32,6 +40,7 @@ _NEWEST = f"""
 _ALL = f"""
     select distinct on (partner) {_COLUMNS} from partner_terms where program = $1 order by partner, version desc
 """
+_SAID = "select partner, state, since from partner_terms where program = $1 and version <= $2 order by version"
 _ADD = f"insert into partner_terms ({_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8)"
 _COUNT = "update programs set partners = $2 where program = $1"
 
@@ -45,6 +54,14 @@ async def newest(connection: Connection, program: str, partner: str) -> TermsRow
 async def of_program(connection: Connection, program: str) -> list[TermsRow]:
     """Return what was said last of each partner."""
     return [TermsRow(*row) for row in await connection.fetch(_ALL, program)]
+
+
+async def said_up_to(connection: Connection, program: str, version: int) -> dict[str, list[Said]]:
+    """Return what was said of each partner's part up to a version, in the order in which it was."""
+    said: dict[str, list[Said]] = {}
+    for partner, state, since in await connection.fetch(_SAID, program, version):
+        said.setdefault(partner, []).append(Said(state, since))
+    return said
 
 
 async def add(connection: Connection, row: TermsRow) -> None:

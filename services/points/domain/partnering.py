@@ -1,8 +1,4 @@
-"""Who takes part in a program, since when, and whether it pays for its points in advance.
-
-What is said of a partner holds from its `since` on, over what was said before it. A partner of whom nothing was said
-takes part: the program's operator gave it its key.
-"""
+"""Why nothing is taken from a partner, or spent with it, and whether it pays for its points in advance."""
 
 from __future__ import annotations
 
@@ -10,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
-State = Literal["applicant", "approved", "suspended", "terminated"]
+from laurel.partnerships import State, state_at
+
 Billing = Literal["netting", "prepaid"]
 
 PARTNERS: Final = "/partners"
-_LEAVING: Final = frozenset({"suspended", "terminated"})
 
 
 class Terms(NamedTuple):
@@ -25,18 +21,6 @@ class Terms(NamedTuple):
     state: State
     since: datetime | None
     billing: Billing
-
-
-def state_at(said: Iterable[Terms], at: datetime) -> State:
-    """Return a partner's state at an instant, by what was said of it in the order of versions.
-
-    Before the first of it the partner did not take part yet, unless that says that it leaves.
-    """
-    terms = list(said)
-    for each in reversed(terms):
-        if each.since is None or each.since <= at:
-            return each.state
-    return "applicant" if terms and terms[0].state not in _LEAVING else "approved"
 
 
 def away(said: Sequence[Terms], at: datetime) -> tuple[str, str] | None:

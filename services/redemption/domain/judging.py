@@ -60,9 +60,18 @@ def judge(state: State, heard: Redeem, moment: Moment) -> Judged:
     if left is not None and left < pieces:
         detail = f"{pieces} of {heard.reward} were asked for, {left} are left"
         reasons.append(Reason("sold_out", detail, {"left": left}))
+    if isinstance(priced, Priced) and priced.points:
+        reasons += _away(_honoured_by(terms, heard, state), moment)
     # What was not understood comes first; what is short all the same is said in the catalogue.
     reasons.sort(key=lambda reason: reason.code not in _MISUNDERSTOOD)
     return Judged(version, terms, tuple(reasons), None if isinstance(priced, Reason) else priced, drawn)
+
+
+def _away(partner: str | None, moment: Moment) -> list[Reason]:
+    """Say what points would say last of all, and only of what costs points: nothing is spent with who is away."""
+    if partner not in moment.away:
+        return []
+    return [Reason("partner_not_active", f"{partner} does not take part now", {"partner": partner})]
 
 
 def clock_at(heard: Redeem, moment: Moment) -> datetime | None:

@@ -37,10 +37,14 @@ class Blank:
 
 @dataclass(slots=True, frozen=True)
 class Moment:
-    """The instant of a decision and what it may use up."""
+    """The instant of a decision and what it may use up.
+
+    `away` are partners with which nothing is spent now, as far as it is a question: of a request, points say so.
+    """
 
     at: datetime
     program: ProgramTerms = ProgramTerms()
     hold_wait: timedelta = timedelta(minutes=15)
     correlation: str = ""
     blanks: tuple[Blank, ...] = ()
+    away: frozenset[str] = frozenset()

@@ -22,12 +22,15 @@ Program = Annotated[str, Path(pattern=PLAIN_ID_PATTERN)]
 Resource = Annotated[str, Path(pattern=ID_PATTERN)]
 Aware = Annotated[datetime, Meta(tz=True)]
 PAGE_MAX = 500
+_OF_NOBODY = frozenset({"blacked_out", "sold_out", "partner_not_active"})
+"""Reasons that stand in everybody's way."""
 
 
 class Judging(msgspec.Struct, frozen=True):
     """How the program judges, which only the asker knows: the version in force, and its now.
 
-    `as_of` is where a manual clock stands that was set; a member's now may lie ahead of it.
+    `as_of` is where a manual clock stands that was set; a member's now may lie ahead of it. `away` are the partners
+    that do not take part now.
     """
 
     now: Aware
@@ -37,11 +40,12 @@ class Judging(msgspec.Struct, frozen=True):
     member_attributes: dict[str, str] = {}
     tiers: bool = False
     share: Share = Share()
+    away: frozenset[str] = frozenset()
 
     def moment(self) -> Moment:
         """Return the moment of the question."""
         terms = ProgramTerms(self.zone, self.manual, self.member_attributes, self.tiers, self.share)
-        return Moment(self.now, terms)
+        return Moment(self.now, terms, away=self.away)
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -175,7 +179,7 @@ def _offered(state: State, heard: Redeem, moment: Moment, question: Browsing) ->
     if question.member is None:
         # Nobody asks, so nothing is said of who may have it: only of the day.
         found = {name: found[name] for name in ("price", "reasons")}
-        found["reasons"] = [code for code in found["reasons"] if code in {"blacked_out", "sold_out"}]
+        found["reasons"] = [code for code in found["reasons"] if code in _OF_NOBODY]
     return {**shown, **found}
 
 

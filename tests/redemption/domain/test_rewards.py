@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -79,10 +80,13 @@ class Desk:
         """Return the code of the refusal, or nothing."""
         return str(self.ask(reward, member, **wish)["code"] or "")
 
-    def seen(self, reward: str, member: str = "m-1", at: datetime = NOON, **wish: Any) -> tuple[str, ...]:
-        """Return what the catalogue says stands in the way."""
+    def seen(
+        self, reward: str, member: str = "m-1", at: datetime = NOON, away: Iterable[str] = (), **wish: Any
+    ) -> tuple[str, ...]:
+        """Return what the catalogue says stands in the way, where some partners are away."""
         heard = msgspec.json.decode(redemption_requested(member, "seen", reward, **wish).body, type=Redeem)
-        return offer(self.store.state, heard, Moment(at, self.terms), self.points.balances).reasons
+        moment = Moment(at, self.terms, away=frozenset(away))
+        return offer(self.store.state, heard, moment, self.points.balances).reasons
 
     def used(self, name: str) -> int:
         return self.store.state.tallies.get(TallyKey(PROGRAM, name), 0)
@@ -94,6 +98,31 @@ def out(*days: date, resource: str = "AA100") -> list[SegmentAsked]:
 
 def gold(**more: Any) -> MemberStands:
     return MemberStands(**{"tier": "gold", "enrolled_at": datetime(2035, 9, 14, tzinfo=UTC), **more})
+
+
+# Who gives it
+
+
+def test_what_a_partner_gives_is_not_offered_while_it_is_away() -> None:
+    """By its reward, or by the first seat that it flies; what costs no points, points are not asked about."""
+    desk = Desk(m1=1_000)
+    desk.offer("night", price=100, partner="hotel")
+    desk.offer("breakfast", price=0, partner="hotel")
+    desk.offer("trip", **{**AWARD, "partner": "agency"}, price=100)
+    desk.seats("AA100", 150, partner="airline")
+    desk.seats("BB100", 150)
+    assert desk.seen("night", away=["hotel", "airline"]) == ("partner_not_active",)
+    assert desk.seen("night", away=["airline"]) == ()
+    assert desk.seen("breakfast", away=["hotel"]) == ()
+    assert desk.seen("trip", away=["airline"], segments=out(DAY)) == ("partner_not_active",)
+    assert desk.seen("trip", away=["agency"], segments=out(DAY)) == ()
+    assert desk.seen("trip", away=["agency"], segments=out(DAY, resource="BB100")) == ("partner_not_active",)
+
+
+def test_that_a_partner_is_away_is_said_behind_what_a_request_is_refused_for_first() -> None:
+    desk = Desk(m1=1_000)
+    desk.offer("night", price=100, partner="hotel", stock=1, quantity_max=1)
+    assert desk.seen("night", away=["hotel"], quantity=2) == ("limit_reached", "sold_out", "partner_not_active")
 
 
 # Prices
