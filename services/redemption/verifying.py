@@ -151,6 +151,10 @@ ALWAYS = {
         from redemption.pool_codes c
         left join redemption.vouchers v on v.program = c.program and v.digest = c.digest
         where (c.member, c.voucher) is distinct from (v.member, v.voucher)""",
+    "a code of a pool can be read by the pool until somebody has it": """
+        select program || '/' || reward, case when voucher is null then 'a code that nobody can read'
+               else coalesce(member, '') || '/' || voucher || ' has it, and the pool can read it' end
+        from redemption.pool_codes where (voucher is null) = (sealed is null)""",
     "decisions about vouchers are numbered without gap": """
         select coalesce(v.program, d.program) || '/' || coalesce(v.member, d.member) || '/' || voucher,
                'step ' || coalesce(v.step, 0) || ', decisions ' || coalesce(d.n, 0) || ' up to '

@@ -39,7 +39,7 @@ _FREE: Final = """
     order by l.program, l.reward, c.expires_at, c.digest"""
 
 _HAND_OUT: Final = """
-    update pool_codes c set member = k.member, voucher = k.voucher
+    update pool_codes c set member = k.member, voucher = k.voucher, sealed = null
     from unnest($1::text[], $2::bytea[], $3::text[], $4::text[]) as k (program, digest, member, voucher)
     where c.program = k.program and c.digest = k.digest"""
 
@@ -116,7 +116,7 @@ async def free_codes(
 
 
 async def hand_out(connection: Connection, handed: Collection[tuple[str, bytes, str, str]]) -> None:
-    """Note whom each code was handed to, by (program, digest, member, voucher)."""
+    """Note whom each code was handed to, by (program, digest, member, voucher); from now on only they can read it."""
     if handed:
         await connection.execute(_HAND_OUT, *columns(sorted(handed)))
 

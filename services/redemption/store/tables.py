@@ -252,7 +252,8 @@ pool_codes = Table(
     Column("digest", LargeBinary, nullable=False),
     key_text("reward"),
     _instant("expires_at"),
-    Column("sealed", LargeBinary, nullable=False),
+    # Under the pool's key, until somebody is handed it: then only the voucher's copy is left, under the member's.
+    Column("sealed", LargeBinary),
     Column("suffix", Text, nullable=False),
     # Who was handed it, and as which voucher.
     Column("member", Text(collation="C")),

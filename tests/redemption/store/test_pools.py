@@ -82,6 +82,7 @@ async def test_each_code_is_handed_out_once_and_then_it_is_sold_out(
     for each in shown:
         assert each["suffix"] == each["code"][-4:]
     assert await auditor.fetchval("select count(*) from pool_codes where voucher is null") == 0
+    assert await auditor.fetchval("select count(sealed) from pool_codes") == 0, "whoever has it alone can read it"
     for table in ("outbox", "saga_decisions", "vouchers", "pool_codes"):
         everything = repr(await auditor.fetch(f"select * from {table}"))
         assert not [code for code in codes if code in everything]
@@ -183,6 +184,14 @@ async def test_a_partners_code_is_used_there_unless_the_terms_say_so(
         (
             "update redemption.pool_codes set member = 'm-2' where voucher is not null",
             "a code of a pool is that of one",
+        ),
+        (
+            "update redemption.pool_codes set sealed = 'again' where voucher is not null",
+            "a code of a pool can be read by the pool until",
+        ),
+        (
+            "update redemption.pool_codes set sealed = null where voucher is null",
+            "a code of a pool can be read by the pool until",
         ),
         ("update redemption.stock set total = 5", "stock follows the newest terms"),
     ],
