@@ -107,7 +107,10 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
             each.name: partial(_one, statement.run, each, QUICK_MEMBERS if quick else MEMBERS, tpcb_seconds)
             for each in statement.RUNS
         },
-        "vouchers": partial(_one, vouchers.run, QUICK_VOUCHERS if quick else VOUCHERS, tpcb_seconds),
+        **{
+            name: partial(_one, vouchers.run, workers, QUICK_VOUCHERS if quick else VOUCHERS, tpcb_seconds)
+            for workers, name in vouchers.NAMES.items()
+        },
         "voucher-check": partial(voucher_check.run, seconds, tpcb_seconds),
         "broker": partial(_one, growing_broker.run, *((3.0, 1, 1_000) if quick else (20.0, 5, growing_broker.STEP))),
         "year": partial(_one, whole_year.run, QUICK_BASKETS if quick else None, tpcb_seconds),

@@ -8,8 +8,6 @@ its commit. The end of the work is read from the wallets.
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -26,9 +24,9 @@ from benchmarks.numbers import Counted, rates, stretches
 from benchmarks.results import bar
 from benchmarks.servers import Servers, servers
 from benchmarks.watching import Watch
+from benchmarks.workers import at_work, watched
 from laurel.contracts.registry import POINTS_TOPIC
-from laurel.embedded.children import Child, stop_all
-from laurel.embedded.ports import LOCALHOST, free_port
+from laurel.embedded.children import Child
 from laurel.io.kafka import new_consumer, stop_quietly
 from laurel.io.topics import PARTITIONS
 
@@ -93,7 +91,7 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
         await feed.publish_program(_in_dollars((ROOT / "programs" / f"{program}.yaml").read_text(encoding="utf-8")))
         tell("enrolling")
         enrolled = await feed.produce(enrolments(program, household_ids(variant.households)))
-        async with published_by(place) as published, workers_of(place):
+        async with published_by(place) as published, at_work(place, points=WORKERS):
             if not await until_done(place, published, enrolled, [], []):
                 raise RuntimeError("The members were not enrolled in time")
             # What is published but not yet marked would be published again by the next workers, and counted.
@@ -102,10 +100,12 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
         await feed.produce(variant.events(program, count, variant.households))
         tell("working")
         samples: list[Counted] = []
-        async with published_by(place) as published, workers_of(place) as workers:
-            pids = {**place.pids, **{worker.name: worker.pid for worker in workers}}
-            async with Watch(pids, families=("postgres",)) as watch:
-                complete = await until_done(place, published, enrolled + count, samples, workers)
+        async with (
+            published_by(place) as published,
+            at_work(place, points=WORKERS) as workers,
+            watched(place, workers) as watch,
+        ):
+            complete = await until_done(place, published, enrolled + count, samples, workers)
             await all_marked(place)
         tell("checking the ledger")
         faults, journals, refused = await verify_ledger(place)
@@ -149,7 +149,7 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
             *(
                 bar(f"memory of {process.name}", process.peak_mb, 200, at_most=True, unit=" MB")
                 for process in watch.watched
-                if process.name.startswith("worker")
+                if process.name.startswith("points")
             ),
         ],
     }
@@ -158,36 +158,6 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
 def _in_dollars(text: str) -> str:
     """Return a program in the currency in which the baskets are paid."""
     return text.replace("GBP", "USD")
-
-
-@asynccontextmanager
-async def workers_of(place: Servers) -> AsyncIterator[list[Child]]:
-    """Run the workers; afterwards they are gone, having finished what they had in hand."""
-    workers = [_worker(place, number) for number in range(1, WORKERS + 1)]
-    try:
-        yield workers
-    finally:
-        await asyncio.to_thread(stop_all, workers, 15.0)
-
-
-def _worker(place: Servers, number: int) -> Child:
-    settings = {
-        "DATABASE_URL": place.databases.points,
-        "KAFKA_BOOTSTRAP": place.broker.bootstrap,
-        "HTTP_HOST": LOCALHOST,
-        "HTTP_PORT": str(free_port()),
-    }
-    return Child(
-        f"worker-{number}",
-        [sys.executable, "-m", "services.points", "worker"],
-        log=place.data_dir / "logs" / f"worker-{number}.log",
-        environment={
-            **os.environ,
-            "MALLOC_ARENA_MAX": "2",
-            **{f"LAUREL_POINTS_{name}": value for name, value in settings.items()},
-        },
-        cwd=ROOT,
-    )
 
 
 @asynccontextmanager
@@ -276,6 +246,6 @@ def cpu_a_thousand(watch: Watch, count: int) -> dict[str, float]:
     """Tell the processor time of a thousand activities, by who used it."""
     shares: dict[str, float] = {"python": 0.0}
     for process in watch.watched:
-        name = "python" if process.name.startswith("worker") else process.name
+        name = "python" if process.name.startswith("points") else process.name
         shares[name] = shares.get(name, 0.0) + process.cpu_seconds
     return {name: round(seconds / count * 1_000, 4) for name, seconds in shares.items()}

@@ -26,11 +26,10 @@ from benchmarks.points_stage import (
     published_by,
     until_done,
     verify_ledger,
-    workers_of,
 )
 from benchmarks.results import bar
 from benchmarks.servers import Servers, servers
-from benchmarks.watching import Watch
+from benchmarks.workers import at_work, watched
 
 SHARES_MIN = {40: 0.85, 300: 0.6}
 """Of the rate with the fewest rules: 15 and 40 % slower."""
@@ -96,16 +95,18 @@ async def _take(turn: Turned, size: int, members: Sequence[str], households: int
         feed = Feed(place.kafka, name)
         await feed.publish_program(json.dumps(document))
         enrolled = await feed.produce(enrolments(name, members))
-        async with published_by(place) as published, workers_of(place):
+        async with published_by(place) as published, at_work(place, points=WORKERS):
             if not await until_done(place, published, enrolled, [], []):
                 raise RuntimeError("The members were not enrolled in time")
             await all_marked(place)
         await feed.produce(real_baskets(name, size, households=households))
         samples: list[Counted] = []
-        async with published_by(place) as published, workers_of(place) as workers:
-            pids = {**place.pids, **{worker.name: worker.pid for worker in workers}}
-            async with Watch(pids, families=("postgres",)) as watch:
-                await until_done(place, published, enrolled + size, samples, workers)
+        async with (
+            published_by(place) as published,
+            at_work(place, points=WORKERS) as workers,
+            watched(place, workers) as watch,
+        ):
+            await until_done(place, published, enrolled + size, samples, workers)
             await all_marked(place)
         faults, journals, refused = await verify_ledger(place)
         if journals != enrolled + size or refused:

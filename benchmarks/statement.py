@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -24,17 +21,15 @@ from benchmarks.machine import ROOT
 from benchmarks.numbers import Counted, rates
 from benchmarks.results import bar
 from benchmarks.servers import Servers, servers
-from benchmarks.watching import Watch
-from laurel.embedded.children import Child, stop_all
-from laurel.embedded.ports import LOCALHOST, free_port
+from benchmarks.workers import at_work, watched
 
 PROGRAM = "clubcard"
 TEMPLATE = "m-0"
 POINTS = 500
 RATE_MIN = 20_000
 _EVERY_SECONDS = 0.1
+_EVERY_SECONDS_VOUCHERS = 0.5
 _LONGEST_SECONDS = 600.0
-_SECRET = "statement-benchmark-" * 3
 
 # A member's rows, copied under other names. None of them says whose it is but by its key.
 _COPIED = {
@@ -65,10 +60,18 @@ class Run:
     as_of: str
     converts: bool
     workers: int = 1
+    """How many of points, and as many of redemption where there are vouchers to be made."""
 
 
 RUNS = (
     Run("statement", "members whose points become vouchers", "2021-02-01T00:00:00+00:00", converts=True),
+    Run(
+        "statement-two-workers",
+        "members whose points become vouchers",
+        "2021-02-01T00:00:00+00:00",
+        converts=True,
+        workers=2,
+    ),
     Run("expiry", "members whose points end", "2024-02-01T00:00:00+00:00", converts=False),
     Run("expiry-two-workers", "members whose points end", "2024-02-01T00:00:00+00:00", converts=False, workers=2),
 )
@@ -84,17 +87,16 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
         await feed.publish_program(_document(what))
         tell(f"seeding {members:,} members")
         await feed.produce(_template())
-        async with _workers(place):
+        async with at_work(place, points=1, redemption=1):
             await _until(place, "select coalesce(max(version), 0) >= 2 from points.wallets")
             await _until(place, "select not exists (select from points.outbox_open)")
         await _seed(place, members)
         tell("turning the clock")
         await feed.produce([_turn(what)])
         looks: list[tuple[float, int, int]] = []
-        async with _workers(place, what.workers) as workers:
-            pids = {**place.pids, **{worker.name: worker.pid for worker in workers}}
-            async with Watch(pids, families=("postgres",)) as watch:
-                complete = await _watch(place, what, members, looks)
+        issuers = what.workers if what.converts else 1
+        async with at_work(place, points=what.workers, redemption=issuers) as workers, watched(place, workers) as watch:
+            complete = await _watch(place, what, members, looks)
         tell("checking")
         faults = await _verify(place)
         tell("TPC-B after")
@@ -173,38 +175,6 @@ async def _seed(place: Servers, members: int) -> None:
         await connection.close()
 
 
-@asynccontextmanager
-async def _workers(place: Servers, of_points: int = 1) -> AsyncIterator[list[Child]]:
-    """Run workers of points and one of redemption; afterwards they are gone."""
-    workers = [
-        *(_worker(place, "points", place.databases.points, number) for number in range(1, of_points + 1)),
-        _worker(place, "redemption", place.databases.redemption),
-    ]
-    try:
-        yield workers
-    finally:
-        await asyncio.to_thread(stop_all, workers, 15.0)
-
-
-def _worker(place: Servers, service: str, url: str, number: int = 1) -> Child:
-    name = service if number == 1 else f"{service}-{number}"
-    settings = {
-        "DATABASE_URL": url,
-        "SECRET": _SECRET,
-        "KAFKA_BOOTSTRAP": place.broker.bootstrap,
-        "HTTP_HOST": LOCALHOST,
-        "HTTP_PORT": str(free_port()),
-    }
-    prefix = f"LAUREL_{service.upper()}"
-    return Child(
-        name,
-        [sys.executable, "-m", f"services.{service}", "worker"],
-        log=place.data_dir / "logs" / f"{name}.log",
-        environment={**os.environ, "MALLOC_ARENA_MAX": "2", **{f"{prefix}_{k}": v for k, v in settings.items()}},
-        cwd=ROOT,
-    )
-
-
 async def _until(place: Servers, query: str, seconds: float = 60.0) -> None:
     connection = await asyncpg.connect(place.databases.auditor)
     try:
@@ -232,7 +202,8 @@ async def _watch(place: Servers, what: Run, members: int, looks: list[tuple[floa
             looks.append((perf_counter() - started, done, vouchers))
             if done >= members and (not what.converts or vouchers >= members):
                 return True
-            await asyncio.sleep(_EVERY_SECONDS if done < members else 5 * _EVERY_SECONDS)
+            # To count vouchers takes Postgres tens of milliseconds, of those that it has for them.
+            await asyncio.sleep(_EVERY_SECONDS_VOUCHERS if what.converts else _EVERY_SECONDS)
     finally:
         await connection.close()
     return False

@@ -1,6 +1,6 @@
-"""Bulk issue: how many vouchers a second one worker of redemption makes of what points tell, and what each costs.
+"""Bulk issue: how many vouchers a second workers of redemption make of what points tell, and what each costs.
 
-The events of a statement lie on points' topic before the worker starts: one `points.converted.v1` for each member, each
+The events of a statement lie on points' topic before the workers start: one `points.converted.v1` for each member, each
 of whom gets a first voucher. The rate is that of vouchers between the first look at which there were any and the last.
 Making codes alone (chance, hash, seal) is measured in this process, on one core.
 """
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator
 from time import perf_counter, process_time
 from typing import Any
@@ -19,26 +17,24 @@ import asyncpg
 
 from benchmarks import tpcb
 from benchmarks.feed import Event, Feed
-from benchmarks.machine import ROOT
 from benchmarks.numbers import Counted, rates
 from benchmarks.results import bar
 from benchmarks.servers import Servers, servers
-from benchmarks.watching import Watch
-from laurel.embedded.children import Child
-from laurel.embedded.ports import LOCALHOST, free_port
+from benchmarks.workers import SECRET, at_work, watched
 
 PROGRAM = "clubcard"
+NAMES = {1: "vouchers", 2: "vouchers-two-workers"}
+"""How the benchmark is called with so many workers."""
 RATE_MIN = 20_000
 STATEMENT = 13_000_000
 DUE_AT = "2021-02-01T00:00:00+00:00"
 ENDS_AT = "2023-03-01T00:00:00+00:00"
-_SECRET = "voucher-benchmark-" * 3
 _CODES = 50_000
-_EVERY_SECONDS = 0.2
+_EVERY_SECONDS = 0.5
 _LONGEST_SECONDS = 900.0
 
 
-async def run(members: int, tpcb_seconds: int, tell: Callable[[str], None]) -> dict[str, Any]:
+async def run(workers: int, members: int, tpcb_seconds: int, tell: Callable[[str], None]) -> dict[str, Any]:
     """Measure on servers of its own, with TPC-B on the same Postgres before and after."""
     codes = _codes()
     async with servers() as place:
@@ -49,12 +45,8 @@ async def run(members: int, tpcb_seconds: int, tell: Callable[[str], None]) -> d
         await Feed(place.kafka, PROGRAM, "points").produce(_conversions(members))
         tell("issuing")
         looks: list[tuple[float, int]] = []
-        worker = _worker(place)
-        try:
-            async with Watch({**place.pids, "redemption": worker.pid}, families=("postgres",)) as watch:
-                complete = await _watch(place, members, looks)
-        finally:
-            await asyncio.to_thread(worker.stop, 15.0)
+        async with at_work(place, redemption=workers) as children, watched(place, children) as watch:
+            complete = await _watch(place, members, looks)
         tell("checking")
         faults = await _verify(place)
         tell("TPC-B after")
@@ -66,8 +58,9 @@ async def run(members: int, tpcb_seconds: int, tell: Callable[[str], None]) -> d
         process.name: round(1e6 * process.used(begun, ended) / max(1, last - first), 1) for process in watch.watched
     }
     return {
-        "name": "vouchers",
+        "name": NAMES[workers],
         "members": members,
+        "workers": workers,
         "complete": complete,
         "rate": round(rate, 1),
         "seconds_for_13_million": round(STATEMENT / rate) if rate else None,
@@ -87,7 +80,7 @@ def _codes() -> float:
     from services.redemption.store.printing import Press
     from services.redemption.store.vault import Vault
 
-    press = Press(Vault(_SECRET.encode()))
+    press = Press(Vault(SECRET.encode()))
     started = process_time()
     for number in range(_CODES):
         press.print(PROGRAM, f"m-{number}", f"v-{number}")
@@ -108,25 +101,6 @@ def _conversions(members: int) -> Iterator[Event]:
             }],
         }  # fmt: skip
         yield Event(member, "points.converted.v1", json.dumps(body).encode(), DUE_AT)
-
-
-def _worker(place: Servers) -> Child:
-    settings = {
-        "DATABASE_URL": place.databases.redemption,
-        "SECRET": _SECRET,
-        "KAFKA_BOOTSTRAP": place.broker.bootstrap,
-        "HTTP_HOST": LOCALHOST,
-        "HTTP_PORT": str(free_port()),
-    }
-    return Child(
-        "redemption",
-        [sys.executable, "-m", "services.redemption", "worker"],
-        log=place.data_dir / "logs" / "redemption.log",
-        environment={
-            **os.environ, "MALLOC_ARENA_MAX": "2", **{f"LAUREL_REDEMPTION_{k}": v for k, v in settings.items()},
-        },
-        cwd=ROOT,
-    )  # fmt: skip
 
 
 async def _watch(place: Servers, members: int, looks: list[tuple[float, int]]) -> bool:

@@ -25,9 +25,19 @@ def up(
     points_workers: Annotated[
         int, typer.Option(min=0, max=32, help="Worker processes of points, beside the one with its API.")
     ] = 0,
+    redemption_workers: Annotated[
+        int, typer.Option(min=0, max=32, help="Worker processes of redemption, beside the one with its API.")
+    ] = 0,
 ) -> None:
     """Start database, broker and services, publish the programs as sandboxes, and stay until Ctrl-C."""
-    options = Options(data_dir=data_dir, port=port, database=database, kafka=kafka, points_workers=points_workers)
+    options = Options(
+        data_dir=data_dir,
+        port=port,
+        database=database,
+        kafka=kafka,
+        points_workers=points_workers,
+        redemption_workers=redemption_workers,
+    )
     raise typer.Exit(run(options))
 
 

@@ -44,16 +44,20 @@ class Surroundings:
     secrets: Secrets
 
 
-def roles(gateway_port: int, points_workers: int) -> list[Role]:
+def roles(gateway_port: int, points_workers: int, redemption_workers: int) -> list[Role]:
     """The gateway's port is the one people know; everybody else takes what is free."""
-    points = [Role(f"points-worker-{n}", "points", "worker", free_port()) for n in range(1, points_workers + 1)]
     return [
         Role("gateway", "gateway", "api", gateway_port),
         Role("gateway-worker", "gateway", "worker", free_port()),
         Role("points", "points", "both", free_port()),
-        *points,
+        *_further("points", points_workers),
         Role("redemption", "redemption", "both", free_port()),
+        *_further("redemption", redemption_workers),
     ]
+
+
+def _further(service: str, workers: int) -> list[Role]:
+    return [Role(f"{service}-worker-{number}", service, "worker", free_port()) for number in range(1, workers + 1)]
 
 
 def environment(role: Role, everybody: list[Role], around: Surroundings) -> dict[str, str]:

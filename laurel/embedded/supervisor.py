@@ -74,6 +74,8 @@ class Options:
     """`host:port` of a Kafka to use instead of the embedded broker."""
     points_workers: int = 0
     """Worker processes of points beside the one in its API process."""
+    redemption_workers: int = 0
+    """The same of redemption."""
     start: Callable[[Role, Path, Mapping[str, str]], Child] = start_service
     """What starts a process of a service; a test puts something quicker here."""
     load: Callable[[], None] = preload
@@ -133,7 +135,7 @@ class Supervisor:
             admin_key_file=self._data_dir / ADMIN_KEY_FILE,
             secrets=secrets,
         )
-        everybody = roles(options.port, options.points_workers)
+        everybody = roles(options.port, options.points_workers, options.redemption_workers)
         for role in everybody:
             self._start_service(role, everybody, around)
         self._wait_until_ready(began)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from laurel.embedded.secret_file import Secrets
-from laurel.embedded.services import Role, Surroundings, environment
+from laurel.embedded.services import Role, Surroundings, environment, roles
 from laurel.io.migrating import DatabaseUrls
 
 
@@ -24,3 +24,10 @@ def test_a_service_forgets_only_what_its_listeners_have_read(tmp_path: Path, mon
     # Whoever has readers of his own names them himself.
     monkeypatch.setenv("LAUREL_POINTS_OUTBOX_GROUPS", "laurel-gateway,laurel-redemption,warehouse")
     assert told("points", tmp_path)["LAUREL_POINTS_OUTBOX_GROUPS"].endswith(",warehouse")
+
+
+def test_further_workers_have_names_and_ports_of_their_own() -> None:
+    everybody = roles(8080, points_workers=2, redemption_workers=1)
+    workers = [role.name for role in everybody if role.mode == "worker"]
+    assert workers == ["gateway-worker", "points-worker-1", "points-worker-2", "redemption-worker-1"]
+    assert len({role.port for role in everybody}) == len(everybody)
