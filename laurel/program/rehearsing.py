@@ -77,7 +77,7 @@ class Town:
                 self._sharing.pass_on(part)
             if self._sharing.into:
                 main.tell(seen)
-        seen.others = {name: stage.balances() for name, stage in self._stages.items() if stage is not main}
+        seen.others = {name: stage.purse.balances() for name, stage in self._stages.items() if stage is not main}
         return seen
 
     def _who(self, step: Step) -> str | None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from laurel.contracts.activity import Activity
 from laurel.program.returning import NOTHING_RETURNED, Returned
 from laurel.program.standing import QualifyingCounted
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from laurel.program.caps import CompiledCap
     from laurel.program.compiled import CompiledRule
     from laurel.program.rehearsing_stage import Stage
+
+FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
+"""When ends what has no end, where ends are compared."""
 
 
 @dataclass(slots=True, eq=False)

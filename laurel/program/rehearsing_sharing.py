@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from laurel.errors import Refused
+from laurel.program.rehearsing_paper import FOR_EVER
 
 if TYPE_CHECKING:
     from laurel.program.cases import Giving, HouseholdSet, Merging
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from laurel.program.rehearsing_paper import PaperLot
     from laurel.program.rehearsing_stage import Stage
     from laurel.program.sharing import CompiledGiftLimit, Direction
-
-_FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,9 @@ class Sharing:
         if left and deed.amount > min(left):
             raise Refused("limit_reached")
         self.lend(giver, deed.unit, deed.amount)
-        if deed.amount > self._members[giver].available(deed.unit):
+        if deed.amount > self._members[giver].purse.available(deed.unit):
             raise Refused("insufficient_points")
-        self._move(giver, to, deed.unit, deed.amount, self._members[giver].in_order(deed.unit))
+        self._move(giver, to, deed.unit, deed.amount, self._members[giver].purse.in_order(deed.unit))
         gift = _Gift(deed.at, deed.unit, deed.amount)
         self._gifts.setdefault((giver, "given"), []).append(gift)
         self._gifts.setdefault((to, "received"), []).append(gift)
@@ -91,12 +90,16 @@ class Sharing:
     def lend(self, name: str, unit: str, amount: int) -> None:
         """Let the others of a household pay what a member cannot, if together they can: what is spent first."""
         spender = self._members[name]
-        missing = amount - spender.available(unit) + spender.owed[unit]
+        missing = amount - spender.purse.available(unit) + spender.purse.owed[unit]
         others = [each for each in sorted(self._homes.get(name, ())) if each != name and each not in self.into]
-        if missing <= 0 or sum(self._members[each].available(unit) for each in others) < missing:
+        if missing <= 0 or sum(self._members[each].purse.available(unit) for each in others) < missing:
             return
-        lots = [(lot, place, each) for place, each in enumerate(others) for lot in self._members[each].in_order(unit)]
-        lots.sort(key=lambda each: (self._members[each[2]].end_of(each[0]) or _FOR_EVER, each[0].earned_at, each[1]))
+        lots = [
+            (lot, place, each) for place, each in enumerate(others) for lot in self._members[each].purse.in_order(unit)
+        ]
+        lots.sort(
+            key=lambda each: (self._members[each[2]].purse.end_of(each[0]) or FOR_EVER, each[0].earned_at, each[1])
+        )
         for lot, _, owner in lots:
             part = min(lot.remaining, missing)
             if part:
@@ -111,7 +114,7 @@ class Sharing:
         leaving, staying = self._members[deed.member], self._members[into]
         if into == deed.member:
             raise Refused("not_eligible")
-        if leaving.waits():
+        if leaving.purse.waits():
             raise Refused("hold_open")
         self.into[deed.member] = into
         staying.absorb(leaving, deed.at)
@@ -119,12 +122,13 @@ class Sharing:
 
     def pass_on(self, name: str) -> None:
         """Let what is left in an account that is a part of another go there; what it owes is paid there."""
-        leaving, staying = self._members[name], self._members[self.survivor(name)]
+        survivor = self._members[self.survivor(name)]
+        leaving, staying = self._members[name].purse, survivor.purse
         for unit in self._program.units:
             lots = leaving.in_order(unit)
             leaving.let_go(lots)
             # The very lots: a return of what granted them finds them where they are.
-            staying.take_in(unit, lots, leaving.lapse_at.get(unit))
+            survivor.take_in(unit, lots, leaving.lapse_at.get(unit))
             for each in self._chain(name):
                 self._brought.setdefault(each, []).extend(lots)
             owed, leaving.owed[unit] = leaving.owed[unit], 0
@@ -141,9 +145,9 @@ class Sharing:
         coming, staying = self._members[name], self._members[self.into.pop(name)]
         staying.part_from(coming, at)
         for unit in self._program.units:
-            mine = [lot for lot in staying.in_order(unit) if lot in self._brought[name]]
-            staying.let_go(mine)
-            coming.take_in(unit, mine, staying.lapse_at.get(unit))
+            mine = [lot for lot in staying.purse.in_order(unit) if lot in self._brought[name]]
+            staying.purse.let_go(mine)
+            coming.take_in(unit, mine, staying.purse.lapse_at.get(unit))
         for lot in self._brought[name]:
             # What ended there is neither's to have again.
             lot.ended_at = None
@@ -157,4 +161,4 @@ class Sharing:
                 made.append(replace(lot, granted=part, remaining=part, expired=0))
                 lot.remaining -= part
                 amount -= part
-        self._members[to].take_in(unit, made, owner.lapse_at.get(unit))
+        self._members[to].take_in(unit, made, owner.purse.lapse_at.get(unit))

@@ -1,10 +1,12 @@
-"""One member of a case on paper: its lots, what it owes, and where it stands."""
+"""One member of a case on paper: what it does, earns and gives back, and where it stands.
+
+What it has lies in its purse, what caps leave it is told by its rooms.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
-from fractions import Fraction
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,13 +19,14 @@ from laurel.program.belonging_on_paper import SegmentsOnPaper
 from laurel.program.cases import instant_of
 from laurel.program.climbing import Counted
 from laurel.program.compiled import CompiledProgram
-from laurel.program.rehearsing_paper import PaperLot, Posted, Seen
+from laurel.program.rehearsing_paper import Posted, Seen
+from laurel.program.rehearsing_purse import Purse
+from laurel.program.rehearsing_rooms import Rooms
 from laurel.program.rehearsing_vouchers import Vouchers
 from laurel.program.returning import basis_less_returns, plus_return
 from laurel.program.rules import EVENT
 from laurel.program.standing import QualifyingCounted
 from laurel.program.standing_on_paper import StandingOnPaper
-from laurel.rounding import scaled
 from laurel.shapes import decoder_of
 
 if TYPE_CHECKING:
@@ -32,15 +35,14 @@ if TYPE_CHECKING:
     from laurel.program.caps import CompiledCap
     from laurel.program.cases import Member, Step
     from laurel.program.compiled import CompiledRule, RuleOutcome
-    from laurel.program.rules import RuleThreshold
-    from laurel.program.windows import Window, WindowKind
+    from laurel.program.rehearsing_paper import PaperLot
+    from laurel.program.windows import Window
 
 _decode = decoder_of(Activity).decode
-_FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Stage:
-    """The member's lots, what it owes, and where it stands."""
+    """Plays what a member does; `purse` is what it has."""
 
     def __init__(self, program: CompiledProgram, member: Member, enrolled_at: datetime) -> None:
         self.enrolled_at = enrolled_at
@@ -48,14 +50,11 @@ class Stage:
         self._at = enrolled_at
         self._program = program
         self._attributes = member.attributes
-        self._posted: dict[str, Posted] = {}
+        self.purse = Purse(program)
+        self._rooms = Rooms(program, member.attributes, enrolled_at, self.purse)
+        self._posted = self._rooms.posted
         self._credited: set[str] = set()
         self.drawn: dict[str, int] = {}
-        self._lots: list[PaperLot] = []
-        self.owed: dict[str, int] = dict.fromkeys(program.units, 0)
-        self.lapse_at: dict[str, datetime] = {}
-        self._spans: dict[str, list[tuple[datetime, datetime]]] = {}
-        self._funded: dict[CompiledRule, int] = {}
         self._vouchers = Vouchers(program, enrolled_at)
         self._segments = SegmentsOnPaper(program, enrolled_at, self._by_day)
         self.town: dict[str, Stage] = {}
@@ -66,7 +65,6 @@ class Stage:
         self._received = Seen()
         self._shares: dict[str, Posted] = {}
         self._bonuses: dict[tuple[CompiledRule, Window], Posted] = {}
-        self._parts: list[Stage] = []
 
     def arrive(self, at: datetime) -> None:
         """Let time pass up to an instant."""
@@ -94,7 +92,7 @@ class Stage:
                 self._report(step.activity, step.reported_at, seen)
             elif step.spend is not None:
                 self._expire(step.spend.at)
-                self._spend(step.spend.unit, step.spend.amount)
+                self.purse.spend(step.spend.unit, step.spend.amount)
             elif step.use is not None:
                 self._vouchers.use(step.use.voucher, step.use.basket, step.use.at)
             elif step.match is not None:
@@ -112,96 +110,47 @@ class Stage:
             self._expire(due_at)
             self._standing.look(due_at)
             for unit in self._program.units:
-                self._vouchers.convert(unit, self.in_order(unit), due_at)
+                self._vouchers.convert(unit, self.purse.in_order(unit), due_at)
         self._standing.look(self._at)
         self._segments.pass_time(self._at)
 
     def tell(self, seen: Seen) -> None:
         """Say how the member stands."""
-        seen.balances = self.balances()
-        seen.billed = self._billed()
+        seen.balances = self.purse.balances()
+        seen.billed = self.purse.billed()
         self._standing.look(self._at)
         seen.tier = self._standing.seen(self._at)
         seen.vouchers = self._vouchers.seen(self._at)
         seen.segments = self._segments.seen()
 
-    def balances(self) -> dict[str, dict[str, int]]:
-        """Return what the member has of each unit."""
-        return {
-            unit: {
-                "available": self.available(unit),
-                "owed": self.owed[unit],
-                "pending": sum(lot.pending for lot in self._lots if lot.rule.unit == unit),
-            }
-            for unit in self._program.units
-        }
-
     def knows(self, activity: str | None) -> bool:
         """Say whether an activity was this account's own."""
         return activity in self._posted
 
-    def happened(self) -> list[Posted]:
-        """Return what the account was credited for."""
-        return list(self._posted.values())
-
-    def waits(self) -> bool:
-        """Say whether any points are pending."""
-        return any(lot.pending for lot in self._lots)
-
-    def let_go(self, lots: Sequence[PaperLot]) -> None:
-        """Have these lots no more."""
-        self._lots = [lot for lot in self._lots if lot not in lots]
-
     def take_in(self, unit: str, lots: Sequence[PaperLot], lapse_at: datetime | None) -> None:
-        """Have lots of another, which last here as long as they did there, and pay what is owed."""
-        self._lots += lots
-        if lots and lapse_at is not None:
-            self._keep(unit, self._at, lapse_at)
-        for lot in lots:
-            self._pay(lot)
-
-    def _keep(self, unit: str, since: datetime, lapse_at: datetime) -> None:
-        """Let points of a unit last until then, from an instant on."""
-        self.lapse_at[unit] = max(lapse_at, self.lapse_at.get(unit, lapse_at))
-        self._spans.setdefault(unit, []).append((since, lapse_at))
-
-    def _keep_alive(self, activity: Activity, at: datetime) -> None:
-        """Let points last after an activity; what ended only because nobody knew of it is there again."""
-        for unit in self._program.units:
-            if self._program.keeps_alive(unit, activity.type):
-                lapse_at = self._program.lapses_at(unit, activity.occurred_at)
-                assert lapse_at is not None
-                self._keep(unit, activity.occurred_at, lapse_at)
-                for lot in self._lots:
-                    if lot.rule.unit == unit and lot.expires_at is None and lot.expired and self._lasts(lot, at):
-                        lot.remaining, lot.expired = lot.remaining + lot.expired, 0
-                        self._pay(lot)
-
-    def _lasts(self, lot: PaperLot, at: datetime) -> bool:
-        """Say whether something kept a lot alive when it ended, and from then on up to an instant."""
-        reach = lot.ended_at
-        for since, until in sorted(self._spans[lot.rule.unit]):
-            if reach is not None and since < reach < until:
-                reach = until
-        return reach is not None and reach > at
+        """Have lots of another from now on, which last here as long as they did there, and pay what is owed."""
+        self.purse.take_in(unit, lots, lapse_at, self._at)
 
     def absorb(self, other: Stage, at: datetime) -> None:
         """Count what another account has counted, and stand where the better of the two stood."""
         self._standing.step()
-        self._parts.append(other)
+        self._rooms.parts.append(other._rooms)
         self._standing.absorb(other._standing, at)
 
     def part_from(self, other: Stage, at: datetime) -> None:
         """Count it no more."""
         self._standing.step()
-        self._parts.remove(other)
+        self._rooms.parts.remove(other._rooms)
         self._standing.part_from(other._standing, at)
 
     def _by_day(self) -> dict[tuple[str, date], int]:
         """Add up what counts towards segments, less what came back."""
         units = {rule.id: rule.unit for rule in self._program.rules if rule.to is None}
         found: dict[tuple[str, date], int] = {}
-        for posted in (*self._posted.values(), *(each for other in self._parts for each in other.happened())):
+        for posted in (
+            *self._posted.values(),
+            *(each for other in self._rooms.parts for each in other.posted.values()),
+        ):
             day = local_date(posted.activity.occurred_at, self._program.zone)
             for rule, amount in posted.granted.items():
                 if rule not in units:
@@ -257,15 +206,15 @@ class Stage:
             if policy == "return_to_payer":
                 return
         posted = Posted(activity, member=self._seen_for(activity))
-        spent = self._spent(activity)
-        posted.used |= self._passed_by(activity, spent)
+        spent = self._rooms.spent(activity)
+        posted.used |= self._rooms.passed_by(activity, spent)
         outcomes = self._program.evaluate(basis_of(activity), posted.member, spent=spent)
         others = self._others(activity)
         outcomes = self._program.without(outcomes, others)
-        self._release(lambda lot: lot.awaits == EVENT + activity.type and self._is_awaited(lot, activity))
+        self.purse.release(lambda lot: lot.awaits == EVENT + activity.type and self._is_awaited(lot, activity))
         for friend in self._sharing(activity):
             friend.release_share(activity, self._at)
-        self._keep_alive(activity, at)
+        self.purse.keep_alive(activity, at)
         if activity.type == "referral" and self.referred_by is None:
             self.referred_by = activity.referrer
         self._qualify(outcomes, posted)
@@ -275,7 +224,7 @@ class Stage:
                 self._earn(outcome, posted, others, seen)
         self._posted[activity.id] = posted
         self._segments.join(activity.type, activity.occurred_at)
-        self._count(activity, seen)
+        seen.counted |= self._rooms.counted(activity)
 
     def _earn(self, outcome: RuleOutcome, posted: Posted, others: Mapping[str, str], seen: Seen) -> None:
         """Let a rule give what it computed: to another, towards a tier, or as points within the caps."""
@@ -287,7 +236,7 @@ class Stage:
         if rule.limit is not None and not rule.limit.of_activities:
             posted.used.add(rule.id)
         if rule.to is not None:
-            amount = posted.granted[rule.id] = self._within(rule, outcome.computed, posted.within)
+            amount = posted.granted[rule.id] = self._rooms.within(rule, outcome.computed, posted.within)
             if amount < outcome.computed:
                 seen.capped[rule.id] = {"transaction_cap": outcome.computed - amount}
             other = self.town.get(others[rule.to])
@@ -303,36 +252,24 @@ class Stage:
         """Say why a rule with a threshold does not earn; once it does, it has in this window."""
         if rule.threshold is None:
             return ""
-        window = self.window(rule.threshold.window, posted.activity)
+        window = self._rooms.window(rule.threshold.window, posted.activity)
         if (rule, window) in self._bonuses:
             return "limit_reached"
-        if self._added_up(rule.threshold, window, posted) < rule.threshold.reaches:
+        if self._rooms.added_up(rule.threshold, window, posted) < rule.threshold.reaches:
             return "below_threshold"
         self._bonuses[rule, window] = posted
         return ""
-
-    def _added_up(self, threshold: RuleThreshold, window: Window, posted: Posted) -> int:
-        """Add up what the threshold's rules gave in a window, by the activity in hand as well."""
-        inside = {id(each): each for each in (*self._posted.values(), posted)}.values()
-        return sum(
-            amount
-            for each in inside
-            if self.window(threshold.window, each.activity) == window
-            for rule, amount in each.granted.items()
-            if rule in threshold.of
-        )
 
     def _lose_bonuses(self, back: Posted, seen: Seen) -> None:
         """Take back each bonus whose threshold is not reached any more, wherever it lies."""
         for (rule, window), posted in list(self._bonuses.items()):
             assert rule.threshold is not None
-            if self._added_up(rule.threshold, window, back) >= rule.threshold.reaches:
+            if self._rooms.added_up(rule.threshold, window, back) >= rule.threshold.reaches:
                 continue
             del self._bonuses[rule, window]
             amount, posted.granted[rule.id] = posted.granted.get(rule.id, 0), 0
             if amount:
-                self._funded[rule] -= amount
-                seen.reversals[rule.id] = self._claw_back(posted.lots[rule.id], amount)
+                seen.reversals[rule.id] = self.purse.take_back(rule, posted.lots[rule.id], amount)
             for cap in self._program.caps if self._program.refill_on_return else ():
                 if amount and cap.window is not None and cap.covers(rule):
                     self._refill(cap, posted, amount, seen)
@@ -340,11 +277,11 @@ class Stage:
     def _cap(self, outcome: RuleOutcome, posted: Posted, seen: Seen) -> None:
         """Cut what was computed to the room left, cap by cap; the last that cuts is the reason."""
         rule, reason, cut_by = outcome.rule, "", None
-        amount = kept = self._within(rule, outcome.computed, posted.within)
+        amount = kept = self._rooms.within(rule, outcome.computed, posted.within)
         if amount < outcome.computed:
             reason = "transaction_cap"
         for cap in self._program.caps:
-            room = self._room(cap, posted) if cap.covers(rule) else None
+            room = self._rooms.room(cap, posted) if cap.covers(rule) else None
             if room is not None and room < amount:
                 amount, reason, cut_by = max(room, 0), cap.reason, cap
         if rule.budget is not None and rule.budget - self.drawn.get(rule.id, 0) < amount:
@@ -358,50 +295,21 @@ class Stage:
         if amount:
             self._grant(rule, amount, posted, seen)
 
-    def _within(self, rule: CompiledRule, computed: int, taken: dict[str, int]) -> int:
-        """Return what the caps of a transaction leave, which look at what is computed alone; `taken` knows it then."""
-        amount = computed if rule.per_transaction is None else min(computed, rule.per_transaction)
-        for cap in self._program.caps:
-            limit = cap.limit(self._attributes) if cap.reason == "transaction_cap" and cap.covers(rule) else None
-            if limit is not None:
-                rules = {each.id for each in self._program.rules if cap.covers(each)}
-                amount = max(min(amount, limit - sum(taken[each] for each in taken if each in rules)), 0)
-        taken[rule.id] = amount
-        return amount
-
     def _grant(self, rule: CompiledRule, amount: int, posted: Posted, seen: Seen) -> None:
-        earned_at = posted.activity.occurred_at
-        expires_at = self._program.expires_at(rule, earned_at)
-        lot = PaperLot(rule, amount, amount, earned_at, expires_at)
-        if rule.pending is not None and self._waits_with(rule.pending.awaits, posted.lots.get(rule.id), posted):
-            lot.pending, lot.remaining, lot.awaits = amount, 0, rule.pending.awaits
-            lot.available_at = self._program.available_at(rule, earned_at)
-        self._lots.append(lot)
+        lots = posted.lots.get(rule.id)
+        waits = rule.pending is not None and self._waits_with(rule.pending.awaits, lots, posted)
+        lot = self.purse.grant(rule, amount, posted.activity.occurred_at, waits=waits)
         posted.granted[rule.id] = posted.granted.get(rule.id, 0) + amount
         posted.lots.setdefault(rule.id, []).append(lot)
         seen.awards[rule.id] = seen.awards.get(rule.id, 0) + amount
-        zone = self._program.zone
-        seen.good_through[rule.id] = None if expires_at is None else local_date(expires_at, zone) - timedelta(days=1)
-        self._funded[rule] = self._funded.get(rule, 0) + amount
-        self._pay(lot)
+        zone, ends = self._program.zone, lot.expires_at
+        seen.good_through[rule.id] = None if ends is None else local_date(ends, zone) - timedelta(days=1)
 
     def _waits_with(self, awaits: str, others: Sequence[PaperLot] | None, posted: Posted) -> bool:
         """Say whether an award waits; a refill of what is known already does as long as the rest of it."""
         if awaits == "date" or posted.activity.id not in self._posted:
             return True
         return any(lot.pending for lot in others) if others else awaits == "approval"
-
-    def _pay(self, lot: PaperLot) -> None:
-        paid = min(self.owed[lot.rule.unit], lot.remaining)
-        lot.remaining -= paid
-        self.owed[lot.rule.unit] -= paid
-
-    def _release(self, ripe: Callable[[PaperLot], bool]) -> None:
-        """Let pending points count, which pays what is owed first."""
-        for lot in self._lots:
-            if lot.pending and ripe(lot):
-                lot.remaining, lot.pending = lot.remaining + lot.pending, 0
-                self._pay(lot)
 
     def _is_awaited(self, lot: PaperLot, activity: Activity) -> bool:
         """Say whether an activity is the one that a lot awaits: the one it names, or any of its type."""
@@ -418,7 +326,7 @@ class Stage:
         self._at = max(self._at, at)
         share = self._shares.get(came.of or "")
         lots = [] if share is None else [lot for each in share.lots.values() for lot in each]
-        self._release(lambda lot: lot.awaits == EVENT + came.type and lot in lots)
+        self.purse.release(lambda lot: lot.awaits == EVENT + came.type and lot in lots)
 
     def _others(self, activity: Activity) -> dict[str, str]:
         named = {
@@ -458,79 +366,9 @@ class Stage:
             if not amount:
                 return
             share.granted[rule.id] -= amount
-            self._funded[rule] -= amount
-            self._received.reversals[rule.id] = self._claw_back(share.lots[rule.id], amount)
+            self._received.reversals[rule.id] = self.purse.take_back(rule, share.lots[rule.id], amount)
             return
         self._standing.take_back(share.counted_by(rule.id, amount), share.counted_in, self._at)
-
-    def _room(self, cap: CompiledCap, posted: Posted) -> int | None:
-        """What a cap on the balance or a window leaves, by adding up everything that was granted and not taken back."""
-        if cap.reason == "balance_cap":
-            limit = cap.limit(self._attributes)
-            return None if limit is None else limit - self.available(cap.unit) + self.owed[cap.unit]
-        if cap.window is None:
-            return None
-        window = self.window(cap.window, posted.activity)
-        limit = cap.limit(self._attributes, window)
-        return None if limit is None else limit - self._granted_in(cap, window) - self._not_yet(posted, cap)
-
-    def _granted_in(self, cap: CompiledCap, window: Window) -> int:
-        assert cap.window is not None
-        inside = [each for each in self._posted.values() if self.window(cap.window, each.activity) == window]
-        for other in self._parts:
-            # An account year of another is counted where it began.
-            inside += [
-                each
-                for each in other.happened()
-                if self.window(cap.window, each.activity, other.window(cap.window, each.activity)) == window
-            ]
-        return self._granted_by(inside, cap)
-
-    def _not_yet(self, posted: Posted, cap: CompiledCap) -> int:
-        """What the activity in hand was granted by its earlier rules."""
-        return 0 if posted.activity.id in self._posted else self._granted_by([posted], cap)
-
-    def _granted_by(self, postings: Iterable[Posted], cap: CompiledCap) -> int:
-        rules = {rule.id for rule in self._program.rules if cap.covers(rule)}
-        return sum(amount for each in postings for rule, amount in each.granted.items() if rule in rules)
-
-    def window(self, kind: WindowKind, activity: Activity, of_another: Window | None = None) -> Window:
-        """Return the window in which an activity counts; one `of_another` account as it is counted here."""
-        if of_another is not None and kind != "account_year":
-            return of_another
-        if of_another is not None:
-            return self._program.windows.of(kind, of_another.start, enrolled_at=self.enrolled_at)
-        return self._program.windows.of(kind, activity.occurred_at, enrolled_at=self.enrolled_at, store=activity.store)
-
-    def _spent(self, activity: Activity) -> list[int]:
-        spent = []
-        for rule in self._program.limited:
-            assert rule.limit is not None
-            window = self.window(rule.limit.window, activity)
-            same = [
-                each
-                for each in self._posted.values()
-                if rule.id in each.used and self.window(rule.limit.window, each.activity) == window
-            ]
-            if len(same) >= rule.limit.times:
-                spent.append(rule.index)
-        return spent
-
-    def _passed_by(self, activity: Activity, spent: Sequence[int]) -> set[str]:
-        """Return the rules for the first of their activities that count this one, whether they earn by it or not."""
-        return {
-            rule.id
-            for rule in self._program.limited
-            if rule.limit is not None
-            and rule.limit.of_activities
-            and activity.type in rule.on
-            and rule.index not in spent
-        }
-
-    def _count(self, activity: Activity, seen: Seen) -> None:
-        for cap in self._program.caps:
-            if cap.window is not None:
-                seen.counted[cap.name] = self._granted_in(cap, self.window(cap.window, activity))
 
     def _ended(self, activity: Activity) -> frozenset[str]:
         """Return the rules that give less because an activity ends early what another began."""
@@ -565,7 +403,7 @@ class Stage:
         within: dict[str, int] = {}
         for outcome in kept:
             rule = outcome.rule
-            wanted = self._within(rule, outcome.computed, within)
+            wanted = self._rooms.within(rule, outcome.computed, within)
             granted = posted.granted.get(rule.id, 0)
             amount = granted - min(granted, outcome.computed)
             if before[rule.index].computed and not outcome.computed:
@@ -578,8 +416,7 @@ class Stage:
                 if rule.counts_only:
                     taken += posted.counted_by(rule.id, amount)
                     continue
-                self._funded[rule] -= amount
-                seen.reversals[rule.id] = self._claw_back(posted.lots[rule.id], amount)
+                seen.reversals[rule.id] = self.purse.take_back(rule, posted.lots[rule.id], amount)
                 for cap in self._program.caps:
                     if cap.window is not None and cap.covers(rule):
                         freed[cap.name] = freed.get(cap.name, 0) + amount
@@ -588,7 +425,7 @@ class Stage:
             if freed.get(cap.name) and self._program.refill_on_return:
                 self._refill(cap, posted, freed[cap.name], seen)
         self._lose_bonuses(posted, seen)
-        self._count(posted.activity, seen)
+        seen.counted |= self._rooms.counted(posted.activity)
         self._standing.take_back(taken, posted.counted_in, self._at)
 
     @staticmethod
@@ -607,51 +444,20 @@ class Stage:
     def _refill(self, cap: CompiledCap, back: Posted, room: int, seen: Seen) -> None:
         """Grant what the cap had refused in the window of what came back, oldest first, then by rule."""
         assert cap.window is not None
-        window = self.window(cap.window, back.activity)
+        window = self._rooms.window(cap.window, back.activity)
         for posted in sorted(self._posted.values(), key=lambda each: each.activity.occurred_at):
-            if self.window(cap.window, posted.activity) != window:
+            if self._rooms.window(cap.window, posted.activity) != window:
                 continue
             for rule in sorted(self._program.rules, key=lambda rule: rule.id):
                 refused_by, left = posted.refused.get(rule.id, (None, 0))
                 if refused_by is not cap or not left:
                     continue
-                rooms = [self._room(each, posted) for each in self._program.caps if each.covers(rule)]
+                rooms = [self._rooms.room(each, posted) for each in self._program.caps if each.covers(rule)]
                 amount = max(min(left, room, *(each for each in rooms if each is not None)), 0)
                 if amount:
                     posted.refused[rule.id] = (cap, left - amount)
                     room -= amount
                     self._grant(rule, amount, posted, seen)
-
-    def _claw_back(self, own: Sequence[PaperLot], amount: int) -> dict[str, int]:
-        unit = own[0].rule.unit
-        missing, expired = amount, 0
-        for source in own:
-            part = min(source.pending, missing)
-            source.pending -= part
-            missing -= part
-        for source in own:
-            part = min(source.remaining, missing)
-            source.remaining -= part
-            missing -= part
-        for source in own:
-            part = min(source.expired, missing)
-            source.expired -= part
-            expired += part
-            missing -= part
-        for source in self.in_order(unit):
-            part = min(source.remaining, missing)
-            source.remaining -= part
-            missing -= part
-        self.owed[unit] += missing
-        return {"amount": amount, "taken": amount - expired - missing, "expired": expired, "owed": missing}
-
-    def _spend(self, unit: str, amount: int) -> None:
-        if amount > self.available(unit):
-            raise Refused("insufficient_points")
-        for lot in self.in_order(unit):
-            part = min(lot.remaining, amount)
-            lot.remaining -= part
-            amount -= part
 
     def _celebrate(self, until: datetime) -> None:
         """Let every birthday come in its turn."""
@@ -672,32 +478,19 @@ class Stage:
 
     def _lapse(self, at: datetime) -> None:
         """Let points come and go up to now; what ends while it waits makes room for what may come in its place."""
-        while ended := [lot for lot in self._lots if lot.pending and self._ends_waiting(lot) <= at]:
-            first = min(self._ends_waiting(lot) for lot in ended)
-            self._come_and_go(first)
-            self._give_up([lot for lot in ended if self._ends_waiting(lot) == first])
-        self._come_and_go(at)
-
-    def _ends_waiting(self, lot: PaperLot) -> datetime:
-        return _FOR_EVER if lot.awaits == "date" else self.end_of(lot) or _FOR_EVER
-
-    def end_of(self, lot: PaperLot) -> datetime | None:
-        """Return when a lot ends: by its own date, or by the member's inactivity."""
-        return lot.expires_at or self.lapse_at.get(lot.rule.unit)
+        for ended in self.purse.come_and_go(at):
+            self._give_up(ended)
 
     def _give_up(self, ended: Sequence[PaperLot]) -> None:
         """Let nothing be left of pending points, activity by activity, nor of what caps refused of the same awards."""
         for share in self._shares.values():
             for lot in self._lots_of(share, ended):
-                share.granted[lot.rule.id] -= lot.pending
-                self._funded[lot.rule] -= lot.pending
-                lot.pending = 0
+                share.granted[lot.rule.id] -= self.purse.give_up(lot)
         for posted in list(self._posted.values()):
             freed: dict[str, int] = {}
             for lot in self._lots_of(posted, ended):
-                rule, amount, lot.pending = lot.rule, lot.pending, 0
+                rule, amount = lot.rule, self.purse.give_up(lot)
                 posted.granted[rule.id] -= amount
-                self._funded[rule] -= amount
                 posted.refused.pop(rule.id, None)
                 if not posted.granted[rule.id]:
                     posted.used.discard(rule.id)
@@ -711,26 +504,3 @@ class Stage:
     @staticmethod
     def _lots_of(posted: Posted, among: Sequence[PaperLot]) -> list[PaperLot]:
         return [lot for lots in posted.lots.values() for lot in lots if lot in among]
-
-    def _come_and_go(self, at: datetime) -> None:
-        self._release(lambda lot: lot.awaits == "date" and lot.available_at is not None and lot.available_at <= at)
-        for lot in self._lots:
-            gone_at = self.end_of(lot)
-            if gone_at is not None and gone_at <= at and lot.remaining:
-                lot.ended_at = gone_at
-                lot.expired += lot.remaining
-                lot.remaining = 0
-
-    def in_order(self, unit: str) -> Sequence[PaperLot]:
-        lots = [lot for lot in self._lots if lot.rule.unit == unit and lot.remaining]
-        return sorted(lots, key=lambda lot: (lot.expires_at or _FOR_EVER, lot.earned_at))
-
-    def available(self, unit: str) -> int:
-        return sum(lot.remaining for lot in self._lots if lot.rule.unit == unit)
-
-    def _billed(self) -> dict[str, int]:
-        owed: dict[str, Fraction] = {}
-        for rule, points in self._funded.items():
-            if rule.price is not None:
-                owed[rule.funder] = owed.get(rule.funder, Fraction(0)) + rule.price * points
-        return {funder: scaled(1, sum_.numerator, sum_.denominator, "half_up") for funder, sum_ in owed.items()}

@@ -166,9 +166,9 @@ class CappingMachine(RuleBasedStateMachine):
             return
         balance = self.till.balance
         assert balance.available + balance.held - balance.owed <= BALANCE
-        assert self.paper.available("point") == balance.available
-        assert self.paper.owed["point"] == balance.owed
-        assert self.paper.balances()["point"]["pending"] == balance.pending
+        assert self.paper.purse.available("point") == balance.available
+        assert self.paper.purse.owed["point"] == balance.owed
+        assert self.paper.purse.balances()["point"]["pending"] == balance.pending
         assert balance.available + balance.held == sum(lot.remaining for lot in self.till.wallet.lots.values())
 
     @invariant()

@@ -112,7 +112,7 @@ async def test_paper_and_road_agree_on_whatever_members_do(seed: int, validity: 
             if name not in life.into:
                 stages[name].arrive(till.at)
         road = {name: till.ledger.wallets[WalletKey(till.program, name)].balance("point") for name in NAMES}
-        paper = {name: stage.balances()["point"] for name, stage in stages.items()}
+        paper = {name: stage.purse.balances()["point"] for name, stage in stages.items()}
         assert {name: (each.available, each.owed) for name, each in road.items()} == {
             name: (each["available"], each["owed"]) for name, each in paper.items()
         }, written
