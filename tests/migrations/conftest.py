@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+from alembic import command
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from laurel.embedded.postgres import EmbeddedPostgres
+from laurel.io.migrating import DatabaseUrls, alembic_config, for_sqlalchemy
+from migrations.partitions import PARTITIONS
 
 
 @asynccontextmanager
@@ -20,6 +25,21 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+async def migrate_up_to(urls: DatabaseUrls, revisions: Mapping[str, str], *, partitions: int = PARTITIONS) -> None:
+    """Migrate schemas up to these revisions, as an installation stands that has waited with the others."""
+
+    def upgrade(connection: Connection, schema: str, revision: str) -> None:
+        config = alembic_config(schema)
+        config.attributes |= {"connection": connection, "partitions": partitions}
+        command.upgrade(config, revision)
+
+    engine = create_async_engine(for_sqlalchemy(urls.owner))
+    async with engine.connect() as connection:
+        for schema, revision in revisions.items():
+            await connection.run_sync(upgrade, schema, revision)
+    await engine.dispose()
 
 
 @pytest.fixture

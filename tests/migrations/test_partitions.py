@@ -7,9 +7,6 @@ from collections.abc import Sequence
 
 import asyncpg
 import pytest
-from alembic import command
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner
 
 from laurel.cli.app import app_of
@@ -19,16 +16,14 @@ from laurel.io.migrating import (
     ROLES,
     SCHEMAS,
     DatabaseUrls,
-    alembic_config,
     bootstrap,
-    for_sqlalchemy,
     migrate,
     prepare,
     urls_beside,
 )
 from migrations.partitions import PARTITIONS
 from tests.house.test_drift import metadata_of
-from tests.migrations.conftest import connected
+from tests.migrations.conftest import connected, migrate_up_to
 
 PARTS = """
 select distinct (select count(*) from pg_inherits i where i.inhparent = c.oid)
@@ -54,21 +49,6 @@ async def numbers(urls: DatabaseUrls) -> Sequence[int]:
 async def rights(urls: DatabaseUrls) -> Sequence[asyncpg.Record]:
     async with connected(urls.owner) as owner:
         return await owner.fetch(MORE_THAN_THE_TABLE, list(SCHEMAS))
-
-
-async def migrate_first_only(urls: DatabaseUrls, partitions: int) -> None:
-    """Run the first migration of each schema, as an installation did that has waited with the others."""
-
-    def upgrade(connection: Connection, schema: str) -> None:
-        config = alembic_config(schema)
-        config.attributes |= {"connection": connection, "partitions": partitions}
-        command.upgrade(config, f"{schema}_0001")
-
-    engine = create_async_engine(for_sqlalchemy(urls.owner))
-    async with engine.connect() as connection:
-        for schema in SCHEMAS:
-            await connection.run_sync(upgrade, schema)
-    await engine.dispose()
 
 
 @pytest.mark.parametrize("partitions", [1, 3])
@@ -98,7 +78,7 @@ def test_nobody_asks_and_there_are_eight(database_urls: DatabaseUrls) -> None:
 def test_what_is_made_later_has_as_many_as_what_is_there(postgres: EmbeddedPostgres, name: str) -> None:
     async def in_two_steps() -> DatabaseUrls:
         urls = await bootstrap(postgres.url("admin", "postgres"), postgres.secrets.passwords, name)
-        await migrate_first_only(urls, 2)
+        await migrate_up_to(urls, {schema: f"{schema}_0001" for schema in SCHEMAS}, partitions=2)
         await migrate(urls.owner, partitions=5)
         return urls
 
