@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.points.domain.facts import decode_facts, encode_facts
+from services.points.domain.facts import PointsConverted, decode_facts, encode_facts
 from services.points.domain.folding import fold
 from services.points.domain.posting import entries
 from services.points.domain.state import Wallet
@@ -142,8 +142,9 @@ class WalletMachine(RuleBasedStateMachine):
         if self.run(self.till.hold(name, amount))[-1]["type"] == "points.held.v1":
             self.run(self.till.capture(name))
 
-    @rule(hours=st.integers(min_value=0, max_value=24 * 6))
+    @rule(hours=st.integers(min_value=0, max_value=24 * 6) | st.just(24 * 45))
     def wait(self, hours: int) -> None:
+        """Let hours pass, or so many weeks that a statement makes a voucher of what is there."""
         self.till.pass_time(hours=hours)
 
     @invariant()
@@ -168,11 +169,13 @@ class WalletMachine(RuleBasedStateMachine):
             return
         sums: dict[str, int] = {}
         folded = Wallet(self.till.program, self.till.member)
+        converted = 0
         for journal in self.till.ledger.journals:
             for _, account, amount in entries(journal.facts):
                 sums[account] = sums.get(account, 0) + amount
             for fact in decode_facts(encode_facts(journal.facts)):
                 fold(folded, journal.number, fact)
+                converted += fact.amount if isinstance(fact, PointsConverted) else 0
         balance = self.till.balance
         assert sums.get("available", 0) == balance.available
         assert sums.get("held", 0) == balance.held
@@ -181,7 +184,7 @@ class WalletMachine(RuleBasedStateMachine):
         assert folded.lots == self.till.wallet.lots
         assert folded.holds == self.till.wallet.holds
         assert folded.adjustments == self.till.wallet.adjustments
-        assert sum(hold.captured for hold in folded.holds.values()) == balance.spent
+        assert sum(hold.captured for hold in folded.holds.values()) + converted == balance.spent
         assert sum(sums.values()) == 0
 
 
