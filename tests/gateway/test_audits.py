@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from laurel.io.database import Database
+from tests.gateway.keys import bearer, key
 from tests.gateway.stage import PROGRAM, grocery
-from tests.gateway.test_keys import bearer, key
 
 pytestmark = pytest.mark.anyio
 

@@ -20,6 +20,7 @@ from services.gateway.routes import ROUTERS
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import operations, webhooks
 from services.gateway.store.operations import NewOperation
+from tests.gateway.paths import filled
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery, points_door, purchase, redemption_door
 
 pytestmark = pytest.mark.anyio
@@ -417,13 +418,6 @@ def every_route() -> Iterator[tuple[str, str]]:
         for route in router.routes:
             for method in route.methods:  # type: ignore[attr-defined]
                 yield method, route.path_format  # type: ignore[attr-defined]
-
-
-def filled(path: str) -> str:
-    """Put something into a path: the program, a member who is there, and for the rest what is not."""
-    path = path.replace("{program}", PROGRAM).replace("{member}", "m-1")
-    path = path.replace("{webhook}", "whk-1")
-    return re.sub(r"{\w+}", "1", path)
 
 
 def test_no_route_that_takes_a_body_is_left_out() -> None:

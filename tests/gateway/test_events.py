@@ -18,6 +18,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.store import events
 from services.gateway.store.events import EventsGoneError
 from tests.gateway.listening import key_of, listening, report
+from tests.gateway.news import risen
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, grocery, served, until
 
 pytestmark = pytest.mark.anyio
@@ -90,27 +91,6 @@ async def test_a_partner_hears_what_it_reported_and_how_members_stand(
             till.headers["authorization"] = acme
             await report(till, "a-4")
         assert [each.activity for each in await listener.heard(1)] == ["a-4"]
-
-
-def risen(partner: str | None, cause: str, type_: str = "tier.changed.v1") -> NewEvent:
-    """What is kept of a member who rose by what a partner reported."""
-    data = {
-        "program": PROGRAM,
-        "member": "m-9",
-        "at": "2026-03-14T09:00:00Z",
-        "cause": {"kind": "activity", "id": cause},
-    }
-    event = {
-        "id": "1.grocery.m-9.7",
-        "source": "laurel/points/1",
-        "subject": "m-9",
-        "sequence": "7",
-        "causationid": f"1.grocery.m-9.{cause}",
-        "correlationid": f"a:grocery:{partner}:1:{cause}",
-        "traceparent": "00-1-2-01",
-        "data": {**data, "to": "gold"},
-    }
-    return NewEvent(PROGRAM, "m-9", type_, partner, "laurel/points/1", 7, json.dumps(event).encode())
 
 
 async def test_a_partner_does_not_hear_whose_request_moved_a_member(

@@ -5,31 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
 
 from laurel.io.database import Database
 from services.gateway.settings import GatewaySettings
+from tests.gateway.keys import bearer, key
 from tests.gateway.stage import PROGRAM, Instance, gateway, grocery, purchase
 
 pytestmark = pytest.mark.anyio
 
 MEMBER = f"/v1/programs/{PROGRAM}/members/m-1"
-
-
-async def key(http: httpx.AsyncClient, partner: str = "acme", **changes: Any) -> dict[str, Any]:
-    await http.put(f"/v1/partners/{partner}", json={"name": partner.title()})
-    body = {"scopes": ["earn", "read"], "programs": [PROGRAM], **changes}
-    answer = await http.post(f"/v1/partners/{partner}/keys", json=body)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
-
-
-def bearer(made: dict[str, Any]) -> dict[str, str]:
-    return {"authorization": f"Bearer {made['secret']}"}
 
 
 async def test_a_secret_is_shown_once_and_kept_as_a_hash(http: httpx.AsyncClient, database: Database) -> None:

@@ -13,8 +13,8 @@ from laurel.errors import Problem
 from services.gateway.guarding import Caller
 from services.gateway.limiting import BURST_SECONDS, Buckets, Limiter
 from services.gateway.settings import GatewaySettings
+from tests.gateway.keys import bearer, key
 from tests.gateway.stage import PROGRAM, Instance, gateway
-from tests.gateway.test_keys import bearer, key
 
 BASE = f"/v1/programs/{PROGRAM}"
 

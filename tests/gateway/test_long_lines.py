@@ -9,8 +9,8 @@ import pytest
 
 from laurel.io.health import Health
 from services.gateway.pumping import Pump
+from tests.gateway.files import BATCHES, NDJSON, finished, ndjson
 from tests.gateway.stage import Instance, Others, purchase
-from tests.gateway.test_batches import BATCHES, NDJSON, finished, ndjson
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,21 +12,7 @@ from laurel.contracts.registry import EVENTS, POINTS_TOPIC, REDEMPTION_TOPIC, TO
 from services.gateway.naming import RequestKey, idempotency_id
 from services.gateway.outcomes import ANSWERS, TYPES, told_by
 from services.gateway.told.telling import FREED, NOTHING, POSTED, REFUSED, Place
-
-
-def message(type_: str, said: dict[str, Any], correlation: str = "a:grocery:acme:1:t-1", **changes: Any) -> Any:
-    whole = {
-        "source": "laurel/points/2",
-        "sequence": 7,
-        "type": type_,
-        "program": "grocery",
-        "member": "m-1",
-        "correlation": correlation,
-        "body": json.dumps(said).encode(),
-        **changes,
-    }
-    return SimpleNamespace(**whole)
-
+from tests.gateway.messages import message
 
 AWARDED = {
     "activity": "t-1",

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from services.gateway.guarding import SCOPES
+from tests.gateway.paths import filled
 from tests.gateway.stage import PROGRAM, Instance
-from tests.gateway.test_bad_input import filled
 
 pytestmark = [pytest.mark.anyio]
 

@@ -19,9 +19,9 @@ from laurel.io.migrating import DatabaseUrls
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import batches
 from services.gateway.store.batches import Upload
+from tests.gateway.files import BATCHES, NDJSON, PACKED, counts, finished, ndjson, rows
+from tests.gateway.keys import bearer, key
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, served, until
-from tests.gateway.test_batches import BATCHES, NDJSON, PACKED, counts, finished, ndjson, rows
-from tests.gateway.test_keys import bearer, key
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from laurel.io.database import Database
 from services.gateway.outcomes import told_by
 from services.gateway.store.recording import record
 from services.gateway.told.telling import POSTED, REFUSED
+from tests.gateway.messages import message
 from tests.gateway.stage import PROGRAM
-from tests.gateway.test_outcomes import message
 
 GIFT = {"transfer": "g-1", "direction": "sent", "other": "m-2", "other_version": 3, "unit": "point", "amount": 5}
 ASKED = "g:grocery:acme:1:k-1"

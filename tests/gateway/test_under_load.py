@@ -13,8 +13,8 @@ import pytest
 
 from services.gateway.settings import GatewaySettings
 from services.gateway.waiting import HURRY_SECONDS
+from tests.gateway.keys import bearer, key
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, served, until
-from tests.gateway.test_keys import bearer, key
 
 pytestmark = pytest.mark.anyio
 

@@ -19,11 +19,11 @@ from services.gateway.hearing import NewEvent
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import deliveries, events
 from services.gateway.store.deliveries import Attempted
+from tests.gateway.keys import bearer, key
 from tests.gateway.listening import key_of, report
+from tests.gateway.news import risen
 from tests.gateway.receiving import Delivery, Receiver
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, until
-from tests.gateway.test_events import risen
-from tests.gateway.test_keys import bearer, key
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from laurel.io.database import Database
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import callers
 from services.gateway.yielding import Presence
+from tests.gateway.files import BATCHES, NDJSON, finished, ndjson
 from tests.gateway.stage import PROGRAM, Instance, Others, gateway, purchase, until
-from tests.gateway.test_batches import BATCHES, NDJSON, finished, ndjson
 
 pytestmark = pytest.mark.anyio
 
