@@ -10,8 +10,8 @@ import pytest
 from laurel.contracts.vouchers import VoucherTerms
 from services.redemption.domain.vouchers import UseKey, VoucherKey, VoucherState
 from services.redemption.testing import NOON, PROGRAM, points_converted, points_returned, voucher_used, voucher_voided
-from tests.redemption.domain.test_voucher_kinds import GIFT_CARD, Till
-from tests.redemption.domain.test_vouchers import Desk
+from tests.redemption.domain.statement import Desk
+from tests.redemption.domain.till import GIFT_CARD, Till
 
 ENDS = NOON + timedelta(days=730)
 

@@ -18,7 +18,7 @@ from laurel.contracts.vouchers import VoucherTerms, VoucherWorth
 from services.redemption.domain.heard import VoucherEnds
 from services.redemption.domain.vouchers import VoucherKey
 from services.redemption.testing import NOON, PROGRAM, Told, finish, points_returned, voucher_used, voucher_voided
-from tests.redemption.domain.test_voucher_kinds import Till
+from tests.redemption.domain.till import Till
 
 DAYS = 30
 TILLS = st.sampled_from(["a", "b"])

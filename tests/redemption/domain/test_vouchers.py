@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
-import msgspec
 import pytest
 
 from laurel.contracts.processing import CannotProcessError
-from services.redemption.domain.heard import VoucherEnds
-from services.redemption.domain.moment import ProgramTerms
-from services.redemption.domain.vouchers import Voucher, VoucherKey
-from services.redemption.road import Road
-from services.redemption.testing import (
-    NOON,
-    PROGRAM,
-    FixedPrograms,
-    MemoryStore,
-    Told,
-    clock_turned,
-    finish,
-    points_converted,
-    voucher_used,
-    voucher_voided,
-)
+from services.redemption.testing import NOON, PROGRAM, clock_turned, points_converted, voucher_used, voucher_voided
+from tests.redemption.domain.statement import Desk
 
 ENDS = NOON + timedelta(days=730)
-
-
-class Desk:
-    """One member with one voucher of £2.50, and the road."""
-
-    def __init__(self, *, manual: bool = False) -> None:
-        self.store = MemoryStore()
-        self.road = Road(FixedPrograms(ProgramTerms(manual=manual)))
-
-    def hear(self, *told: Told) -> list[dict[str, Any]]:
-        said = finish(self.road.run(self.store, told))
-        return [{"type": each.type, **msgspec.json.decode(each.body)} for each in said]
-
-    def one(self, told: Told) -> tuple[str, str | None]:
-        (said,) = self.hear(told)
-        return said["type"].removeprefix("voucher.").removesuffix(".v1"), said.get("code")
-
-    def end(self, at: datetime) -> list[str]:
-        due = [VoucherEnds(program=PROGRAM, member="m-1", voucher="v-1", at=at)]
-        return [each.type for each in finish(self.road.run_due(self.store, due))]
-
-    @property
-    def voucher(self) -> Voucher:
-        return self.store.state.vouchers[VoucherKey(PROGRAM, "m-1", "v-1")]
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ from services.redemption.testing import (
     redemption_requested,
     reward_published,
 )
+from tests.redemption.finding import findings
 from tests.redemption.partner import Partner
-from tests.redemption.store.test_store import findings
 
 pytestmark = pytest.mark.anyio
 

@@ -26,8 +26,8 @@ from services.redemption.testing import (
     reward_published,
     voucher_used,
 )
-from tests.redemption.store.test_store import findings
-from tests.redemption.store.test_vouchers import listed, types
+from tests.redemption.finding import findings
+from tests.redemption.store.vouchers import listed, types
 
 pytestmark = pytest.mark.anyio
 

@@ -38,7 +38,7 @@ from services.redemption.store.store import PostgresStore
 from services.redemption.store.vault import Vault
 from services.redemption.testing import PROGRAM, FixedPrograms, Told
 from services.redemption.verifying import Finding, verify
-from tests.redemption.domain.test_races import WHO, Races
+from tests.redemption.races import WHO, Races
 
 _SAGAS = """
     select member, redemption, state, hold, code, points, quantity, counted, waits_until

@@ -33,7 +33,7 @@ from services.redemption.testing import (
     reward_published,
     voucher_used,
 )
-from tests.redemption.store.test_store import findings, pretend_points
+from tests.redemption.finding import findings, pretend_points
 
 pytestmark = pytest.mark.anyio
 

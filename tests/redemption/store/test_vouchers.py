@@ -33,21 +33,12 @@ from services.redemption.testing import (
     voucher_used,
     voucher_voided,
 )
-from tests.redemption.store.test_store import findings
+from tests.redemption.finding import findings
+from tests.redemption.store.vouchers import listed, types
 
 pytestmark = pytest.mark.anyio
 
 ENDS = NOON + timedelta(days=730)
-
-
-def types(said: Any) -> list[str]:
-    return [each.type.removeprefix("voucher.").removesuffix(".v1") for each in said]
-
-
-async def listed(database: Database, vault: Vault, **wanted: Any) -> list[dict[str, Any]]:
-    asked = {"member": None, "state": None, "after": ("", ""), "limit": 50, "now": NOON, **wanted}
-    async with database.reading() as connection:
-        return await PostgresViews(vault).listed(connection, PROGRAM, **asked)
 
 
 async def turner(counter: Any, batch_max: int = 3) -> VoucherTurner:
