@@ -25,6 +25,11 @@ from tests.trying_again import pytest_runtest_setup
 
 __all__ = ["pytest_runtest_setup"]
 
+# Several tests have these find out what is wrong: it is told with its values, as in a test file.
+pytest.register_assert_rewrite(
+    "tests.gateway.files", "tests.points.playing", "tests.points.village_machine", "tests.redemption.races"
+)
+
 ROOT = Path(__file__).parent.parent
 JARS = ROOT / ".laurel-cache"
 TEMPLATE = "laurel_template"

@@ -13,13 +13,10 @@ from laurel.program.reading import read_yaml
 from tests.flow.playing import Played
 from tests.flow.published import Published
 from tests.flow.stage import Town, gather_bounded
-from tests.program.played import PLAYED, file_of
+from tests.program.played import NAMES, file_of
 from tests.program.played import SHIPPED as PROGRAMS
 
 pytestmark = pytest.mark.anyio
-
-
-NAMES = [file.stem for file in PLAYED]
 
 
 @pytest.mark.parametrize("program", NAMES)

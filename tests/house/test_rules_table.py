@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from laurel.program.cases import load_cases
-from tests.house.test_examples import COUNTS
+from tests.house.examples import COUNTS
 
 ROOT = Path(__file__).parents[2]
 PROOF = re.compile(r"`([^`]+)`")

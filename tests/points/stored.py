@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from laurel.io.database import Database
+from laurel.io.database import Database, is_conflict
 from laurel.io.migrating import DatabaseUrls
 from services.points.domain.state import Balance
 from services.points.ports import WalletKey
@@ -78,3 +78,15 @@ class StoredTill(Till):
         for row in rows:
             found.setdefault(row["counter"], []).append(row["counted"])
         return found
+
+
+async def insist(till: StoredTill, note: Any) -> None:
+    """Do as the consumer does where others were met on the way."""
+    while True:
+        try:
+            await till.send(note)
+        except Exception as error:
+            if not is_conflict(error):
+                raise
+        else:
+            return

@@ -16,6 +16,8 @@ def files_in(*places: Path) -> list[Path]:
 
 PLAYED = files_in(SHIPPED, TRIED)
 """All of them."""
+NAMES = [file.stem for file in PLAYED]
+"""What their programs are called, in the same order."""
 
 
 def file_of(program: str) -> Path:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from laurel.program import ProgramDocument
 from services.points.domain.posting import entries
-from tests.points.till import Till, document
+from tests.points.flights import miles
+from tests.points.till import Till
 
 pytestmark = pytest.mark.anyio
 
@@ -18,22 +18,6 @@ MIDNIGHT = datetime(2025, 1, 1, 6, tzinfo=UTC)
 FIVE_PAST = datetime(2025, 1, 1, 6, 5, tzinfo=UTC)
 FEBRUARY = datetime(2025, 2, 1, 18, tzinfo=UTC)
 FLIGHTS = (("2021-01-10", 12_000), ("2021-12-30", 9_000), ("2022-03-05", 8_000))
-
-
-def miles(**changes: Any) -> ProgramDocument:
-    """A point for each mile flown, good to the end of the third calendar year after the flight, in Chicago."""
-    rate = {"points": 1, "per": 100}
-    whole = {
-        "effective_from": "2019-01-01T00:00:00Z",
-        "time_zone": "America/Chicago",
-        "currency": "USD",
-        "clock": "manual",
-        "units": {"point": {"scale": 0, "validity": {"kind": "end_of_period", "period": "year", "after": 3}}},
-        "attributes": {},
-        "earning": [{"rule": "base", "on": ["flight"], "unit": "point", "rate": rate, "funding": {"funder": "aa"}}],
-        **changes,
-    }
-    return document("grocery", **whole)
 
 
 async def traveller(**changes: Any) -> Till:

@@ -7,16 +7,12 @@ import pytest
 from laurel.program import load_program
 from services.points.domain.state import Wallet
 from services.points.ports import WalletKey
-from services.points.testing import Note, note
+from tests.points.pending import WAITING
+from tests.points.referring import MINE, SAID, THEIRS, joining, paid
 from tests.points.till import START, Till, enrolment, report
 from tests.program.samples import a_document
 
 pytestmark = pytest.mark.anyio
-
-ONCE = {"times": 1, "per": "lifetime", "counts": "activities"}
-MINE = {"rule": "mine", "on": ["payment"], "fixed": {"points": 200}, "given": "referrer", "limit": ONCE}
-THEIRS = {"rule": "theirs", "on": ["payment"], "fixed": {"points": 200}, "to": "referrer", "limit": ONCE}
-SAID = {"rule": "said", "on": ["referral"], "fixed": {"points": 1}}
 
 
 async def bank(*rules: dict[str, Any], **friend: Any) -> Till:
@@ -25,12 +21,6 @@ async def bank(*rules: dict[str, Any], **friend: Any) -> Till:
     await till.send(enrolment("sample", "m-2"), enrolment("sample", "m-3"))
     await till.enrol(**friend)
     return till
-
-
-def paid(id_: str, type_: str = "payment", **fields: Any) -> dict[str, Any]:
-    return {
-        "id": id_, "type": type_, "occurred_at": START.isoformat(), "currency": "GBP", "amount": 1000, **fields,
-    }  # fmt: skip
 
 
 def wallet(till: Till, member: str) -> Wallet:
@@ -153,9 +143,6 @@ def _spend(member: str, amount: int) -> list[Any]:
     return [held, note("hold.capture_requested.v1", "sample", member, **fields)]
 
 
-WAITING = {"pending": {"approval": True}}
-
-
 async def decide(till: Till, activity: str, *, approve: bool, limit: int | None = None) -> list[dict[str, Any]]:
     fields = {"activity": activity, "partner": "shop", "approve": approve, "limit": limit, "versions": {"program": 1}}
     return await till.ask("pending.decision_requested.v1", **fields)
@@ -233,15 +220,6 @@ async def test_it_releases_no_shares_of_another_activity() -> None:
     assert (wallet(till, "m-2").balance("point").available, wallet(till, "m-2").balance("point").pending) == (200, 200)
     await till.send(report("sample", "m-1", paid("s-2", "stay", of="nothing"), till.at))
     assert wallet(till, "m-2").balance("point").pending == 200
-
-
-def joining(till: Till, member: str, into: str, *, undo: bool = False) -> Note:
-    type_ = "member.unmerge_requested.v1" if undo else "member.merge_requested.v1"
-    name = f"{type_}-{member}-{into}"
-    return note(
-        type_, "sample", member, at=till.at, cause={"kind": "request", "id": name}, merge=name, into=into,
-        versions={"program": 1},
-    )  # fmt: skip
 
 
 BACK = {"id": "back", "type": "return", "of": "p-1", "occurred_at": START.isoformat()}

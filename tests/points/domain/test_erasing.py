@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from services.points.testing import note
-from tests.points.domain.test_joining import Couple, a_couple
-from tests.points.domain.test_pooling import a_family
+from tests.points.couple import Couple, a_couple
+from tests.points.family import a_family
 from tests.points.till import Till, document
 
 pytestmark = pytest.mark.anyio

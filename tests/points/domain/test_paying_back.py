@@ -9,7 +9,7 @@ import pytest
 
 from services.points.domain.posting import entries
 from services.points.testing import Note
-from tests.points.domain.test_cancelling import miles
+from tests.points.flights import miles
 from tests.points.till import Till, purchase, report
 
 pytestmark = pytest.mark.anyio

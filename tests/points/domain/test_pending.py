@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from laurel.program import load_program
+from tests.points.pending import CAPS, STAY
 from tests.points.till import START, Till
 from tests.program.samples import a_document
 
 pytestmark = pytest.mark.anyio
 
 BASE = {"rule": "base", "rate": {"points": 1, "per": 100}}
-STAY = {"rule": "stay", "on": ["stay"], "rate": {"points": 2, "per": 100}}
 
 
 async def waiting(pending: dict[str, Any], *others: dict[str, Any], **changes: Any) -> Till:
@@ -185,9 +185,6 @@ async def test_points_that_are_given_up_are_not_taken_back_again() -> None:
     back = await till.give_back("r", "a")
     assert back["reversals"] == []
     assert sums(till) == (10, 0, 0, 10)
-
-
-CAPS = [{"cap": "a-year", "unit": "point", "window": "calendar_year", "limit": 12}]
 
 
 async def test_what_is_given_up_makes_room_and_what_was_refused_is_granted_after_all() -> None:

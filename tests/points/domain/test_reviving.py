@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.points.till import START, Till, document, purchase, report
+from tests.points.lapsing import A_MONTH, day
+from tests.points.till import Till, document, purchase, report
 
 pytestmark = pytest.mark.anyio
-
-A_MONTH = {"kind": "inactivity", "months": 1, "kept_by": ["purchase"]}
 
 
 async def a_shopper(**changes: Any) -> Till:
@@ -22,10 +20,6 @@ async def a_shopper(**changes: Any) -> Till:
     await till.enrol()
     await till.buy("b-1", 1000)
     return till
-
-
-def day(number: int) -> datetime:
-    return START + timedelta(days=number)
 
 
 async def report_late(till: Till, id_: str, occurred: int, points: int = 0) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from laurel.program.rehearsing_stage import Stage
 from services.points.ports import WalletKey
 from services.points.road import Road
 from services.points.testing import FixedPrograms
-from tests.points.domain.test_cases import play
+from tests.points.playing import play
 from tests.points.till import Till, document, enrolment
 
 pytestmark = pytest.mark.anyio

@@ -15,8 +15,8 @@ from laurel.program import CompiledProgram, ProgramDocument, load_program
 from services.points.entry.http import routes
 from services.points.store.views import LedgerViews
 from services.points.testing import FixedPrograms
-from tests.points.domain.test_concerning import MINE, SAID, THEIRS, joining, paid
-from tests.points.store.test_concerning import bank
+from tests.points.referring import MINE, SAID, THEIRS, joining, paid
+from tests.points.store.bank import bank
 from tests.points.stored import StoredTill, findings
 from tests.points.till import document, enrolment, purchase
 from tests.program.samples import a_document

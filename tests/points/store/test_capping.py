@@ -12,7 +12,7 @@ from laurel.program import load_program
 from laurel.program.cases import Case, changed, instant_of, load_cases
 from services.points.road import Road
 from services.points.testing import FixedPrograms
-from tests.points.domain.test_cases import check
+from tests.points.playing import check
 from tests.points.stored import StoredTill, findings
 from tests.points.till import START, document, purchase, report
 from tests.program.played import SHIPPED as PROGRAMS

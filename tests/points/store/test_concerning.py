@@ -1,31 +1,18 @@
 """What one activity means for several wallets, over real tables: the auditor agrees, whoever comes first."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
 
 import asyncpg
 import pytest
 
-from laurel.io.database import Database, is_conflict
+from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
-from laurel.program import load_program
-from tests.points.domain.test_concerning import MINE, SAID, THEIRS, joining, paid
-from tests.points.stored import StoredTill, findings
+from tests.points.referring import joining, paid
+from tests.points.store.bank import bank
+from tests.points.stored import findings, insist
 from tests.points.till import enrolment, report
-from tests.program.samples import a_document
 
 pytestmark = pytest.mark.anyio
-
-
-async def bank(
-    database: Database, *friends: str, referrer: str = "m-2", rules: Sequence[dict[str, Any]] = (MINE, THEIRS, SAID)
-) -> StoredTill:
-    till = StoredTill(load_program(a_document(*rules)))
-    till.database = database
-    await till.send(enrolment("sample", "m-2"), enrolment("sample", "m-3"))
-    await till.send(*(enrolment("sample", friend, referred_by=referrer) for friend in friends or ("m-1",)))
-    return till
 
 
 async def points(database: Database, member: str) -> tuple[int, int]:
@@ -87,7 +74,7 @@ async def test_a_referrer_that_became_a_part_of_another_gives_back_by_that_one(
 async def test_many_friends_of_one_at_once(database: Database, database_urls: DatabaseUrls) -> None:
     friends = [f"f-{number}" for number in range(30)]
     till = await bank(database, *friends)
-    await asyncio.gather(*(_insist(till, report("sample", each, paid(f"p-{each}"), till.at)) for each in friends))
+    await asyncio.gather(*(insist(till, report("sample", each, paid(f"p-{each}"), till.at)) for each in friends))
     assert await points(database, "m-2") == (6_000, 0)
     assert await findings(database_urls) == []
 
@@ -98,7 +85,7 @@ async def test_two_who_refer_each_other_wait_for_nobody_in_a_circle(
     till = await bank(database, "m-1")
     await till.send(enrolment("sample", "m-9", referred_by="m-1"))
     payments = [(member, f"{member}-{number}") for number in range(10) for member in ("m-1", "m-9")]
-    await asyncio.gather(*(_insist(till, report("sample", who, paid(id_), till.at)) for who, id_ in payments))
+    await asyncio.gather(*(insist(till, report("sample", who, paid(id_), till.at)) for who, id_ in payments))
     assert await points(database, "m-1") == (400, 0)
     assert await findings(database_urls) == []
 
@@ -110,15 +97,3 @@ async def test_auditor_finds_another_referrer(database: Database, database_urls:
     await owner.execute("update points.wallets set referred_by = 'm-3' where member = 'm-1'")
     await owner.close()
     assert [finding.where for finding in await findings(database_urls)] == ["sample/m-1"]
-
-
-async def _insist(till: StoredTill, note: Any) -> None:
-    """Do as the consumer does where others were met on the way."""
-    while True:
-        try:
-            await till.send(note)
-        except Exception as error:
-            if not is_conflict(error):
-                raise
-        else:
-            return

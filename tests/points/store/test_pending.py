@@ -18,10 +18,9 @@ from laurel.program import load_program
 from services.points.entry.timers import ExpiryTimer
 from services.points.store.ledger import Ledger
 from services.points.testing import Note, note
-from tests.points.domain.test_concerning import MINE, THEIRS, WAITING, paid
-from tests.points.domain.test_pending import CAPS, STAY
-from tests.points.store.test_concerning import _insist
-from tests.points.stored import StoredTill, findings
+from tests.points.pending import CAPS, STAY, WAITING
+from tests.points.referring import MINE, THEIRS, paid
+from tests.points.stored import StoredTill, findings, insist
 from tests.points.till import enrolment, purchase, report
 from tests.program.samples import a_document
 
@@ -167,7 +166,7 @@ async def test_decisions_about_two_who_refer_each_other_at_once(
     payments = [(member, f"{member}-{number}") for number in range(6) for member in ("m-1", "m-9", "m-8")]
     await till.send(*(report("sample", who, paid(id_), till.at) for who, id_ in payments))
     await asyncio.gather(
-        *(_insist(till, decision(till, id_, approve=id_.endswith(("1", "3")), member=who)) for who, id_ in payments)
+        *(insist(till, decision(till, id_, approve=id_.endswith(("1", "3")), member=who)) for who, id_ in payments)
     )
     # Two of each payer's six are approved; m-1 and m-9 have a share of another's besides.
     stands = [await stand(database, each) for each in ("m-2", "m-1", "m-9", "m-8")]

@@ -10,8 +10,8 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
-from tests.points.domain.test_reviving import A_MONTH, day
-from tests.points.domain.test_transferring import Pair, gifts
+from tests.points.lapsing import A_MONTH, day
+from tests.points.pair import Pair, gifts
 from tests.points.stored import StoredTill, findings
 from tests.points.till import document, purchase, report
 

@@ -13,8 +13,7 @@ from laurel.io.migrating import DatabaseUrls
 from laurel.program import load_program
 from services.points.store.views import LedgerViews
 from services.points.testing import note
-from tests.points.store.test_concerning import _insist
-from tests.points.stored import StoredTill, findings
+from tests.points.stored import StoredTill, findings, insist
 from tests.points.till import document, enrolment, purchase, report
 from tests.program.samples import a_document
 
@@ -97,9 +96,9 @@ async def test_all_of_it_in_one_batch(database: Database, database_urls: Databas
 
 async def test_purchases_at_once_earn_it_once(database: Database, database_urls: DatabaseUrls) -> None:
     till = await shop(database)
-    await asyncio.gather(*(_insist(till, bought(till, f"p-{number}", 3000)) for number in range(12)))
+    await asyncio.gather(*(insist(till, bought(till, f"p-{number}", 3000)) for number in range(12)))
     assert await till.figures("point") == (12 * 30 + 500, 0)
-    await asyncio.gather(*(_insist(till, back(till, f"r-{number}", f"p-{number}")) for number in range(9)))
+    await asyncio.gather(*(insist(till, back(till, f"r-{number}", f"p-{number}")) for number in range(9)))
     assert await till.figures("point") == (90, 0)
     assert await findings(database_urls) == []
 

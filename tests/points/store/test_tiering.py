@@ -9,7 +9,7 @@ from laurel.program.cases import Case, Step, instant_of, load_cases
 from services.points.domain.state import Wallet
 from services.points.ports import Needs, WalletKey
 from services.points.store.ledger import Ledger
-from tests.points.domain.test_cases import check, play
+from tests.points.playing import check, play
 from tests.points.stored import StoredTill, findings
 from tests.points.till import document, enrolment
 from tests.program.played import SHIPPED as PROGRAMS

@@ -31,10 +31,10 @@ from services.points.ports import WalletKey
 from services.points.road import Road
 from services.points.store.ledger import Ledger
 from services.points.testing import FixedPrograms, Note
-from tests.points.domain.test_village_machine import VillageMachine, agree, lines, members
 from tests.points.reference import PROGRAM
 from tests.points.stored import findings
 from tests.points.village import MEMBERS, Telling, shown
+from tests.points.village_machine import VillageMachine, agree, lines, members
 
 _TOTALS = """
     select available, held, pending, owed, earned, spent, expired, reversed, adjusted from balances
