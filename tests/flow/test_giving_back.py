@@ -12,9 +12,9 @@ import pytest
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
+from tests.flow.clubcard import BASE, CLUBCARD, FEBRUARY, basket, buy, enrol, turn, vouchers_of
 from tests.flow.nursery import Nursery
 from tests.flow.stage import BOUGHT_AT, Door, Town, grocery, purchase, voucher
-from tests.flow.test_vouchers import BASE, CLUBCARD, FEBRUARY, basket, buy, enrol, turn, vouchers_of
 
 pytestmark = pytest.mark.anyio
 

@@ -15,9 +15,9 @@ import pytest
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
+from tests.flow.clubcard import BASE, CLUBCARD, buy, enrol, vouchers_of
 from tests.flow.nursery import Nursery
 from tests.flow.stage import Door, Town
-from tests.flow.test_vouchers import BASE, CLUBCARD, buy, enrol, vouchers_of
 
 pytestmark = pytest.mark.anyio
 

@@ -14,18 +14,13 @@ import pytest
 
 from laurel.io.migrating import DatabaseUrls
 from laurel.io.settings import KafkaSettings
-from laurel.program.reading import read_yaml
+from tests.flow.clubcard import BASE, CLUBCARD, FEBRUARY, basket, buy, enrol, turn, vouchers_of
 from tests.flow.nursery import Nursery
 from tests.flow.stage import Door, Town, gather_bounded
 
 pytestmark = pytest.mark.anyio
 
-CLUBCARD: Any = read_yaml((Path(__file__).parents[2] / "programs" / "clubcard.yaml").read_text("utf-8"))
-# Clubs are judged each week, in transactions of their own: here it is a statement's that are counted.
-del CLUBCARD["segments"]
-BASE = "programs/clubcard"
 MEMBERS = [f"m-{number:02}" for number in range(60)]
-FEBRUARY = "2021-02-01T00:00:00Z"
 
 
 @pytest.fixture
@@ -38,30 +33,6 @@ async def town(
     async with Town(tmp_path, database_urls, kafka, parts, forks, **settings).open() as town:
         await town.door().publish(CLUBCARD)
         yield town
-
-
-async def enrol(door: Door, *members: str) -> None:
-    bodies = [{"member": member, "enrolled_at": "2020-01-01T00:00:00Z"} for member in members]
-    deeds = [partial(door.call, "POST", f"{BASE}/members", body, 201) for body in bodies]
-    await gather_bounded(deeds, 8)
-
-
-async def buy(door: Door, id_: str, member: str, amount: int, at: str = "2021-01-10T10:00:00Z") -> Any:
-    basket = {"id": id_, "type": "purchase", "member": member, "occurred_at": at, "currency": "GBP", "amount": amount}
-    return await door.report("clubcard", basket)
-
-
-async def turn(door: Door, as_of: str, expect: int = 200, **headers: str) -> Any:
-    return await door.call("POST", f"{BASE}/clock", {"as_of": as_of}, expect, **headers)
-
-
-async def vouchers_of(door: Door, member: str, state: str = "") -> list[dict[str, Any]]:
-    wanted = f"&state={state}" if state else ""
-    return list((await door.call("GET", f"{BASE}/vouchers?member={member}{wanted}"))["data"])
-
-
-def basket(amount: int, reference: str = "till-1") -> dict[str, Any]:
-    return {"reference": reference, "basket": {"amount": amount, "currency": "GBP"}}
 
 
 async def test_a_statement_that_stops_half_way_meets_nobody_twice_and_misses_nobody(town: Town) -> None:

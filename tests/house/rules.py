@@ -119,4 +119,12 @@ RULES = [
         bites="    # TO" + "DO: later",
         spares="    # what to do later",
     ),
+    Rule(
+        "no-tests-as-modules",
+        r"^\s*(from|import)\s[^#]*\btest_\w",
+        "what tests share lies in a module beside them: a test file is nobody's library",
+        ("tests/**/*.py", "benchmarks/**/*.py"),
+        bites="from tests.gateway.test_keys import bearer, key",
+        spares="from tests.gateway.keys import bearer, key  # as test_keys.py does",
+    ),
 ]

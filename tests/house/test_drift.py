@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from importlib import import_module
 
 import pytest
 from sqlalchemy import Column, MetaData
 
 from laurel.io.drift import drift
 from laurel.io.migrating import SCHEMAS, DatabaseUrls
-
-
-def metadata_of(schema: str) -> MetaData:
-    found: MetaData = import_module(f"services.{schema}.store.tables").metadata
-    return found
+from tests.migrations.described import metadata_of
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)

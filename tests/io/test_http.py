@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import httpx
@@ -16,22 +15,9 @@ from laurel.embedded.ports import free_port
 from laurel.errors import Problem, Refused
 from laurel.io.health import Health
 from laurel.io.http import request_id, serve, service_app, traceparent
+from tests.io.door import Settings
 
 pytestmark = pytest.mark.anyio
-
-
-@dataclass(frozen=True)
-class Settings:
-    http_host: str = "127.0.0.1"
-    http_port: int = 0
-    http_body_bytes_max: int = 200
-    http_keep_alive_seconds: int = 5
-    http_head_seconds: float = 10
-    http_body_seconds: float = 10
-    http_write_seconds: float = 10
-    http_request_seconds: float = 20
-    http_requests_max: int = 100
-    http_connections_max: int = 100
 
 
 class Line(BaseModel):

@@ -14,7 +14,7 @@ from laurel.io.database import Database
 from laurel.io.health import Health
 from laurel.io.http import service_app
 from tests.databases import kill_all_of
-from tests.io.test_http import Settings
+from tests.io.door import Settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 

@@ -22,8 +22,8 @@ from laurel.io.migrating import (
     urls_beside,
 )
 from migrations.partitions import PARTITIONS
-from tests.house.test_drift import metadata_of
 from tests.migrations.conftest import connected, migrate_up_to
+from tests.migrations.described import metadata_of
 
 PARTS = """
 select distinct (select count(*) from pg_inherits i where i.inhparent = c.oid)
