@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from services.points.testing import note
+from tests.points.lapsing import INACTIVITY
 from tests.points.pair import Pair
 from tests.points.till import START, document, enrolment, purchase, report
 
-INACTIVITY = {"kind": "inactivity", "months": 1, "kept_by": ["purchase"]}
 A_MONTH: dict[str, Any] = {"units": {"point": {"scale": 0, "validity": {"kind": "rolling", "days": 30}}}}
 CAP = {"cap": "year", "unit": "point", "window": "calendar_year", "limit": 100}
 STEPS = {"rule": "steps", "on": ["purchase"], "unit": "step", "rate": {"points": 1, "per": 100}}

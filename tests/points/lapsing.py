@@ -1,4 +1,4 @@
-"""Points that last for a month from each purchase, and the days by which they are bought."""
+"""Points that end by inactivity, a month after the last purchase, and the days by which they are bought."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from tests.points.till import START
 
-A_MONTH = {"kind": "inactivity", "months": 1, "kept_by": ["purchase"]}
+INACTIVITY = {"kind": "inactivity", "months": 1, "kept_by": ["purchase"]}
 
 
 def day(number: int) -> datetime:

@@ -14,7 +14,6 @@ from tests.points.couple import (
     CAP,
     COUNTING,
     IN_CHAINS,
-    INACTIVITY,
     TOTALS,
     Couple,
     a_couple,
@@ -23,6 +22,7 @@ from tests.points.couple import (
     live_in_chains,
     spend,
 )
+from tests.points.lapsing import INACTIVITY
 from tests.points.till import START, document, enrolment, purchase, report
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.points.lapsing import A_MONTH, day
+from tests.points.lapsing import INACTIVITY, day
 from tests.points.till import Till, document, purchase, report
 
 pytestmark = pytest.mark.anyio
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 async def a_shopper(**changes: Any) -> Till:
     """Somebody whose points last for a month from each purchase, with ten of them bought on the first of March."""
-    units = {"point": {"scale": 0, "validity": A_MONTH}}
+    units = {"point": {"scale": 0, "validity": INACTIVITY}}
     till = Till(document("clubcard", clock="wall", units=units, **changes))
     await till.enrol()
     await till.buy("b-1", 1000)

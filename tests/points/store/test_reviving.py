@@ -10,14 +10,14 @@ import pytest
 
 from laurel.io.database import Database
 from laurel.io.migrating import DatabaseUrls
-from tests.points.lapsing import A_MONTH, day
+from tests.points.lapsing import INACTIVITY, day
 from tests.points.pair import Pair, gifts
 from tests.points.stored import StoredTill, findings
 from tests.points.till import document, purchase, report
 
 pytestmark = pytest.mark.anyio
 
-UNITS = {"point": {"scale": 0, "validity": A_MONTH}}
+UNITS = {"point": {"scale": 0, "validity": INACTIVITY}}
 TOTALS = ("available", "owed", "earned", "spent", "expired", "reversed", "adjusted")
 
 

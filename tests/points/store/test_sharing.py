@@ -16,7 +16,8 @@ from laurel.io.migrating import DatabaseUrls
 from services.points.road import Road
 from services.points.store.standing import Standing
 from services.points.testing import FixedPrograms, Note, note
-from tests.points.couple import A_MONTH, IN_CHAINS, INACTIVITY, TOTALS, Couple, come_and_go, live, live_in_chains
+from tests.points.couple import A_MONTH, IN_CHAINS, TOTALS, Couple, come_and_go, live, live_in_chains
+from tests.points.lapsing import INACTIVITY
 from tests.points.stored import findings, say
 from tests.points.till import START, document, enrolment, purchase, report
 
