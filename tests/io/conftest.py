@@ -248,8 +248,8 @@ async def running(*parts: Any) -> AsyncIterator[list[asyncio.Task[None]]]:
         raise died[0]
 
 
-async def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
-    """Wait for what must come; fails with what it last saw."""
+async def until(condition: Callable[[], Any], seconds: float = 15.0, told: Callable[[], str] = lambda: "") -> Any:
+    """Wait for what must come; fails with what it last saw, and with what `told` says of the circumstances."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
         seen = condition()
@@ -258,7 +258,7 @@ async def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
         if seen:
             return seen
         if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain, last saw {seen!r}")
+            raise AssertionError(f"waited {seconds} s in vain, last saw {seen!r}\n{told()}")
         await asyncio.sleep(0.02)
 
 

@@ -17,6 +17,7 @@ from laurel.io.tail import Tail
 from tests.io.conftest import (
     NOON,
     Recorder,
+    Service,
     all_published,
     effects_in_order,
     everything_on,
@@ -47,20 +48,26 @@ def own_kafka(fresh_broker: Broker, session_timeout_ms: int) -> KafkaSettings:
     return kafka_settings(fresh_broker.bootstrap, session_timeout_ms)
 
 
-async def _expect(database: Database, members: int, sequences: int) -> None:
-    wanted = members * sequences
-    await until(lambda: _count(database, wanted), 30)
-    found = await effects_in_order(database)
+async def _expect(speaker: Service, listener: Service, members: int, sequences: int) -> None:
+    """Wait until the listener has heard so much, each member's in order; fails with how far it is, and how both are."""
+    heard, wanted = 0, members * sequences
+
+    async def is_heard() -> bool:
+        nonlocal heard
+        heard = int(await value(listener.database, "select count(*) from effects"))
+        return heard >= wanted
+
+    def told() -> str:
+        return "\n".join([f"{heard} of {wanted} heard", *(str(each.health.report()) for each in (speaker, listener))])
+
+    await until(is_heard, 30, told)
+    found = await effects_in_order(listener.database)
     assert found == {f"m{number}": list(range(1, sequences + 1)) for number in range(members)}
 
 
 async def _noted(database: Database, cluster: str, partitions: int) -> bool:
     noted = await rows(database, "select cluster_id, count(*) from consumer_logs group by cluster_id")
     return noted == [(cluster, partitions)]
-
-
-async def _count(database: Database, wanted: int) -> bool:
-    return bool(await value(database, "select count(*) from effects") >= wanted)
 
 
 async def test_a_broker_that_forgot_everything_is_told_again_and_nothing_is_lost_or_doubled(
@@ -90,7 +97,7 @@ async def test_a_broker_that_forgot_everything_is_told_again_and_nothing_is_lost
         await published.until(lambda: programs == [1], 10)
         for _ in range(4):
             await speaker.say(*(say(f"m{number}") for number in range(50)))
-        await _expect(listener_database, 50, 4)
+        await _expect(speaker, listener, 50, 4)
 
         await asyncio.to_thread(fresh_broker.stop)
         await until(lambda: speaker.health.reason("relay"))
@@ -99,7 +106,7 @@ async def test_a_broker_that_forgot_everything_is_told_again_and_nothing_is_lost
         await until(lambda: listener.health.reason(listener.consumer.part) if listener.consumer else "")
         await asyncio.to_thread(fresh_broker.start)
 
-        await _expect(listener_database, 50, 6)
+        await _expect(speaker, listener, 50, 6)
         await until(lambda: all_published(speaker_database))
         await until(lambda: all_published(listener_database))
         await until(lambda: speaker.health.is_ready and listener.health.is_ready)
@@ -123,11 +130,11 @@ async def test_the_new_log_may_be_longer_than_the_old_position_before_anybody_no
     async with running(listener.consumer, speaker.relay, listener.relay):
         for _ in range(3):
             await speaker.say(*(say(f"m{number}") for number in range(40)))
-        await _expect(listener_database, 40, 3)
+        await _expect(speaker, listener, 40, 3)
         await asyncio.to_thread(fresh_broker.restart_empty)
         for _ in range(20):
             await speaker.say(*(say(f"m{number}") for number in range(40)))
-        await _expect(listener_database, 40, 23)
+        await _expect(speaker, listener, 40, 23)
         await until(lambda: all_published(speaker_database))
         watch = ClusterWatch(own_kafka)
         cluster = await watch.ask()
@@ -148,4 +155,4 @@ async def test_while_everything_was_down_the_broker_forgot(
     again = make_service(speaker_database, own_kafka, "speaker")
     listener = make_listener(listener_database, own_kafka)
     async with running(listener.consumer, again.relay, listener.relay):
-        await _expect(listener_database, 30, 1)
+        await _expect(again, listener, 30, 1)
