@@ -35,16 +35,16 @@ demo: $(INSTALLED) ## real baskets through the gateway, and what they earned (BA
 	@exec $(BIN)/laurel demo --data-dir $(DATA_DIR) --port $(PORT) $(if $(BASKETS),--baskets $(BASKETS))
 
 test: $(INSTALLED) ## what must pass every day
-	@exec $(BIN)/pytest -m 'not crash and not slow' --numprocesses auto --dist loadfile --reruns $(AGAIN) -rR
+	@exec $(BIN)/pytest -m 'not crash and not slow' --numprocesses auto --dist loadfile --reruns $(AGAIN) --rerun-show-tracebacks
 
 test-crash: $(INSTALLED) ## what kills processes: nothing is lost or done twice
-	@exec $(BIN)/pytest -m 'crash and not slow' --numprocesses auto --dist loadfile --reruns $(AGAIN) -rR
+	@exec $(BIN)/pytest -m 'crash and not slow' --numprocesses auto --dist loadfile --reruns $(AGAIN) --rerun-show-tracebacks
 
 test-slow: $(INSTALLED) ## what takes minutes: everybody dies at every step of a redemption; three gateways under load
 	@exec $(BIN)/pytest -m slow --numprocesses auto
 
 test-kafka: $(INSTALLED) ## flow, crash and rebalance tests against a real Apache Kafka (Maven and Java 17)
-	@exec $(BIN)/python scripts/test_kafka.py --reruns $(AGAIN) -rR
+	@exec $(BIN)/python scripts/test_kafka.py --reruns $(AGAIN) --rerun-show-tracebacks
 
 bench: $(INSTALLED) ## the benchmarks, as ratios to pgbench
 	@exec $(BIN)/python -m benchmarks
