@@ -19,6 +19,7 @@ from benchmarks import (
     mixed,
     points_stage,
     redeem,
+    rows_alone,
     rules,
     rules_stage,
     start_time,
@@ -111,6 +112,7 @@ def _measures(*, quick: bool, count: int) -> dict[str, Callable[[Callable[[str],
             name: partial(_one, vouchers.run, workers, QUICK_VOUCHERS if quick else VOUCHERS, tpcb_seconds)
             for workers, name in vouchers.NAMES.items()
         },
+        rows_alone.NAME: partial(_one, rows_alone.run, QUICK_MEMBERS if quick else MEMBERS, tpcb_seconds),
         "voucher-check": partial(voucher_check.run, seconds, tpcb_seconds),
         "broker": partial(_one, growing_broker.run, *((3.0, 1, 1_000) if quick else (20.0, 5, growing_broker.STEP))),
         "year": partial(_one, whole_year.run, QUICK_BASKETS if quick else None, tpcb_seconds),

@@ -84,15 +84,15 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
         await tpcb.prepare(place.admin_url, place.pgbench)
         before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
         feed = Feed(place.kafka, PROGRAM)
-        await feed.publish_program(_document(what))
+        await feed.publish_program(document_of(what))
         tell(f"seeding {members:,} members")
-        await feed.produce(_template())
+        await feed.produce(template())
         async with at_work(place, points=1, redemption=1):
-            await _until(place, "select coalesce(max(version), 0) >= 2 from points.wallets")
-            await _until(place, "select not exists (select from points.outbox_open)")
-        await _seed(place, members)
+            await until(place, "select coalesce(max(version), 0) >= 2 from points.wallets")
+            await until(place, "select not exists (select from points.outbox_open)")
+        await seed(place, members)
         tell("turning the clock")
-        await feed.produce([_turn(what)])
+        await feed.produce([turn(what)])
         looks: list[tuple[float, int, int]] = []
         issuers = what.workers if what.converts else 1
         async with at_work(place, points=what.workers, redemption=issuers) as workers, watched(place, workers) as watch:
@@ -128,7 +128,7 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
     }
 
 
-def _document(what: Run) -> str:
+def document_of(what: Run) -> str:
     """Return the program; for points to end, without what else three years bring: statements and weekly clubs."""
     text = (ROOT / "programs" / f"{PROGRAM}.yaml").read_text(encoding="utf-8")
     if what.converts:
@@ -137,7 +137,7 @@ def _document(what: Run) -> str:
     return before + "\nreturns:" + segments.partition("\nreturns:")[2].partition("\nconversions:")[0]
 
 
-def _template() -> list[Event]:
+def template() -> list[Event]:
     """One member and its one basket."""
     at = "2021-01-10T10:00:00+00:00"
     common = {"program": PROGRAM, "member": TEMPLATE, "at": at, "versions": {"program": 1}}
@@ -153,7 +153,8 @@ def _template() -> list[Event]:
     ]
 
 
-def _turn(what: Run) -> Event:
+def turn(what: Run) -> Event:
+    """Return the message that turns the clock."""
     body = {
         "program": PROGRAM, "member": None, "at": what.as_of, "cause": {"kind": "request", "id": "turn"},
         "versions": {"program": 1}, "as_of": what.as_of,
@@ -161,13 +162,14 @@ def _turn(what: Run) -> Event:
     return Event("", "clock.turn_requested.v1", json.dumps(body).encode(), what.as_of)
 
 
-async def _seed(place: Servers, members: int) -> None:
+async def seed(place: Servers, members: int, program: str = PROGRAM) -> None:
+    """Put copies of the template's rows into the tables, for members of a program."""
     connection = await asyncpg.connect(place.databases.owner)
     try:
         for table, columns in _COPIED.items():
             await connection.execute(
                 f"insert into points.{table} (program, member, {columns}) "
-                f"select program, 'm-' || to_char(n, 'FM00000000'), {columns} "
+                f"select '{program}', 'm-' || to_char(n, 'FM00000000'), {columns} "
                 f"from points.{table}, generate_series(1, {members - 1}) as n where member = '{TEMPLATE}' order by 2"
             )
         await connection.execute("analyze points.wallets, points.balances, points.lots")
@@ -175,7 +177,8 @@ async def _seed(place: Servers, members: int) -> None:
         await connection.close()
 
 
-async def _until(place: Servers, query: str, seconds: float = 60.0) -> None:
+async def until(place: Servers, query: str, seconds: float = 60.0) -> None:
+    """Wait until a query, asked with the auditor's eyes, says yes."""
     connection = await asyncpg.connect(place.databases.auditor)
     try:
         async with asyncio.timeout(seconds):
