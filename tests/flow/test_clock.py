@@ -92,6 +92,7 @@ async def test_time_is_told_and_never_goes_back(town: Town) -> None:
     assert refused["errors"][0]["pointer"] == "/as_of"
 
 
+@pytest.mark.crash
 async def test_a_turn_goes_on_after_a_death_and_nobody_is_met_twice(town: Town) -> None:
     door, other = town.door(), town.door("gateway-2")
     await enrol(door, *MEMBERS)

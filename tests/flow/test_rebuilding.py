@@ -189,6 +189,7 @@ async def test_lost_while_events_go_on(town: Town) -> None:
     assert [await doors[1].available(program, member) for member in members] == granted
 
 
+@pytest.mark.crash
 async def test_killed_half_way_and_begun_again(town: Town) -> None:
     before = await shown(town)
     await strike(town, *LOST.values())

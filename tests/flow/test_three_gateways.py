@@ -154,6 +154,7 @@ async def test_a_thousand_answers_are_shown_by_the_others_under_load(town: Town)
     await town.prove()
 
 
+@pytest.mark.crash
 async def test_one_that_dies_and_one_that_stops_lose_nothing_and_apply_nothing_twice(town: Town) -> None:
     before = {member: await town.door().available(PROGRAM, member) for member in MEMBERS}
     async with balanced(town) as http:

@@ -130,6 +130,7 @@ WISHES = 60
 BUDGET = 1_000_000
 
 
+@pytest.mark.crash
 async def test_a_worker_and_a_gateway_are_killed_while_requests_flow(town: Town, doors: Sequence[Door]) -> None:
     program = "two-of-each"
     await doors[0].publish(grocery(program))

@@ -35,6 +35,7 @@ async def town(
         yield town
 
 
+@pytest.mark.crash
 async def test_a_statement_that_stops_half_way_meets_nobody_twice_and_misses_nobody(town: Town) -> None:
     """TC-6 in small: both services die in the middle of the run, each after some steps that are committed whole."""
     door, other = town.door(), town.door("gateway-2")

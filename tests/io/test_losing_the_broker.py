@@ -32,7 +32,7 @@ from tests.io.conftest import (
     value,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
+pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.kafka]
 
 
 class Broker(Protocol):
