@@ -11,6 +11,8 @@ PORT ?= 8080
 BASKETS ?=
 # How often a test that failed is tried again; CI tells which those were.
 AGAIN ?= 0
+# One more than the machine has cores: a test that waits leaves its core to another.
+TESTERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 # Tests start Python again and again, and would compile everything each time where the environment forbids to keep it.
 test test-crash test-slow test-kafka: export PYTHONDONTWRITEBYTECODE :=
 
@@ -35,7 +37,7 @@ demo: $(INSTALLED) ## real baskets through the gateway, and what they earned (BA
 	@exec $(BIN)/laurel demo --data-dir $(DATA_DIR) --port $(PORT) $(if $(BASKETS),--baskets $(BASKETS))
 
 test: $(INSTALLED) ## what must pass every day
-	@exec $(BIN)/pytest -m 'not crash and not slow' --numprocesses auto --dist loadfile --reruns $(AGAIN) --rerun-show-tracebacks
+	@exec $(BIN)/pytest -m 'not crash and not slow' --numprocesses $(TESTERS) --dist loadfile --reruns $(AGAIN) --rerun-show-tracebacks
 
 test-crash: $(INSTALLED) ## what kills processes: nothing is lost or done twice
 	@exec $(BIN)/pytest -m 'crash and not slow' --numprocesses auto --dist loadfile --reruns $(AGAIN) --rerun-show-tracebacks
