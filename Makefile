@@ -11,8 +11,8 @@ PORT ?= 8080
 BASKETS ?=
 # How often a test that failed is tried again; CI tells which those were.
 AGAIN ?= 0
-# One more than the machine has cores: a test that waits leaves its core to another.
-TESTERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+# One more than there are cores for us: a test that waits leaves its core to another.
+TESTERS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)) + 1)')
 # Tests start Python again and again, and would compile everything each time where the environment forbids to keep it.
 test test-crash test-slow test-kafka: export PYTHONDONTWRITEBYTECODE :=
 

@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 from aiokafka import TopicPartition
 
-from benchmarks import tpcb
+from benchmarks.beside import beside
 from benchmarks.feed import Event, Feed, enrolments, household_ids, one_liners, real_baskets
 from benchmarks.machine import ROOT
 from benchmarks.numbers import Counted, rates, stretches
@@ -82,10 +82,7 @@ VARIANTS = (
 
 async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[str], None]) -> dict[str, Any]:
     """Measure one variant on servers of its own, with TPC-B on the same Postgres before and after."""
-    async with servers() as place:
-        tell("TPC-B before")
-        await tpcb.prepare(place.admin_url, place.pgbench)
-        before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+    async with servers() as place, beside(place, tpcb_seconds, tell) as measured:
         program = variant.program
         feed = Feed(place.kafka, program)
         await feed.publish_program(_in_dollars((ROOT / "programs" / f"{program}.yaml").read_text(encoding="utf-8")))
@@ -113,10 +110,7 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
             faults.append(f"{journals} journals, {enrolled} enrolments and {count} activities")
         if samples and samples[-1].count > count * (1 + _SAID_TWICE_SHARE):
             faults.append(f"{samples[-1].count} events published for {count} activities: the rate means nothing")
-        tell("TPC-B after")
-        after = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
     found = rates(samples, WINDOW_SECONDS)
-    ratio = found.mean / ((before + after) / 2)
     return {
         "name": variant.name,
         "what": variant.what,
@@ -128,9 +122,7 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
         "rate_first": round(found.first, 1),
         "rate_last": round(found.last, 1),
         "long_enough": found.seconds >= SHORTEST_SECONDS,
-        "tpcb_before": round(before, 1),
-        "tpcb_after": round(after, 1),
-        "ratio": round(ratio, 3),
+        **measured.document(found.mean),
         "processes": watch.document(),
         "timeline": [
             {"rate": round(rate), **processors}
@@ -144,7 +136,11 @@ async def run(variant: Variant, count: int, tpcb_seconds: int, tell: Callable[[s
         "faults": faults,
         "bars": [
             bar(variant.what, found.mean, variant.rate_min, unit="/s"),
-            *([bar("as a multiple of TPC-B", ratio, variant.ratio_min)] if variant.ratio_min else []),
+            *(
+                [bar("as a multiple of TPC-B", measured.ratio(found.mean), variant.ratio_min)]
+                if variant.ratio_min
+                else []
+            ),
             bar("last 10 s as a share of the first", found.last / (found.first or 1), 0.9),
             *(
                 bar(f"memory of {process.name}", process.peak_mb, 200, at_most=True, unit=" MB")

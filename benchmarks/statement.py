@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 
-from benchmarks import tpcb
+from benchmarks.beside import beside
 from benchmarks.feed import Event, Feed
 from benchmarks.machine import ROOT
 from benchmarks.numbers import Counted, rates
@@ -79,10 +79,7 @@ RUNS = (
 
 async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], None]) -> dict[str, Any]:
     """Measure one turn on servers of its own, with TPC-B on the same Postgres before and after."""
-    async with servers() as place:
-        tell("TPC-B before")
-        await tpcb.prepare(place.admin_url, place.pgbench)
-        before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+    async with servers() as place, beside(place, tpcb_seconds, tell) as measured:
         feed = Feed(place.kafka, PROGRAM)
         await feed.publish_program(document_of(what))
         tell(f"seeding {members:,} members")
@@ -99,8 +96,6 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
             complete = await _watch(place, what, members, looks)
         tell("checking")
         faults = await _verify(place)
-        tell("TPC-B after")
-        after = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
     turned = rates([Counted(when, done) for when, done, _ in looks], _EVERY_SECONDS).mean
     made = [Counted(when, vouchers) for when, _, vouchers in looks]
     issued = rates(made, _EVERY_SECONDS).mean if what.converts else None
@@ -113,9 +108,7 @@ async def run(what: Run, members: int, tpcb_seconds: int, tell: Callable[[str], 
         "rate": round(turned, 1),
         "vouchers_rate": round(issued, 1) if issued is not None else None,
         "seconds": round(looks[-1][0], 2) if looks else None,
-        "tpcb_before": round(before, 1),
-        "tpcb_after": round(after, 1),
-        "ratio": round(turned / ((before + after) / 2), 3),
+        **measured.document(turned),
         "processes": watch.document(),
         "cpu_us_a_member": {
             process.name: round(process.cpu_seconds / members * 1_000_000, 1) for process in watch.watched

@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 
-from benchmarks import tpcb
+from benchmarks.beside import beside
 from benchmarks.feed import Event, Feed
 from benchmarks.numbers import Counted, rates
 from benchmarks.results import bar
@@ -37,10 +37,7 @@ _LONGEST_SECONDS = 900.0
 async def run(workers: int, members: int, tpcb_seconds: int, tell: Callable[[str], None]) -> dict[str, Any]:
     """Measure on servers of its own, with TPC-B on the same Postgres before and after."""
     codes = _codes()
-    async with servers() as place:
-        tell("TPC-B before")
-        await tpcb.prepare(place.admin_url, place.pgbench)
-        before = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
+    async with servers() as place, beside(place, tpcb_seconds, tell) as measured:
         tell(f"telling of {members:,} conversions")
         await Feed(place.kafka, PROGRAM, "points").produce(_conversions(members))
         tell("issuing")
@@ -49,8 +46,6 @@ async def run(workers: int, members: int, tpcb_seconds: int, tell: Callable[[str
             complete = await _watch(place, members, looks)
         tell("checking")
         faults = await _verify(place)
-        tell("TPC-B after")
-        after = await tpcb.measure(place.admin_url, place.pgbench, tpcb_seconds)
     rate = rates([Counted(*look) for look in looks], _EVERY_SECONDS).mean
     # From the first look at which there were any: what starting costs is not what a voucher costs.
     (begun, first), (ended, last) = next((look for look in looks if look[1]), looks[-1]), looks[-1]
@@ -66,9 +61,7 @@ async def run(workers: int, members: int, tpcb_seconds: int, tell: Callable[[str
         "seconds_for_13_million": round(STATEMENT / rate) if rate else None,
         "processor_us_per_voucher": each,
         "codes_per_second_and_core": round(codes, 1),
-        "tpcb_before": round(before, 1),
-        "tpcb_after": round(after, 1),
-        "ratio": round(rate / ((before + after) / 2), 3),
+        **measured.document(rate),
         "processes": watch.document(),
         "faults": faults,
         "bars": [bar("vouchers issued", rate, RATE_MIN, unit="/s")],

@@ -15,8 +15,7 @@ from laurel.embedded.children import Child, stop_all
 from laurel.embedded.ports import LOCALHOST, free_port
 
 SECRET = "a-benchmark-keeps-no-secrets-" * 2
-_SEALING = "redemption"
-"""What seals, and so wants a secret."""
+"""What redemption seals by; points wants none, and asks for none."""
 _END_SECONDS = 15.0
 
 
@@ -45,7 +44,7 @@ def _worker(place: Servers, service: str, number: int) -> Child:
         "KAFKA_BOOTSTRAP": place.broker.bootstrap,
         "HTTP_HOST": LOCALHOST,
         "HTTP_PORT": str(free_port()),
-        **({"SECRET": SECRET} if service == _SEALING else {}),
+        "SECRET": SECRET,
     }
     prefix = f"LAUREL_{service.upper()}"
     return Child(

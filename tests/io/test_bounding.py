@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -18,6 +18,7 @@ from laurel.embedded.ports import free_port
 from laurel.io.health import Health
 from laurel.io.http import serve, service_app, unhurried
 from laurel.io.settings import ServiceSettings
+from tests.io.door import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -27,25 +28,23 @@ SAFE = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Settings:
-    http_host: str = "127.0.0.1"
-    http_port: int = 0
-    http_body_bytes_max: int = 1000
-    http_keep_alive_seconds: int = 1
-    http_head_seconds: float = 0.5
-    http_body_seconds: float = 0.5
-    http_write_seconds: float = 0.5
-    http_request_seconds: float = 1.0
-    http_requests_max: int = 3
-    http_connections_max: int = 20
+IN_A_HURRY = Settings(
+    http_body_bytes_max=1000,
+    http_keep_alive_seconds=1,
+    http_head_seconds=0.5,
+    http_body_seconds=0.5,
+    http_write_seconds=0.5,
+    http_request_seconds=1.0,
+    http_requests_max=3,
+    http_connections_max=20,
+)
 
 
 class Served:
     """An application behind a real socket."""
 
     def __init__(self) -> None:
-        self.settings = Settings(http_port=free_port())
+        self.settings = replace(IN_A_HURRY, http_port=free_port())
         self.app = service_app("test", self.settings, None, Health())
         self.go = asyncio.Event()
         self.finished = 0

@@ -18,13 +18,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from services.redemption.domain.facts import decode_facts, encode_facts
 from services.redemption.domain.heard import TimeIsUp
-from services.redemption.domain.state import HoldState, RewardKey, Saga, SagaKey, SagaState, State, Stock
+from services.redemption.domain.state import HoldState, Saga, SagaKey, SagaState, State, Stock
 from services.redemption.domain.vouchers import Voucher, VoucherKey, VoucherState
 from services.redemption.ports import Announcement
 from services.redemption.road import Road
 from services.redemption.testing import (
     NOON,
-    PROGRAM,
     FixedPrograms,
     MemoryStore,
     PaperPoints,
@@ -37,8 +36,8 @@ from services.redemption.testing import (
     voucher_used,
     voucher_voided,
 )
+from tests.redemption.domain.desk import CUP
 
-CUP = RewardKey(PROGRAM, "cup")
 PRICE = 100
 MEMBERS = ("m-1", "m-2", "m-3")
 WHO = st.integers(0, 2)
